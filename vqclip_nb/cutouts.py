@@ -1,0 +1,252 @@
+"""Cutouts: the many views of one picture that a perceptor is shown.
+
+Pure functions of (image, draws, progress): the same draws give the same views. All views of all pictures are made at
+once, picture by picture in the batch.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip_nb.chance import Draws
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How views are varied, with the chance (`_p`) that each change is made to a view.
+
+    The numbers are those of the 2021 notebooks. Angles in degrees; shift, distortion and area as shares of the side.
+    A picture's views share one erased rectangle.
+    """
+
+    degrees: float
+    affine_p: float
+    distortion: float
+    perspective_p: float
+    hue: float
+    saturation: float
+    colour_p: float
+    shift: float = 0.1
+    flip_p: float = 0.0
+    sharpness: float = 0.0
+    sharpness_p: float = 0.0
+    erase_p: float = 0.0
+    erase_area: tuple[float, float] = (0.1, 0.4)
+    erase_ratio: float = 0.3
+    noise: float = 0.1
+
+
+POOLING_AUGMENT = Augment(15, 0.7, 0.7, 0.7, 0.1, 0.1, 0.7, erase_p=0.7)  # "with pooling trick" (Crimeacs)
+CROPS_AUGMENT = Augment(30, 0.8, 0.2, 0.4, 0.01, 0.01, 0.7, flip_p=0.5, sharpness=0.3, sharpness_p=0.4)
+
+
+@dataclass(frozen=True)
+class Cutouts:
+    """`cutn` views of each picture, `cut_size` pixels square, by the method of this name in METHODS."""
+
+    name: str
+    cut_size: int
+    cutn: int
+    cut_pow: float = 1.0
+
+    def __call__(self, image: Tensor, draws: Draws, progress: float = 0.0) -> Tensor:
+        """(n, 3, H, W) RGB in [0, 1] -> (n * cutn, 3, cut, cut), about [0, 1] with noise upon it."""
+        return METHODS[self.name](image, draws, self)
+
+
+def pooling(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
+    """The whole picture pooled once, each copy varied by one resampling that joins affine map and perspective.
+
+    Differs from `pooling_published` only in what joining the two resamplings changes: it is a little sharper.
+    """
+    views = _copies(_pool(image, cutouts.cut_size), cutouts.cutn)
+    return _varied(views, _Chances(POOLING_AUGMENT, draws, cutouts))
+
+
+def pooling_published(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
+    """The pooling recipe as published, one operation after the other, by kornia's functions.
+
+    Perspective leaves black where it uncovers, affine maps repeat the border (kornia 0.5.4's RandomAffine(15, .1),
+    RandomPerspective(.7), ColorJitter(hue=.1, saturation=.1), RandomErasing((.1, .4), (.3, 1/.3)), each with p .7).
+    """
+    from kornia.enhance import adjust_hue, adjust_saturation
+    from kornia.geometry.transform import warp_affine, warp_perspective
+
+    chances, size = _Chances(POOLING_AUGMENT, draws, cutouts), (cutouts.cut_size, cutouts.cut_size)
+    views = _copies(_pool(image, cutouts.cut_size), cutouts.cutn)
+    affine, perspective = (matrix.to(views) for matrix in (chances.affine, chances.perspective))
+    views = warp_affine(views, affine[:, :2], size, padding_mode="border", align_corners=False)
+    views = warp_perspective(views, perspective, size, align_corners=False)
+    views = adjust_saturation(views, chances.saturation.to(views))
+    views = adjust_hue(views, chances.hue.to(views) * 2 * math.pi)
+    return views * chances.kept_area(views) + chances.noise().to(views)
+
+
+def crops(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
+    """Random square crops of side U^cut_pow between cut_size and the picture's shorter side (Crowson, 2021), varied.
+
+    The published crops are low-passed and resized one by one; here each is two matrix products with a Lanczos kernel
+    (a = 2), the same cut-off, renormalised at the picture's border.
+    """
+    height, width = image.shape[-2:]
+    side, left, top = draws.uniform("crop", (cutouts.cutn, 3)).flatten(0, 1).unbind(1)  # (n * cutn,) each
+    most = min(height, width)
+    least = min(most, cutouts.cut_size)
+    side = (side**cutouts.cut_pow * (most - least) + least).floor()
+    rows = _resize_weights((top * (height - side + 1)).floor(), side, height, cutouts.cut_size).to(image)
+    columns = _resize_weights((left * (width - side + 1)).floor(), side, width, cutouts.cut_size).to(image)
+    rows, columns = (weights.unflatten(0, (-1, 1, cutouts.cutn)) for weights in (rows, columns))
+    views = rows @ image[:, :, None] @ columns.mT  # (n, 3, cutn, cut, cut)
+    views = views.transpose(1, 2).flatten(0, 1).clamp(0, 1)
+    return _varied(views, _Chances(CROPS_AUGMENT, draws, cutouts))
+
+
+METHODS: dict[str, Callable[[Tensor, Draws, Cutouts], Tensor]] = {
+    "pooling": pooling,
+    "pooling-published": pooling_published,
+    "crops": crops,
+}
+
+
+class _Chances:
+    """What was drawn for every view: small tensors on the CPU, n * cutn long, neutral where the gate stayed shut."""
+
+    def __init__(self, augment: Augment, draws: Draws, cutouts: Cutouts) -> None:
+        self.augment, self.draws, self.cutouts = augment, draws, cutouts
+        drawn = draws.uniform("augment", (cutouts.cutn, 19)).flatten(0, 1)  # (n * cutn, 19)
+        gates, values = drawn[:, :5], drawn[:, 5:]
+        span = 2 * values - 1  # in [-1, 1)
+
+        moved = (gates[:, 0] < augment.affine_p).float()
+        angle = moved * span[:, 0] * math.radians(augment.degrees)
+        shift = moved * span[:, 1] * augment.shift * cutouts.cut_size
+        flip = 1 - 2 * (gates[:, 3] < augment.flip_p).float()
+        self.affine = _affine(angle, shift, flip, cutouts.cut_size)  # (n * cutn, 3, 3), from source to view
+        bent = (gates[:, 1] < augment.perspective_p).float()[:, None, None]
+        inwards = bent * augment.distortion / 2 * values[:, 2:10].unflatten(1, (4, 2))
+        self.perspective = _perspective(inwards, cutouts.cut_size)  # (n * cutn, 3, 3), from source to view
+        coloured = (gates[:, 2] < augment.colour_p).float()
+        self.hue = coloured * span[:, 10] * augment.hue  # in turns
+        self.saturation = 1 + coloured * span[:, 11] * augment.saturation
+        self.sharpness = torch.where(gates[:, 4] < augment.sharpness_p, values[:, 12] * augment.sharpness, 1.0)
+        self.noise_level = values[:, 13] * augment.noise
+
+    def kept_area(self, like: Tensor) -> Tensor:
+        """1 where a view stays, 0 in the rectangle erased from all views of a picture: (n * cutn, 1, cut, cut)."""
+        gate, area, shape, tall, left, top = self.draws.uniform("erase", (6,)).unbind(1)  # (n,) each
+        low, high = self.augment.erase_area
+        area = (low + (high - low) * area) * self.cutouts.cut_size**2
+        ratio = self.augment.erase_ratio + (1 - self.augment.erase_ratio) * shape
+        wide = 1 + (1 / self.augment.erase_ratio - 1) * shape
+        ratio = torch.where(tall < 0.5, ratio, wide)  # height over width
+        size = self.cutouts.cut_size
+        height, width = ((area * ratio).sqrt().floor().clamp(1, size), (area / ratio).sqrt().floor().clamp(1, size))
+        top, left = ((top * (size - height + 1)).floor(), (left * (size - width + 1)).floor())
+        place = torch.arange(size)
+        in_row = (place >= top[:, None]) & (place < (top + height)[:, None])  # (n, cut)
+        in_column = (place >= left[:, None]) & (place < (left + width)[:, None])
+        erased = in_row[:, :, None] & in_column[:, None, :] & (gate < self.augment.erase_p)[:, None, None]
+        return (~erased)[:, None].to(like).repeat_interleave(self.cutouts.cutn, 0)
+
+    def noise(self) -> Tensor:
+        """U(0, noise) * randn for each view, (n * cutn, 3, cut, cut), on the draws' device."""
+        size = self.cutouts.cut_size
+        grain = self.draws.normal("noise", (self.cutouts.cutn, 3, size, size)).flatten(0, 1)
+        return grain * self.noise_level.to(grain)[:, None, None, None]
+
+
+def _varied(views: Tensor, chances: _Chances) -> Tensor:
+    """Views moved, coloured, erased and made noisy: (m, 3, cut, cut) -> the same."""
+    views = _warp(views, chances.affine, chances.perspective)
+    if chances.augment.sharpness_p:
+        views = _sharpened(views, chances.sharpness.to(views))
+    views = _recoloured(views, hue=chances.hue.to(views), saturation=chances.saturation.to(views))
+    if chances.augment.erase_p:
+        views = views * chances.kept_area(views)
+    return views + chances.noise().to(views)
+
+
+def _pool(image: Tensor, size: int) -> Tensor:
+    """Half average, half maximum of each cell of a size x size grid: (n, 3, H, W) -> (n, 3, size, size)."""
+    return (F.adaptive_avg_pool2d(image, size) + F.adaptive_max_pool2d(image, size)) / 2
+
+
+def _copies(image: Tensor, count: int) -> Tensor:
+    """(n, ...) -> (n * count, ...), each picture's copies together."""
+    return image.repeat_interleave(count, 0)
+
+
+def _affine(angle: Tensor, shift: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Mirrored (-1), turned by radians about the middle, shifted down by pixels: (m,) each -> (m, 3, 3).
+
+    kornia read the published `translate=0.1` as (0, 0.1) sideways: no shift to the side, and U(-.1, .1) up or down.
+    """
+    cos, sin, one, none = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
+    middle = (size - 1) / 2
+    rows = [
+        [cos * flip, sin, middle - middle * (cos * flip + sin)],
+        [-sin * flip, cos, middle - middle * (cos - sin * flip) + shift],
+        [none, none, one],
+    ]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def _perspective(inwards: Tensor, size: int) -> Tensor:
+    """The map that moves each corner inwards by a share of the side: (m, 4 corners, x and y) -> (m, 3, 3)."""
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64) * (size - 1)
+    towards = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]], dtype=torch.float64)
+    moved = corners + towards * inwards.double() * size
+    (x, y), (u, v) = corners.expand_as(moved).unbind(-1), moved.unbind(-1)  # (m, 4) each
+    one, none = torch.ones_like(x), torch.zeros_like(x)
+    to_u = torch.stack([x, y, one, none, none, none, -u * x, -u * y], -1)
+    to_v = torch.stack([none, none, none, x, y, one, -v * x, -v * y], -1)
+    eight = torch.linalg.solve(torch.cat([to_u, to_v], 1), torch.cat([u, v], 1))  # (m, 8)
+    return F.pad(eight, (0, 1), value=1.0).unflatten(1, (3, 3)).float()
+
+
+def _warp(views: Tensor, affine: Tensor, perspective: Tensor) -> Tensor:
+    """Both maps in one bilinear resampling; the affine one repeats the border, the other uncovers black."""
+    size = views.shape[-1]
+    place = torch.arange(size, dtype=torch.float32)
+    ahead = torch.stack([*torch.meshgrid(place, place, indexing="xy"), torch.ones(size, size)], -1)  # (cut, cut, 3)
+    back = torch.linalg.inv(perspective.double()).float().to(views)
+    between = torch.einsum("mij,yxj->myxi", back, ahead.to(views))
+    between = between[..., :2] / between[..., 2:]  # where each pixel lies before the perspective
+    inside = (between + 1).clamp(0, 1) * (size - between).clamp(0, 1)  # fades over the last pixel, as bilinear zeros do
+    turn = torch.linalg.inv(affine).to(views)
+    source = (
+        torch.einsum("mij,myxj->myxi", turn[:, :2, :2], between.clamp(-size, 2 * size)) + turn[:, None, None, :2, 2]
+    )
+    grid = (2 * source + 1) / size - 1
+    warped = F.grid_sample(views, grid, padding_mode="border", align_corners=False)
+    return warped * inside.prod(-1)[:, None]
+
+
+def _recoloured(views: Tensor, *, hue: Tensor, saturation: Tensor) -> Tensor:
+    """Hue turned (in turns) and saturation multiplied, in HSV: (m, 3, h, w) in [0, 1] -> the same."""
+    from kornia.color import hsv_to_rgb, rgb_to_hsv
+
+    angle, amount, value = rgb_to_hsv(views.clamp(0, 1)).unbind(1)
+    angle = (angle + 2 * math.pi * hue[:, None, None]) % (2 * math.pi)
+    amount = (amount * saturation[:, None, None]).clamp(0, 1)
+    return hsv_to_rgb(torch.stack([angle, amount, value], 1))
+
+
+def _sharpened(views: Tensor, factor: Tensor) -> Tensor:
+    """PIL's sharpness: 1 leaves a view as it is, 0 is a smoothed one: (m, 3, h, w) and (m,) -> (m, 3, h, w)."""
+    from kornia.enhance import sharpness
+
+    return sharpness(views.clamp(0, 1), factor)
+
+
+def _resize_weights(start: Tensor, side: Tensor, length: int, size: int) -> Tensor:
+    """Rows that resize [start, start + side) of a line of `length` pixels to `size`: (m,) each -> (m, size, length)."""
+    scale = (side / size)[:, None, None]
+    middles = start[:, None, None] + (torch.arange(size)[:, None] + 0.5) * scale  # (m, size, 1)
+    away = (torch.arange(length) + 0.5 - middles) / scale.clamp(min=1)  # (m, size, length)
+    weights = torch.where(away.abs() < 2, torch.sinc(away) * torch.sinc(away / 2), 0.0)  # Lanczos, a = 2
+    return weights / weights.sum(-1, keepdim=True)

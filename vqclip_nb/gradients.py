@@ -1,0 +1,50 @@
+"""Gradients that go where the forward pass does not: straight through a quantizer, and back into a clamped range."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def straight_through(value: Tensor, proxy: Tensor) -> Tensor:
+    """`value` going forward, the gradient of `proxy` going back."""
+    return proxy + (value - proxy).detach()
+
+
+def nearest_codes(z: Tensor, codebook: Tensor) -> Tensor:
+    """The index of the nearest code, by squared distance: (n, c, h, w) and (codes, c) -> (n, h, w), int64.
+
+    |z|² is the same for every code and is left out.
+    """
+    places = z.detach().movedim(1, -1)  # (n, h, w, c)
+    scores = codebook.square().sum(1) - 2 * places @ codebook.T  # (n, h, w, codes)
+    return scores.argmin(-1)
+
+
+def quantize(z: Tensor, codebook: Tensor) -> Tensor:
+    """Each place of z moved to its nearest code; the gradient reaches z unchanged (van den Oord et al., 2017).
+
+    (n, c, h, w) and (codes, c) -> (n, c, h, w). The codes are looked up: no one-hot matrix is built.
+    """
+    codes = torch.nn.functional.embedding(nearest_codes(z, codebook), codebook)  # (n, h, w, c)
+    return straight_through(codes.movedim(-1, 1), z)
+
+
+class _ClampWithGrad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(value)
+        ctx.range = (low, high)
+        return value.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (value,), (grad,) = ctx.saved_tensors, grads
+        inside_or_returning = grad * (value - value.clamp(*ctx.range)) >= 0
+        return grad * inside_or_returning, None, None
+
+
+def clamp_with_grad(value: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Clamp to [low, high]; outside, a gradient passes only where following it leads back in (Crowson, 2021)."""
+    result: Tensor = _ClampWithGrad.apply(value, low, high)
+    return result

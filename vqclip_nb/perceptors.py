@@ -1,0 +1,84 @@
+"""Perceptors: the networks that say how near a picture is to a text (CLIP, Radford et al., 2021)."""
+
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vqclip_nb.errors import PaintWarning
+
+
+class Perceptor(Protocol):
+    """Images arrive as RGB in [0, 1], cut_size square; embeddings leave as float32 of unit length, (m, d)."""
+
+    name: str
+    cut_size: int
+
+    def encode_image(self, batch: Tensor) -> Tensor: ...
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor: ...
+
+
+class CLIPPerceptor(nn.Module):
+    """openai-clip's model and tokenizer as a Perceptor. The model is frozen."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str, clip: Any, tokenizer: Any) -> None:
+        super().__init__()
+        self.name = name
+        self.clip = clip.requires_grad_(False).eval()
+        self.tokenizer = tokenizer
+        self.cut_size: int = clip.visual.input_resolution
+        self.register_buffer("mean", torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None])
+        self.register_buffer("std", torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None])
+
+    def encode_image(self, batch: Tensor) -> Tensor:
+        """(m, 3, cut, cut) RGB in [0, 1] -> (m, d), unit length."""
+        return nn.functional.normalize(self.clip.encode_image((batch - self.mean) / self.std).float(), dim=-1)
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> (m, d), unit length. Warns when a text is cut short, or holds words the model does not know."""
+        tokens = torch.tensor([self._tokens(text) for text in texts], device=self.mean.device)  # (m, context)
+        return nn.functional.normalize(self.clip.encode_text(tokens).float(), dim=-1)
+
+    def _tokens(self, text: str) -> list[int]:
+        """A text between its start and end marks, filled up with zeros to the model's context."""
+        start, end = (self.tokenizer.encoder[mark] for mark in ("<|startoftext|>", "<|endoftext|>"))
+        room = self.clip.context_length - 2
+        words = self.tokenizer.encode(text)
+        if dropped := self.tokenizer.decode(words[room:]).strip():
+            warnings.warn(
+                f"prompt is longer than the {room} tokens that perceptor {self.name} reads; it does not see: {dropped!r}",
+                PaintWarning,
+                stacklevel=4,
+            )
+        if unknown := self.unknown_words(text):
+            warnings.warn(
+                f"perceptor {self.name} does not know: {', '.join(unknown)}. A larger model does: "
+                "`vqclip models` lists them, and --perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one",
+                PaintWarning,
+                stacklevel=4,
+            )
+        tokens = [start, *words[:room], end]
+        return tokens + [0] * (self.clip.context_length - len(tokens))
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that the model was not trained on, in order, once each."""
+        known: set[int] | None = getattr(self.clip, "known_tokens", None)
+        if known is None:
+            return []
+        words = dict.fromkeys(re.findall(r"[^\W_]+", text.lower()))
+        return [word for word in words if not known.issuperset(self.tokenizer.encode(word))]
+
+
+def load(name: str) -> CLIPPerceptor:
+    """The perceptor of this name, on the CPU. Raises models.UnknownModel."""
+    from vqclip_nb import models
+
+    return CLIPPerceptor(name, models.load_clip(name), models.tokenizer())
