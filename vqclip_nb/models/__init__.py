@@ -1,0 +1,47 @@
+"""Models: a catalog of the networks this package paints with, fetched by hash and loaded without running their code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .catalog import Entry, UnknownModel, entries, info
+from .errors import BrokenWeights, CannotFetch
+
+if TYPE_CHECKING:
+    from .download import fetch
+    from .load import load_clip, load_state, load_vqgan
+    from .openai_clip import compact_clip, expand_clip, tokenizer
+
+__all__ = [
+    "BrokenWeights",
+    "CannotFetch",
+    "Entry",
+    "UnknownModel",
+    "compact_clip",
+    "entries",
+    "expand_clip",
+    "fetch",
+    "info",
+    "load_clip",
+    "load_state",
+    "load_vqgan",
+    "tokenizer",
+]
+
+_LAZY = {  # these import torch or the network, so only when asked for
+    "fetch": "download",
+    "load_clip": "load",
+    "load_state": "load",
+    "load_vqgan": "load",
+    "compact_clip": "openai_clip",
+    "expand_clip": "openai_clip",
+    "tokenizer": "openai_clip",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,188 @@
+"""The catalog: what is known of each model, and where its files lie on this machine."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+import tomllib
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "canvases"}
+STRIPPED = "stripped.safetensors"
+ADDED = "added.json"
+
+
+class UnknownModel(ValueError):
+    """No model has this name; the message names it and the closest names there are."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that serves a model: the same bytes at each address, in order of preference."""
+
+    file: str
+    addresses: tuple[str, ...]
+    size: int | None = None  # bytes; None when nobody published it
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model. `name` is unique within its kind; `full_name` is `kind/name`."""
+
+    kind: str
+    name: str
+    good_at: str = ""
+    licence: str = "unknown"
+    note: str = ""
+    alive: bool = True  # False: no address was reported alive
+    aliases: tuple[str, ...] = ()
+    config: dict[str, Any] | None = None
+    sources: tuple[Source, ...] = ()
+    packaged: tuple[str, ...] = ()  # files that travel with the package
+    added: bool = field(default=False, compare=False)  # by this person, with `vqclip models add`
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to download, or of the packaged files; None when unknown."""
+        if self.packaged:
+            return sum(path.stat().st_size for path in self.files())
+        return self.sources[0].size
+
+    @property
+    def sha256(self) -> str | None:
+        return self.sources[0].sha256 if self.sources else None
+
+    @property
+    def folder(self) -> Path:
+        """Where this model's files lie, whether or not any is there yet."""
+        if self.packaged:
+            return Path(str(resources.files(__package__))) / "demo"
+        return home() / self.kind / self.name.replace("/", "-").replace("@", "-")
+
+    @property
+    def stripped(self) -> Path:
+        """The small copy written by the first load."""
+        return self.folder / STRIPPED
+
+    def files(self) -> list[Path]:
+        """The complete files of this model that are on the disk, the published ones first."""
+        names = self.packaged or (*(source.file for source in self.sources), STRIPPED)
+        return [path for path in (self.folder / name for name in names) if path.is_file()]
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether it loads without a connection."""
+        return len(self.files()) == len(self.packaged) if self.packaged else bool(self.files())
+
+
+def home() -> Path:
+    """The cache folder: `VQCLIP_HOME`, or where this platform keeps caches. It is not created here."""
+    if chosen := os.environ.get("VQCLIP_HOME"):
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("vqclip_nb"))
+
+
+def entries(kind: str | None = None) -> list[Entry]:
+    """Every model, or those of one kind: the published ones in the catalog's order, then the person's own."""
+    known = [*_published(), *_added()]
+    return [entry for entry in known if kind in (None, entry.kind)]
+
+
+def info(name: str, kind: str | None = None) -> Entry:
+    """The entry of a model, by name, alias or `kind/name`.
+
+    A name that several kinds share ("demo") means the first of vqgan, clip, biggan unless `kind` says which.
+    Raises `UnknownModel` with the closest names.
+    """
+    known = entries(kind)
+    for entry in known:
+        if name in (entry.full_name, entry.name, *entry.aliases, *(f"{entry.kind}/{alias}" for alias in entry.aliases)):
+            return entry
+
+    names = list(dict.fromkeys(entry.name for entry in known))
+    folded = {known_name.lower(): known_name for known_name in names}
+    close = difflib.get_close_matches(name.rpartition("/")[2].lower(), folded, n=3, cutoff=0.4)
+    close += difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
+    near = list(dict.fromkeys(folded[match] for match in close))[:3] or names[:5]
+    what = f"{kind} model" if kind else "model"
+    raise UnknownModel(f"there is no {what} {name!r}; the closest are {', '.join(near)} (`vqclip models` lists all)")
+
+
+def add(name: str, config: dict[str, Any], weights: str) -> Entry:
+    """Enter a person's own VQGAN under `name`: its config (target, params) and the path or address of its weights."""
+    if not name or any(not (c.isalnum() or c in "-_.") for c in name) or name.startswith("."):
+        raise ValueError(f"name must be letters, digits, '-', '_' and '.', got {name!r}")
+    if any(name in (entry.name, *entry.aliases) for entry in entries("vqgan")):
+        raise ValueError(f"name must be a new one, and {name!r} is taken; `vqclip models remove {name}` frees your own")
+    address = weights if "://" in weights else str(Path(weights).expanduser().resolve())
+    file = Path(weights.partition("?")[0]).name or "weights.ckpt"
+    entry = Entry(
+        "vqgan", name, "your own", "yours to know", config=config, sources=(Source(file, (address,)),), added=True
+    )
+    save(entry)
+    return entry
+
+
+def save(entry: Entry) -> None:
+    """Write what is known of a person's own model beside its weights."""
+    entry.folder.mkdir(parents=True, exist_ok=True)
+    fresh = entry.folder / f"{ADDED}.part"
+    fresh.write_text(json.dumps(asdict(entry), indent=2), encoding="utf-8")
+    os.replace(fresh, entry.folder / ADDED)
+
+
+def remove(entry: Entry) -> int:
+    """Delete a model's files from the disk; returns the bytes that this freed. The packaged pair stays."""
+    if entry.packaged:
+        raise ValueError(f"{entry.full_name} is part of the package and cannot be removed")
+    if not entry.folder.is_dir():
+        return 0
+    freed = sum(path.stat().st_size for path in entry.folder.iterdir() if path.is_file())
+    shutil.rmtree(entry.folder)
+    return freed
+
+
+@cache
+def _published() -> tuple[Entry, ...]:
+    text = resources.files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8")
+    tables = tomllib.loads(text)
+    shapes = tables["ddconfig"]
+    return tuple(_entry(kind, name, table, shapes) for kind in KINDS for name, table in tables[kind].items())
+
+
+def _entry(kind: str, name: str, table: dict[str, Any], shapes: dict[str, Any]) -> Entry:
+    table = dict(table)
+    config = table.pop("config", None)
+    if config and kind == "vqgan":
+        config = {"target": config.pop("target"), "params": {**config, "ddconfig": shapes[config["ddconfig"]]}}
+    sources = tuple(_source(source) for source in table.pop("sources", ()))
+    lists = {key: tuple(table.pop(key, ())) for key in ("aliases", "packaged")}
+    return Entry(kind, name, config=config, sources=sources, **lists, **table)
+
+
+def _source(table: dict[str, Any]) -> Source:
+    known = {key: None if table[key] == "unknown" else table[key] for key in ("size", "sha256")}
+    return Source(table["file"], tuple(table["addresses"]), **known)
+
+
+def _added() -> list[Entry]:
+    found = []
+    for path in sorted(home().glob(f"vqgan/*/{ADDED}")):
+        table = json.loads(path.read_text(encoding="utf-8"))
+        table["sources"] = tuple(Source(**{**s, "addresses": tuple(s["addresses"])}) for s in table["sources"])
+        table["aliases"], table["packaged"] = (), ()
+        found.append(Entry(**table))
+    return found

@@ -1,0 +1,384 @@
+"""Download: from an address to a checked file, resuming what was begun and falling through to the next address."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from vqclip_nb.models import catalog
+from vqclip_nb.models.catalog import Entry, Source
+from vqclip_nb.models.errors import CannotFetch
+
+CHUNK = 1 << 18
+COLAB_DRIVE = Path("/content/drive/MyDrive/vqclip")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a download stands, in bytes; `note` is a sentence for the person when there is something to say."""
+
+    name: str
+    done: int = 0
+    total: int | None = None
+    note: str | None = None
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long an address may take: seconds to connect and between bytes; the slowest rate while others are left."""
+
+    connect: float = 10
+    silence: float = 30
+    bytes_per_second: float = 100_000
+    window: float = 20
+
+
+class Refused(Exception):
+    """One address did not give the file, and why."""
+
+
+class TooSlow(Refused):
+    """An address gives the file, but others may be faster."""
+
+
+def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | None = None) -> Path:
+    """The published file of a model, fetched unless it is on the disk already.
+
+    Each source's addresses are tried in order, after the second home; the file gets its name only when size and sha256
+    are right. An interrupted download is resumed by the next call. Raises `CannotFetch` with what each address did.
+    """
+    if entry.packaged:
+        return entry.files()[0]
+    found = _published(entry)
+    if found:
+        return found
+    if not entry.alive:
+        raise CannotFetch(
+            f"no address of {entry.full_name} was reported alive; if you have its files, enter them with "
+            f"`vqclip models add {entry.name}-mine --config FILE --weights FILE`"
+        )
+
+    tell = report or (lambda progress: None)
+    entry.folder.mkdir(parents=True, exist_ok=True)
+    with _alone(entry, tell):
+        return _published(entry) or _from_anywhere(entry, tell, patience or Patience())
+
+
+def second_home() -> Path | None:
+    """A folder that outlives this machine, laid out as the cache: `VQCLIP_SECOND_HOME`, or on Colab `vqclip` in Drive."""
+    if chosen := os.environ.get("VQCLIP_SECOND_HOME"):
+        return Path(chosen).expanduser()
+    return COLAB_DRIVE if COLAB_DRIVE.is_dir() else None
+
+
+def keep(entry: Entry, report: Report | None = None) -> Path:
+    """Copy a model's published file to the second home. Raises `CannotFetch` when there is no such folder or file."""
+    there, path = second_home(), _published(entry)
+    if there is None or path is None:
+        lacks = "VQCLIP_SECOND_HOME names no folder" if there is None else f"{entry.full_name} is not on the disk"
+        raise CannotFetch(f"{lacks}, so nothing was copied")
+    target = there / path.relative_to(catalog.home())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    _copy(path, part, lambda done: report and report(Progress(entry.name, done, path.stat().st_size)))
+    os.replace(part, target)
+    return target
+
+
+def check(entry: Entry) -> str:
+    """Read a model's files whole and say in a sentence that they are right. Raises `CannotFetch` naming a wrong one."""
+    import pooch
+
+    from vqclip_nb.models.checkpoints import read_safetensors
+
+    if not entry.on_disk:
+        raise CannotFetch(f"{entry.full_name} is not on the disk; `vqclip models get {entry.name}` fetches it")
+    said = []
+    for path in entry.files():
+        if path.suffix == ".safetensors":
+            read_safetensors(path)
+        source = next((source for source in entry.sources if source.file == path.name), None)
+        if source is None:
+            said.append(f"{path.name} is whole")
+            continue
+        sha256 = pooch.file_hash(str(path))
+        if source.sha256 and sha256 != source.sha256:
+            remedy = f"`vqclip models remove {entry.name}`, then `get` it again"
+            raise CannotFetch(f"{path} has sha256 {sha256}, published is {source.sha256}; {remedy}")
+        said.append(f"{path.name} has sha256 {sha256}, " + ("as published" if source.sha256 else "none is published"))
+    return "; ".join(said)
+
+
+def answer(address: str, timeout: float = 10) -> tuple[bool, str]:
+    """Ask an address with a HEAD request: whether it would give a file, and what it said in a few words."""
+    import requests
+
+    if os.environ.get("VQCLIP_OFFLINE"):
+        return False, "not asked, VQCLIP_OFFLINE is set"
+    try:
+        reply = requests.head(address, allow_redirects=True, timeout=timeout)
+    except requests.RequestException as wrong:
+        return False, _reason(wrong)
+    if reply.status_code >= 400:
+        return False, f"{reply.status_code} {reply.reason}"
+    if reply.headers.get("Content-Type", "").startswith("text/html"):
+        return False, "a web page instead of the file"
+    size = reply.headers.get("Content-Length")
+    return True, f"{int(size):,} bytes" if size else "ok"
+
+
+def looks_like_html(head: bytes) -> bool:
+    """Whether a file begins as a web page does: some hosts send one under a checkpoint's name."""
+    return head.lstrip().lower().startswith((b"<!doctype", b"<html"))
+
+
+def _published(entry: Entry) -> Path | None:
+    return next((path for path in entry.files() if path != entry.stripped), None)
+
+
+def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
+    tried: list[str] = []
+    slow: list[tuple[Source, str]] = []
+
+    def attempt(source: Source, address: str, patience: Patience) -> Path | None:
+        try:
+            return _from_address(entry, source, address, tell, patience)
+        except Refused as why:
+            if isinstance(why, TooSlow):
+                slow.append((source, address))
+            tried.append(f"{_short(address)} {why}")
+            tell(Progress(entry.name, note=f"{tried[-1]}, trying the next address"))
+            return None
+
+    for source in entry.sources:
+        for address in _places(entry, source):
+            if found := attempt(source, address, patience):
+                return found
+    for source, address in slow.copy():  # better slow than not at all
+        if found := attempt(source, address, dataclasses.replace(patience, bytes_per_second=0)):
+            return found
+
+    first = entry.sources[0]
+    if not tried:
+        raise CannotFetch(
+            f"{entry.full_name} is not on the disk and VQCLIP_OFFLINE is set; unset it, or put the file at "
+            f"{entry.folder / first.file}"
+        )
+    raise CannotFetch(
+        f"{entry.full_name} could not be fetched: {'; '.join(tried)}. Try again later (what was fetched is kept), "
+        f"or put the file at {entry.folder / first.file}"
+    )
+
+
+def _places(entry: Entry, source: Source) -> Iterator[str]:
+    there = second_home()
+    if there is not None:
+        copy = there / entry.folder.relative_to(catalog.home()) / source.file
+        if copy.is_file():
+            yield str(copy)
+    offline = bool(os.environ.get("VQCLIP_OFFLINE"))
+    yield from (address for address in source.addresses if not (offline and "://" in address))
+
+
+def _from_address(entry: Entry, source: Source, address: str, tell: Report, patience: Patience) -> Path:
+    import pooch
+
+    # Parts of a file whose hash nobody knows are never mixed between addresses.
+    mark = "" if source.sha256 else f".{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+    part = entry.folder / f"{source.file}{mark}.part"
+    _adopt(entry.folder, part, source.size)
+    resumed = part.exists()
+    download = _Download(entry.name, part, source.size, tell, patience)
+    try:
+        with _quiet(pooch.get_logger()):
+            known = f"sha256:{source.sha256}" if source.sha256 else None
+            path = pooch.retrieve(address, known, fname=source.file, path=entry.folder, downloader=download)
+    except ValueError:
+        if resumed:  # an older part may have been the wrong one: once more from the beginning
+            return _from_address(entry, source, address, tell, patience)
+        raise Refused("sent other bytes than the published ones (their sha256 differs)") from None
+    if source.sha256 is None:
+        sha256 = pooch.file_hash(path)
+        tell(Progress(entry.name, note=f"the sha256 of {entry.full_name} was never published; this file's is {sha256}"))
+        if entry.added:
+            size = Path(path).stat().st_size
+            catalog.save(dataclasses.replace(entry, sources=(dataclasses.replace(source, sha256=sha256, size=size),)))
+    return Path(path)
+
+
+class _Download:
+    """A pooch downloader that fills `part`, from wherever it stands, and hands it over when it has its size."""
+
+    def __init__(self, name: str, part: Path, size: int | None, tell: Report, patience: Patience) -> None:
+        self.name, self.part, self.size, self.tell, self.patience = name, part, size, tell, patience
+
+    def __call__(self, address: str, output_file: str, pooch: Any) -> None:
+        if "://" in address:
+            self.fill(address)
+        else:
+            self.copy(Path(address))
+        if self.size is not None and self.have != self.size:
+            got, self_size = self.have, self.size
+            self.part.unlink()
+            raise Refused(f"has {got:,} bytes where {self_size:,} are published")
+        os.replace(self.part, output_file)
+
+    @property
+    def have(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def copy(self, path: Path) -> None:
+        """From a slow or networked disk: read once, in order, never mapped."""
+        if not path.is_file():
+            raise Refused("is not there")
+        total = path.stat().st_size
+        self.make_room(total)
+        _copy(path, self.part, lambda done: self.tell(Progress(self.name, done, total)))
+
+    def fill(self, address: str) -> None:
+        """Ask for the rest until it is there; give up once an answer brings nothing new."""
+        import requests
+        from urllib3.exceptions import HTTPError
+
+        best = self.have
+        while self.size is None or self.have != self.size:
+            wrong = "ended too early"
+            try:
+                if self.stream(address):
+                    return
+            except (requests.RequestException, HTTPError, TimeoutError, ConnectionError) as problem:
+                wrong = _reason(problem)
+            if self.have <= best:
+                raise Refused(wrong)
+            best = self.have
+            self.tell(Progress(self.name, note=f"{_short(address)} {wrong}, going on from {best / 1e6:,.0f} MB"))
+
+    def stream(self, address: str) -> bool:
+        """One request, from where the part ends; whether it brought the file's end."""
+        import requests
+
+        begin = self.have
+        headers = {"Accept-Encoding": "identity", "Accept": "application/octet-stream, */*"}
+        if begin:
+            headers["Range"] = f"bytes={begin}-"
+        timeout = (self.patience.connect, self.patience.silence)
+        with requests.get(address, headers=headers, stream=True, timeout=timeout) as reply:
+            if reply.status_code == 416 and begin:  # the part is longer than the file
+                self.part.unlink()
+                return self.stream(address)
+            if reply.status_code >= 400:
+                raise Refused(f"answered {reply.status_code} {reply.reason}")
+            if reply.headers.get("Content-Type", "").startswith("text/html"):
+                raise Refused("sent a web page instead of the file")
+            if not reply.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
+                begin = 0  # no Range support: from the beginning
+            length = reply.headers.get("Content-Length")
+            total = begin + int(length) if length else self.size
+            if self.size is not None and total != self.size:
+                raise Refused(f"offers {total:,} bytes where {self.size:,} are published")
+            self.make_room((total or 0) - begin)
+            self.receive(reply.raw, begin, total)
+        return total is None or self.have == total
+
+    def receive(self, raw: Any, begin: int, total: int | None) -> None:
+        """Append what arrives; a trickle is left for a better address."""
+        read = getattr(raw, "read1", raw.read)
+        done, clock, mark = begin, time.monotonic(), begin
+        with self.part.open("r+b" if begin else "wb") as file:
+            file.seek(begin)
+            while block := read(CHUNK):
+                if not done and looks_like_html(block[:512]):
+                    raise Refused("sent a web page instead of the file")
+                file.write(block)
+                done += len(block)
+                self.tell(Progress(self.name, done, total))
+                elapsed = time.monotonic() - clock
+                if elapsed > self.patience.window:
+                    if (done - mark) / elapsed < self.patience.bytes_per_second:
+                        raise TooSlow(f"is slow ({(done - mark) / elapsed / 1000:,.0f} kB/s)")
+                    clock, mark = time.monotonic(), done
+
+    def make_room(self, size: int) -> None:
+        free = shutil.disk_usage(self.part.parent).free
+        if size > free:
+            raise CannotFetch(
+                f"{self.name} needs {size / 1e9:.1f} GB in {self.part.parent} where {free / 1e9:.1f} GB are free; "
+                "remove a model (`vqclip models`), or set VQCLIP_HOME to a folder on a larger disk"
+            )
+
+
+def _copy(path: Path, part: Path, told: Callable[[int], Any]) -> None:
+    with path.open("rb") as source, part.open("wb") as target:
+        while block := source.read(1 << 22):
+            target.write(block)
+            told(target.tell())
+
+
+def _adopt(folder: Path, part: Path, size: int | None) -> None:
+    """A process killed while it checked a file leaves pooch's temporary name: if whole, it is a part again."""
+    for stray in folder.glob("tmp*"):
+        if size is not None and stray.stat().st_size == size and not part.exists():
+            os.replace(stray, part)
+        else:
+            stray.unlink()
+
+
+@contextmanager
+def _alone(entry: Entry, tell: Report) -> Iterator[None]:
+    """One download of a model at a time, over all processes; a killed one frees the lock."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(entry.folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        tell(Progress(entry.name, note=f"another process is fetching {entry.full_name}, waiting for it"))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _short(address: str) -> str:
+    return urlsplit(address).netloc or address
+
+
+def _reason(problem: Exception) -> str:
+    """A few words for what `requests` says in a paragraph."""
+    words = {
+        "ConnectTimeout": "did not answer",
+        "ReadTimeout": "fell silent",
+        "ReadTimeoutError": "fell silent",
+        "SSLError": "has an invalid certificate",
+        "ProxyError": "cannot be reached through the proxy",
+        "ConnectionError": "cannot be reached",
+        "ProtocolError": "broke off",
+        "IncompleteRead": "broke off",
+        "ChunkedEncodingError": "broke off",
+    }
+    kind = type(problem).__name__
+    return words.get(kind, f"failed ({kind})")

@@ -1,0 +1,82 @@
+"""Load: from a model's name to a frozen network in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from . import openai_clip, vqgan
+from .catalog import Entry, info
+from .checkpoints import read_note, read_safetensors, read_weights, write_safetensors
+from .download import Report, fetch
+from .errors import BrokenWeights
+
+
+def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
+    """A VQGAN by name ("demo", "vqgan/demo", "imagenet_f16_16384", ...): float32, CPU, eval, frozen.
+
+    What is not on the disk is fetched; `report` hears of it. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
+    """
+    entry = info(name, "vqgan")
+    if entry.packaged:
+        config = vqgan.VQGANConfig.read(entry.folder / "vqgan.yaml")
+    else:
+        config = vqgan.VQGANConfig.from_taming(entry.config or {})
+    return _naming(entry, lambda: _counting(entry, vqgan.build(config, _weights(entry, vqgan.needed, report))))
+
+
+def load_clip(name: str, *, report: Report | None = None) -> Any:
+    """openai-clip's CLIP by name ("demo", "ViT-B/32", ...): float32, CPU, eval, frozen, with `known_tokens`.
+
+    What is not on the disk is fetched; `report` hears of it. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
+    """
+    entry = info(name, "clip")
+    return _naming(entry, lambda: _counting(entry, openai_clip.build(_weights(entry, str, report))))
+
+
+def load_state(name: str, kind: str, *, report: Report | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config and the tensors of a model that its canvas builds itself ("256" of kind "biggan")."""
+    entry = info(name, kind)
+    return dict(entry.config or {}), _naming(entry, lambda: _weights(entry, str, report))
+
+
+def _weights(entry: Entry, needed: Callable[[str], str | None], report: Report | None) -> dict[str, Tensor]:
+    """The tensors that are used, mapped from the stripped copy, which the first load writes."""
+    if entry.packaged:
+        return read_safetensors(entry.folder / next(name for name in entry.packaged if name.endswith(".safetensors")))
+    published = [path for path in entry.files() if path != entry.stripped]
+    if entry.stripped.is_file() and not (published and _newer(published[0], entry.stripped)):
+        return read_safetensors(entry.stripped)
+
+    path = published[0] if published else fetch(entry, report=report)
+    source = next(source for source in entry.sources if source.file == path.name)
+    tensors = read_weights(path, trusted_sha256=source.sha256)
+    kept = {name: value for key, value in tensors.items() if (name := needed(key))}
+    try:
+        write_safetensors(entry.stripped, kept, {"dropped": str(len(tensors) - len(kept))})
+    except OSError:  # a full or read-only disk: the network still loads, only slower
+        return kept
+    del tensors, kept
+    return read_safetensors(entry.stripped)
+
+
+def _counting(entry: Entry, model: Any) -> Any:
+    """Add to a network's count of unexpected tensors those that its stripped copy left out."""
+    if not entry.packaged and entry.stripped.is_file():
+        model.unexpected += int(read_note(entry.stripped, "dropped") or 0)
+    return model
+
+
+def _newer(path: Any, than: Any) -> bool:
+    return path.stat().st_mtime_ns > than.stat().st_mtime_ns
+
+
+def _naming(entry: Entry, make: Callable[[], Any]) -> Any:
+    """Run a step of loading; what breaks says which model it was and what helps."""
+    try:
+        return make()
+    except BrokenWeights as wrong:
+        remedy = "reinstall vqclip_nb" if entry.packaged else f"`vqclip models check {entry.name}` finds a damaged file"
+        raise BrokenWeights(f"{entry.full_name} cannot be loaded: {wrong}; {remedy}") from wrong

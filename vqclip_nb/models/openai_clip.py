@@ -1,0 +1,131 @@
+"""OpenAI's CLIP and its tokenizer, taken from the openai-clip package without running its `__init__`.
+
+That file wants `pkg_resources` and torchvision, which many environments lack. `model.py` and `simple_tokenizer.py`
+import nothing of their package, so each is loaded from its file under a name of ours: `sys.modules["clip"]` is never
+touched, and `import clip` in the same process still means the whole package.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import BrokenWeights
+from .vqgan import fill
+
+VOCABULARY = 49408  # tokens of the byte-pair encoding; the last one ends every text
+METADATA = ("input_resolution", "context_length", "vocab_size")
+TOKEN_ROWS, TOKEN_IDS = "token_embedding.weight", "token_ids"
+
+
+def part(name: str) -> ModuleType:
+    """The module `clip.<name>` of openai-clip, alone. Raises `ImportError` with the remedy when it is not installed."""
+    ours = f"{__package__}._openai_clip_{name}"
+    if ours in sys.modules:
+        return sys.modules[ours]
+    package = util.find_spec("clip")
+    folders = package.submodule_search_locations if package else None
+    path = Path(next(iter(folders)), f"{name}.py") if folders else None
+    if path is None or not path.is_file():
+        raise ImportError(f"openai-clip is needed and its clip/{name}.py was not found; run `pip install openai-clip`")
+    spec = util.spec_from_file_location(ours, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported; reinstall openai-clip")
+    module = util.module_from_spec(spec)
+    sys.modules[ours] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[ours]
+        raise
+    return module
+
+
+@cache
+def tokenizer() -> Any:
+    """CLIP's byte-pair tokenizer (`SimpleTokenizer`), shared: building it takes a second."""
+    return part("simple_tokenizer").SimpleTokenizer()
+
+
+def build(state: Mapping[str, Tensor]) -> nn.Module:
+    """A frozen float32 CLIP in eval mode, every hyper-parameter read off the shapes, as openai-clip's `build_model` does.
+
+    `known_tokens` is None, or the ids of the only tokens whose embedding the file holds.
+    Raises `BrokenWeights` when a tensor is missing.
+    """
+    state = {key: value for key, value in state.items() if key not in METADATA}
+    known = state[TOKEN_IDS].tolist() if TOKEN_IDS in state else None
+    state = {key: value.float() if value.is_floating_point() else value for key, value in expand_clip(state).items()}
+    try:
+        shape = _shape(state)
+    except KeyError as missing:
+        raise BrokenWeights(f"the file holds no {missing.args[0]}; it is not a CLIP in OpenAI's layout") from None
+
+    CLIP = part("model").CLIP
+    with torch.device("meta"):
+        model = CLIP(**shape)
+    mask = model.build_attention_mask()  # no parameter, so the meta device left it empty
+    for block in model.transformer.resblocks:
+        block.attn_mask = mask
+    model.unexpected = fill(model, state)
+    model.known_tokens = set(known) if known is not None else None
+    return model
+
+
+def compact_clip(state: Mapping[str, Tensor], token_ids: Iterable[int]) -> dict[str, Tensor]:
+    """A state dict in fp16, with only these tokens' rows of the embedding, and their ids; `expand_clip` undoes it."""
+    ids = torch.tensor(sorted(set(token_ids)), dtype=torch.int32)
+    kept = {key: value for key, value in state.items() if key not in METADATA}
+    kept[TOKEN_ROWS] = kept[TOKEN_ROWS][ids.long()]
+    small = {key: value.half() if value.is_floating_point() else value for key, value in kept.items()}
+    return {**{key: value.contiguous() for key, value in small.items()}, TOKEN_IDS: ids}
+
+
+def expand_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo `compact_clip`: (k, width) rows back to (49408, width), zeros for the tokens it does not know."""
+    whole = dict(state)
+    ids = whole.pop(TOKEN_IDS, None)
+    if ids is not None:
+        rows = whole[TOKEN_ROWS]
+        whole[TOKEN_ROWS] = rows.new_zeros(VOCABULARY, rows.shape[1]).index_copy(0, ids.long(), rows)
+    return whole
+
+
+def _shape(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    width = state["ln_final.weight"].shape[0]
+    common = {
+        "embed_dim": state["text_projection"].shape[1],
+        "context_length": state["positional_embedding"].shape[0],
+        "vocab_size": state[TOKEN_ROWS].shape[0],
+        "transformer_width": width,
+        "transformer_heads": width // 64,
+        "transformer_layers": _count(state, "transformer.resblocks.", 2),
+    }
+    if "visual.proj" in state:
+        patch = state["visual.conv1.weight"]
+        grid = round((state["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+        layers: int | tuple[int, ...] = _count(state, "visual.transformer.resblocks.", 3)
+        size = {
+            "vision_width": patch.shape[0],
+            "vision_patch_size": patch.shape[-1],
+            "image_resolution": patch.shape[-1] * grid,
+        }
+    else:
+        grid = round((state["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+        layers = tuple(_count(state, f"visual.layer{stage}.", 2) for stage in (1, 2, 3, 4))
+        stem = state["visual.layer1.0.conv1.weight"].shape[0]
+        size = {"vision_width": stem, "vision_patch_size": None, "image_resolution": grid * 32}
+    return {**common, **size, "vision_layers": layers}
+
+
+def _count(state: Mapping[str, Tensor], prefix: str, place: int) -> int:
+    """How many different names stand at this place of the dotted keys that begin so."""
+    return len({key.split(".")[place] for key in state if key.startswith(prefix)})

@@ -1,0 +1,171 @@
+"""VQGAN: one autoencoder with one codebook, whatever class its checkpoint was trained as."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import BrokenWeights
+
+# What of a checkpoint is used; losses, discriminators, transformers and optimizers are not.
+PARTS = (
+    "encoder.",
+    "decoder.",
+    "quant_conv.",
+    "post_quant_conv.",
+    "quantize.embedding.",
+    "quantize.embed.",
+    "quantize.proj.",
+)
+FIRST_STAGE = "first_stage_model."
+
+
+@dataclass(frozen=True)
+class VQGANConfig:
+    """The three things a VQGAN is built from; `n_embed` None means as many codes as the file holds."""
+
+    ddconfig: Mapping[str, Any]
+    embed_dim: int
+    n_embed: int | None = None
+
+    @classmethod
+    def from_taming(cls, config: Mapping[str, Any]) -> VQGANConfig:
+        """Read taming's `target`/`params` table (or the `model:` around it); losses and paths are ignored."""
+        config = config.get("model", config)
+        params = config.get("params", {})
+        params = params.get("first_stage_config", {}).get("params", params)
+        missing = [key for key in ("ddconfig", "embed_dim") if key not in params]
+        if missing:
+            raise ValueError(f"config must be a taming VQGAN's, with params.{missing[0]}, got keys {sorted(params)}")
+        return cls(params["ddconfig"], int(params["embed_dim"]), params.get("n_embed"))
+
+    @classmethod
+    def read(cls, path: Path) -> VQGANConfig:
+        """Read a taming YAML file. Raises `ValueError` when it is not one."""
+        return cls.from_taming(read_yaml(path))
+
+
+class GumbelCodes(nn.Module):
+    """A GumbelVQ's own way from features to codes: each place takes the code of its largest logit."""
+
+    def __init__(self, width: int, n_embed: int, embed_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(width, n_embed, 1)
+        self.embed = nn.Embedding(n_embed, embed_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width, h, w) -> (n, embed_dim, h, w)"""
+        return self.embed(self.proj(features).argmax(1)).movedim(-1, 1)
+
+
+class VQGAN(nn.Module):
+    """Taming's Encoder and Decoder around one codebook (Esser et al., 2021), frozen, float32.
+
+    codebook   (n_embed, embed_dim), the vectors that `decode` was trained on
+    factor     pixels per place of the grid, along each side
+    unexpected how many tensors of the published file were not needed
+
+    A GumbelVQ's way to its codes is folded into `quant_conv`, so that its `encode` too gives vectors of the codebook's
+    space. (There they are the codes themselves; a VQModel's are continuous.)
+    """
+
+    codebook: Tensor
+
+    def __init__(self, config: VQGANConfig, n_embed: int, *, gumbel: bool = False) -> None:
+        from taming.modules.diffusionmodules.model import Decoder, Encoder
+
+        super().__init__()
+        z_channels = config.ddconfig["z_channels"]
+        width = 2 * z_channels if config.ddconfig.get("double_z") else z_channels
+        with contextlib.redirect_stdout(io.StringIO()):  # taming's Decoder prints
+            self.encoder = Encoder(**config.ddconfig)
+            self.decoder = Decoder(**config.ddconfig)
+        self.quant_conv: nn.Module = nn.Conv2d(width, config.embed_dim, 1)
+        if gumbel:
+            codes = GumbelCodes(config.embed_dim, n_embed, config.embed_dim)
+            self.quant_conv = nn.Sequential(self.quant_conv, codes)
+        self.post_quant_conv = nn.Conv2d(config.embed_dim, z_channels, 1)
+        self.register_buffer("codebook", torch.empty(n_embed, config.embed_dim))
+        self.factor = 2 ** (len(config.ddconfig["ch_mult"]) - 1)
+        self.unexpected = 0
+
+    def encode(self, image: Tensor) -> Tensor:
+        """(n, 3, H, W) in [-1, 1] -> z before quantisation (n, embed_dim, H / factor, W / factor)"""
+        return self.quant_conv(self.encoder(image))
+
+    def decode(self, z_q: Tensor) -> Tensor:
+        """Vectors of the codebook (n, embed_dim, h, w) -> image (n, 3, h * factor, w * factor), about [-1, 1]"""
+        return self.decoder(self.post_quant_conv(z_q))
+
+
+def needed(key: str) -> str | None:
+    """The name under which a checkpoint's tensor is used, or None when it is not."""
+    key = key.removeprefix(FIRST_STAGE)
+    return key if key.startswith(PARTS) else None
+
+
+def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
+    """A frozen VQGAN in eval mode from taming's keys; the tensors of `state` are used, not copied, if float32.
+
+    Raises `BrokenWeights` when a tensor is missing or of another shape than the config asks.
+    """
+    state = {key: value.float() for key, value in state.items()}
+    gumbel = "quantize.embed.weight" in state
+    codebook = state.pop("quantize.embed.weight" if gumbel else "quantize.embedding.weight", None)
+    if codebook is None:
+        raise BrokenWeights("the file holds no codebook (quantize.embedding.weight); it is not a VQGAN's")
+    if config.n_embed not in (None, len(codebook)):
+        raise BrokenWeights(f"the file holds {len(codebook)} codes where its config says {config.n_embed}")
+
+    state["codebook"] = codebook
+    if gumbel:
+        renamed = {"quant_conv.": "quant_conv.0.", "quantize.proj.": "quant_conv.1.proj."}
+        for old, new in renamed.items():
+            state.update({new + key.removeprefix(old): state.pop(key) for key in list(state) if key.startswith(old)})
+        state["quant_conv.1.embed.weight"] = codebook
+
+    with torch.device("meta"):
+        model = VQGAN(config, len(codebook), gumbel=gumbel)
+    model.unexpected = fill(model, state)
+    return model
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor]) -> int:
+    """Give a model built on the meta device its tensors, freeze it, and count those that were not needed.
+
+    Raises `BrokenWeights` when one is missing or has another shape.
+    """
+    wanted = model.state_dict()
+    missing = [key for key in wanted if key not in state]
+    if missing:
+        raise BrokenWeights(
+            f"{len(missing)} of {len(wanted)} tensors are missing from the file, the first is {missing[0]}"
+        )
+    for key, value in wanted.items():
+        if value.shape != state[key].shape:
+            raise BrokenWeights(
+                f"{key} is {tuple(state[key].shape)} in the file where its config asks {tuple(value.shape)}"
+            )
+    model.load_state_dict({key: state[key] for key in wanted}, assign=True)
+    model.eval().requires_grad_(False)
+    return len(state) - len(wanted)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A taming YAML file as a table. Raises `ValueError` when it is not one."""
+    import yaml
+
+    try:
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as wrong:
+        raise ValueError(f"config {str(path)!r} cannot be read as YAML: {str(wrong).splitlines()[0]}") from None
+    if not isinstance(table, dict):
+        raise ValueError(f"config {str(path)!r} must be a YAML table, got {type(table).__name__}")
+    return table
