@@ -73,7 +73,6 @@ def pooling_published(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
     Perspective leaves black where it uncovers, affine maps repeat the border (kornia 0.5.4's RandomAffine(15, .1),
     RandomPerspective(.7), ColorJitter(hue=.1, saturation=.1), RandomErasing((.1, .4), (.3, 1/.3)), each with p .7).
     """
-    from kornia.enhance import adjust_hue, adjust_saturation
     from kornia.geometry.transform import warp_affine, warp_perspective
 
     chances, size = _Chances(POOLING_AUGMENT, draws, cutouts), (cutouts.cut_size, cutouts.cut_size)
@@ -81,8 +80,7 @@ def pooling_published(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
     affine, perspective = (matrix.to(views) for matrix in (chances.affine, chances.perspective))
     views = warp_affine(views, affine[:, :2], size, padding_mode="border", align_corners=False)
     views = warp_perspective(views, perspective, size, align_corners=False)
-    views = adjust_saturation(views, chances.saturation.to(views))
-    views = adjust_hue(views, chances.hue.to(views) * 2 * math.pi)
+    views = _recoloured(views, hue=chances.hue.to(views), saturation=chances.saturation.to(views))
     return views * chances.kept_area(views) + chances.noise().to(views)
 
 
@@ -227,13 +225,10 @@ def _warp(views: Tensor, affine: Tensor, perspective: Tensor) -> Tensor:
 
 
 def _recoloured(views: Tensor, *, hue: Tensor, saturation: Tensor) -> Tensor:
-    """Hue turned (in turns) and saturation multiplied, in HSV: (m, 3, h, w) in [0, 1] -> the same."""
-    from kornia.color import hsv_to_rgb, rgb_to_hsv
+    """Saturation multiplied and hue turned (in turns), as in HSV: (m, 3, h, w) in [0, 1] -> the same."""
+    from kornia.enhance import adjust_hue, adjust_saturation
 
-    angle, amount, value = rgb_to_hsv(views.clamp(0, 1)).unbind(1)
-    angle = (angle + 2 * math.pi * hue[:, None, None]) % (2 * math.pi)
-    amount = (amount * saturation[:, None, None]).clamp(0, 1)
-    return hsv_to_rgb(torch.stack([angle, amount, value], 1))
+    return adjust_hue(adjust_saturation(views, saturation), hue * 2 * math.pi)
 
 
 def _sharpened(views: Tensor, factor: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class CLIPPerceptor(nn.Module):
         words = self.tokenizer.encode(text)
         if dropped := self.tokenizer.decode(words[room:]).strip():
             warnings.warn(
-                f"prompt is longer than the {room} tokens that perceptor {self.name} reads; it does not see: {dropped!r}",
+                f"prompt is longer than the {room} tokens that perceptor {self.name} reads; dropped: {dropped!r}",
                 PaintWarning,
                 stacklevel=4,
             )

@@ -1,0 +1,56 @@
+"""The Fourier canvas: a spectrum whose low frequencies weigh more, in decorrelated colours (Olah et al., 2017)."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from vqclip_nb.canvases._canvas import Canvas
+from vqclip_nb.chance import generator
+
+# How the colours of photographs vary together (the square root of their covariance on ImageNet, from Lucid), scaled so
+# that the longest column has length 1.
+_COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+_COLOURS = _COLOURS / _COLOURS.norm(dim=0).max()
+_CONTRAST = 4.0  # from the spectrum's units to the logit of a colour
+_EDGE = 1 / 255  # colours this near to black and white are as far as a logit goes
+
+
+class FourierCanvas(Canvas):
+    """A picture as the sigmoid of a scaled inverse Fourier transform. Begins with faint, smooth noise on grey."""
+
+    lr = 0.05
+    scale: Tensor
+    colours: Tensor
+
+    def __init__(self, *, size: tuple[int, int], seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.width, self.height = size
+        across, down = torch.fft.rfftfreq(self.width), torch.fft.fftfreq(self.height)
+        frequency = (across.square() + down[:, None].square()).sqrt().clamp(min=1 / max(size))
+        self.register_buffer("scale", (max(size) * frequency).reciprocal()[..., None])  # (H, W // 2 + 1, 1)
+        self.register_buffer("colours", _COLOURS.clone())
+        shape = (3, *frequency.shape, 2)
+        noise = [torch.randn(shape, generator=generator(seed, 0, "spectrum")) for seed in seeds]
+        self.spectrum = nn.Parameter(0.05 * torch.stack(noise))  # (n, 3, H, W // 2 + 1, real and imaginary)
+
+    @classmethod
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
+        return cls(size=size, seeds=seeds)
+
+    def forward(self) -> Tensor:
+        waves = torch.view_as_complex((self.spectrum * self.scale).contiguous())
+        decorrelated = torch.fft.irfft2(waves, s=(self.height, self.width), norm="forward")  # (n, 3, H, W)
+        return (_CONTRAST * torch.einsum("ij,njhw->nihw", self.colours, decorrelated)).sigmoid()
+
+    @torch.no_grad()
+    def start_from(self, image: Tensor) -> None:
+        fitted = nn.functional.interpolate(image, (self.height, self.width), mode="bilinear", antialias=True)
+        logits = fitted.clamp(_EDGE, 1 - _EDGE).logit() / _CONTRAST
+        decorrelated = torch.einsum("ij,njhw->nihw", torch.linalg.inv(self.colours), logits)
+        waves = torch.view_as_real(torch.fft.rfft2(decorrelated, norm="forward"))
+        self.spectrum.copy_(waves / self.scale)
+
+
+CANVAS = FourierCanvas

@@ -1,0 +1,59 @@
+"""The VQGAN canvas: codes of a learned codebook, decoded to a picture (Esser et al., 2021)."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from vqclip_nb.canvases._canvas import Canvas
+from vqclip_nb.chance import generator
+from vqclip_nb.gradients import clamp_with_grad, quantize
+
+
+class VQGANCanvas(Canvas):
+    """z on the codebook's grid, quantized to its nearest codes and decoded (z+quantize, Crowson, 2021).
+
+    `vqgan` has `codebook` (codes, c), `factor`, `encode` and `decode`; its pictures are in [-1, 1]. It is frozen.
+    The size is rounded down to a multiple of `factor`. Begins with random codes.
+    """
+
+    lr = 0.1
+    codebook: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+    def __init__(self, vqgan: Any, *, size: tuple[int, int], seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.vqgan = vqgan.requires_grad_(False).eval()
+        codebook = vqgan.codebook.detach().float()  # (codes, c)
+        self.register_buffer("codebook", codebook)
+        self.register_buffer("lowest", codebook.amin(0)[:, None, None])
+        self.register_buffer("highest", codebook.amax(0)[:, None, None])
+        columns, rows = (max(side // vqgan.factor, 1) for side in size)
+        chosen = torch.stack(
+            [torch.randint(len(codebook), (rows, columns), generator=generator(seed, 0, "codes")) for seed in seeds]
+        )
+        self.z = nn.Parameter(codebook[chosen].movedim(-1, 1).contiguous())  # (n, c, rows, columns)
+
+    @classmethod
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
+        from vqclip_nb import models
+
+        return cls(models.load_vqgan(model), size=size, seeds=seeds)
+
+    def forward(self) -> Tensor:
+        return clamp_with_grad((self.vqgan.decode(quantize(self.z, self.codebook)) + 1) / 2)
+
+    @torch.no_grad()
+    def start_from(self, image: Tensor) -> None:
+        height, width = (places * self.vqgan.factor for places in self.z.shape[-2:])
+        fitted = nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
+        self.z.copy_(quantize(self.vqgan.encode(fitted * 2 - 1), self.codebook))
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        self.z.copy_(self.z.maximum(self.lowest).minimum(self.highest))
+
+
+CANVAS = VQGANCanvas

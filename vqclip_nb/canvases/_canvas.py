@@ -1,0 +1,67 @@
+"""The seam between painting and what is painted on."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+
+class Canvas(nn.Module):
+    """n pictures with learnable parameters; calling it renders RGB in [0, 1], (n, 3, H, W), float32.
+
+    Every learnable parameter has the pictures as its first dimension. Its start is a function of the pictures' seeds.
+    """
+
+    lr: float  # the step size that suits this canvas
+
+    @classmethod
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
+        """A canvas by the name of its model (empty where there is none). Raises models.UnknownModel."""
+        raise NotImplementedError
+
+    def forward(self) -> Tensor:
+        raise NotImplementedError
+
+    def start_from(self, image: Tensor) -> None:
+        """Begin with this picture, (1 or n, 3, H, W) RGB in [0, 1], of any size."""
+        raise NotImplementedError
+
+    def constrain(self) -> None:
+        """After each step: put the parameters back where they are allowed to be."""
+
+    def penalties(self, progress: float) -> dict[str, Tensor]:
+        """Losses on the parameters themselves, each (n,)."""
+        return {}
+
+    def learnable(self) -> list[nn.Parameter]:
+        """What the optimizer changes."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def remember(self) -> None:
+        """From now on `drift` counts from here."""
+        for index, parameter in enumerate(self.learnable()):
+            self.register_buffer(f"start_{index}", parameter.detach().clone())
+
+    def drift(self) -> Tensor:
+        """How far the parameters are from where `remember` saw them: mean squared difference, (n,)."""
+        apart = [
+            (parameter - self.get_buffer(f"start_{index}")).square().flatten(1)
+            for index, parameter in enumerate(self.learnable())
+        ]
+        return torch.cat(apart, 1).mean(1)
+
+    def learned(self) -> dict[str, Tensor]:
+        """All that was learned and remembered, by name: what has to be kept to go on from here."""
+        kept = {name: value for name, value in self.named_parameters() if value.requires_grad}
+        kept |= {name: value for name, value in self.named_buffers() if name.startswith("start_")}
+        return {name: value.detach() for name, value in kept.items()}
+
+    @torch.no_grad()
+    def relearn(self, state: dict[str, Tensor]) -> None:
+        """Take up what `learned` gave, of a canvas of the same kind and size."""
+        own = self.learned()
+        if own.keys() != state.keys():
+            raise ValueError(f"state must hold {sorted(own)}, got {sorted(state)}")
+        for name, value in own.items():
+            value.copy_(state[name])
