@@ -169,8 +169,8 @@ def _entry(kind: str, name: str, table: dict[str, Any], shapes: dict[str, Any]) 
     if config and kind == "vqgan":
         config = {"target": config.pop("target"), "params": {**config, "ddconfig": shapes[config["ddconfig"]]}}
     sources = tuple(_source(source) for source in table.pop("sources", ()))
-    lists = {key: tuple(table.pop(key, ())) for key in ("aliases", "packaged")}
-    return Entry(kind, name, config=config, sources=sources, **lists, **table)
+    aliases, packaged = (tuple(table.pop(key, ())) for key in ("aliases", "packaged"))
+    return Entry(kind, name, config=config, sources=sources, aliases=aliases, packaged=packaged, **table)
 
 
 def _source(table: dict[str, Any]) -> Source:

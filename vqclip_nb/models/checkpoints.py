@@ -95,7 +95,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[
         with fresh.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
             for key in order:
-                file.write(tensors[key].contiguous().reshape(-1).view(torch.uint8).numpy())
+                file.write(tensors[key].contiguous().reshape(-1).view(torch.uint8).numpy().data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)
@@ -105,7 +105,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[
 
 def _read_pickle(path: Path, *, mapped: bool) -> dict[str, Tensor]:
     """A file of `torch.save`. Torch's restricted unpickler refuses every class but tensors' own and the stubs."""
-    stubs = [_stub(name) for name in FOREIGN]
+    stubs: list[Any] = [_stub(name) for name in FOREIGN]
     try:
         with torch.serialization.safe_globals(stubs):
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)

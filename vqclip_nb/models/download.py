@@ -78,7 +78,7 @@ def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | No
 
 
 def second_home() -> Path | None:
-    """A folder that outlives this machine, laid out as the cache: `VQCLIP_SECOND_HOME`, or on Colab `vqclip` in Drive."""
+    """A folder laid out as the cache that outlives this machine: `VQCLIP_SECOND_HOME`, or `vqclip` in Colab's Drive."""
     if chosen := os.environ.get("VQCLIP_SECOND_HOME"):
         return Path(chosen).expanduser()
     return COLAB_DRIVE if COLAB_DRIVE.is_dir() else None

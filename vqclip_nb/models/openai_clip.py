@@ -56,7 +56,7 @@ def tokenizer() -> Any:
 
 
 def build(state: Mapping[str, Tensor]) -> nn.Module:
-    """A frozen float32 CLIP in eval mode, every hyper-parameter read off the shapes, as openai-clip's `build_model` does.
+    """A frozen float32 CLIP in eval mode; every hyper-parameter is read off the shapes, as openai-clip does.
 
     `known_tokens` is None, or the ids of the only tokens whose embedding the file holds.
     Raises `BrokenWeights` when a tensor is missing.

@@ -1,0 +1,185 @@
+"""Device: which processor paints, and in what precision."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vqclip_nb.errors import PaintWarning
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+ORDER = ("cuda", "mps", "cpu")
+
+# What torch says when a GPU is there and cannot be used, and what helps. The first match is said.
+TROUBLES = {
+    r"no kernel image|not compatible with the current PyTorch": (
+        "its compute capability is not in this build of PyTorch; install another (https://pytorch.org/get-started)"
+    ),
+    r"out of memory": "its memory is full; close what else uses it (in Colab: Runtime > Manage sessions)",
+    r"driver.*(too old|version is insufficient)|insufficient driver": (
+        "its driver is too old for this PyTorch; update the driver"
+    ),
+    r"no NVIDIA driver|forward compatibility|driver/library version mismatch": (
+        "its driver does not run; reinstall it or restart the machine"
+    ),
+    r"without CUDA|not compiled with CUDA": (
+        "this PyTorch was built without CUDA; install a build with it (https://pytorch.org/get-started)"
+    ),
+}
+NO_GPU_IN_COLAB = (
+    "this Colab runtime has no GPU and paints on the CPU, slowly; "
+    "Runtime > Change runtime type > T4 GPU gives one, free of charge"
+)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The number format of decoder and perceptor. z, losses and optimizer stay float32 in all of them."""
+
+    name: str  # float32, bfloat16 or float16
+    scaled: bool = False  # whether gradients must be scaled, so that small ones survive
+    why: str = ""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        import torch
+
+        return getattr(torch, self.name)
+
+
+def choose(name: str = "auto") -> torch.device:
+    """The device to paint on: CUDA, Apple's MPS or the CPU, in that order, or the one that is named.
+
+    A GPU that is present but cannot be used is a `PaintWarning` with the remedy, and the CPU carries on.
+    Raises `ValueError` when the named device does not exist here.
+    """
+    import torch
+
+    if name == "auto":
+        wanted = [torch.device(kind) for kind in ORDER if kind == "cpu" or present(torch.device(kind))]
+    else:
+        try:
+            wanted = [torch.device(name)]
+        except RuntimeError:
+            raise ValueError(f"device must be auto, {', '.join(ORDER)} or cuda:0, got {name!r}") from None
+        if wanted[0].type not in ORDER or not present(wanted[0]):
+            here = [kind for kind in ORDER if present(torch.device(kind))]
+            raise ValueError(f"device must be one that is here ({', '.join(here)}) or auto, got {name!r}")
+
+    for device in wanted:
+        if device.type == "cpu":
+            break
+        if (trouble := unusable(device)) is None:
+            return device
+        warnings.warn(f"the GPU ({device}) is not used: {trouble}. The CPU carries on", PaintWarning, stacklevel=2)
+    if name == "auto" and wanted[0].type == "cpu" and in_colab():
+        warnings.warn(NO_GPU_IN_COLAB, PaintWarning, stacklevel=2)
+    return torch.device("cpu")
+
+
+def present(device: torch.device) -> bool:
+    """Whether the machine has this device, usable or not."""
+    import torch
+
+    if device.type == "cuda":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an old driver is warned about here; `unusable` says it with the remedy
+            count = torch.cuda.device_count()
+        return (device.index or 0) < count or (device.index is None and shutil.which("nvidia-smi") is not None)
+    if device.type == "mps":
+        return torch.backends.mps.is_built() and sys.platform == "darwin"
+    return device.type == "cpu" and not device.index
+
+
+def unusable(device: torch.device) -> str | None:
+    """Why a GPU cannot be used, with the remedy, or None; tried with a small picture, on MPS against the CPU."""
+    import torch
+
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        return "MPS needs macOS 14 or newer; update it"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # an old driver is only a warning there
+            if device.type == "cuda":
+                torch.cuda.init()
+        trial(device)
+    except (RuntimeError, AssertionError, Warning) as wrong:
+        said = str(wrong)
+        known = (remedy for pattern, remedy in TROUBLES.items() if re.search(pattern, said, re.I | re.S))
+        return next(known, f"torch says {said.strip().splitlines()[0]!r}; `vqclip doctor` shows its versions")
+    if device.type == "mps" and not agrees(device):
+        return "its pooling or gradients differ from the CPU's in this PyTorch; update PyTorch"
+    return None
+
+
+def trial(device: torch.device) -> list[Tensor]:
+    """What painting asks of a device, in small: pooled views of sizes that do not divide, and gradients."""
+    import torch
+    from torch.nn import functional as F
+
+    with torch.enable_grad():
+        image = torch.linspace(-1, 1, 2 * 3 * 45 * 38).view(2, 3, 45, 38).sin().to(device).requires_grad_()
+        kernel = torch.linspace(-1, 1, 8 * 3 * 9, device=device).view(8, 3, 3, 3)
+        features = F.group_norm(F.conv2d(image, kernel, padding=1), 4)
+        views = [F.adaptive_max_pool2d(features, 7), F.adaptive_avg_pool2d(features, 7)]
+        views.append(F.interpolate(features, (64, 64), mode="bilinear").flatten(2).softmax(-1)[:, :, :49])
+        total = torch.stack([view.flatten(1).pow(2).sum() for view in views]).sum()
+        total.backward()
+    return [tensor.detach().cpu() for tensor in (*views, image.grad)]
+
+
+def agrees(device: torch.device, work: Callable[[torch.device], list[Tensor]] = trial) -> bool:
+    """Whether a device computes as the CPU does (adaptive max pooling did not on MPS, pytorch#190064)."""
+    import torch
+
+    pairs = zip(work(torch.device("cpu")), work(device), strict=True)
+    return all(torch.allclose(right, here, rtol=1e-3, atol=1e-4) for right, here in pairs)
+
+
+def precision(device: torch.device) -> Precision:
+    """The precision to try on a device; `settle` compares its first step with float32."""
+    import torch
+
+    if device.type != "cuda":
+        return Precision("float32", why=f"{device.type} paints in float32")
+    major, minor = torch.cuda.get_device_capability(device)
+    if major >= 8:
+        return Precision("bfloat16", why=f"compute capability {major}.{minor} has bfloat16")
+    if major == 7:
+        return Precision("float16", scaled=True, why=f"compute capability {major}.{minor} has no bfloat16")
+    return Precision("float32", why=f"compute capability {major}.{minor} is slow in half precision")
+
+
+def settle(wanted: Precision, step: Callable[[Precision], tuple[Tensor, Tensor]]) -> tuple[Precision, str | None]:
+    """Compare the first step in half precision with float32: the precision to keep, and a sentence if that is float32.
+
+    `step` computes the losses and the (unscaled) gradient of the first step in a precision, changing nothing.
+    """
+    import torch
+
+    if wanted.name == "float32":
+        return wanted, None
+    (right_losses, right), (losses, gradient) = step(replace(wanted, name="float32", scaled=False)), step(wanted)
+    right, gradient = right.flatten().float(), gradient.flatten().float()
+    finite = bool(torch.isfinite(gradient).all() and torch.isfinite(losses).all())
+    cosine = torch.nn.functional.cosine_similarity(right, gradient, dim=0).item() if finite else float("nan")
+    near = torch.allclose(losses.float(), right_losses.float(), rtol=0.02, atol=0.01)
+    if finite and near and cosine > 0.98:
+        return wanted, None
+    how = f"the gradient's cosine is {cosine:.3f}" if finite else "it overflows"
+    sentence = f"{wanted.name} differs from float32 in the first step ({how}), so this run stays in float32, slower"
+    return Precision("float32", why=sentence), sentence
+
+
+def in_colab() -> bool:
+    """Whether this is a Google Colab runtime."""
+    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
