@@ -113,9 +113,9 @@ def _read_pickle(path: Path, *, mapped: bool) -> dict[str, Tensor]:
         foreign = re.search(r"(?:GLOBAL|class|function|type) ([\w.]+\.[\w.]+)", str(wrong))
         if foreign:
             raise _refuse(path, foreign[1]) from None
-        raise BrokenWeights(f"{path.name} is not a file of weights ({str(wrong).splitlines()[0]})") from None
+        raise BrokenWeights(f"{path.name} is not a file of weights ({_line(wrong)})") from None
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as wrong:
-        raise BrokenWeights(f"{path.name} is damaged ({str(wrong).splitlines()[0] or type(wrong).__name__})") from None
+        raise BrokenWeights(f"{path.name} is damaged ({_line(wrong)})") from None
 
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
     tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
@@ -126,6 +126,10 @@ def _read_pickle(path: Path, *, mapped: bool) -> dict[str, Tensor]:
 
 def _refuse(path: Path, name: str) -> BrokenWeights:
     return BrokenWeights(f"{path.name} asks to run {name}, which weights never need; nothing was run")
+
+
+def _line(wrong: Exception) -> str:
+    return (str(wrong).splitlines() or [type(wrong).__name__])[0]
 
 
 def _stub(full_name: str) -> type:
@@ -175,7 +179,7 @@ class ScriptArchive:
         except BrokenWeights:
             raise
         except Exception as wrong:  # a hostile pickle can raise anything; none of it is ours to explain
-            raise BrokenWeights(f"{self.path.name} cannot be read as TorchScript ({wrong})") from None
+            raise BrokenWeights(f"{self.path.name} cannot be read as TorchScript ({_line(wrong)})") from None
         found = dict(_walk(top, ""))
         if not found:
             raise BrokenWeights(f"{self.path.name} holds no named tensors")

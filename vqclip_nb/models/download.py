@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,6 +97,23 @@ def keep(entry: Entry, report: Report | None = None) -> Path:
     _copy(path, part, lambda done: report and report(Progress(entry.name, done, path.stat().st_size)))
     os.replace(part, target)
     return target
+
+
+@contextmanager
+def borrowed(place: str) -> Iterator[Path]:
+    """A small file (a config) by path or address, to be read inside the `with`. Raises `CannotFetch`."""
+    if "://" not in place:
+        yield Path(place).expanduser()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part"
+        if os.environ.get("VQCLIP_OFFLINE"):
+            raise CannotFetch(f"{place} cannot be fetched while VQCLIP_OFFLINE is set; unset it, or give a path")
+        try:
+            _Download(place, part, None, lambda progress: None, Patience()).fill(place)
+        except Refused as why:
+            raise CannotFetch(f"{place} {why}; give another address or a path") from None
+        yield part
 
 
 def check(entry: Entry) -> str:
@@ -283,8 +301,10 @@ class _Download:
                 raise Refused(f"answered {reply.status_code} {reply.reason}")
             if reply.headers.get("Content-Type", "").startswith("text/html"):
                 raise Refused("sent a web page instead of the file")
-            if not reply.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
+            if reply.status_code != 206:
                 begin = 0  # no Range support: from the beginning
+            elif not reply.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
+                raise Refused("answered with another part of the file than was asked for")
             length = reply.headers.get("Content-Length")
             total = begin + int(length) if length else self.size
             if self.size is not None and total != self.size:

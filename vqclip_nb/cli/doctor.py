@@ -1,0 +1,223 @@
+"""`vqclip doctor`: what this machine has and lacks, in a form that can be pasted into a bug report."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb import device
+from vqclip_nb.models import catalog, download
+
+PACKAGES = (
+    "vqclip_nb",
+    "torch",
+    "numpy",
+    "openai-clip",
+    "taming-transformers",
+    "kornia",
+    "pydantic",
+    "safetensors",
+    "pooch",
+    "pillow",
+    "imageio-ffmpeg",
+    "ipywidgets",
+    "ipython",
+    "open_clip_torch",
+)
+ROOM = 3e9  # bytes: the large pair, its stripped copies and a run
+
+
+def add(subparsers: Any) -> None:
+    """Add the command to the `vqclip` parser."""
+    parser = subparsers.add_parser("doctor", help="say what this machine has and what it lacks")
+    parser.add_argument("--online", action="store_true", help="also try each address, and check the models' numbers")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; the exit status is 1 when something needed is missing."""
+    for title, lines in (("versions", versions()), ("device", devices()), ("disk", disk())):
+        print(title)
+        for line in lines:
+            print(f"  {line}")
+    print("checks")
+    found = [_said(name, probe) for name, probe in CHECKS.items()]
+    if arguments.online:
+        print("addresses")
+        found += [_said(f"{host}", probe) for host, probe in addresses()]
+        print("anchors")
+        found += [_said(name, probe) for name, probe in ANCHORS.items()]
+    return 0 if all(found) else 1
+
+
+def versions() -> Iterator[str]:
+    """Python, the system, and each package that matters."""
+    yield f"Python {platform.python_version()} on {platform.platform()}" + (" in Colab" if device.in_colab() else "")
+    for name in PACKAGES:
+        try:
+            yield f"{name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            yield f"{name} is not installed"
+
+
+def devices() -> Iterator[str]:
+    """The device that would paint, with its memory, capability and precision, and why not a better one."""
+    import torch
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        chosen = device.choose()
+    yield f"{chosen}, {device.describe(chosen)}"
+    wanted = device.precision(chosen)
+    yield f"precision {wanted.name}: {wanted.why}"
+    yield f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores"
+    yield from (str(warning.message) for warning in said)
+
+
+def disk() -> Iterator[str]:
+    """The cache folder, what is free there and what is in it."""
+    folder = catalog.home()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    yield f"{shutil.disk_usage(there).free / 1e9:,.1f} GB free in {folder}"
+    second = download.second_home()
+    if second:
+        yield f"second home {second}"
+    for entry in catalog.entries():
+        for path in entry.files() if not entry.packaged else ():
+            yield f"{entry.full_name}: {path.name}, {path.stat().st_size / 1e6:,.0f} MB"
+        for path in sorted(entry.folder.glob("*.part")) if not entry.packaged else ():
+            yield f"{entry.full_name}: {path.name}, {path.stat().st_size / 1e6:,.0f} MB, to be resumed"
+
+
+def addresses() -> Iterator[tuple[str, Callable[[], str]]]:
+    """Each address of the catalog, with what asks it."""
+    for entry in catalog.entries():
+        for address in dict.fromkeys(address for source in entry.sources for address in source.addresses):
+            if "://" in address:
+                yield f"{entry.full_name} {address}", lambda address=address: _answer(address)
+
+
+def _answer(address: str) -> str:
+    good, said = download.answer(address)
+    if not good:
+        raise OSError(said)
+    return said
+
+
+def _clip() -> str:
+    from vqclip_nb.models import openai_clip
+
+    openai_clip.part("model")
+    openai_clip.part("simple_tokenizer")
+    return ""
+
+
+def _taming() -> str:
+    try:
+        import taming.modules.diffusionmodules.model  # noqa: F401
+    except ImportError as wrong:
+        raise ImportError(f"{wrong}; run `pip install taming-transformers`") from None
+    return ""
+
+
+def _film() -> str:
+    import imageio_ffmpeg
+
+    return Path(imageio_ffmpeg.get_ffmpeg_exe()).name
+
+
+def _demo() -> str:
+    from vqclip_nb import models
+
+    return f"{len(models.load_vqgan('demo').codebook)} codes, {len(models.load_clip('demo').known_tokens)} tokens"
+
+
+def _gpu() -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return str(device.choose())
+
+
+def _cache() -> str:
+    folder = catalog.home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as wrong:
+        raise OSError(f"{folder} cannot be written ({wrong.strerror}); set VQCLIP_HOME to a folder that can") from None
+    return ""
+
+
+def _room() -> str:
+    free = shutil.disk_usage(catalog.home()).free
+    if free < ROOM:
+        raise OSError(
+            f"{free / 1e9:.1f} GB are free and the large models need {ROOM / 1e9:.0f}; set VQCLIP_HOME elsewhere"
+        )
+    return f"{free / 1e9:,.0f} GB"
+
+
+def _clip_anchor() -> str:
+    from vqclip_nb import models
+    from vqclip_nb.models import anchors
+
+    _on_disk(models.info("clip/ViT-B/32"))
+    got = anchors.clip_answer(models.load_clip("ViT-B/32"), download.fetch(anchors.CLIP_PICTURE))
+    said = ", ".join(f"{value:.4f}" for value in got)
+    if any(abs(value - right) > anchors.CLIP_TOLERANCE for value, right in zip(got, anchors.CLIP_ANSWER, strict=True)):
+        right = ", ".join(f"{value:.4f}" for value in anchors.CLIP_ANSWER)
+        raise ValueError(f"got {said} where OpenAI published {right}; please report this")
+    return said
+
+
+def _vqgan_anchor() -> str:
+    from vqclip_nb import models
+    from vqclip_nb.models import anchors
+
+    entry = models.info("vqgan/imagenet_f16_16384")
+    _on_disk(entry)
+    decibels = anchors.psnr(models.load_vqgan(entry.name), download.fetch(anchors.PHOTO))
+    if decibels < anchors.LEAST_PSNR:
+        raise ValueError(
+            f"gives a photo back at {decibels:.1f} dB, at least {anchors.LEAST_PSNR} is right; please report this"
+        )
+    return f"gives a photo back at {decibels:.1f} dB"
+
+
+def _on_disk(entry: catalog.Entry) -> None:
+    if not entry.on_disk:
+        raise OSError(f"not on the disk yet; `vqclip models get {entry.name}`, then this again")
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "openai-clip's model and tokenizer": _clip,
+    "taming's encoder and decoder": _taming,
+    "ffmpeg for films": _film,
+    "the demo pair loads": _demo,
+    "the best device works": _gpu,
+    "the cache folder can be written": _cache,
+    "room for the large models": _room,
+}
+ANCHORS: dict[str, Callable[[], str]] = {
+    "ViT-B/32 on OpenAI's example": _clip_anchor,
+    "imagenet_f16_16384 on a photo": _vqgan_anchor,
+}
+
+
+def _said(name: str, probe: Callable[[], str]) -> bool:
+    """Run one check and print its mark; what is wrong is printed as the remedy that the check raised."""
+    try:
+        found = probe()
+    except Exception as wrong:  # a doctor reports every failure, and goes on to the next
+        print(f"  ✗ {name}: {str(wrong).splitlines()[0] if str(wrong) else type(wrong).__name__}")
+        return False
+    print(f"  ✓ {name}{': ' if found else ''}{found}")
+    return True
