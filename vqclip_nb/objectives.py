@@ -62,7 +62,10 @@ class Guide:
         seen = self.perceptor.encode_image(views).unflatten(0, (len(image), -1))  # (n, cutn, d)
         distance = great_circle(seen[:, :, None], self.embeddings[:, None])  # (n, cutn, T)
         losses = pull(distance, self.weights, self.stops).mean(1)  # (n, T)
-        return {name: part.sum(1) for name, part in zip(self.names, losses.split(self.counts, 1), strict=True)}
+        named: dict[str, Tensor] = {}
+        for name, part in zip(self.names, losses.split(self.counts, 1), strict=True):
+            named[name] = named.get(name, 0) + part.sum(1)  # the same text twice pulls twice
+        return named
 
     def _per_embedding(self, values: Sequence[float]) -> Tensor:
         """One value per target, repeated for each of its embeddings."""

@@ -55,11 +55,14 @@ class Optimizer:
         self.count = 0
 
     @torch.no_grad()
-    def step(self, lr: float) -> Tensor:
-        """One step along the gradients, none for a picture with a gradient that is not a number: (n,) bool, sound."""
+    def step(self, lr: float, sound: Tensor) -> Tensor:
+        """One step along the gradients for the pictures that are sound, (n,) bool; returns those that could take it.
+
+        A picture with a gradient that is not a number cannot; nothing of it is changed or remembered.
+        """
         self.count += 1
         grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
-        sound = torch.stack([grad.flatten(1).isfinite().all(1) for grad in grads]).all(0)  # (n,)
+        sound = torch.stack([sound, *(grad.flatten(1).isfinite().all(1) for grad in grads)]).all(0)
         for parameter, grad, memory in zip(self.parameters, grads, self.memories, strict=True):
             good = sound.view(-1, *[1] * (grad.dim() - 1))
             update = self.rule(torch.where(good, grad, 0.0), memory, self.count)

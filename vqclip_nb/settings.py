@@ -3,6 +3,7 @@
 import difflib
 import json
 import pkgutil
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,6 @@ from vqclip_nb import prompts
 from vqclip_nb.errors import SettingsError
 
 GROUPS = ("What", "Models", "Picture", "Painting", "Cutouts", "Place")
-PROVENANCE = "vqclip"  # the key under which a PNG holds the settings
 CANVASES = tuple(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent / "canvases")]) if m.name[0] != "_")
 _TOP_SEED = 2**32 - 1
 Side = Annotated[int, Field(ge=16, le=4096)]
@@ -122,6 +122,11 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise SettingsError(_one_line(error, values)) from None
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each picture."""
+        return tuple(range(self.seed, self.seed + self.variations))
+
     def but(self, **changes: Any) -> Self:
         """These settings with some changed, checked again."""
         return type(self)(**{**self.model_dump(), **changes})
@@ -150,9 +155,9 @@ class Settings(BaseModel):
     @classmethod
     def from_image(cls, path: str | Path) -> Self:
         """The settings that a picture was painted with. Opens nothing else, and fetches nothing."""
-        from vqclip_nb.images import read_provenance
+        from vqclip_nb.provenance import read
 
-        return cls(**read_provenance(path)["settings"])
+        return cls(**read(path)["settings"])
 
     @field_validator("size", mode="before")
     @classmethod
@@ -235,7 +240,9 @@ def allowed(name: str) -> str:
     if options := choices(field):
         return "one of " + ", ".join(options)
     if not (span := limits(field)):
-        return {bool: "true or false", tuple[str, ...]: "a list of files"}.get(field.annotation, "a text")
+        return (
+            "true or false" if field.annotation is bool else "a list of files" if name == "image_prompts" else "a text"
+        )
     words = f"from {span['ge']} to {span['le']}" if "ge" in span else f"above {span['gt']} and up to {span['le']}"
     return "two whole numbers, width and height, each " + words if name == "size" else words
 
@@ -267,4 +274,5 @@ def _shown(value: Any) -> str:
     """A value as a person wrote it."""
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
-    return str(value) if isinstance(value, int | float) else repr(value)
+    number = isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[-+.\d]+", value))
+    return str(value) if number else repr(value)

@@ -53,7 +53,7 @@ class Canvas(nn.Module):
 
     def learned(self) -> dict[str, Tensor]:
         """All that was learned and remembered, by name: what has to be kept to go on from here."""
-        kept = {name: value for name, value in self.named_parameters() if value.requires_grad}
+        kept: dict[str, Tensor] = {name: value for name, value in self.named_parameters() if value.requires_grad}
         kept |= {name: value for name, value in self.named_buffers() if name.startswith("start_")}
         return {name: value.detach() for name, value in kept.items()}
 

@@ -20,7 +20,7 @@ _EDGE = 1 / 255  # colours this near to black and white are as far as a logit go
 class FourierCanvas(Canvas):
     """A picture as the sigmoid of a scaled inverse Fourier transform. Begins with faint, smooth noise on grey."""
 
-    lr = 0.05
+    lr = 0.1
     scale: Tensor
     colours: Tensor
 

@@ -1,0 +1,139 @@
+"""What every canvas promises; a new one is added to the table and to nothing else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.toys import ToyPerceptor, ToyVQGAN
+from vqclip_nb.canvases import Canvas, make
+from vqclip_nb.canvases.fourier import FourierCanvas
+from vqclip_nb.canvases.pixels import PixelsCanvas
+from vqclip_nb.canvases.vqgan import VQGANCanvas
+from vqclip_nb.cutouts import Cutouts
+from vqclip_nb.objectives import Guide, Target
+from vqclip_nb.painting import Painting, run
+from vqclip_nb.settings import CANVASES, Settings
+
+CANVAS_MAKERS = {
+    "vqgan": lambda **start: VQGANCanvas(ToyVQGAN(), **start),
+    "pixels": PixelsCanvas,
+    "fourier": FourierCanvas,
+}
+EVERY_CANVAS = pytest.mark.parametrize("new", CANVAS_MAKERS.values(), ids=CANVAS_MAKERS)
+
+
+def towards(colour):
+    perceptor = ToyPerceptor()
+    target = Target(colour, perceptor.encode_text([colour])[None])
+    return lambda settings: [Guide(perceptor, Cutouts("pooling", 16, 4), [target])]
+
+
+def test_every_canvas_is_under_contract():
+    assert set(CANVAS_MAKERS) == set(CANVASES)
+
+
+@EVERY_CANVAS
+def test_a_canvas_renders_rgb_between_0_and_1_from_its_seeds(new):
+    canvas, again = (new(size=(48, 32), seeds=(3, 4)) for _ in range(2))
+    image = canvas()
+    assert isinstance(canvas, Canvas)
+    assert image.shape == (2, 3, 32, 48)
+    assert image.dtype == torch.float32
+    assert image.min() >= 0
+    assert image.max() <= 1
+    assert torch.equal(image, again())
+    assert torch.equal(image[1:], new(size=(48, 32), seeds=(4,))()), "a picture alone is the one in the batch"
+    assert not torch.equal(image[0], image[1])
+
+
+@EVERY_CANVAS
+def test_every_canvas_turns_red(new):
+    canvas = new(size=(32, 32), seeds=(0, 1))
+    painting = Painting(Settings(prompt="red", steps=60, variations=2), canvas, towards("red"))
+    *_, last = run(painting)
+    red, green, blue = last.image.mean((2, 3)).unbind(1)
+    assert (red > 0.6).all()
+    assert (torch.maximum(green, blue) < red / 2).all()
+
+
+@EVERY_CANVAS
+def test_pictures_are_independent_and_gradients_reach_each(new):
+    canvas = new(size=(32, 32), seeds=(0, 1))
+    canvas()[0].square().sum().backward()
+    for parameter in canvas.learnable():
+        assert len(parameter) == 2
+        assert parameter.grad[0].abs().sum() > 0
+        assert parameter.grad[1].abs().sum() == 0
+
+
+@EVERY_CANVAS
+def test_start_from_shows_the_picture(new):
+    tiles = torch.tensor([[-1, 0.5, 1], [0, -0.5, 0.5]]).repeat(3, 1, 1)[None].add(1).div(2)
+    picture = torch.nn.functional.interpolate(tiles, scale_factor=16, mode="nearest")
+    canvas = new(size=(48, 32), seeds=(0, 1))
+    canvas.start_from(picture)
+    assert (canvas() - picture).abs().max() < 0.01
+    canvas.start_from(torch.nn.functional.interpolate(picture, scale_factor=2))
+    assert (canvas() - picture).abs().mean() < 0.02, "of any size"
+
+
+@EVERY_CANVAS
+def test_constrain_leaves_what_is_allowed_and_bounds_what_is_not(new):
+    canvas = new(size=(32, 32), seeds=(0,))
+    before = canvas().clone()
+    canvas.constrain()
+    assert torch.equal(before, canvas())
+    for parameter in canvas.learnable():
+        parameter.data.mul_(1e3)
+    canvas.constrain()
+    image = canvas()
+    assert image.isfinite().all()
+    assert image.min() >= 0
+    assert image.max() <= 1
+
+
+@EVERY_CANVAS
+def test_what_was_learned_goes_on_in_another_canvas(new):
+    one, other = new(size=(32, 32), seeds=(0,)), new(size=(32, 32), seeds=(1,))
+    one.remember(), other.remember()
+    with torch.no_grad():
+        one.learnable()[0].add_(0.1)
+    other.relearn(one.learned())
+    assert torch.equal(one(), other())
+    assert other.drift().item() == pytest.approx(0.01, rel=1e-3)
+    with pytest.raises(ValueError, match="state must hold"):
+        other.relearn({})
+
+
+def test_vqgan_rounds_its_size_down_and_stays_within_its_codebook():
+    canvas = VQGANCanvas(ToyVQGAN(), size=(47, 20), seeds=(0,))
+    assert canvas().shape == (1, 3, 16, 40)
+    canvas.z.data.fill_(9)
+    canvas.constrain()
+    assert (canvas.z == 1).all()
+    assert canvas.learnable() == [canvas.z], "the decoder is frozen"
+
+
+def test_a_new_canvas_is_one_file(tmp_path):
+    """Dropped into the folder, it is a choice of Settings and is painted on; nothing else is touched."""
+    import shutil
+
+    import vqclip_nb
+
+    package = tmp_path / "vqclip_nb"
+    shutil.copytree(Path(vqclip_nb.__file__).parent, package, ignore=shutil.ignore_patterns("demo", "__pycache__"))
+    source = (package / "canvases" / "pixels.py").read_text()
+    (package / "canvases" / "dots.py").write_text(source)
+    script = (
+        "from vqclip_nb.settings import Settings; from vqclip_nb.canvases import make\n"
+        "print(make(Settings(canvas='dots').canvas, size=(16, 24), seeds=(0,))().shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "[1, 3, 24, 16]" in done.stdout, done.stderr
+
+
+def test_canvases_are_made_by_name():
+    assert make("pixels", size=(32, 16), seeds=(0,))().shape == (1, 3, 16, 32)

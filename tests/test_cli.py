@@ -1,0 +1,147 @@
+"""The command line paints, explains itself, and says what is wrong in one line with exit status 2."""
+
+import os
+import re
+import signal
+import threading
+import time
+
+import pytest
+from PIL import Image
+
+from tests.toys import toy_models
+from vqclip_nb import Settings, cli
+
+SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def toys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with toy_models():
+        yield
+
+
+def vqclip(*words):
+    """The exit status of a command."""
+    try:
+        return cli.main(words)
+    except SystemExit as leaving:
+        return leaving.code
+
+
+def test_paint_writes_a_run_and_the_last_line_says_where(capsys, tmp_path):
+    assert vqclip("paint", "red", *SMALL) == 0
+    said = capsys.readouterr()
+    where = re.fullmatch(r"Painted: (runs/\S+-red-0/result\.png)", said.out.splitlines()[-1])[1]
+    assert Image.open(tmp_path / where).size == (32, 24)
+    assert "4/4" in said.err
+    assert "loss=" in said.err
+
+
+def test_quiet_says_the_path_alone(capsys):
+    assert vqclip("paint", "red", *SMALL, "--quiet", "--out", "a place") == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.startswith("a place/")
+
+
+def test_info_prints_the_command_that_paints_the_same_pixels_again(capsys):
+    assert vqclip("paint", "red:2 | blue:-0.5", *SMALL, "--seed", "3", "--lr", "0.2", "--quiet") == 0
+    first = capsys.readouterr().out.strip()
+    assert vqclip("info", first) == 0
+    command = capsys.readouterr().out.splitlines()[-1]
+    assert command == "vqclip paint 'red:2 | blue:-0.5' --size 32 24 --seed 3 --steps 4 --lr 0.2 --cutn 2"
+    import shlex
+
+    assert vqclip(*shlex.split(command)[1:], "--quiet") == 0
+    second = capsys.readouterr().out.strip()
+    assert Image.open(first).tobytes() == Image.open(second).tobytes()
+    assert vqclip("paint", "--settings", first, "--quiet") == 0
+    assert Image.open(first).tobytes() == Image.open(capsys.readouterr().out.strip()).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([""], "prompt must say what to paint, got ''"),
+        ([], "prompt must say what to paint, got ''"),
+        (["red", "--stpes", "3"], "there is no option '--stpes'; did you mean --steps?"),
+        (
+            ["red", "--size", "0", "0"],
+            "size must be two whole numbers, width and height, each from 16 to 4096, got 0 0",
+        ),
+        (["red", "--size", "-5", "64"], "got -5 64"),
+        (["red", "--size", "nan", "64"], "got nan 64"),
+        (["red", "--steps", "0"], "steps must be from 1 to 100000, got 0"),
+        (["red:much"], "weight must be a number, got 'much' in 'red:much'; to keep a colon in the text, quote it"),
+        (
+            ["red", "--init-image", "gone.png"],
+            "init_image must be a picture file, got 'gone.png': there is no such file",
+        ),
+        (["red", "--init-image", "broken.png"], "init_image must be a picture (PNG, JPEG, WebP, …), got 'broken.png'"),
+        (["red", "--image-prompts", "cut.png"], "image_prompts must be a readable picture, got 'cut.png'"),
+        (["red", "--init-image", "https://x.org/a.png"], "init_image must be a file, got the address"),
+        (["red", "--out", "broken.png/runs"], "out must be a folder that can be written to, got 'broken.png/runs'"),
+        (["red", "--canvas", "vqgan/nope"], "there is no vqgan model 'nope'"),
+        (["red", "--perceptor", "nope"], "there is no clip model 'nope'"),
+        (["red", "--canvas", "oil"], "canvas must be"),
+        (["red", "--device", "abacus"], "device must be"),
+        (["red", "--settings", "gone.json"], "gone.json"),
+        (["red", "--settings", "broken.png"], "cannot be read as a picture"),
+        (["red", "blue"], "there is no argument 'blue'"),
+    ],
+)
+def test_bad_input_is_one_line_status_2_and_nothing_half_written(capsys, tmp_path, words, sentence):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    noise = Image.effect_noise((64, 64), 90)
+    noise.save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:900])
+    before = sorted(tmp_path.rglob("*"))
+
+    assert vqclip("paint", *words) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert said.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_ctrl_c_is_a_normal_ending(capsys):
+    def press():
+        while not list(os.scandir("runs")) if os.path.isdir("runs") else True:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    assert vqclip("paint", "red", *SMALL, "--steps", "100000") == 0
+    presser.join()
+    said = capsys.readouterr()
+    assert re.search(r"stopped at step \d+ of 100000; the picture so far is kept", said.err)
+    result = said.out.splitlines()[-1].removeprefix("Painted: ")
+    assert Image.open(result).size == (32, 24)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_help_explains_every_setting_in_its_group(capsys):
+    assert vqclip("paint", "--help") == 0
+    shown = capsys.readouterr().out
+    for name in set(Settings.model_fields) - {"prompt"}:
+        assert "--" + name.replace("_", "-") in shown
+    for heading in ("What:", "Models:", "Picture:", "Painting:", "Cutouts:", "Place:"):
+        assert heading in shown
+
+
+def test_every_command_is_a_module_that_adds_itself(capsys):
+    for command in cli.COMMANDS:
+        assert vqclip(command, "--help") == 0
+        assert f"usage: vqclip {command}" in capsys.readouterr().out
+
+
+def test_without_a_command_the_commands_are_shown(capsys):
+    assert vqclip() == 2
+    assert all(command in capsys.readouterr().out for command in ["paint"])
+    assert vqclip("--version") == 0
+    assert vqclip("pain") == 2

@@ -1,0 +1,141 @@
+"""Cutouts are pure, alike alone and in a batch, and the published ones follow the published recipe."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vqclip_nb import cutouts
+from vqclip_nb.chance import Draws
+from vqclip_nb.cutouts import METHODS, POOLING_AUGMENT, Cutouts
+
+EVERY_METHOD = pytest.mark.parametrize("name", METHODS)
+
+
+def smooth_pictures(n=2, size=(96, 80)):
+    noise = torch.rand(n, 3, 6, 6, generator=torch.Generator().manual_seed(3))
+    return F.interpolate(noise, size, mode="bicubic").clamp(0, 1)
+
+
+@EVERY_METHOD
+def test_views_of_a_picture_are_the_same_alone_and_in_a_batch(name):
+    image, cut = smooth_pictures(3), Cutouts(name, 32, 5)
+    batch = cut(image, Draws((7, 8, 9), step=2))
+    assert batch.shape == (15, 3, 32, 32)
+    torch.testing.assert_close(batch[5:10], cut(image[1:2], Draws((8,), step=2)))
+    assert not torch.equal(batch, cut(image, Draws((7, 8, 9), step=3)))
+
+
+@EVERY_METHOD
+def test_gradients_reach_the_picture_that_was_cut_and_no_other(name):
+    image = smooth_pictures(2).requires_grad_()
+    views = Cutouts(name, 32, 4)(image, Draws((0, 1)))
+    views[:4].square().sum().backward()
+    assert image.grad.isfinite().all()
+    assert image.grad[0].abs().sum() > 0
+    assert image.grad[1].abs().sum() == 0
+
+
+@EVERY_METHOD
+@pytest.mark.parametrize("size", [(8, 8), (200, 40)])
+def test_pictures_of_any_size_are_cut(name, size):
+    views = Cutouts(name, 32, 3)(smooth_pictures(1, size), Draws((0,)))
+    assert views.shape == (3, 3, 32, 32)
+    assert views.isfinite().all()
+
+
+def test_pooling_is_half_average_half_maximum_computed_once():
+    image = smooth_pictures()
+    published = (torch.nn.AdaptiveAvgPool2d(32)(image) + torch.nn.AdaptiveMaxPool2d(32)(image)) / 2
+    assert torch.equal(cutouts._pool(image, 32), published)
+
+
+def test_fused_pooling_differs_from_the_published_only_by_its_resampling():
+    image, draws = smooth_pictures(4), Draws((0, 1, 2, 3))
+    fast, exact = (Cutouts(name, 48, 8)(image, draws) for name in ("pooling", "pooling-published"))
+    assert (fast - exact).abs().mean() < 0.01
+    assert (fast - exact).abs().flatten(1).mean(1).max() < 0.03
+
+
+def test_published_pooling_is_the_recipe_view_by_view():
+    """Against a plain loop, one view and one operation at a time, with nothing shared but the draws."""
+    size, cutn, image = 32, 12, smooth_pictures(1)
+    cut, draws = Cutouts("pooling-published", 32, cutn), Draws((5,), step=1)
+    chances = cutouts._Chances(POOLING_AUGMENT, draws, cut)
+    noise, kept = chances.noise(), chances.kept_area(image)
+    pooled = cutouts._pool(image, size)
+
+    expected = []
+    for k in range(cutn):
+        view = resampled(pooled, torch.linalg.inv(chances.affine[k]), border=True)
+        view = resampled(view, torch.linalg.inv(chances.perspective[k]), border=False)
+        view = recoloured(view[0], turn=chances.hue[k].item(), times=chances.saturation[k].item())
+        expected.append(view * kept[k] + noise[k])
+    torch.testing.assert_close(cut(image, draws), torch.stack(expected), atol=2e-4, rtol=0)
+
+
+def test_draws_keep_to_the_published_ranges():
+    cut = Cutouts("pooling", 100, 2000)
+    chances = cutouts._Chances(POOLING_AUGMENT, Draws((0,)), cut)
+    angle = torch.atan2(chances.affine[:, 0, 1], chances.affine[:, 0, 0]).rad2deg()
+    moved = angle != 0
+    assert 0.66 < moved.float().mean() < 0.74
+    assert 14 < angle.abs().max() <= 15
+    middle = chances.affine @ torch.tensor([49.5, 49.5, 1.0])
+    assert torch.allclose(middle[:, 0], torch.tensor(49.5), atol=1e-3), "no shift to the side"
+    assert 9 < (middle[:, 1] - 49.5).abs().max() <= 10.001
+    corner = chances.perspective[:, :2, 2]  # where the upper left corner goes
+    assert corner.min() >= -1e-4
+    assert 33 < corner.max() <= 35.001
+    assert 0.09 < chances.hue.abs().max() <= 0.1
+    assert (chances.saturation >= 0.9).all()
+    assert (chances.saturation <= 1.1).all()
+    erased = 1 - torch.stack(
+        [
+            cutouts._Chances(POOLING_AUGMENT, Draws((s,)), Cutouts("pooling", 100, 1)).kept_area(torch.ones(1)).mean()
+            for s in range(300)
+        ]
+    )
+    assert 0.62 < (erased > 0).float().mean() < 0.78
+    assert erased[erased > 0].min() > 0.08
+    assert erased.max() <= 0.4
+
+
+def test_crops_of_a_plain_picture_are_plain():
+    """Lanczos weights that did not add up to one would show here, at the borders most."""
+    line = cutouts._resize_weights(torch.tensor([0.0, 13.0]), torch.tensor([64.0, 51.0]), 64, 16)
+    torch.testing.assert_close(line @ torch.full((64, 1), 0.4), torch.full((2, 16, 1), 0.4))
+    ramp = cutouts._resize_weights(torch.tensor([10.0]), torch.tensor([40.0]), 64, 20) @ torch.arange(64.0)
+    torch.testing.assert_close(ramp[0], 10.5 + 2 * torch.arange(20.0), atol=0.05, rtol=0)
+
+
+def resampled(view, back, *, border):
+    """Bilinear by hand: each pixel of the new view from where `back` says it was, (1, 3, s, s)."""
+    size = view.shape[-1]
+    result = torch.zeros_like(view)
+    for y in range(size):
+        for x in range(size):
+            u, v, w = (back.double() @ torch.tensor([x, y, 1.0], dtype=torch.float64)).tolist()
+            u, v = u / w, v / w
+            if border:
+                u, v = min(max(u, 0), size - 1), min(max(v, 0), size - 1)
+            for row in (math.floor(v), math.floor(v) + 1):
+                for column in (math.floor(u), math.floor(u) + 1):
+                    share = (1 - abs(u - column)) * (1 - abs(v - row))
+                    if 0 <= row < size and 0 <= column < size:
+                        result[0, :, y, x] += share * view[0, :, row, column]
+    return result
+
+
+def recoloured(view, *, turn, times):
+    """HSV by Python's colorsys, pixel by pixel: (3, s, s)."""
+    import colorsys
+
+    result = torch.empty_like(view)
+    for y in range(view.shape[1]):
+        for x in range(view.shape[2]):
+            hue, saturation, value = colorsys.rgb_to_hsv(*view[:, y, x].clamp(0, 1).tolist())
+            rgb = colorsys.hsv_to_rgb((hue + turn) % 1, min(saturation * times, 1), value)
+            result[:, y, x] = torch.tensor(rgb)
+    return result

@@ -1,0 +1,71 @@
+"""Distances, weights and stops agree with the published formulas, in value and in gradient."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.test_gradients import PublishedReplaceGrad
+from tests.toys import ToyPerceptor
+from vqclip_nb.chance import Draws
+from vqclip_nb.cutouts import Cutouts
+from vqclip_nb.objectives import Guide, Smoothness, Target, great_circle
+
+
+def published_prompt(seen, embeddings, weight, stop):
+    """The Prompt module of the 2021 notebooks: (cutn, d) and (m, d) -> a number."""
+    x, y = F.normalize(seen.unsqueeze(1), dim=2), F.normalize(embeddings.unsqueeze(0), dim=2)
+    dists = x.sub(y).norm(dim=2).div(2).arcsin().pow(2).mul(2)
+    dists = dists * torch.tensor(weight).sign()
+    return abs(weight) * PublishedReplaceGrad.apply(dists, torch.maximum(dists, torch.tensor(stop))).mean()
+
+
+class Passing:
+    """A perceptor that was handed what it sees."""
+
+    name, cut_size = "passing", 1
+
+    def encode_image(self, batch):
+        return F.normalize(batch.flatten(1), dim=1)
+
+
+def views_as_they_are(image, draws, progress):
+    return image.flatten(0, 1)
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.5, -1.0, -0.3])
+@pytest.mark.parametrize("stop", [-float("inf"), -1.2, -0.9, 0.0, 0.9, 1.2])
+def test_a_guide_pulls_as_published(weight, stop):
+    draw = torch.Generator().manual_seed(1)
+    seen = torch.randn(2, 8, 4, generator=draw, requires_grad=True)  # two pictures, eight views
+    first, second = F.normalize(torch.randn(1, 3, 4, generator=draw), dim=-1), F.normalize(torch.ones(1, 1, 4), dim=-1)
+    guide = Guide(Passing(), views_as_they_are, [Target("a", first, weight, stop), Target("b", second)])
+
+    losses = guide(seen, Draws((0, 1)), 0.0)
+    expected = {
+        "a": torch.stack([published_prompt(picture, first[0], weight, stop) for picture in seen]),
+        "b": torch.stack([published_prompt(picture, second[0], 1.0, -float("inf")) for picture in seen]),
+    }
+    for name, loss in expected.items():
+        torch.testing.assert_close(losses[name], loss)
+        ours, theirs = (torch.autograd.grad(pull.sum(), seen, retain_graph=True)[0] for pull in (losses[name], loss))
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_distance_is_that_of_the_sphere():
+    east, north = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    torch.testing.assert_close(great_circle(east, north), torch.tensor((torch.pi / 2) ** 2 / 2))
+
+
+def test_the_same_text_twice_pulls_twice():
+    perceptor, image = ToyPerceptor(), torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    embedding = perceptor.encode_text(["red"])[None]
+    cutouts = Cutouts("pooling", 16, 4)
+    once, twice = (Guide(perceptor, cutouts, [Target("red", embedding)] * n)(image, Draws((0,)), 0) for n in (1, 2))
+    torch.testing.assert_close(twice["red"], 2 * once["red"])
+
+
+def test_smoothness_is_none_on_a_plain_picture():
+    plain = torch.full((2, 3, 8, 8), 0.3)
+    rough = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert Smoothness(1.0)(plain, Draws((0, 1)), 0)["smoothness"].tolist() == [0, 0]
+    assert (Smoothness(1.0)(rough, Draws((0, 1)), 0)["smoothness"] > 0.1).all()

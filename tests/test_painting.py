@@ -1,0 +1,169 @@
+"""A painting steps, is steered, stopped, saved and taken up, and its pictures never meet."""
+
+import math
+
+import pytest
+import torch
+
+from tests.toys import ToyPerceptor, toy_models
+from vqclip_nb import Settings, paint
+from vqclip_nb.chance import Draws
+from vqclip_nb.errors import NotANumber, SettingsError
+from vqclip_nb.painting import Change, run
+from vqclip_nb.session import begin
+
+pytestmark = pytest.mark.usefixtures("toys")
+
+
+@pytest.fixture
+def toys():
+    with toy_models():
+        yield
+
+
+def settings(**more):
+    return Settings(**{"prompt": "red | blue:-0.2", "size": (32, 32), "steps": 6, "cutn": 4, "device": "cpu", **more})
+
+
+def test_three_lines_give_every_picture_as_it_comes():
+    frames = list(paint(settings()))
+    assert [frame.step for frame in frames] == [1, 2, 3, 4, 5, 6]
+    assert all(frame.image.shape == (1, 3, 32, 32) for frame in frames)
+    assert set(frames[0].losses) == {"red", "blue"}
+    assert math.isfinite(frames[0].loss)
+
+
+def test_only_frames_that_are_kept_or_looked_at_carry_a_picture_of_their_own():
+    painting = begin(settings(every=3))
+    frames = [painting.step(look=step == 2) for step in range(1, 7)]
+    assert [frame.image is not None for frame in frames] == [True, True, True, False, False, True]
+    assert [frame.kept for frame in frames] == [True, False, True, False, False, True]
+    assert not torch.equal(frames[0].image, frames[-1].image)
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_the_same_settings_paint_the_same_pixels(optimizer, average):
+    asked = settings(optimizer=optimizer, average=average, smoothness=1.0, init_weight=0.5)
+    one, again = ([frame.image for frame in paint(asked)] for _ in range(2))
+    assert all(torch.equal(*pair) for pair in zip(one, again, strict=True))
+
+
+@pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier"])
+@pytest.mark.parametrize("cutouts", ["pooling", "crops"])
+def test_picture_k_of_a_batch_is_the_one_that_seed_plus_k_paints(canvas, cutouts):
+    """The same losses within 1e-5, and gradients of cosine 0.99999, from the same state and draws."""
+    asked = settings(canvas=canvas, cutouts=cutouts, seed=5, variations=3, init_weight=0.1, smoothness=0.1)
+    batch, alone = begin(asked), begin(asked.but(seed=6, variations=1))
+    torch.testing.assert_close(batch.picture()[1:2], alone.picture())
+
+    def judged(painting):
+        image = painting.canvas()
+        draws = Draws(painting.settings.seeds, step=3)
+        losses = [loss for judge in painting.objectives for loss in judge(image, draws, 0.5).values()]
+        torch.stack(losses).sum().backward()
+        return torch.stack(losses), painting.canvas.learnable()[0].grad
+
+    (losses, grads), (loss, grad) = judged(batch), judged(alone)
+    torch.testing.assert_close(losses[:, 1:2], loss, rtol=1e-5, atol=1e-7)
+    assert torch.cosine_similarity(grads[1].flatten(), grad[0].flatten(), dim=0) > 0.99999
+
+
+def test_a_change_is_heard_at_the_next_step_and_stamped():
+    painting = begin(settings(prompt="red", steps=80))
+    for _ in range(30):
+        painting.step()
+    painting.apply(Change({"prompt": "blue", "lr": 0.2, "cutn": 6}))
+    *_, last = run(painting)
+    assert last.losses.keys() == {"blue"}
+    assert last.image.mean((0, 2, 3)).argmax() == 2
+    assert [(change.step, change.settings["prompt"]) for change in painting.timeline] == [(30, "blue")]
+
+
+@pytest.mark.parametrize("change", [{"size": (64, 64)}, {"canvas": "pixels"}, {"nonsense": 1}, {"lr": -1}])
+def test_a_change_that_cannot_be_is_refused_and_changes_nothing(change):
+    painting = begin(settings())
+    with pytest.raises(SettingsError):
+        painting.apply(Change(change))
+    assert painting.settings == settings()
+    assert painting.timeline == []
+
+
+def test_a_painting_taken_up_goes_on_with_the_same_pixels():
+    asked = settings(steps=8, average=0.8, variations=2, init_weight=0.3)
+
+    def halfway():
+        painting = begin(asked)
+        for _ in range(3):
+            painting.step()
+        painting.apply(Change({"prompt": "green"}))
+        painting.step()
+        return painting
+
+    first = halfway()
+    state = first.state_dict()
+    *_, expected = run(first)
+    other = begin(asked)
+    other.load_state_dict(state)
+    *_, resumed = run(other)
+    assert torch.equal(expected.image, resumed.image)
+    assert other.timeline == first.timeline
+
+
+def test_not_a_number_stops_the_run_and_leaves_the_last_good_picture():
+    class Failing(ToyPerceptor):
+        def encode_image(self, batch):
+            seen = super().encode_image(batch)
+            return seen * (math.nan if painting.step_count == 3 else 1)
+
+    painting = begin(settings(variations=2))
+    painting.objectives[0].perceptor = Failing()
+    frames = [painting.step() for _ in range(3)]
+    before = painting.picture()
+    with pytest.raises(NotANumber, match=r"^step 4: red, blue is not a number; a smaller lr"):
+        painting.step()
+    assert len(frames) == 3
+    assert torch.equal(painting.picture(), before)
+
+
+def test_the_average_is_the_debiased_one():
+    painting = begin(settings(canvas="pixels", average=0.5))
+    seen = []
+    for _ in range(3):
+        painting.step()
+        seen.append(painting.canvas.pixels.detach().clone())
+    weights = [0.125, 0.25, 0.5]
+    expected = sum(w * p for w, p in zip(weights, seen, strict=True)) / sum(weights)
+    torch.testing.assert_close(painting.picture(), expected.clamp(0, 1))
+    torch.testing.assert_close(painting.canvas.pixels.detach(), seen[-1], atol=0, rtol=0)
+
+
+def test_likeness_holds_the_picture_to_its_start():
+    apart = {}
+    for weight in (0.0, 200.0):
+        painting = begin(settings(canvas="pixels", init_weight=weight, steps=20))
+        for _ in run(painting):
+            pass
+        apart[weight] = painting.canvas.drift().item()
+    assert apart[200.0] < apart[0.0] / 2
+
+
+def test_a_start_image_and_an_image_prompt_are_painted_from_and_towards(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (50, 40), "blue").save(tmp_path / "blue.png")
+    Image.new("RGB", (30, 90), "red").save(tmp_path / "red.png")
+    asked = settings(
+        prompt="", init_image=str(tmp_path / "blue.png"), image_prompts=(f"{tmp_path / 'red.png'}:2",), steps=60
+    )
+    first, *_, last = paint(asked)
+    assert first.image.mean((0, 2, 3)).argmax() == 2
+    assert last.image.mean((0, 2, 3)).argmax() == 0
+    assert first.losses.keys() == {"picture 1"}, "never a path"
+
+
+def test_several_perceptors_each_pull():
+    first, *_ = paint(settings(prompt="red", perceptor="a + b", steps=2))
+    assert len(first.losses) == 1, "the toys share a name"
+    alone, *_ = paint(settings(prompt="red", steps=2))
+    assert first.loss == pytest.approx(2 * alone.loss, rel=0.5)

@@ -1,0 +1,53 @@
+"""Prompts are read as published, with quotes, escapes and URLs."""
+
+import math
+
+import pytest
+
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.prompts import Prompt, parse, parse_picture
+
+
+@pytest.mark.parametrize(
+    ("line", "prompts"),
+    [
+        ("a castle:1.5 | fog:-0.3 | watercolor", [("a castle", 1.5), ("fog", -0.3), ("watercolor", 1)]),
+        ("a castle:1:-0.9", [("a castle", 1, -0.9)]),
+        ('"ratio 16:9 | wide":2', [("ratio 16:9 | wide", 2)]),
+        (r"ratio 16\:9 \| wide", [("ratio 16:9 | wide",)]),
+        (r"a \"red\" house", [('a "red" house',)]),
+        ("https://example.org/a:b.png?x=1:0.5", [("https://example.org/a:b.png?x=1", 0.5)]),
+        ("http://localhost:8080/a | b", [("http://localhost:8080/a",), ("b",)]),
+        ("a | | b |", [("a",), ("b",)]),
+        ("a:1:-inf", [("a", 1, -math.inf)]),
+        ("", []),
+    ],
+)
+def test_prompts_are_text_weight_stop(line, prompts):
+    assert parse(line) == tuple(Prompt(*prompt) for prompt in prompts)
+
+
+@pytest.mark.parametrize("line", ["a:b", "a:nan", "a:inf", "a:1:x", "a:1:2:3", ":2", 'a "b'])
+def test_what_is_no_prompt_is_one_line(line):
+    with pytest.raises(SettingsError, match=r"^prompt[^\n]*$"):
+        parse(line)
+
+
+@pytest.mark.parametrize("text", ["plain", "a: b | c", 'say "hi"', "back\\slash", "https://x.org:80/y", 'end"'])
+@pytest.mark.parametrize("weights", [(), (0.5,), (-1.0, 0.25)])
+def test_a_prompt_written_is_the_prompt_read(text, weights):
+    prompt = Prompt(text, *weights)
+    assert parse(str(prompt)) == (prompt,)
+
+
+@pytest.mark.parametrize(
+    ("line", "prompt"),
+    [
+        ("a.png", Prompt("a.png")),
+        (r"C:\pictures\a.png:0.5", Prompt(r"C:\pictures\a.png", 0.5)),
+        ("a.png:-1:0.3", Prompt("a.png", -1, 0.3)),
+        ('"a:1":2', Prompt("a:1", 2)),
+    ],
+)
+def test_a_picture_keeps_the_colons_of_its_name(line, prompt):
+    assert parse_picture(line) == prompt

@@ -1,0 +1,93 @@
+"""Images: pictures between files and tensors."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vqclip_nb.errors import PictureError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_PIXELS = 100_000_000  # a picture that claims more is refused before it is decoded
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    zlib.error,
+    RecursionError,
+    Image.DecompressionBombError,
+)
+
+
+def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
+    """The file of a given picture: `name` is its path, or `sha256:<hex>`, which is looked for in the folder `inputs`.
+
+    Raises PictureError, naming `field`, when there is none.
+    """
+    if re.fullmatch(r"sha256:[0-9a-f]{64}", name):
+        if found := sorted(inputs.glob(name.removeprefix("sha256:") + ".*")) if inputs else []:
+            return found[0]
+        flag = "--" + field.replace("_", "-")
+        raise PictureError(f"{field} is known only by its hash, {name[:19]}…; give the file again, with {flag}")
+    if "://" in name:
+        raise PictureError(f"{field} must be a file, got the address {name!r}; download it first")
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise PictureError(f"{field} must be a picture file, got {name!r}: there is no such file")
+    return path
+
+
+def read(path: Path, *, field: str) -> Image.Image:
+    """A picture as upright RGB, transparent parts on white. Raises PictureError, naming `field`, in one line."""
+    try:
+        with Image.open(path) as pil:
+            if pil.width * pil.height > MOST_PIXELS:
+                raise PictureError(f"it has {pil.width} x {pil.height} pixels, more than {MOST_PIXELS:,}; shrink it")
+            upright = ImageOps.exif_transpose(pil).convert("RGBA")
+    except UnidentifiedImageError:
+        raise PictureError(
+            f"{field} must be a picture (PNG, JPEG, WebP, …), got {str(path)!r}: it is not one"
+        ) from None
+    except BROKEN as error:
+        raise PictureError(f"{field} must be a readable picture, got {str(path)!r}: {first_line(error)}") from None
+    white = Image.new("RGBA", upright.size, "white")
+    return Image.alpha_composite(white, upright).convert("RGB")
+
+
+def to_tensor(pil: Image.Image) -> "Tensor":
+    """RGB -> (1, 3, H, W) float32 in [0, 1]."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.array(pil.convert("RGB"))).movedim(-1, 0)[None].float() / 255
+
+
+def to_pils(image: "Tensor") -> list[Image.Image]:
+    """(n, 3, H, W) RGB in [0, 1] -> n pictures. Waits for the device."""
+    pixels = image.detach().mul(255).round().clamp(0, 255).byte().movedim(1, -1).cpu().numpy()
+    return [Image.fromarray(picture) for picture in pixels]
+
+
+def grid(pils: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size side by side, in rows as near to a square as can be; one picture is itself."""
+    if len(pils) == 1:
+        return pils[0]
+    columns = next(count for count in range(1, 5) if count * count >= len(pils))
+    rows = -(-len(pils) // columns)
+    width, height = pils[0].size
+    sheet = Image.new("RGB", (columns * width, rows * height), "white")
+    for index, pil in enumerate(pils):
+        sheet.paste(pil, (index % columns * width, index // columns * height))
+    return sheet
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
