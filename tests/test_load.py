@@ -211,7 +211,7 @@ def test_a_first_load_needs_the_memory_of_what_it_keeps(tmp_path):
     """The optimizer's share of a zip file is mapped and never read: measured in a process of its own."""
     from benchmarks import loading
 
-    state = standins.tiny_vqgan() | {"loss.big": torch.randn(20_000_000)}  # 80 MB, and Adam's 160
+    state = standins.tiny_vqgan() | {"loss.big": torch.randn(8_000_000)}  # 32 MB, and Adam's 64
     standins.save_lightning(tmp_path / "last.ckpt", state)
     entry = add(tmp_path / "last.ckpt")
     models.fetch(entry)

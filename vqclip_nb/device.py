@@ -133,8 +133,8 @@ def trial(device: torch.device) -> list[Tensor]:
         views = [F.adaptive_max_pool2d(features, 7), F.adaptive_avg_pool2d(features, 7)]
         views.append(F.interpolate(features, (64, 64), mode="bilinear").flatten(2).softmax(-1)[:, :, :49])
         total = torch.stack([view.flatten(1).pow(2).sum() for view in views]).sum()
-        total.backward()
-    return [tensor.detach().cpu() for tensor in (*views, image.grad)]
+        (gradient,) = torch.autograd.grad(total, image)
+    return [tensor.detach().cpu() for tensor in (*views, gradient)]
 
 
 def agrees(device: torch.device, work: Callable[[torch.device], list[Tensor]] = trial) -> bool:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = [_said(name, probe) for name, probe in CHECKS.items()]
     if arguments.online:
         print("addresses")
-        found += [_said(f"{host}", probe) for host, probe in addresses()]
+        found += [_said(address, probe) for address, probe in addresses()]
         print("anchors")
         found += [_said(name, probe) for name, probe in ANCHORS.items()]
     return 0 if all(found) else 1
@@ -102,7 +103,7 @@ def addresses() -> Iterator[tuple[str, Callable[[], str]]]:
     for entry in catalog.entries():
         for address in dict.fromkeys(address for source in entry.sources for address in source.addresses):
             if "://" in address:
-                yield f"{entry.full_name} {address}", lambda address=address: _answer(address)
+                yield f"{entry.full_name} {address}", partial(_answer, address)
 
 
 def _answer(address: str) -> str:
@@ -169,7 +170,7 @@ def _clip_anchor() -> str:
     from vqclip_nb import models
     from vqclip_nb.models import anchors
 
-    _on_disk(models.info("clip/ViT-B/32"))
+    _on_disk(models.info("ViT-B/32", "clip"))
     got = anchors.clip_answer(models.load_clip("ViT-B/32"), download.fetch(anchors.CLIP_PICTURE))
     said = ", ".join(f"{value:.4f}" for value in got)
     if any(abs(value - right) > anchors.CLIP_TOLERANCE for value, right in zip(got, anchors.CLIP_ANSWER, strict=True)):
@@ -182,7 +183,7 @@ def _vqgan_anchor() -> str:
     from vqclip_nb import models
     from vqclip_nb.models import anchors
 
-    entry = models.info("vqgan/imagenet_f16_16384")
+    entry = models.info("imagenet_f16_16384", "vqgan")
     _on_disk(entry)
     decibels = anchors.psnr(models.load_vqgan(entry.name), download.fetch(anchors.PHOTO))
     if decibels < anchors.LEAST_PSNR:

@@ -90,7 +90,7 @@ def ready(entries: Iterable[catalog.Entry]) -> None:
         return
     done: dict[str, int] = {}
     totals: dict[str, int | None] = {entry.name: entry.size for entry in missing}
-    with tqdm(unit="B", unit_scale=True, unit_divisor=1000, desc="models", file=sys.stderr) as bar:
+    with tqdm(unit="B", unit_scale=True, unit_divisor=1000, desc="models", delay=0.5, file=sys.stderr) as bar:
 
         def report(progress: download.Progress) -> None:
             if progress.note:
@@ -102,7 +102,7 @@ def ready(entries: Iterable[catalog.Entry]) -> None:
             bar.update(sum(done.values()) - bar.n)
 
         for entry in missing:
-            bar.set_description(entry.full_name)
+            bar.set_description(entry.full_name, refresh=False)
             download.fetch(entry, report=report)
 
 

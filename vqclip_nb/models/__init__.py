@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .catalog import Entry, UnknownModel, entries, info
-from .errors import BrokenWeights, CannotFetch
+from vqclip_nb.models.catalog import Entry, UnknownModel, entries, info
+from vqclip_nb.models.errors import BrokenWeights, CannotFetch
 
 if TYPE_CHECKING:
-    from .download import fetch
-    from .load import load_clip, load_state, load_vqgan
-    from .openai_clip import compact_clip, expand_clip, tokenizer
+    from vqclip_nb.models.download import fetch
+    from vqclip_nb.models.load import load_clip, load_state, load_vqgan
+    from vqclip_nb.models.openai_clip import compact_clip, expand_clip, tokenizer
 
 __all__ = [
     "BrokenWeights",

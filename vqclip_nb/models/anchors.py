@@ -65,9 +65,9 @@ def clip_answer(model: Any, path: Path) -> tuple[float, ...]:
 
 
 @torch.no_grad()
-def psnr(model: VQGAN, path: Path) -> float:
-    """How well a VQGAN gives a photo back through its codes at 256 pixels: peak signal to noise in dB."""
-    image = _square(path, 256)
+def psnr(model: VQGAN, path: Path, *, side: int = 256) -> float:
+    """How well a VQGAN gives a photo back through its codes, at `side` pixels: peak signal to noise in dB."""
+    image = _square(path, side)
     z = model.encode(image * 2 - 1)  # (1, c, h, w)
     flat = z.movedim(1, -1).flatten(0, 2)
     codes = model.codebook[torch.cdist(flat, model.codebook).argmin(1)].view_as(z.movedim(1, -1)).movedim(-1, 1)

@@ -13,6 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "canvases"}
 STRIPPED = "stripped.safetensors"
 ADDED = "added.json"
@@ -90,9 +92,7 @@ def home() -> Path:
     """The cache folder: `VQCLIP_HOME`, or where this platform keeps caches. It is not created here."""
     if chosen := os.environ.get("VQCLIP_HOME"):
         return Path(chosen).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("vqclip_nb"))
+    return platformdirs.user_cache_path("vqclip_nb")
 
 
 def entries(kind: str | None = None) -> list[Entry]:

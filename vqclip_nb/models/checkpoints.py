@@ -7,6 +7,7 @@ import mmap
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -90,7 +91,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
 
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.part")
+    fresh = path.with_name(f"{path.name}.part")
     try:
         with fresh.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
@@ -154,7 +155,9 @@ def _read_torchscript(path: Path, trusted_sha256: str | None) -> dict[str, Tenso
 
         if trusted_sha256 is None or pooch.file_hash(str(path)) != trusted_sha256:
             raise
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch would rather have another format, and these files are what they are
+            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
 
 
 class ScriptArchive:

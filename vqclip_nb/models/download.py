@@ -21,6 +21,7 @@ from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.errors import CannotFetch
 
 CHUNK = 1 << 18
+SILENT = "fell silent"
 COLAB_DRIVE = Path("/content/drive/MyDrive/vqclip")
 
 
@@ -52,7 +53,7 @@ class Refused(Exception):
 
 
 class TooSlow(Refused):
-    """An address gives the file, but others may be faster."""
+    """An address gives the file, but others may be faster; it is asked again when they fail."""
 
 
 def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | None = None) -> Path:
@@ -74,7 +75,7 @@ def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | No
 
     tell = report or (lambda progress: None)
     entry.folder.mkdir(parents=True, exist_ok=True)
-    with _alone(entry, tell):
+    with alone(entry, tell):
         return _published(entry) or _from_anywhere(entry, tell, patience or Patience())
 
 
@@ -279,6 +280,8 @@ class _Download:
                     return
             except (requests.RequestException, HTTPError, TimeoutError, ConnectionError) as problem:
                 wrong = _reason(problem)
+                if wrong == SILENT:
+                    raise TooSlow(wrong) from None
             if self.have <= best:
                 raise Refused(wrong)
             best = self.have
@@ -357,15 +360,15 @@ def _adopt(folder: Path, part: Path, size: int | None) -> None:
 
 
 @contextmanager
-def _alone(entry: Entry, tell: Report) -> Iterator[None]:
-    """One download of a model at a time, over all processes; a killed one frees the lock."""
+def alone(entry: Entry, tell: Report) -> Iterator[None]:
+    """One process at a time writes a model's files; a killed one frees the lock."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(entry.folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        tell(Progress(entry.name, note=f"another process is fetching {entry.full_name}, waiting for it"))
+        tell(Progress(entry.name, note=f"another process is at {entry.full_name}, waiting for it"))
         lock.acquire()
     try:
         yield
@@ -391,8 +394,8 @@ def _reason(problem: Exception) -> str:
     """A few words for what `requests` says in a paragraph."""
     words = {
         "ConnectTimeout": "did not answer",
-        "ReadTimeout": "fell silent",
-        "ReadTimeoutError": "fell silent",
+        "ReadTimeout": SILENT,
+        "ReadTimeoutError": SILENT,
         "SSLError": "has an invalid certificate",
         "ProxyError": "cannot be reached through the proxy",
         "ConnectionError": "cannot be reached",

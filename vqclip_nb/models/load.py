@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from . import openai_clip, vqgan
-from .catalog import Entry, info
-from .checkpoints import read_note, read_safetensors, read_weights, write_safetensors
-from .download import Report, fetch
-from .errors import BrokenWeights
+from vqclip_nb.models import openai_clip, vqgan
+from vqclip_nb.models.catalog import Entry, info
+from vqclip_nb.models.checkpoints import read_note, read_safetensors, read_weights, write_safetensors
+from vqclip_nb.models.download import Report, alone, fetch
+from vqclip_nb.models.errors import BrokenWeights
 
 
 def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
@@ -55,7 +55,8 @@ def _weights(entry: Entry, needed: Callable[[str], str | None], report: Report |
     tensors = read_weights(path, trusted_sha256=source.sha256)
     kept = {name: value for key, value in tensors.items() if (name := needed(key))}
     try:
-        write_safetensors(entry.stripped, kept, {"dropped": str(len(tensors) - len(kept))})
+        with alone(entry, report or (lambda progress: None)):
+            write_safetensors(entry.stripped, kept, {"dropped": str(len(tensors) - len(kept))})
     except OSError:  # a full or read-only disk: the network still loads, only slower
         return kept
     del tensors, kept

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import BrokenWeights
-from .vqgan import fill
+from vqclip_nb.models.errors import BrokenWeights
+from vqclip_nb.models.vqgan import fill
 
 VOCABULARY = 49408  # tokens of the byte-pair encoding; the last one ends every text
 METADATA = ("input_resolution", "context_length", "vocab_size")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import BrokenWeights
+from vqclip_nb.models.errors import BrokenWeights
 
 # What of a checkpoint is used; losses, discriminators, transformers and optimizers are not.
 PARTS = (
