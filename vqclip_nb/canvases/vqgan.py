@@ -19,7 +19,6 @@ class VQGANCanvas(Canvas):
     """
 
     lr = 0.1
-    codebook: Tensor
     lowest: Tensor
     highest: Tensor
 
@@ -27,7 +26,6 @@ class VQGANCanvas(Canvas):
         super().__init__()
         self.vqgan = vqgan.requires_grad_(False).eval()
         codebook = vqgan.codebook.detach().float()  # (codes, c)
-        self.register_buffer("codebook", codebook)
         self.register_buffer("lowest", codebook.amin(0)[:, None, None])
         self.register_buffer("highest", codebook.amax(0)[:, None, None])
         columns, rows = (max(side // vqgan.factor, 1) for side in size)
@@ -43,13 +41,13 @@ class VQGANCanvas(Canvas):
         return cls(models.load_vqgan(model), size=size, seeds=seeds)
 
     def forward(self) -> Tensor:
-        return clamp_with_grad((self.vqgan.decode(quantize(self.z, self.codebook)) + 1) / 2)
+        return clamp_with_grad((self.vqgan.decode(quantize(self.z, self.vqgan.codebook)) + 1) / 2)
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:
         height, width = (places * self.vqgan.factor for places in self.z.shape[-2:])
         fitted = nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
-        self.z.copy_(quantize(self.vqgan.encode(fitted * 2 - 1), self.codebook))
+        self.z.copy_(quantize(self.vqgan.encode(fitted * 2 - 1), self.vqgan.codebook))
 
     @torch.no_grad()
     def constrain(self) -> None:

@@ -1,0 +1,87 @@
+"""Imports go downward only, and each outside package has one door."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import vqclip_nb
+
+PACKAGE = Path(vqclip_nb.__file__).parent
+LEVELS = {  # a module may import, at its top, only from levels below its own
+    "errors": 0,
+    "prompts": 1,
+    "settings": 2,
+    "chance": 0,
+    "gradients": 0,
+    "optimizers": 0,
+    "device": 1,
+    "models": 1,
+    "images": 2,
+    "cutouts": 2,
+    "canvases": 2,
+    "perceptors": 2,
+    "objectives": 3,
+    "painting": 4,
+    "provenance": 4,
+    "films": 4,
+    "runs": 5,
+    "session": 6,
+    "cli": 7,
+}
+DOORS = {
+    "taming": {"models"},
+    "clip": {"models"},
+    "ipywidgets": {"studio"},
+    "imageio_ffmpeg": {"films", "cli"},
+    "pytorch_lightning": set(),
+    "torchvision": set(),
+    "pkg_resources": set(),
+}
+MODULES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py" and path.parent != PACKAGE / "studio"
+)
+
+
+def place(path):
+    """The first name below the package: `canvases` for canvases/vqgan.py."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path, *, top_only):
+    """The modules that a file imports, by their whole names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module == "vqclip_nb":
+            yield from (f"vqclip_nb.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_downward(path):
+    own = place(path)
+    if own == "__init__":
+        assert not [name for name in imported(path, top_only=True) if name.startswith("vqclip_nb.")]
+        return
+    assert own in LEVELS, f"{own} has no level: say in this test where it stands"
+    for name in imported(path, top_only=True):
+        _, _, below = name.partition("vqclip_nb.")
+        first = below.partition(".")[0]
+        if first in LEVELS and first != own:
+            assert LEVELS[first] < LEVELS[own], f"{own} must not import {first}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_outside_packages_have_one_door(path):
+    for name in imported(path, top_only=False):
+        allowed = DOORS.get(name.partition(".")[0])
+        assert allowed is None or place(path) in allowed, f"{place(path)} must not import {name}"
+
+
+def test_the_package_stays_thin():
+    code = [line for path in MODULES for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert len(code) < 4000
