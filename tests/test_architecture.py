@@ -33,7 +33,7 @@ DOORS = {
     "taming": {"models"},
     "clip": {"models"},
     "ipywidgets": {"studio"},
-    "imageio_ffmpeg": {"films", "cli"},
+    "imageio_ffmpeg": {"films"},
     "pytorch_lightning": set(),
     "torchvision": set(),
     "pkg_resources": set(),
@@ -77,6 +77,8 @@ def test_imports_go_downward(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_outside_packages_have_one_door(path):
+    if path == PACKAGE / "cli" / "doctor.py":
+        pytest.skip("the doctor tries every door")
     for name in imported(path, top_only=False):
         allowed = DOORS.get(name.partition(".")[0])
         assert allowed is None or place(path) in allowed, f"{place(path)} must not import {name}"
