@@ -47,8 +47,12 @@ def measure(*names: str) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def make_vqgan(name: str, keys: str, *, zipped: bool, first_stage: bool = False, filler: int = 0) -> Path:
-    """A stand-in for a published checkpoint under its own name; `filler` bytes stand for a transformer's part."""
+def make_vqgan(name: str, keys: str, trained: tuple[str, ...], *, zipped: bool = True, filler: int = 0) -> Path:
+    """A stand-in for a published checkpoint under its own name.
+
+    Tensors whose keys begin with one of `trained` have their optimizer's moments in the file too. With a `filler` it
+    is a transformer's checkpoint: the VQGAN is its first stage, and so many bytes stand for the rest.
+    """
     import torch
 
     from tests import standins
@@ -56,12 +60,12 @@ def make_vqgan(name: str, keys: str, *, zipped: bool, first_stage: bool = False,
 
     entry = models.info(name, "vqgan")
     state = standins.listed(ROOT / "tests" / "data" / keys)
-    if first_stage:
+    if filler:
         state["quantize.embedding.weight"] = torch.randn(1024, 256)
         state = {f"first_stage_model.{key}": value for key, value in state.items() if not key.startswith("loss.")}
     extra = {"transformer": [torch.zeros(25_000_000) for _ in range(filler // 100_000_000)]}
     entry.folder.mkdir(parents=True, exist_ok=True)
-    standins.save_lightning(entry.folder / entry.sources[0].file, state, zipped=zipped, **extra)
+    standins.save_lightning(entry.folder / entry.sources[0].file, state, zipped=zipped, trained=trained, **extra)
     return entry.folder / entry.sources[0].file
 
 
@@ -105,15 +109,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["VQCLIP_HOME"] = home
         f16, f8 = "keys_f16_imagenet_16384.txt", "keys_f8_gumbel_8192.txt"
+        autoencoder = ("encoder", "decoder", "quant", "post_quant", "loss.disc")
         found = {
             "imagenet_f16_16384 (zip)": both(
-                "imagenet_f16_16384", "vqgan", make_vqgan("imagenet_f16_16384", f16, zipped=True)
+                "imagenet_f16_16384", "vqgan", make_vqgan("imagenet_f16_16384", f16, autoencoder)
             ),
             "openimages_f8_8192 (zip)": both(
-                "openimages_f8_8192", "vqgan", make_vqgan("openimages_f8_8192", f8, zipped=True)
+                "openimages_f8_8192", "vqgan", make_vqgan("openimages_f8_8192", f8, ("loss.disc",))
             ),
             "sflckr (legacy)": both(
-                "sflckr", "vqgan", make_vqgan("sflckr", f16, zipped=False, first_stage=True, filler=3_400_000_000)
+                "sflckr", "vqgan", make_vqgan("sflckr", f16, ("transformer",), zipped=False, filler=4_000_000_000)
             ),
             "ViT-B/32 (TorchScript)": both("ViT-B/32", "clip", make_clip("ViT-B/32")),
             "imagenet_f16_16384 and ViT-B/32, second load": measure("imagenet_f16_16384", "vqgan", "ViT-B/32", "clip"),

@@ -71,6 +71,14 @@ def test_a_wrong_mirror_alone_leaves_no_file_under_the_right_name(server, path, 
     assert tiny.files() == []
 
 
+def test_another_file_of_the_same_model_serves_where_the_first_ones_addresses_fail(server):
+    sources = (
+        Source("clip.pt", (server.at("missing"),), 5, "0" * 64),
+        Source("clip.safetensors", (server.at("good"),)),
+    )
+    assert fetch(Entry("clip", "tiny", sources=sources)).name == "clip.safetensors"
+
+
 @pytest.mark.parametrize("path", ["good", "moved", "rangeless", "flaky", "paced"])
 def test_an_imperfect_mirror_serves(server, path):
     assert fetch(entry(server.at(path)), patience=HASTY).read_bytes() == CONTENT

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = [_said(name, probe) for name, probe in CHECKS.items()]
     if arguments.online:
         print("addresses")
-        found += [_said(address, probe) for address, probe in addresses()]
+        found += addresses()
         print("anchors")
         found += [_said(name, probe) for name, probe in ANCHORS.items()]
     return 0 if all(found) else 1
@@ -98,19 +98,17 @@ def disk() -> Iterator[str]:
             yield f"{entry.full_name}: {path.name}, {path.stat().st_size / 1e6:,.0f} MB, to be resumed"
 
 
-def addresses() -> Iterator[tuple[str, Callable[[], str]]]:
-    """Each address of the catalog, with what asks it."""
-    for entry in catalog.entries():
-        for address in dict.fromkeys(address for source in entry.sources for address in source.addresses):
-            if "://" in address:
-                yield f"{entry.full_name} {address}", partial(_answer, address)
-
-
-def _answer(address: str) -> str:
-    good, said = download.answer(address)
-    if not good:
-        raise OSError(said)
-    return said
+def addresses() -> Iterator[bool]:
+    """Ask every address of the catalog, several at a time, and print what each said; a model needs one that is good."""
+    sources = [(entry, source) for entry in catalog.entries() for source in entry.sources]
+    asked = [(entry, address) for entry, source in sources for address in source.addresses if "://" in address]
+    good: dict[str, bool] = {}
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(download.answer, [address for _, address in asked])
+        for (entry, address), (right, said) in zip(asked, answers, strict=True):
+            print(f"  {'✓' if right else '✗'} {entry.full_name} {address}: {said}")
+            good[entry.full_name] = good.get(entry.full_name, False) or right or not entry.alive
+    yield from good.values()
 
 
 def _clip() -> str:

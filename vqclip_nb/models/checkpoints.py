@@ -26,11 +26,10 @@ FOREIGN = (
     "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
     "pytorch_lightning.callbacks.early_stopping.EarlyStopping",
 )
+HALVES = (torch.float16, torch.bfloat16)
 SAFETENSORS_NAMES = {
     torch.float64: "F64",
     torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
     torch.int64: "I64",
     torch.int32: "I32",
     torch.int16: "I16",
@@ -79,15 +78,18 @@ def read_note(path: Path, key: str) -> str | None:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
-    """Write tensors one at a time, to a temporary name that is moved when whole: the memory of one tensor is enough."""
-    order = sorted(tensors, key=lambda key: -tensors[key].element_size())  # so that each begins aligned
+    """Write tensors one at a time, to a temporary name that is moved when whole: the memory of one tensor is enough.
+
+    Half precision is widened to float32, which is what networks are built in, so that it can be mapped.
+    """
+    dtypes = {key: torch.float32 if value.dtype in HALVES else value.dtype for key, value in tensors.items()}
+    order = sorted(tensors, key=lambda key: -dtypes[key].itemsize)  # so that each begins aligned
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **notes}}
     end = 0
     for key in order:
-        tensor = tensors[key]
-        begin, end = end, end + tensor.numel() * tensor.element_size()
-        name = SAFETENSORS_NAMES[tensor.dtype]
-        header[key] = {"dtype": name, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+        begin, end = end, end + tensors[key].numel() * dtypes[key].itemsize
+        name = SAFETENSORS_NAMES[dtypes[key]]
+        header[key] = {"dtype": name, "shape": list(tensors[key].shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
 
@@ -96,7 +98,8 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[
         with fresh.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
             for key in order:
-                file.write(tensors[key].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+                flat = tensors[key].to(dtypes[key]).contiguous().reshape(-1)
+                file.write(flat.view(torch.uint8).numpy().data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)

@@ -54,6 +54,8 @@ def _weights(entry: Entry, needed: Callable[[str], str | None], report: Report |
     source = next(source for source in entry.sources if source.file == path.name)
     tensors = read_weights(path, trusted_sha256=source.sha256)
     kept = {name: value for key, value in tensors.items() if (name := needed(key))}
+    if path.suffix == ".safetensors":  # nothing would be gained
+        return kept
     try:
         with alone(entry, report or (lambda progress: None)):
             write_safetensors(entry.stripped, kept, {"dropped": str(len(tensors) - len(kept))})

@@ -47,6 +47,8 @@ def load_open_clip(name: str) -> OpenCLIPPerceptor:
 
     Raises `ImportError` without the extra, `UnknownModel` for a name that open_clip does not list, `CannotFetch`.
     """
+    if os.environ.get("VQCLIP_OFFLINE"):
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when open_clip is imported
     try:
         import open_clip
     except ImportError:
@@ -57,8 +59,6 @@ def load_open_clip(name: str) -> OpenCLIPPerceptor:
         tags = open_clip.list_pretrained_tags_by_model(model_name)
         known = f"{model_name} comes as {', '.join(tags)}" if tags else "`open_clip.list_pretrained()` lists them"
         raise UnknownModel(f"there is no open_clip model {name!r} (open_clip/MODEL/PRETRAINED); {known}")
-    if os.environ.get("VQCLIP_OFFLINE"):
-        os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         model = open_clip.create_model(model_name, pretrained=tag, cache_dir=str(home() / "open_clip"))
     except OSError as wrong:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vqclip_nb.models.errors import BrokenWeights
-from vqclip_nb.models.vqgan import fill
+from vqclip_nb.models.vqgan import fill, unfilled
 
 VOCABULARY = 49408  # tokens of the byte-pair encoding; the last one ends every text
 METADATA = ("input_resolution", "context_length", "vocab_size")
@@ -70,7 +70,7 @@ def build(state: Mapping[str, Tensor]) -> nn.Module:
         raise BrokenWeights(f"the file holds no {missing.args[0]}; it is not a CLIP in OpenAI's layout") from None
 
     CLIP = part("model").CLIP
-    with torch.device("meta"):
+    with unfilled():
         model = CLIP(**shape)
     mask = model.build_attention_mask()  # no parameter, so the meta device left it empty
     for block in model.transformer.resblocks:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vqclip_nb.models.errors import BrokenWeights
 
@@ -131,14 +132,29 @@ def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
             state.update({new + key.removeprefix(old): state.pop(key) for key in list(state) if key.startswith(old)})
         state["quant_conv.1.embed.weight"] = codebook
 
-    with torch.device("meta"):
+    with unfilled():
         model = VQGAN(config, len(codebook), gumbel=gumbel)
     model.unexpected = fill(model, state)
     return model
 
 
+class _NoNumbers(TorchFunctionMode):
+    """Leaves out what modules fill their weights and masks with: on "meta", torch imports a compiler (4 s) for some."""
+
+    def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        return args[0] if args and name.endswith(("normal_", "uniform_", "triu_")) else func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def unfilled() -> Iterator[None]:
+    """Modules made inside have shapes and no numbers, in no time; `fill` gives them their tensors."""
+    with _NoNumbers(), torch.device("meta"):
+        yield
+
+
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> int:
-    """Give a model built on the meta device its tensors, freeze it, and count those that were not needed.
+    """Give a model made `unfilled` its tensors, freeze it, and count those that were not needed.
 
     Raises `BrokenWeights` when one is missing or has another shape.
     """
