@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -30,11 +31,16 @@ FIRST_STAGE = "first_stage_model."
 
 @dataclass(frozen=True)
 class VQGANConfig:
-    """The three things a VQGAN is built from; `n_embed` None means as many codes as the file holds."""
+    """What a VQGAN is built from; `n_embed` None means as many codes as the file holds.
+
+    `patch_size` is our own addition to taming's form: the network works on patches of so many pixels a side, stacked as
+    channels (the demo VQGAN's is 2; the published ones have none, which is 1).
+    """
 
     ddconfig: Mapping[str, Any]
     embed_dim: int
     n_embed: int | None = None
+    patch_size: int = 1
 
     @classmethod
     def from_taming(cls, config: Mapping[str, Any]) -> VQGANConfig:
@@ -45,7 +51,7 @@ class VQGANConfig:
         missing = [key for key in ("ddconfig", "embed_dim") if key not in params]
         if missing:
             raise ValueError(f"config must be a taming VQGAN's, with params.{missing[0]}, got keys {sorted(params)}")
-        return cls(params["ddconfig"], int(params["embed_dim"]), params.get("n_embed"))
+        return cls(params["ddconfig"], int(params["embed_dim"]), params.get("n_embed"), int(params.get("patch_size", 1)))
 
     @classmethod
     def read(cls, path: Path) -> VQGANConfig:
@@ -94,16 +100,17 @@ class VQGAN(nn.Module):
             self.quant_conv = nn.Sequential(self.quant_conv, codes)
         self.post_quant_conv = nn.Conv2d(config.embed_dim, z_channels, 1)
         self.register_buffer("codebook", torch.empty(n_embed, config.embed_dim))
-        self.factor = 2 ** (len(config.ddconfig["ch_mult"]) - 1)
+        self.patch_size = config.patch_size
+        self.factor = self.patch_size * 2 ** (len(config.ddconfig["ch_mult"]) - 1)
         self.unexpected = 0
 
     def encode(self, image: Tensor) -> Tensor:
         """(n, 3, H, W) in [-1, 1] -> z before quantisation (n, embed_dim, H / factor, W / factor)"""
-        return self.quant_conv(self.encoder(image))
+        return self.quant_conv(self.encoder(F.pixel_unshuffle(image, self.patch_size)))
 
     def decode(self, z_q: Tensor) -> Tensor:
         """Vectors of the codebook (n, embed_dim, h, w) -> image (n, 3, h * factor, w * factor), about [-1, 1]"""
-        return self.decoder(self.post_quant_conv(z_q))
+        return F.pixel_shuffle(self.decoder(self.post_quant_conv(z_q)), self.patch_size)
 
 
 def needed(key: str) -> str | None:
@@ -138,19 +145,17 @@ def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
     return model
 
 
-class _NoNumbers(TorchFunctionMode):
-    """Leaves out what modules fill their weights and masks with: on "meta", torch imports a compiler (4 s) for some."""
+class unfilled(TorchFunctionMode):  # noqa: N801  (used as a context manager)
+    """Modules made inside draw no random numbers: memory that nobody writes to costs nothing, until `fill` replaces it.
+
+    (On the "meta" device torch would import its compiler for some of CLIP's layers, which takes four seconds.)
+    """
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
-        return args[0] if args and name.endswith(("normal_", "uniform_", "triu_")) else func(*args, **(kwargs or {}))
-
-
-@contextlib.contextmanager
-def unfilled() -> Iterator[None]:
-    """Modules made inside have shapes and no numbers, in no time; `fill` gives them their tensors."""
-    with _NoNumbers(), torch.device("meta"):
-        yield
+        if args and name.endswith(("normal_", "uniform_")):
+            return args[0]
+        return (torch.empty if name == "randn" else func)(*args, **(kwargs or {}))
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> int:
