@@ -70,7 +70,7 @@ def listed(keys: Path) -> dict[str, Tensor]:
 def save_lightning(
     path: Path, state: Mapping[str, Tensor], *, zipped: bool = True, trained: tuple[str, ...] = ("",), **extra: Any
 ) -> None:
-    """Write what Lightning 1.0.8 did: a callback's class as a dictionary key, and Adam's moments of what was trained."""
+    """Write what Lightning 1.0.8 did: a callback's class as a dictionary key, and Adam's moments of what it trained."""
     moments = {
         i: {"step": 1, "exp_avg": value.clone(), "exp_avg_sq": value.clone()}
         for i, value in enumerate(value for key, value in state.items() if key.startswith(trained))

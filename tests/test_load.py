@@ -183,6 +183,18 @@ def test_a_compact_clip_is_the_same_for_the_tokens_it_knows():
     assert torch.cosine_similarity(built.encode_text(text), clip.encode_text(text)).item() > 0.999
 
 
+def test_loading_draws_no_random_numbers():
+    """Chance belongs to the pictures' seeds; a model that is read needs none, and drawing it takes seconds."""
+    clips = [standins.tiny_clip(resnet=resnet).state_dict() for resnet in (False, True)]
+    states = [standins.tiny_vqgan(gumbel=gumbel) for gumbel in (False, True)]
+    before = torch.random.get_rng_state()
+    for state in clips:
+        openai_clip.build(state)
+    for state in states:
+        vqgan.build(vqgan.VQGANConfig.from_taming(standins.TINY_CONFIG), state)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_other_peoples_imports_stay_whole():
     """Loading takes nothing that people's environments lack, and `import clip` is still openai-clip's package."""
     script = """

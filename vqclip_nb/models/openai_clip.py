@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vqclip_nb.models.errors import BrokenWeights
-from vqclip_nb.models.vqgan import fill, unfilled
+from vqclip_nb.models.vqgan import Unfilled, fill
 
 VOCABULARY = 49408  # tokens of the byte-pair encoding; the last one ends every text
 METADATA = ("input_resolution", "context_length", "vocab_size")
@@ -70,11 +70,8 @@ def build(state: Mapping[str, Tensor]) -> nn.Module:
         raise BrokenWeights(f"the file holds no {missing.args[0]}; it is not a CLIP in OpenAI's layout") from None
 
     CLIP = part("model").CLIP
-    with unfilled():
+    with Unfilled():
         model = CLIP(**shape)
-    mask = model.build_attention_mask()  # no parameter, so the meta device left it empty
-    for block in model.transformer.resblocks:
-        block.attn_mask = mask
     model.unexpected = fill(model, state)
     model.known_tokens = set(known) if known is not None else None
     return model

@@ -51,7 +51,9 @@ class VQGANConfig:
         missing = [key for key in ("ddconfig", "embed_dim") if key not in params]
         if missing:
             raise ValueError(f"config must be a taming VQGAN's, with params.{missing[0]}, got keys {sorted(params)}")
-        return cls(params["ddconfig"], int(params["embed_dim"]), params.get("n_embed"), int(params.get("patch_size", 1)))
+        return cls(
+            params["ddconfig"], int(params["embed_dim"]), params.get("n_embed"), int(params.get("patch_size", 1))
+        )
 
     @classmethod
     def read(cls, path: Path) -> VQGANConfig:
@@ -139,27 +141,27 @@ def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
             state.update({new + key.removeprefix(old): state.pop(key) for key in list(state) if key.startswith(old)})
         state["quant_conv.1.embed.weight"] = codebook
 
-    with unfilled():
+    with Unfilled():
         model = VQGAN(config, len(codebook), gumbel=gumbel)
     model.unexpected = fill(model, state)
     return model
 
 
-class unfilled(TorchFunctionMode):  # noqa: N801  (used as a context manager)
+class Unfilled(TorchFunctionMode):
     """Modules made inside draw no random numbers: memory that nobody writes to costs nothing, until `fill` replaces it.
 
     (On the "meta" device torch would import its compiler for some of CLIP's layers, which takes four seconds.)
     """
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        if args and name.endswith(("normal_", "uniform_")):
-            return args[0]
-        return (torch.empty if name == "randn" else func)(*args, **(kwargs or {}))
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if name.endswith(("normal_", "uniform_")):
+            return args[0] if args else kwargs["tensor"]
+        return (torch.empty if name == "randn" else func)(*args, **kwargs)
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> int:
-    """Give a model made `unfilled` its tensors, freeze it, and count those that were not needed.
+    """Give a model made `Unfilled` its tensors, freeze it, and count those that were not needed.
 
     Raises `BrokenWeights` when one is missing or has another shape.
     """
