@@ -56,14 +56,16 @@ def tiny_clip(*, resnet: bool = False) -> Any:
     return openai_clip.part("model").CLIP(32, 64 if resnet else 32, *vision, 16, 49408, 64, 1, 1).eval()
 
 
-def listed(keys: Path) -> dict[str, Tensor]:
-    """Random tensors for a list of keys and shapes, one `key (shape) dtype` a line."""
+def listed(keys: Path, *, device: str = "cpu") -> dict[str, Tensor]:
+    """Tensors for a list of keys and shapes, one `key (shape) dtype` a line; random ones on the CPU."""
     state = {}
     for line in keys.read_text().splitlines():
         key, shape, dtype = line.split("\t")
         size = tuple(int(side) for side in shape.strip("()").split(",") if side)
         kind = getattr(torch, dtype)
-        state[key] = torch.randn(size) * 0.02 if kind.is_floating_point else torch.zeros(size, dtype=kind)
+        state[key] = torch.empty(size, dtype=kind, device=device)
+        if device == "cpu":
+            state[key].copy_(torch.randn(size) * 0.02)
     return state
 
 
