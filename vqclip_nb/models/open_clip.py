@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -57,10 +58,13 @@ def load_open_clip(name: str) -> OpenCLIPPerceptor:
     model_name, _, tag = name.removeprefix(PREFIX).rpartition("/")
     if (model_name, tag) not in open_clip.list_pretrained():
         tags = open_clip.list_pretrained_tags_by_model(model_name)
-        known = f"{model_name} comes as {', '.join(tags)}" if tags else "`open_clip.list_pretrained()` lists them"
+        near = difflib.get_close_matches(tag, tags, n=5, cutoff=0)
+        known = (
+            f"the closest of {model_name} are {', '.join(near)}" if tags else "`open_clip.list_pretrained()` lists them"
+        )
         raise UnknownModel(f"there is no open_clip model {name!r} (open_clip/MODEL/PRETRAINED); {known}")
     try:
         model = open_clip.create_model(model_name, pretrained=tag, cache_dir=str(home() / "open_clip"))
-    except OSError as wrong:
+    except (OSError, RuntimeError) as wrong:
         raise CannotFetch(f"{name} could not be fetched ({str(wrong).splitlines()[0]}); try again later") from None
     return OpenCLIPPerceptor(name, model, open_clip.get_tokenizer(model_name))
