@@ -27,18 +27,19 @@ openai_clip.part("model")
 def status(field):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(field)) / 1000
 open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
-before, clock = status("VmRSS"), time.perf_counter()
+before, clock, cpu = status("VmRSS"), time.perf_counter(), time.process_time()
 kept = [getattr(load, f"load_{kind}")(name) for kind, name in json.loads(sys.argv[1])]
 for model in kept:
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.sum()  # every page of the mapped weights is touched
-seconds = time.perf_counter() - clock
-print(json.dumps({"seconds": round(seconds, 2), "peak_mb": round(status("VmHWM") - before)}))
+seconds, cpu = time.perf_counter() - clock, time.process_time() - cpu
+peak = round(status("VmHWM") - before)
+print(json.dumps({"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_mb": peak}))
 """
 
 
 def measure(*names: str) -> dict[str, float]:
-    """Load models (`name, kind, name, kind, ...`) in a fresh process: {"seconds", "peak_mb"}."""
+    """Load models (`name, kind, name, kind, ...`) in a fresh process: {"seconds", "cpu_seconds", "peak_mb"}."""
     pairs = [(kind, name) for name, kind in zip(names[::2], names[1::2], strict=True)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "VQCLIP_OFFLINE": "1"}
     done = subprocess.run(
@@ -94,10 +95,12 @@ def both(name: str, kind: str, path: Path) -> dict[str, float]:
         "file_mb": round(file_mb),
         "stripped_mb": round(stripped_mb),
         "first_seconds": first["seconds"],
+        "first_cpu_seconds": first["cpu_seconds"],
         "first_peak_mb": first["peak_mb"],
         "first_peak_over_stripped": round(first["peak_mb"] / stripped_mb, 2),
         "first_peak_over_file": round(first["peak_mb"] / file_mb, 2),
         "second_seconds": second["seconds"],
+        "second_cpu_seconds": second["cpu_seconds"],
         "second_peak_mb": second["peak_mb"],
     }
 
