@@ -25,7 +25,7 @@ def painted(tmp_path, stop_after=None, **more):
     asked = Settings(**{**values, **more})
     painting, record = begin(asked), Run.create(asked)
     for frame in run(painting):
-        record.add(frame)
+        record.add(frame, painting)
         if frame.step == stop_after:
             break
     return asked, record.finish(painting)
@@ -35,7 +35,11 @@ def test_a_run_is_a_folder_that_explains_itself(tmp_path):
     asked, result = painted(tmp_path, seed=7)
     folder = result.parent
     assert folder.name.endswith("-red-7")
-    assert {path.name for path in folder.iterdir()} == {"settings.json", "frames", "result.png", "progress.mp4"}
+    assert {path.name for path in folder.iterdir()} == {
+        *("settings.json", "timeline.jsonl", "losses.csv", "state", "frames", "result.png", "progress.mp4")
+    }
+    assert (folder / "losses.csv").read_text().splitlines()[0] == "step,picture,name,value"
+    assert json.loads((folder / "settings.json").read_text())["version"] == 1
     assert [path.name for path in sorted((folder / "frames").iterdir())] == [f"{step:06}.jpg" for step in range(1, 6)]
     assert Settings.from_json((folder / "settings.json").read_text()).recipe() == asked.recipe()
     assert Settings.from_image(result).recipe() == asked.recipe()
@@ -105,19 +109,7 @@ def test_a_film_that_fails_leaves_no_file_and_the_picture_stays(tmp_path, monkey
     monkeypatch.setattr(films, "_encode", broken)
     with pytest.warns(PaintWarning, match="the film could not be written: the encoder is gone"):
         _, result = painted(tmp_path)
-    assert {path.name for path in result.parent.iterdir()} == {"settings.json", "frames", "result.png"}
-
-
-def test_a_frame_that_cannot_be_kept_is_said_and_the_run_goes_on(tmp_path, monkeypatch):
-    def full(path, data, write=runs.write):
-        if path.name == "000002.jpg":
-            raise OSError(28, "No space left on device")
-        write(path, data)
-
-    monkeypatch.setattr(runs, "write", full)
-    with pytest.warns(PaintWarning, match=r"a frame could not be kept \(No space left on device\)"):
-        _, result = painted(tmp_path)
-    assert Image.open(result).size == (32, 24)
+    assert not list(result.parent.glob("*progress*"))
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -17,5 +17,9 @@ class RunError(ValueError):
     """A run folder that cannot be made, read or written."""
 
 
+class OutOfMemory(RuntimeError):
+    """Memory ran out although all that could be saved was saved. The picture before that step is kept."""
+
+
 class NotANumber(ArithmeticError):
     """A loss stopped being a number. The picture before that step is kept."""

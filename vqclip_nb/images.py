@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_PIXELS = 100_000_000  # a picture that claims more is refused before it is decoded
+HASHED = re.compile(r"sha256:[0-9a-f]{64}")  # the name of a picture that is known by what is in it
 BROKEN = (
     OSError,
     SyntaxError,
@@ -31,7 +32,7 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
 
     Raises PictureError, naming `field`, when there is none.
     """
-    if re.fullmatch(r"sha256:[0-9a-f]{64}", name):
+    if HASHED.fullmatch(name):
         if found := sorted(inputs.glob(name.removeprefix("sha256:") + ".*")) if inputs else []:
             return found[0]
         flag = "--" + field.replace("_", "-")
@@ -79,13 +80,25 @@ def grid(pils: Sequence[Image.Image]) -> Image.Image:
     """Pictures of one size side by side, in rows as near to a square as can be; one picture is itself."""
     if len(pils) == 1:
         return pils[0]
-    columns = next(count for count in range(1, 5) if count * count >= len(pils))
+    columns = _columns(len(pils))
     rows = -(-len(pils) // columns)
     width, height = pils[0].size
     sheet = Image.new("RGB", (columns * width, rows * height), "white")
     for index, pil in enumerate(pils):
         sheet.paste(pil, (index % columns * width, index // columns * height))
     return sheet
+
+
+def cell(sheet: Image.Image, index: int, count: int) -> Image.Image:
+    """The picture at this place, from 0, of a grid of `count`."""
+    columns, rows = _columns(count), -(-count // _columns(count))
+    width, height = sheet.width // columns, sheet.height // rows
+    left, top = index % columns * width, index // columns * height
+    return sheet.crop((left, top, left + width, top + height))
+
+
+def _columns(count: int) -> int:
+    return next(columns for columns in range(1, count + 1) if columns * columns >= count)
 
 
 def first_line(error: BaseException) -> str:

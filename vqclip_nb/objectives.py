@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -16,6 +17,8 @@ from vqclip_nb.perceptors import Perceptor
 
 class Objective(Protocol):
     """`image` is (n, 3, H, W) RGB in [0, 1]; each loss is (n,), and no picture's loss depends on another picture."""
+
+    parts: int = 1  # micro-batches that it judges in, to save memory, where it has many views to judge
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]: ...
 
@@ -44,7 +47,7 @@ def pull(distance: Tensor, weight: Tensor, stop: Tensor) -> Tensor:
     return weight.abs() * straight_through(signed, torch.maximum(signed, stop))
 
 
-class Guide:
+class Guide(Objective):
     """One perceptor, its cutouts and its targets: how far what the perceptor sees is from what was asked for."""
 
     def __init__(self, perceptor: Perceptor, cutouts: Cutouts, targets: Sequence[Target]) -> None:
@@ -59,7 +62,7 @@ class Guide:
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
         """One loss per target, each (n,)."""
         views = self.cutouts(image, draws.of(self.perceptor.name), progress)
-        seen = self.perceptor.encode_image(views).unflatten(0, (len(image), -1))  # (n, cutn, d)
+        seen = self._seen(views).unflatten(0, (len(image), -1))  # (n, cutn, d)
         distance = great_circle(seen[:, :, None], self.embeddings[:, None])  # (n, cutn, T)
         losses = pull(distance, self.weights, self.stops).mean(1)  # (n, T)
         named: dict[str, Tensor] = {}
@@ -67,12 +70,22 @@ class Guide:
             named[name] = named.get(name, 0) + part.sum(1)  # the same text twice pulls twice
         return named
 
+    def _seen(self, views: Tensor) -> Tensor:
+        """Views as the perceptor sees them, (m, d). Of several parts, each is computed again on the way back, alone."""
+        if self.parts == 1:
+            return self.perceptor.encode_image(views)
+        from torch.utils.checkpoint import checkpoint
+
+        parts = views.chunk(self.parts)
+        again = partial(checkpoint, self.perceptor.encode_image, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([again(part) for part in parts])
+
     def _per_embedding(self, values: Sequence[float]) -> Tensor:
         """One value per target, repeated for each of its embeddings."""
         return torch.tensor(values).repeat_interleave(torch.tensor(self.counts)).to(self.embeddings)
 
 
-class Smoothness:
+class Smoothness(Objective):
     """Pulls neighbouring pixels together: total variation, squared differences (Mahendran & Vedaldi, 2015)."""
 
     def __init__(self, weight: float) -> None:
@@ -85,7 +98,7 @@ class Smoothness:
         return {"smoothness": self.weight * (across + down)}
 
 
-class Likeness:
+class Likeness(Objective):
     """Holds a canvas to what it was at its start: mse(z, start) * weight / 2, as published for VQGAN."""
 
     def __init__(self, canvas: Canvas, weight: float) -> None:

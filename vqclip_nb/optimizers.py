@@ -70,12 +70,17 @@ class Optimizer:
             parameter.grad = None
         return sound
 
+    def choose(self, index: int) -> None:
+        """From now on remember one of the pictures alone."""
+        self.memories = [{key: value[index : index + 1].clone() for key, value in m.items()} for m in self.memories]
+
     def state(self) -> dict[str, Tensor]:
         """What it remembers, by name."""
         return {f"{key}_{i}": value for i, memory in enumerate(self.memories) for key, value in memory.items()}
 
     def restore(self, state: dict[str, Tensor], *, count: int) -> None:
-        """Take up what `state` gave after `count` steps."""
+        """Take up what `state` gave after `count` steps, of as many pictures as it holds."""
         self.count = count
-        for name, value in self.state().items():
-            value.copy_(state[name])
+        for index, memory in enumerate(self.memories):
+            for key, value in memory.items():
+                memory[key] = state[f"{key}_{index}"].to(value.device, copy=True)

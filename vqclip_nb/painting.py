@@ -1,16 +1,18 @@
 """Painting: a run in progress, one step at a time. The one thing that changes, is steered, saved and resumed."""
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vqclip_nb import memory
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.chance import Draws
-from vqclip_nb.errors import NotANumber, SettingsError
+from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, RunError, SettingsError
 from vqclip_nb.objectives import Objective
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.settings import Settings, live_fields
@@ -38,10 +40,34 @@ class Frame:
 
 @dataclass(frozen=True)
 class Change:
-    """Settings that change while painting, and, once applied, the number of steps that were made before."""
+    """Settings that change while painting, and, once applied, the number of steps that were made before.
+
+    variation: the one picture of several, counted from 1, that is painted from there on.
+    """
 
     settings: Mapping[str, Any]
     step: int = 0
+    variation: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON; `from_dict` reads it back."""
+        picked = {} if self.variation is None else {"variation": self.variation}
+        return {"step": self.step, "settings": dict(self.settings), **picked}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> "Change":
+        """A change from a file. Raises RunError when it is none."""
+        known = isinstance(value, dict) and value.keys() <= {"step", "settings", "variation"}
+        change = cls(value.get("settings"), value.get("step"), value.get("variation")) if known else None
+        if (
+            change is None
+            or type(change.step) is not int
+            or type(change.variation) not in (int, type(None))
+            or not isinstance(change.settings, dict)
+            or change.settings.keys() - live_fields()
+        ):
+            raise RunError(f'a change must be {{"step": …, "settings": {{…}}}}, got {str(value)[:60]!r}')
+        return change
 
 
 class Painting:
@@ -54,8 +80,9 @@ class Painting:
         self.settings, self.canvas, self.build = settings, canvas, build
         self.device = canvas.learnable()[0].device
         self.step_count = 0
+        self.parts = 1  # micro-batches that the cutouts are judged in
         self.timeline: list[Change] = []
-        self.objectives = build(settings)
+        self.objectives = self._pulls(settings)
         self.optimizer = Optimizer(settings.optimizer, canvas.learnable())
         self.averages = [torch.zeros_like(parameter) for parameter in canvas.learnable()]
         self._pace = _Pace(self.device)
@@ -67,14 +94,7 @@ class Painting:
         Raises NotANumber when a picture's loss or gradient is not a number: that picture then stays as it was.
         """
         self._pace.wait()
-        progress = self.step_count / self.settings.steps
-
-        image = self.canvas()  # render
-        draws = Draws(self.settings.seeds, self.step_count, self.device)
-        losses = {name: loss for judge in self.objectives for name, loss in judge(image, draws, progress).items()}
-        losses |= self.canvas.penalties(progress)
-        total = torch.stack(list(losses.values())).sum(0)  # (n,): each picture is alone with its losses
-        total.sum().backward()
+        image, losses, total = self._within_memory()
 
         sound = self.optimizer.step(self.settings.lr or self.canvas.lr, total.isfinite())
         self.canvas.constrain()
@@ -82,6 +102,17 @@ class Painting:
         self.step_count += 1
 
         return self._report(image, losses, sound, look)
+
+    def _judge(self) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Render the picture, judge it, and leave the gradients on the canvas."""
+        progress = self.step_count / self.settings.steps
+        image = self.canvas()
+        draws = Draws(self.settings.seeds, self.step_count, self.device)
+        losses = {name: loss for judge in self.objectives for name, loss in judge(image, draws, progress).items()}
+        losses |= self.canvas.penalties(progress)
+        total = torch.stack(list(losses.values())).sum(0)  # (n,): each picture is alone with its losses
+        total.sum().backward()
+        return image, losses, total
 
     @torch.no_grad()
     def picture(self) -> Tensor:
@@ -98,13 +129,26 @@ class Painting:
         return image
 
     def apply(self, change: Change) -> None:
-        """Take new settings from the next step on. Raises SettingsError for one that cannot change in mid-run."""
+        """Take new settings from the next step on, and, where one is picked, paint that picture alone.
+
+        Raises SettingsError for what cannot change in mid-run, and then changes nothing.
+        """
         if fixed := sorted(set(change.settings) - live_fields()):
             raise SettingsError(f"{fixed[0]} cannot change while painting; start a new run with it")
-        settings = self.settings.but(**change.settings)
-        self.objectives = self.build(settings)
+        picked: dict[str, Any] = {}
+        if (number := change.variation) is not None:
+            if not 1 <= number <= self.settings.variations:
+                raise SettingsError(f"variation must be from 1 to {self.settings.variations}, got {number}")
+            picked = {"seed": self.settings.seeds[number - 1], "variations": 1}
+        settings = self.settings.but(**picked | dict(change.settings))
+        self.objectives = self._pulls(settings)
+        if number is not None:
+            self.canvas.choose(number - 1)
+            self.optimizer.choose(number - 1)
+            self.averages = [average[number - 1 : number].clone() for average in self.averages]
         self.settings = settings
-        self.timeline.append(replace(change, step=self.step_count))
+        written = settings.recipe()
+        self.timeline.append(Change({name: written[name] for name in change.settings}, self.step_count, number))
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
@@ -114,22 +158,71 @@ class Painting:
         facts = {
             "step": self.step_count,
             "optimizer": self.optimizer.count,
+            "parts": self.parts,
+            "thrifty": self.canvas.thrifty,
             "settings": self.settings.recipe(),
-            "timeline": [{"step": change.step, "settings": dict(change.settings)} for change in self.timeline],
+            "timeline": [change.to_dict() for change in self.timeline],
         }
         return {"tensors": {name: value.detach().cpu().clone() for name, value in tensors.items()}, "facts": facts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` gave, of a painting with the same settings at its start."""
+        """Take up what `state_dict` gave, of a painting on the same canvas, earlier or later in its run."""
         tensors, facts = state["tensors"], state["facts"]
         self.canvas.relearn(_under("canvas.", tensors))
         self.optimizer.restore(_under("optimizer.", tensors), count=facts["optimizer"])
-        for index, average in enumerate(self.averages):
-            average.copy_(tensors[f"average.{index}"])
-        self.step_count = facts["step"]
-        self.timeline = [Change(change["settings"], change["step"]) for change in facts["timeline"]]
-        self.settings = self.settings.but(**{name: facts["settings"][name] for name in live_fields()})
-        self.objectives = self.build(self.settings)
+        self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
+        self.step_count, self.parts = facts["step"], facts["parts"]
+        if facts["thrifty"]:
+            self.canvas.save_memory()
+        self.timeline = [Change.from_dict(change) for change in facts["timeline"]]
+        self.settings = self.settings.but(**facts["settings"])
+        self.objectives = self._pulls(self.settings)
+
+    def peak(self) -> int | None:
+        """The bytes that a step takes at most, measured on a CUDA device; None when they are not there."""
+        used = memory.peak(self._judge, self.device)
+        self.canvas.zero_grad()
+        return used
+
+    def _pulls(self, settings: Settings) -> Sequence[Objective]:
+        """The objectives that settings ask for, judging in as many parts as memory needs."""
+        pulls = self.build(settings)
+        for pull in pulls:
+            pull.parts = self.parts
+        return pulls
+
+    def _within_memory(self) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """`_judge`; where memory runs out, again with less. Raises OutOfMemory when there is nothing left to save."""
+        while True:
+            try:
+                return self._judge()
+            except (RuntimeError, MemoryError) as error:
+                if not memory.ran_out(error):
+                    raise
+            # Only out here the error is gone, and with it all that its traceback held.
+            self.canvas.zero_grad()
+            memory.release(self.device)
+            self._save_memory()
+
+    def _save_memory(self) -> None:
+        """The next rung: the cutouts in smaller parts, then a canvas that computes again what it could not keep."""
+        settings, views = self.settings, self.settings.cutn * self.settings.variations
+        if self.parts < views:
+            self.parts = min(2 * self.parts, views)
+            for judge in self.objectives:
+                judge.parts = self.parts
+            rung = f"the cutouts are judged in {self.parts} parts"
+        elif self.canvas.save_memory():
+            rung = "the picture is rendered piece by piece"
+        else:
+            width, height = settings.size
+            raise OutOfMemory(
+                f"memory ran out at step {self.step_count + 1} with all savings made; "
+                f"paint smaller than --size {width} {height}, or with fewer --variations or --cutn"
+            )
+        warnings.warn(
+            f"memory ran out at step {self.step_count + 1}: from here on {rung}, slower", PaintWarning, stacklevel=4
+        )
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -151,9 +244,14 @@ class Painting:
         return Frame(step, steps, losses, image if look else None, kept)
 
 
-def run(painting: Painting) -> Iterator[Frame]:
-    """Paint to the end, one frame per step."""
-    while painting.step_count < painting.settings.steps:
+def run(painting: Painting, timeline: Sequence[Change] = ()) -> Iterator[Frame]:
+    """Paint to the end, one frame per step, making each change of a `timeline` at its step."""
+    ahead = deque(timeline)
+    while True:
+        while ahead and ahead[0].step <= painting.step_count:
+            painting.apply(ahead.popleft())
+        if painting.step_count >= painting.settings.steps:
+            return
         yield painting.step()
 
 

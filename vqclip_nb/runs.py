@@ -1,125 +1,287 @@
 """Runs: what survives of a painting, as a folder that explains itself.
 
 runs/<date-time>-<slug>-<seed>/
-    settings.json   inputs/ (given pictures, by sha256)   frames/000001.jpg …
-    result.png (result-1.png … for variations)   progress.mp4
+    settings.json       version, settings at the first step, where and how they were painted, the parent of a branch
+    timeline.jsonl      what was changed while painting, each with its step
+    state/000120.safetensors   all that is needed to go on (states.py); the last two are kept
+    frames/000001.jpg   the pictures kept, for the film
+    losses.csv          step, picture (from 1), name and value
+    inputs/             the pictures it was given, by sha256
+    result.png          (result-1.png … for variations)   progress.mp4
+
+Version 0 had the bare settings in settings.json, and neither timeline, state nor losses; it still opens.
 """
 
+import csv
 import hashlib
 import io
+import json
 import os
-import queue
 import re
-import threading
+import tempfile
 import time
 import unicodedata
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import images, prompts, provenance
+from vqclip_nb import __version__, images, prompts, provenance, states
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.films import film
-from vqclip_nb.painting import Frame, Painting
+from vqclip_nb.keeper import Keeper, write
+from vqclip_nb.painting import Change, Frame, Painting
 from vqclip_nb.settings import Settings
+from vqclip_nb.stories import PLACE, VERSION, Story
 
 FRAME_QUALITY = 92
+STATES_KEPT = 2
 
 
 class Run:
-    """A painting's folder. Frames are written by a thread of their own; every file appears whole or not at all."""
+    """A painting's folder. Files are written by a thread of their own; each appears whole or not at all."""
 
-    def __init__(self, folder: Path, digests: Mapping[str, str], hashes: Mapping[str, str]) -> None:
-        self.folder, self.digests, self.hashes = folder, digests, hashes
+    def __init__(self, story: Story, founding: Mapping[str, bytes], digests: Mapping[str, str]) -> None:
+        self.settings = story.settings  # as they were at the first step
         self.latest: Frame | None = None  # the last frame that carried a picture
-        self._frames = _Writer()
+        self._hashes = story.hashes or provenance.model_hashes(story.settings)
+        self._keeper = Keeper(story.folder, founding)
+        self._digests = dict(digests)  # the sha256 of each given picture, by the name it was given under
+        self._losses: list[tuple[Any, ...]] = []
+        self._unread: list[Frame] = []  # whose losses are still on the device
+        self._states = story.kept
+        self._changes = len(story.timeline)
+        self._saved_at = time.monotonic()
 
     @classmethod
-    def create(cls, settings: Settings, *, inputs: Path | None = None) -> Self:
+    def create(
+        cls,
+        settings: Settings,
+        *,
+        inputs: Path | None = None,
+        changes: Sequence[Change] = (),
+        parent: tuple[str, int] | None = None,
+    ) -> Self:
         """A new folder under `settings.out`, with the settings and the given pictures in it.
 
-        Pictures named by their sha256 are looked for in the folder `inputs`. Raises RunError, PictureError.
+        Pictures named by their sha256 are looked for in the folder `inputs`. `changes` are those that are known
+        already: of a branch, which has a `parent`, or a replay. Raises RunError, PictureError.
         """
         hashes = provenance.model_hashes(settings)
-        given = {
-            name: images.locate(name, field=field, inputs=inputs)
-            for name, field in provenance.given_pictures(settings).items()
-        }
-        digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in given.items()}
+        given = _given([settings.recipe(), *(change.settings for change in changes)], inputs)
+        digests = {name: hashlib.sha256(data).hexdigest() for name, (_, data) in given.items()}
+        story = Story(Path(), settings, tuple(changes), parent)
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(story.current.prompt)}-{story.current.seed}"
+        settings = settings.but(**provenance.unnamed(settings.recipe(), digests))
+        told = {
+            "version": VERSION,
+            "settings": settings.recipe(),
+            "place": {field: getattr(settings, field) for field in PLACE},
+            "package": __version__,
+            "models": hashes,
+            "begun": time.strftime("%Y-%m-%dT%H:%M:%S"),
+        } | ({"parent": {"run": parent[0], "step": parent[1]}} if parent else {})
+        founding = {f"inputs/{digests[name]}{suffix}": data for name, (suffix, data) in given.items()}
+        founding["settings.json"] = (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
         try:
-            folder = _new_folder(Path(settings.out).expanduser(), settings)
-            (folder / "frames").mkdir()
-            for name, path in given.items():
-                (folder / "inputs").mkdir(exist_ok=True)
-                write(folder / "inputs" / f"{digests[name]}{path.suffix.lower()}", path.read_bytes())
-            unnamed = settings.but(**provenance.unnamed(settings, digests))
-            write(folder / "settings.json", unnamed.to_json().encode())
+            folder = _new_folder(Path(settings.out).expanduser(), name)
+            for file, data in founding.items():
+                (folder / file).parent.mkdir(exist_ok=True)
+                write(folder / file, data)
         except OSError as error:
             raise _unwritable(settings.out, error.strerror or str(error)) from None
-        return cls(folder, digests, hashes)
+        return cls(Story(folder, settings, parent=parent, hashes=hashes), founding, digests)
 
-    def add(self, frame: Frame) -> None:
-        """Keep this frame's picture, if it is one to keep. Returns at once; the file follows."""
-        if frame.image is None:
-            return
-        self.latest = frame
-        if frame.kept:
-            self._frames.put(self.folder / "frames" / f"{frame.step:06}.jpg", frame.image)
+    @classmethod
+    def open(cls, story: Story) -> Self:
+        """Go on in a folder that is there. Raises RunError, models.UnknownModel."""
+        provenance.compare(story.hashes or {}, story.settings)
+        own = [story.folder / "settings.json", *story.inputs.glob("[0-9a-f]*.*")]
+        founding = {path.relative_to(story.folder).as_posix(): path.read_bytes() for path in own}
+        digests = {f"sha256:{path.stem}": path.stem for path in own[1:]}
+        return cls(story, founding, digests)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept: the folder it was made in, unless that could not be written to at the end."""
+        return self._keeper.folder
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The steps whose state is kept, the latest last."""
+        return tuple(self._states)
+
+    def add(self, frame: Frame, painting: Painting) -> None:
+        """Take in a step: its losses, its picture, if that is one to keep, and, when it is time, the whole state."""
+        changed = len(painting.timeline) != self._changes
+        self._take_in(painting)
+        self._unread.append(frame)
+        if frame.image is not None:
+            self.latest = frame
+            if frame.kept:
+                about = self._about(painting) if painting.settings.metadata else None
+                self._keeper.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(frame.image, about))
+        if (changed or self._due(frame.step)) and frame.step < frame.steps:  # the last is kept when all is written
+            self.save(painting)
+
+    def save(self, painting: Painting) -> bool:
+        """Keep the state as it is now, and wait until it is on the disk. Whether it is."""
+        self._take_in(painting)
+        self._read_losses()
+        state = painting.state_dict()
+        state["facts"] |= {
+            "settings": provenance.unnamed(state["facts"]["settings"], self._digests),
+            "timeline": self._timeline(painting),
+        }
+        table, step = _table(self._losses), painting.step_count
+        self._keeper.put("timeline.jsonl", lambda: _lines(state["facts"]["timeline"]))
+        self._keeper.put("losses.csv", lambda: table)
+        self._keeper.put(f"state/{step:06}.safetensors", lambda: states.pack(state))
+        self._states = [*(kept for kept in self._states if kept != step), step]
+        for old in self._states[:-STATES_KEPT]:
+            self._keeper.remove(f"state/{old:06}.safetensors")
+        self._states = self._states[-STATES_KEPT:]
+        saved = self._keeper.flush()
+        self._saved_at = time.monotonic()
+        return saved
+
+    def rewind(self, painting: Painting, step: int) -> None:
+        """Undo: take the painting back to a step whose state is kept; what came after is deleted. Raises RunError."""
+        self._keeper.flush()
+        painting.load_state_dict(Story(self.folder, self.settings).state(step))
+        self.cut(painting)
+
+    def cut(self, painting: Painting) -> None:
+        """Forget, on the disk too, what came after the painting's step: frames, losses, changes and states."""
+        step, folder = painting.step_count, self.folder
+        numbered = [*folder.glob("frames/*.jpg"), *folder.glob("state/*.safetensors")]
+        late = [path for path in numbered if path.stem.isdecimal() and int(path.stem) > step]
+        for path in (*late, *folder.glob(".*.part"), *folder.glob("*/.*.part")):
+            path.unlink(missing_ok=True)
+        self.latest = None
+        self._losses, self._unread = _losses(folder / "losses.csv", step), []
+        self._states = [kept for kept in self._states if kept <= step]
+        self._changes = len(painting.timeline)
+        for name, data in (
+            ("losses.csv", _table(self._losses)),
+            ("timeline.jsonl", _lines(self._timeline(painting))),
+        ):
+            self._keeper.put(name, lambda data=data: data)  # type: ignore[misc]
+        self._keeper.flush()
+
+    def inherit(self, parent: Story, painting: Painting, variation: int | None) -> None:
+        """Take over the frames and losses of the parent, of one variation where that was picked, and save."""
+        count, step = parent.settings.variations, painting.step_count
+        for path in frames(parent.folder):
+            if int(path.stem) <= step:
+                self._keeper.put(f"frames/{path.name}", lambda path=path: _picked(path, variation, count))  # type: ignore[misc]
+        rows = _losses(parent.folder / "losses.csv", step)
+        picked = [row for row in rows if variation is None or row[1] == str(variation)]
+        self._losses = [row if variation is None else (row[0], 1, *row[2:]) for row in picked]
+        self.save(painting)
 
     def finish(self, painting: Painting) -> Path:
-        """Write result and film, however the painting ended; returns the path of result.png.
+        """Write state, result and film, however the painting ended; returns the path of result.png.
 
-        What was painted is what counts: when the film fails that is a PaintWarning, no more. Raises RunError.
+        Where the folder cannot be written to at the end, all that is held goes into a new one among the temporary
+        files. What was painted is what counts: when the film fails that is a PaintWarning, no more. Raises RunError.
         """
-        self._frames.close()
-        result = self._write_result(self._last_picture(painting), painting.settings)
+        done = painting.step_count >= painting.settings.steps
+        if not done:  # a state after the last step says that all is there, and comes last
+            self.save(painting)
+        if not self._keeper.flush():
+            self._rescue()
+        result = self._write_result(self._last_picture(painting), painting)
         try:
-            film(sorted((self.folder / "frames").glob("*.jpg")), self.folder / "progress.mp4")
+            about = self._about(painting) if painting.settings.metadata else None
+            film(frames(self.folder), self.folder / "progress.mp4", about=about)
         except RunError as error:
             warnings.warn(str(error), PaintWarning, stacklevel=2)
+        if done:
+            self.save(painting)
+        self._keeper.close()
         return result
+
+    def _rescue(self) -> None:
+        lost = self.folder
+        rescue = Path(tempfile.mkdtemp(prefix=f"{lost.name}-"))
+        for name, data in self._keeper.founding.items():
+            self._keeper.held.setdefault(name, data)
+        self._keeper.move(rescue)
+        warnings.warn(f"{lost} could not be written to; what it lacks is in {rescue}", PaintWarning, stacklevel=3)
+
+    def _due(self, step: int) -> bool:
+        """Whether it is time to save."""
+        every = self.settings.save_every
+        if every.endswith("s"):
+            return time.monotonic() - self._saved_at >= int(every[:-1])
+        return step % int(every) == 0
+
+    def _take_in(self, painting: Painting) -> None:
+        """Copy the pictures that changes gave while painting."""
+        new = painting.timeline[self._changes :]
+        self._changes = len(painting.timeline)
+        given = _given([change.settings for change in new], self.folder / "inputs", known=self._digests)
+        for name, (suffix, data) in given.items():
+            digest = self._digests[name] = hashlib.sha256(data).hexdigest()
+            self._keeper.founding[f"inputs/{digest}{suffix}"] = data
+            self._keeper.put(f"inputs/{digest}{suffix}", lambda data=data: data)  # type: ignore[misc]
+
+    def _timeline(self, painting: Painting) -> list[dict[str, Any]]:
+        """The changes made so far, given pictures named by hash."""
+        changes = [change.to_dict() for change in painting.timeline]
+        return [{**change, "settings": provenance.unnamed(change["settings"], self._digests)} for change in changes]
+
+    def _about(self, painting: Painting, alone: int | None = None) -> dict[str, Any]:
+        """What a picture says of itself; `alone` is the one of the variations, from 0, that it shows."""
+        self._take_in(painting)
+        settings, timeline = self.settings, self._timeline(painting)
+        if alone is not None:
+            settings = settings.but(seed=settings.seeds[alone], variations=1)
+            for change in timeline:
+                if "seed" in change["settings"]:
+                    change["settings"] |= {"seed": change["settings"]["seed"] + alone}
+        step = painting.step_count
+        return provenance.describe(settings, timeline=timeline, step=step, hashes=self._hashes)
+
+    def _read_losses(self) -> None:
+        """Bring the losses of the last frames from the device."""
+        for frame in self._unread:
+            for name, loss in frame.losses.items():
+                rows = enumerate(loss.tolist(), 1)
+                self._losses += [(frame.step, picture, name, f"{value:.6g}") for picture, value in rows]
+        self._unread = []
 
     def _last_picture(self, painting: Painting) -> Tensor:
         """The last picture that was judged; for a run that ended early, the one after it, when it can be shown."""
-        if self.latest and self.latest.image is not None:
-            if self.latest.step == painting.settings.steps or not (image := painting.picture()).isfinite().all():
-                return self.latest.image
-            return image
-        return painting.picture()
+        if self.latest and self.latest.image is not None and self.latest.step == painting.settings.steps:
+            return self.latest.image
+        image = painting.picture()
+        judged = self.latest.image if self.latest else None
+        return image if judged is None or image.isfinite().all() else judged
 
-    def _write_result(self, image: Tensor, settings: Settings) -> Path:
+    def _write_result(self, image: Tensor, painting: Painting) -> Path:
         """result.png; for variations that is the grid of them, and each is beside it, with its own seed inside."""
         pils = images.to_pils(image)
         result = self.folder / "result.png"
+        told = painting.settings.metadata
         try:
-            if len(pils) > 1:
-                for index, (pil, seed) in enumerate(zip(pils, settings.seeds, strict=True), 1):
-                    alone = settings.but(seed=seed, variations=1)
-                    write(self.folder / f"result-{index}.png", self._png(pil, alone))
-            write(result, self._png(images.grid(pils), settings))
+            for index, pil in enumerate(pils if len(pils) > 1 else ()):
+                about = self._about(painting, alone=index) if told else None
+                write(self.folder / f"result-{index + 1}.png", provenance.encode(pil, "PNG", about))
+            about = self._about(painting) if told else None
+            write(result, provenance.encode(images.grid(pils), "PNG", about))
         except OSError as error:
             raise _unwritable(str(self.folder), error.strerror or str(error)) from None
         return result
 
-    def _png(self, pil: Image.Image, settings: Settings) -> bytes:
-        text = (
-            provenance.png_text(provenance.describe(settings, self.digests, self.hashes)) if settings.metadata else None
-        )
-        return _encoded(lambda file: pil.save(file, "PNG", pnginfo=text))
 
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: beside it first, then moved into its place."""
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def frames(folder: Path) -> list[Path]:
+    """The pictures that a run has kept, in order."""
+    return sorted(path for path in folder.glob("frames/*.jpg") if path.stem.isdecimal())
 
 
 def check_out(out: str) -> None:
@@ -141,51 +303,52 @@ def slug(prompt: str) -> str:
     return "-".join(kept) or "picture"
 
 
-class _Writer:
-    """Writes pictures as JPEG, one after the other, off the painting path. A failure is said once, not raised."""
-
-    def __init__(self) -> None:
-        self._waiting: queue.Queue[tuple[Path, Tensor] | None] = queue.Queue(maxsize=8)
-        self._failure: OSError | None = None
-        self._thread = threading.Thread(target=self._write_all, name="vqclip-frames", daemon=True)
-        self._thread.start()
-
-    def put(self, path: Path, image: Tensor) -> None:
-        """Queue a picture, or wait when eight are queued already."""
-        self._waiting.put((path, image))
-        self._say()
-
-    def close(self) -> None:
-        """Wait until all is written."""
-        self._waiting.put(None)
-        self._thread.join()
-        self._say()
-
-    def _write_all(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            path, image = item
-            sheet = images.grid(images.to_pils(image))
-            try:
-                write(path, _encoded(lambda file, sheet=sheet: sheet.save(file, "JPEG", quality=FRAME_QUALITY)))  # type: ignore[misc]
-            except OSError as error:
-                self._failure = error
-
-    def _say(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure:
-            reason = failure.strerror or str(failure)
-            warnings.warn(f"a frame could not be kept ({reason}); the painting goes on", PaintWarning, stacklevel=3)
+def _given(
+    recipes: Sequence[Mapping[str, Any]], inputs: Path | None, *, known: Mapping[str, str] = {}
+) -> dict[str, tuple[str, bytes]]:
+    """The suffix and the bytes of each picture that recipes give, by name; but not of those that are `known`."""
+    named = {name: field for recipe in recipes for name, field in provenance.given_pictures(recipe).items()}
+    found = {
+        name: images.locate(name, field=field, inputs=inputs) for name, field in named.items() if name not in known
+    }
+    return {name: (path.suffix.lower(), path.read_bytes()) for name, path in found.items()}
 
 
-def _encoded(save: Callable[[io.BytesIO], None]) -> bytes:
-    file = io.BytesIO()
-    save(file)
-    return file.getvalue()
+def _jpeg(image: Tensor | None, about: Mapping[str, Any] | None) -> bytes:
+    """Pictures side by side as a JPEG."""
+    assert image is not None
+    return provenance.encode(images.grid(images.to_pils(image)), "JPEG", about, quality=FRAME_QUALITY)
 
 
-def _new_folder(out: Path, settings: Settings) -> Path:
-    """A folder named after now, the prompt and the seed; with a number behind it where that one is taken."""
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(settings.prompt)}-{settings.seed}"
+def _picked(path: Path, variation: int | None, count: int) -> bytes:
+    """A kept frame; of a sheet of `count` pictures that of one variation, from 1."""
+    if variation is None or count == 1:
+        return path.read_bytes()
+    with Image.open(path) as pil:
+        return provenance.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
+
+
+def _lines(changes: Sequence[Mapping[str, Any]]) -> bytes:
+    return "".join(json.dumps(change, ensure_ascii=False) + "\n" for change in changes).encode()
+
+
+def _table(rows: Sequence[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([("step", "picture", "name", "value"), *rows])
+    return text.getvalue().encode()
+
+
+def _losses(path: Path, step: int) -> list[tuple[Any, ...]]:
+    """The rows of a losses.csv up to a step; whatever else is in it is left out."""
+    try:
+        rows = csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())
+        return [tuple(row) for row in rows if len(row) == 4 and row[0].isdecimal() and int(row[0]) <= step]
+    except (OSError, csv.Error):
+        return []
+
+
+def _new_folder(out: Path, name: str) -> Path:
+    """A folder of this name; with a number behind it where that one is taken."""
     for number in range(1, 1000):
         folder = out / (name if number == 1 else f"{name}-{number}")
         try:

@@ -1,19 +1,25 @@
 """Session: where settings become a painting. The only place that knows canvases, perceptors and objectives alike."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vqclip_nb import canvases, device, images, perceptors, prompts
+from vqclip_nb import canvases, device, images, memory, perceptors, prompts, provenance
 from vqclip_nb.chance import Draws
 from vqclip_nb.cutouts import Cutouts
+from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.objectives import Guide, Likeness, Objective, Smoothness, Target
-from vqclip_nb.painting import Frame, Painting, run
+from vqclip_nb.painting import Change, Frame, Painting, run
 from vqclip_nb.perceptors import CLIPPerceptor
+from vqclip_nb.runs import Run, check_out
 from vqclip_nb.settings import Settings
+from vqclip_nb.stories import Story
 
 
 def paint(settings: Settings) -> Iterator[Frame]:
@@ -25,12 +31,15 @@ def paint(settings: Settings) -> Iterator[Frame]:
     yield from run(begin(settings))
 
 
-def begin(settings: Settings, *, inputs: Path | None = None) -> Painting:
-    """A painting before its first step. Pictures named by their sha256 are looked for in the folder `inputs`."""
+def begin(settings: Settings, *, inputs: Path | None = None, state: Mapping[str, Any] | None = None) -> Painting:
+    """A painting before its first step, or as it was when `state` was taken.
+
+    Pictures named by their sha256 are looked for in the folder `inputs`.
+    """
     place = device.choose(settings.device)
 
     canvas = canvases.make(settings.canvas, size=settings.size, seeds=settings.seeds).to(place)
-    if settings.init_image:
+    if settings.init_image and not state:
         pil = _given(settings.init_image, "init_image", inputs)
         covering = ImageOps.fit(pil, settings.size, Image.Resampling.LANCZOS)
         canvas.start_from(images.to_tensor(covering).to(place))
@@ -47,7 +56,122 @@ def begin(settings: Settings, *, inputs: Path | None = None) -> Painting:
             pulls.append(Likeness(canvas, settings.init_weight))
         return pulls
 
-    return Painting(settings, canvas, objectives)
+    painting = Painting(settings, canvas, objectives)
+    if state:
+        painting.load_state_dict(state)
+    return painting
+
+
+@dataclass
+class Sitting:
+    """A painting at work, and the folder that keeps it. Iterate to paint; `record.finish(painting)` ends it.
+
+    timeline: changes that are still to be made, each at its step. until: the step to stop after, or None.
+    """
+
+    painting: Painting
+    record: Run
+    timeline: Sequence[Change] = ()
+    until: int | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in run(self.painting, self.timeline):
+            self.record.add(frame, self.painting)
+            yield frame
+            if frame.step == self.until:
+                return
+
+
+def start(settings: Settings, *, inputs: Path | None = None) -> Sitting:
+    """A new run in a folder of its own. Raises as `begin` and `Run.create` do, before anything is written."""
+    check_out(settings.out)
+    painting = begin(settings, inputs=inputs)
+    return Sitting(painting, Run.create(settings, inputs=inputs))
+
+
+def resume(folder: Path, *, step: int | None = None, place: Mapping[str, Any] | None = None) -> Sitting:
+    """Go on where a run stood, or at an earlier `step` whose state is kept; what came after is deleted.
+
+    `place` are settings of another place, as the device. On the CPU it paints the pixels that it would have painted.
+    """
+    story = Story.read(folder)
+    state = story.latest() if step is None else story.state(step)
+    painting = _taken_up(story, state, place or {})
+    record = Run.open(story)
+    record.cut(painting)
+    return Sitting(painting, record)
+
+
+def branch(folder: Path, change: Change, *, step: int | None = None, place: Mapping[str, Any] | None = None) -> Sitting:
+    """A new run that goes another way from a kept state of this one: other words, another seed, one variation.
+
+    Where no step is left to make, it makes as many again.
+    """
+    story = Story.read(folder)
+    state = story.latest() if step is None else story.state(step)
+    if state is None:
+        raise RunError(f"the run {str(folder)!r} has kept no state to branch from")
+    painting = _taken_up(story, state, place or {})
+    begun_at, steps = painting.step_count, painting.settings.steps
+    if begun_at >= steps and "steps" not in change.settings:
+        change = Change({**change.settings, "steps": begun_at + steps}, variation=change.variation)
+    painting.apply(change)
+    settings = story.settings.but(**place or {})
+    parent = (story.folder.resolve().name, begun_at)
+    record = Run.create(settings, inputs=story.inputs, changes=painting.timeline, parent=parent)
+    record.inherit(story, painting, change.variation)
+    return Sitting(painting, record)
+
+
+def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> Sitting:
+    """A new run that paints what a run's folder, or a picture, says was painted: settings and timeline alone."""
+    if source.is_dir():
+        story = Story.read(source)
+        settings, timeline, until, hashes = story.settings, story.timeline, max(story.kept, default=None), story.hashes
+    else:
+        told = provenance.read(source)
+        settings, timeline = Settings(**told["settings"]), tuple(map(Change.from_dict, told["timeline"]))
+        until, hashes = told.get("step"), told.get("models")
+    settings = settings.but(**place or {})
+    check_out(settings.out)
+    provenance.compare(hashes if isinstance(hashes, dict) else {}, settings)
+    inputs = (source if source.is_dir() else source.parent) / "inputs"
+    painting = begin(settings, inputs=inputs)
+    return Sitting(painting, Run.create(settings, inputs=inputs, changes=timeline), timeline, until)
+
+
+def foresee(painting: Painting) -> str | None:
+    """What a step takes of a GPU's memory, measured, and where it has not so much, the size that fits; None on others.
+
+    Raises a PaintWarning when it does not fit: the painting will save memory, and be slower.
+    """
+    if painting.device.type != "cuda":
+        return None
+    free = torch.cuda.mem_get_info(painting.device)[0] / 1e9
+    used = painting.peak()
+    if used is not None:
+        return f"A step takes {used / 1e9:.1f} GB of the GPU's memory, and {free:.1f} are free"
+    fits = memory.fitting(painting.settings.size, lambda size: begin(painting.settings.but(size=size)).peak())
+    size = f"--size {fits[0]} {fits[1]} fits" if fits else "no smaller size fits either; a smaller model may"
+    width, height = painting.settings.size
+    warnings.warn(
+        f"{width} x {height} takes more than the {free:.1f} GB of memory that this GPU has free: {size}. "
+        "It is tried all the same, saving memory, which is slower",
+        PaintWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+def _taken_up(story: Story, state: Mapping[str, Any] | None, place: Mapping[str, Any]) -> Painting:
+    """A run's painting as it was at a state, or before its first step."""
+    settings = story.settings.but(**place)
+    if state is None:
+        return begin(settings, inputs=story.inputs)
+    try:
+        return begin(settings.but(**state["facts"]["settings"]), inputs=story.inputs, state=state)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"the state of {str(story.folder)!r} is not ours: {images.first_line(error)}") from None
 
 
 def _guide(settings: Settings, judge: CLIPPerceptor, *, label: str, inputs: Path | None) -> Guide:

@@ -55,6 +55,7 @@ class Settings(BaseModel):
         "Picture",
         "Seed",
         "fixes every draw; the same seed paints the same picture; -1 picks one",
+        live=True,
         ge=-1,
         le=_TOP_SEED,
     )
@@ -111,6 +112,9 @@ class Settings(BaseModel):
         live=True,
     )
     every: int = _field(1, "Place", "Keep every", "keep each n-th picture, for the film", ge=1, le=100_000)
+    save_every: str = _field(
+        "20s", "Place", "Save every", "keep the state, to go on from, every so many steps or seconds: 50 or 20s"
+    )
     out: str = _field("runs", "Place", "Folder", "where the run's folder is made")
     device: str = _field("auto", "Place", "Device", "auto, cpu, cuda, cuda:1 or mps")
     metadata: bool = _field(True, "Place", "Settings inside the picture", "write these settings into the picture")
@@ -143,14 +147,17 @@ class Settings(BaseModel):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Settings from JSON text. Raises SettingsError when it is no JSON object, or holds what is not allowed."""
+        """Settings from JSON text: a recipe, or a run's settings.json. Raises SettingsError for anything else."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise SettingsError(f"settings must be JSON, got {text[:40]!r}…: {str(error).splitlines()[0]}") from None
         if not isinstance(values, dict):
             raise SettingsError(f"settings must be a JSON object, got {type(values).__name__}")
-        return cls(**values)
+        recipe = values.get("settings", values)
+        if not isinstance(recipe, dict):
+            raise SettingsError(f"settings must be a JSON object, got {type(recipe).__name__}")
+        return cls(**recipe)
 
     @classmethod
     def from_image(cls, path: str | Path) -> Self:
@@ -187,6 +194,13 @@ class Settings(BaseModel):
             raise ValueError(
                 f"canvas must be {', '.join(_shown_canvases())}, got {value!r}{_closest(family, CANVASES)}"
             )
+        return value
+
+    @field_validator("save_every")
+    @classmethod
+    def _steps_or_seconds(cls, value: str) -> str:
+        if not re.fullmatch(r"0*[1-9]\d{0,6}s?", value):
+            raise ValueError(f"save_every must be a number of steps or seconds, like 50 or 20s, got {value!r}")
         return value
 
     @field_validator("perceptor", "out", "device")

@@ -14,6 +14,7 @@ class Canvas(nn.Module):
     """
 
     lr: float  # the step size that suits this canvas
+    thrifty = False  # whether it renders in less memory and more time
 
     @classmethod
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
@@ -57,11 +58,23 @@ class Canvas(nn.Module):
         kept |= {name: value for name, value in self.named_buffers() if name.startswith("start_")}
         return {name: value.detach() for name, value in kept.items()}
 
-    @torch.no_grad()
     def relearn(self, state: dict[str, Tensor]) -> None:
-        """Take up what `learned` gave, of a canvas of the same kind and size."""
+        """Take up what `learned` gave, of a canvas of the same kind and size, with as many pictures as there were."""
         own = self.learned()
-        if own.keys() != state.keys():
-            raise ValueError(f"state must hold {sorted(own)}, got {sorted(state)}")
-        for name, value in own.items():
-            value.copy_(state[name])
+        if own.keys() != state.keys() or any(own[name].shape[1:] != state[name].shape[1:] for name in own):
+            raise ValueError(f"state must hold {_shapes(own)}, got {_shapes(state)}")
+        for name, value in (*self.named_parameters(), *self.named_buffers()):
+            if name in own:
+                value.data = state[name].to(value.device, copy=True)
+
+    def choose(self, index: int) -> None:
+        """From now on paint one of the pictures alone."""
+        self.relearn({name: value[index : index + 1] for name, value in self.learned().items()})
+
+    def save_memory(self) -> bool:
+        """Render in less memory from now on, at the price of time. False where nothing more can be saved."""
+        return False
+
+
+def _shapes(tensors: dict[str, Tensor]) -> str:
+    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in sorted(tensors.items()))

@@ -1,6 +1,7 @@
 """The VQGAN canvas: codes of a learned codebook, decoded to a picture (Esser et al., 2021)."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from vqclip_nb.canvases._canvas import Canvas
 from vqclip_nb.chance import generator
 from vqclip_nb.gradients import clamp_with_grad, quantize
+
+_BLOCKS = {"ResnetBlock", "AttnBlock", "Upsample"}  # of taming's Decoder: what lies between them is small
 
 
 class VQGANCanvas(Canvas):
@@ -52,6 +55,18 @@ class VQGANCanvas(Canvas):
     @torch.no_grad()
     def constrain(self) -> None:
         self.z.copy_(self.z.maximum(self.lowest).minimum(self.highest))
+
+    def save_memory(self) -> bool:
+        """Decode block by block, and compute each block again on the way back (Chen et al., 2016)."""
+        from torch.utils.checkpoint import checkpoint
+
+        blocks = [block for block in self.vqgan.modules() if type(block).__name__ in _BLOCKS]
+        if self.thrifty or not blocks:
+            return False
+        for block in blocks:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
+        self.thrifty = True
+        return True
 
 
 CANVAS = VQGANCanvas

@@ -3,6 +3,8 @@
 import argparse
 import json
 import shlex
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from vqclip_nb.settings import Settings
@@ -13,26 +15,41 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "info",
         help="show how a picture was painted",
-        description="Show the settings inside a picture.",
+        description="Show the settings inside a picture, a film or a run, and the command that paints it again.",
         allow_abbrev=False,
     )
-    parser.add_argument("file", help="a PNG painted by vqclip")
+    parser.add_argument("file", help="a PNG, JPEG, WebP or mp4 made by vqclip, or a run's folder")
     parser.set_defaults(run=info, parser=parser)
 
 
 def info(arguments: argparse.Namespace) -> int:
     """Print what the picture says about itself."""
-    from vqclip_nb.provenance import read
-
-    description = read(arguments.file)
-    settings = Settings(**description["settings"])
-    print(json.dumps(description, indent=2, ensure_ascii=False))
-    print(command(settings))
+    described = _described(Path(arguments.file).expanduser())
+    settings = Settings(**described["settings"])
+    print(json.dumps(described, indent=2, ensure_ascii=False))
+    print(command(settings, described, arguments.file))
     return 0
 
 
-def command(settings: Settings) -> str:
-    """The shell command that paints with these settings: the prompt, and what is not the default."""
+def _described(path: Path) -> dict[str, Any]:
+    from vqclip_nb.provenance import describe, read
+    from vqclip_nb.stories import Story
+
+    if not path.is_dir():
+        return read(path)
+    story = Story.read(path)
+    timeline = [change.to_dict() for change in story.timeline]
+    step = max(story.kept, default=story.settings.steps)
+    return describe(story.settings, timeline=timeline, step=step, hashes=story.hashes or {})
+
+
+def command(settings: Settings, described: Mapping[str, Any], source: str) -> str:
+    """The shell command that paints it again.
+
+    With what was not the default; or, where it was steered, stopped early or given pictures, by following the file.
+    """
+    if described["timeline"] or described.get("step", settings.steps) != settings.steps or _given(settings):
+        return shlex.join(["vqclip", "replay", source])
     words = ["vqclip", "paint", settings.prompt]
     for name, value in settings.recipe().items():
         if name == "prompt" or value == Settings.model_fields[name].default or value in ([], None):
@@ -41,3 +58,7 @@ def command(settings: Settings) -> str:
         if name != "size" or tuple(value) != Settings.model_fields["size"].default:
             words += ["--" + name.replace("_", "-"), *map(str, values)]
     return shlex.join(words)
+
+
+def _given(settings: Settings) -> bool:
+    return bool(settings.init_image or settings.image_prompts)

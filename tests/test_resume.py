@@ -1,0 +1,223 @@
+"""A run goes on as if nothing had happened, is painted again, branches, and is taken back."""
+
+import json
+from itertools import pairwise
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.toys import toy_models
+from vqclip_nb import Settings, films
+from vqclip_nb.errors import PaintWarning, RunError, SettingsError
+from vqclip_nb.painting import Change
+from vqclip_nb.provenance import read
+from vqclip_nb.session import branch, replay, resume, start
+from vqclip_nb.stories import Story
+
+STEPS = 7
+PLAIN = {"optimizer": "adam"}
+WAYS = [
+    *({"optimizer": rule} for rule in ("adamax", "rmsprop", "sgd")),
+    {"average": 0.8, "variations": 3, "init_weight": 0.3},
+    {"canvas": "pixels", "smoothness": 0.5, "cutouts": "crops"},
+    {"canvas": "fourier", "average": 0.5},
+]
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch):
+    monkeypatch.setattr(films, "_encode", lambda frames, path, *rest: path.write_bytes(str(len(frames)).encode()))
+    with toy_models():
+        yield
+
+
+def settings(tmp_path, **more):
+    values = {"prompt": "red | blue:-0.2", "size": (16, 16), "steps": STEPS, "cutn": 2, "device": "cpu"}
+    return Settings(**{**values, "save_every": "2", "out": str(tmp_path / "runs"), **more})
+
+
+def see_through(sitting, changes=(), stop_after=None):
+    """Paint, making each change after its step; the folder."""
+    for frame in sitting:
+        for change in changes:
+            if change.step == frame.step:
+                sitting.painting.apply(change)
+        if frame.step == stop_after:
+            break
+    return sitting.record.finish(sitting.painting).parent
+
+
+def left_off(sitting, after):
+    """The folder of a run that nobody finished, as a kill leaves it."""
+    for frame in sitting:
+        if frame.step == after:
+            sitting.record._keeper.flush()
+            return sitting.record.folder
+    raise AssertionError("the run was over before")
+
+
+def outcome(folder):
+    """What a person has of a run: the pixels, the frames, the losses and the changes."""
+    frames = {path.name: path.read_bytes() for path in (folder / "frames").iterdir()}
+    pixels = {path.name: Image.open(path).tobytes() for path in folder.glob("result*.png")}
+    texts = [(folder / name).read_text() for name in ("losses.csv", "timeline.jsonl")]
+    return pixels, frames, texts
+
+
+@pytest.mark.parametrize("more", [PLAIN, *WAYS], ids=lambda more: next(iter(more.values())))
+def test_a_run_taken_up_paints_the_pixels_it_would_have_painted(tmp_path, more):
+    asked = settings(tmp_path, **more)
+    whole = outcome(see_through(start(asked)))
+    cut = left_off(start(asked), after=5)
+    sitting = resume(cut)
+    assert sitting.painting.step_count == 4, "the last state before the kill"
+    assert outcome(see_through(sitting)) == whole
+
+
+def test_changes_made_while_painting_are_taken_up_and_painted_again(tmp_path):
+    asked = settings(tmp_path)
+    changes = [Change({"prompt": "green", "lr": 0.2}, 2), Change({"cutn": 3, "seed": 9, "steps": 9}, 4)]
+    folder = see_through(start(asked), changes)
+    whole = outcome(folder)
+    assert [json.loads(line) for line in whole[2][1].splitlines()] == [
+        {"step": 2, "settings": {"prompt": "green", "lr": 0.2}},
+        {"step": 4, "settings": {"cutn": 3, "seed": 9, "steps": 9}},
+    ]
+    sitting = start(asked)
+    cut = left_off_with(sitting, changes, after=6)
+    assert outcome(see_through(resume(cut))) == whole
+
+    assert outcome(see_through(replay(folder))) == whole
+    assert outcome(see_through(replay(folder / "result.png"))) == whole
+
+
+def left_off_with(sitting, changes, after):
+    for frame in sitting:
+        for change in changes:
+            if change.step == frame.step:
+                sitting.painting.apply(change)
+        if frame.step == after:
+            return sitting.record.folder
+
+
+def test_a_run_that_was_stopped_goes_on_and_may_be_painted_further(tmp_path):
+    asked = settings(tmp_path)
+    whole = outcome(see_through(start(asked)))
+    folder = see_through(start(asked), stop_after=3)
+    assert read(folder / "result.png")["step"] == 3
+    assert outcome(see_through(resume(folder))) == whole
+
+    sitting = resume(folder)
+    sitting.painting.apply(Change({"steps": STEPS + 2}))
+    assert see_through(sitting) == folder
+    assert read(folder / "result.png")["step"] == STEPS + 2
+    assert len(list((folder / "frames").iterdir())) == STEPS + 2
+    assert outcome(see_through(replay(folder))) == outcome(folder)
+
+
+def test_undo_takes_back_what_came_after_a_kept_state(tmp_path):
+    asked = settings(tmp_path, variations=2)
+    whole = outcome(see_through(start(asked)))
+    sitting = start(asked)
+    for frame in sitting:
+        if frame.step == 5:
+            sitting.painting.apply(Change({"prompt": "green"}, variation=2))
+        if frame.step == 6:
+            break
+    assert sitting.record.kept == (4, 6)
+    sitting.record.rewind(sitting.painting, 4)
+    assert (sitting.painting.settings.prompt, sitting.painting.settings.variations) == ("red | blue:-0.2", 2)
+    assert outcome(see_through(sitting)) == whole
+
+    with pytest.raises(RunError, match=r"step must be one whose state is kept \(6, 7\), got 3"):
+        resume(sitting.record.folder, step=3)
+    assert resume(sitting.record.folder, step=6).painting.step_count == 6
+
+
+def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
+    asked = settings(tmp_path, variations=3, seed=5)
+    parent = see_through(start(asked), stop_after=4)
+    before = outcome(parent)
+
+    sitting = branch(parent, Change({"prompt": "green"}, variation=2))
+    assert sitting.painting.settings.seeds == (6,)
+    child = see_through(sitting)
+    story = Story.read(child)
+    assert (story.parent, story.settings.prompt, story.current.prompt) == ((parent.name, 4), "red | blue:-0.2", "green")
+    assert "green-6" in child.name
+    assert len(list((child / "frames").iterdir())) == STEPS
+    assert {Image.open(path).size for path in (child / "frames").iterdir()} == {(16, 16)}
+    assert {line.split(",")[1] for line in (child / "losses.csv").read_text().splitlines()[1:]} == {"1"}
+    assert outcome(parent) == before
+    assert outcome(see_through(replay(child)))[0] == outcome(child)[0], "settings and timeline tell the whole way"
+
+    other = branch(child, Change({"seed": 77}))
+    assert other.painting.settings.steps == 2 * STEPS, "none was left, so as many again"
+    assert Story.read(see_through(other)).parent == (child.name, STEPS)
+    with pytest.raises(SettingsError, match="variation must be from 1 to 3, got 4"):
+        branch(parent, Change({}, variation=4))
+
+
+def test_given_pictures_of_changes_are_taken_in_by_hash(tmp_path):
+    secret = tmp_path / "secret-name"
+    secret.mkdir()
+    for name in ("blue", "red"):
+        Image.new("RGB", (20, 20), name).save(secret / f"{name}.png")
+    asked = settings(tmp_path, init_image=str(secret / "blue.png"))
+    folder = see_through(start(asked), [Change({"image_prompts": (f"{secret / 'red.png'}:2",)}, 2)])
+    whole = outcome(folder)
+    assert len(list((folder / "inputs").iterdir())) == 2
+    assert not [path for path in folder.rglob("*") if path.is_file() and b"secret-name" in path.read_bytes()]
+    for path in secret.iterdir():
+        path.unlink()
+    assert outcome(see_through(resume(folder, step=6))) == whole
+    assert outcome(see_through(replay(folder))) == whole
+    assert outcome(see_through(branch(folder, Change({"steps": 9}))))[1].keys() > whole[1].keys()
+
+
+def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path):
+    asked = settings(tmp_path)
+    whole = outcome(see_through(start(asked)))
+    cut = left_off(start(asked), after=5)
+    newest = cut / "state" / "000004.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[-5] ^= 1
+    newest.write_bytes(data)
+    with pytest.warns(PaintWarning, match="the state 000004.safetensors is damaged; what came before it is taken"):
+        sitting = resume(cut)
+    assert sitting.painting.step_count == 2
+    assert outcome(see_through(sitting)) == whole
+
+
+def test_a_folder_of_an_older_version_still_opens(tmp_path):
+    asked = settings(tmp_path)
+    whole = outcome(see_through(start(asked)))
+    old = tmp_path / "runs" / "old"
+    (old / "frames").mkdir(parents=True)
+    (old / "settings.json").write_text(asked.to_json())
+    assert outcome(see_through(resume(old, place={"save_every": "2", "device": "cpu"}))) == whole
+    newer = json.loads((see_through(replay(old)) / "settings.json").read_text()) | {"version": 99}
+    (old / "settings.json").write_text(json.dumps(newer))
+    with pytest.raises(RunError, match="it is of version 99, and this vqclip reads up to 1; update it"):
+        resume(old)
+
+
+def test_state_is_kept_by_steps_or_seconds_and_the_last_two_stay(tmp_path):
+    folder = see_through(start(settings(tmp_path, save_every="3")), stop_after=6)
+    assert Story.read(folder).kept == [3, 6]
+    sitting = start(settings(tmp_path, save_every="1s"))
+    kept = []
+    for _ in sitting:
+        sitting.record._saved_at -= 0.5
+        kept.append(sitting.record.kept[-1:])
+    assert [before for before, after in pairwise(kept) if before != after], "a second passes every two steps"
+
+
+def test_a_painting_says_the_same_in_every_seed_that_changes(tmp_path):
+    folder = see_through(start(settings(tmp_path, variations=2, seed=5)), [Change({"seed": 40}, 3)])
+    alone = read(folder / "result-2.png")
+    assert (alone["settings"]["seed"], alone["timeline"][0]["settings"]["seed"]) == (6, 41)
+    assert torch.equal(
+        replay(folder / "result-2.png").painting.picture(), start(settings(tmp_path, seed=6)).painting.picture()
+    )

@@ -1,0 +1,94 @@
+"""What `paint`, `resume`, `replay` and `branch` share: flags read off Settings, the bar, and a normal ending."""
+
+import argparse
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb.settings import Settings, allowed
+
+if TYPE_CHECKING:
+    from vqclip_nb.session import Sitting
+
+PLACES = {"image_prompts": "FILE", "init_image": "FILE", "out": "FOLDER", "canvas": "NAME", "perceptor": "NAME"}
+MANY: dict[str, dict[str, Any]] = {
+    "image_prompts": {"action": "append"},  # once for each picture, so that it never swallows the prompt
+    "size": {"nargs": 2, "metavar": ("W", "H")},
+}
+
+
+def add_flag(section: Any, name: str) -> None:
+    """A flag for a field of Settings. Values stay text: Settings checks them, and says what is wrong."""
+    options: dict[str, Any] = {"metavar": PLACES.get(name, name.upper())} | MANY.get(name, {})
+    if isinstance(Settings.model_fields[name].default, bool):
+        options = {"action": argparse.BooleanOptionalAction}
+    section.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=explained(name), **options)
+
+
+def explained(name: str) -> str:
+    """A field's help, with what is allowed and the default."""
+    field = Settings.model_fields[name]
+    default = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    limits = allowed(name)
+    told = "" if limits.startswith(("a text", "true", "a list")) else f"; {limits}"
+    shown = "" if default in (None, "", True, False) or name == "prompt" else f" (default: {default})"
+    return f"{field.description}{told}{shown}".replace("%", "%%")
+
+
+def given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the arguments name."""
+    return {name: value for name, value in vars(arguments).items() if name in Settings.model_fields}
+
+
+def see_through(sitting: "Sitting") -> int:
+    """Paint to the end, show how it goes, and say where the picture is."""
+    from tqdm import tqdm
+
+    from vqclip_nb.errors import NotANumber, OutOfMemory
+    from vqclip_nb.session import foresee
+
+    painting, record = sitting.painting, sitting.record
+    quiet, steps, begun_at = painting.settings.quiet, painting.settings.steps, painting.step_count
+    if (foreseen := foresee(painting)) and not quiet:
+        print(foreseen, file=sys.stderr)
+    ending, frame = None, None
+    with (
+        Stop() as stop,
+        tqdm(total=sitting.until or steps, initial=begun_at, unit="step", disable=quiet, dynamic_ncols=True) as bar,
+    ):
+        try:
+            for frame in sitting:
+                if not quiet and frame.image is not None:
+                    bar.set_postfix(loss=f"{frame.loss:.3f}", refresh=False)
+                bar.update()
+                if stop.heard:
+                    ending = f"stopped at step {frame.step} of {frame.steps}"
+                    break
+        except (NotANumber, OutOfMemory) as error:
+            ending = f"stopped: {error}"
+
+    result = record.finish(painting)
+    if ending:
+        print(f"vqclip: {ending}; the picture so far is kept", file=sys.stderr)
+        print(f"vqclip: `vqclip resume {record.folder}` goes on from here", file=sys.stderr)
+    print(result if quiet else f"Painted: {result}")
+    return 0 if ending is None or stop.heard else 1
+
+
+class Stop:
+    """Ctrl-C and a polite kill, heard between steps, so that no step is left half done; a second one interrupts."""
+
+    heard = False
+
+    def __enter__(self) -> "Stop":
+        self._before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: object) -> None:
+        if self.heard:
+            raise KeyboardInterrupt
+        self.heard = True

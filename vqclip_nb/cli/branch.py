@@ -1,0 +1,42 @@
+"""`vqclip branch`: from a kept state of a run, go another way."""
+
+import argparse
+from typing import Any
+
+from vqclip_nb.cli._sitting import add_flag, explained, given, see_through
+from vqclip_nb.settings import live_fields
+
+PLACE = ("out", "device", "quiet")
+
+
+def add(subparsers: Any) -> None:
+    """Add the command, with a flag for each field that may change while painting."""
+    parser = subparsers.add_parser(
+        "branch",
+        help="go another way from where a run stood: other words, another seed, one variation",
+        description="Begin a new run from a kept state of another, which stays as it is.",
+        epilog='for example: vqclip branch runs/20260722-101500-a-castle-0 "a castle in snow" --variation 2',
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="RUN", help="the run's folder, or its name in runs/")
+    parser.add_argument("prompt", nargs="?", default=argparse.SUPPRESS, help=explained("prompt"))
+    parser.add_argument("--step", type=int, help="the step to begin at, one whose state is kept (default: the latest)")
+    parser.add_argument("--variation", type=int, metavar="K", help="paint on the K-th picture of several alone")
+    for name in PLACE:
+        add_flag(parser, name)
+    section = parser.add_argument_group("from here on")
+    for name in sorted(live_fields() - {"prompt"}):
+        add_flag(section, name)
+    parser.set_defaults(run=branch, parser=parser)
+
+
+def branch(arguments: argparse.Namespace) -> int:
+    """Branch, and paint on."""
+    from vqclip_nb.painting import Change
+    from vqclip_nb.session import branch
+    from vqclip_nb.stories import find
+
+    values = given(arguments)
+    place = {name: values.pop(name) for name in PLACE if name in values}
+    change = Change(values, variation=arguments.variation)
+    return see_through(branch(find(arguments.folder), change, step=arguments.step, place=place))

@@ -1,0 +1,31 @@
+"""`vqclip replay`: paint again what a run, or a picture, says was painted."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb.cli._sitting import add_flag, given, see_through
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "replay",
+        help="paint a run again, from its settings and the changes made",
+        description="Paint again what a run's folder, or a picture painted by vqclip, says was painted, "
+        "with every change at its step.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("source", metavar="RUN", help="a run's folder, its name in runs/, or a picture")
+    for name in ("out", "every", "device", "metadata", "quiet"):
+        add_flag(parser, name)
+    parser.set_defaults(run=replay, parser=parser)
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    """Paint it again, in a folder of its own."""
+    from vqclip_nb.session import replay
+    from vqclip_nb.stories import find
+
+    source = Path(arguments.source).expanduser()
+    return see_through(replay(source if source.is_file() else find(arguments.source), place=given(arguments)))

@@ -1,0 +1,50 @@
+"""`vqclip resume`: go on with a run as if nothing had happened, or from an earlier state of it."""
+
+import argparse
+from typing import Any
+
+from vqclip_nb.cli._sitting import add_flag, given, see_through
+from vqclip_nb.settings import live_fields
+
+PLACE = ("device", "quiet")
+
+
+def add(subparsers: Any) -> None:
+    """Add the command, with a flag for each field that may change while painting."""
+    parser = subparsers.add_parser(
+        "resume",
+        help="go on with a run that was stopped, killed or finished",
+        description="Go on with a run where its last state was kept. Options change it from there on.",
+        epilog="for example: vqclip resume runs/20260722-101500-a-castle-0 --steps 300",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="RUN", help="the run's folder, or its name in runs/")
+    parser.add_argument("--step", type=int, help="undo: go back to this step, whose state is kept, and on from there")
+    for name in PLACE:
+        add_flag(parser, name)
+    section = parser.add_argument_group("from here on")
+    for name in sorted(live_fields()):
+        add_flag(section, name)
+    parser.set_defaults(run=resume, parser=parser)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Take the run up, change what was asked for, and paint on."""
+    from vqclip_nb.errors import RunError
+    from vqclip_nb.painting import Change
+    from vqclip_nb.session import resume
+    from vqclip_nb.stories import find
+
+    values = given(arguments)
+    place = {name: values.pop(name) for name in PLACE if name in values}
+    sitting = resume(find(arguments.folder), step=arguments.step, place=place)
+    painting = sitting.painting
+    if values:
+        painting.apply(Change(values))
+    if painting.step_count >= painting.settings.steps:
+        done = painting.step_count
+        raise RunError(
+            f"the run has made all its {done} steps; `--steps {2 * done}` paints on, and `vqclip branch` "
+            "goes another way"
+        )
+    return see_through(sitting)

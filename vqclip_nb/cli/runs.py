@@ -1,0 +1,111 @@
+"""`vqclip runs`: the runs there are, each under the one it branched from; and what may be deleted."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb.cli._sitting import add_flag
+
+if TYPE_CHECKING:
+    from vqclip_nb.stories import Story
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "runs",
+        help="list the runs as a tree, with their sizes on the disk, and delete some",
+        description="List the runs, each branch under its parent.",
+        allow_abbrev=False,
+    )
+    add_flag(parser, "out")
+    parser.add_argument(
+        "--prune",
+        nargs="*",
+        metavar="RUN",
+        help="delete these runs; of none named, those that hold neither a picture nor a state",
+    )
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
+    parser.set_defaults(run=runs, parser=parser)
+
+
+def runs(arguments: argparse.Namespace) -> int:
+    """Show the tree, or name what would be deleted and ask."""
+    from vqclip_nb.stories import read_all
+
+    out = getattr(arguments, "out", "runs")
+    found, wrong = read_all(out)
+    if arguments.prune is not None:
+        return _prune(found, arguments.prune, sure=arguments.yes)
+    for line in (*tree(found), *wrong):
+        print(line)
+    print(f"{len(found)} runs in {out}, {_size(sum(story.size for story in found))}")
+    return 0
+
+
+def tree(stories: Sequence["Story"]) -> Iterator[str]:
+    """A line for each run, a branch under its parent; one whose parent is gone stands alone."""
+    names = {story.folder.name for story in stories}
+    below: dict[str | None, list[Story]] = {}
+    for story in stories:
+        parent = story.parent[0] if story.parent else None
+        below.setdefault(parent if parent in names and parent != story.folder.name else None, []).append(story)
+    shown: set[str] = set()
+
+    def lines(name: str | None, depth: int) -> Iterator[str]:
+        for story in below.get(name, []):
+            if story.folder.name not in shown:
+                shown.add(story.folder.name)
+                yield _line(story, depth)
+                yield from lines(story.folder.name, depth + 1)
+
+    yield from lines(None, 0)
+    for story in stories:  # parents that go round in a circle have no top
+        if story.folder.name not in shown:
+            yield _line(story, 0)
+
+
+def _line(story: "Story", depth: int) -> str:
+    current = story.current
+    done, (width, height) = max(story.kept, default=0), current.size
+    branched = f"from step {story.parent[1]}" if story.parent else ""
+    facts = [f"{done}/{current.steps} steps", f"{width}x{height}", story.begun.replace("T", " "), branched]
+    mark = "  " * depth + ("└ " if depth else "")
+    told = ", ".join(filter(None, [*facts, _size(story.size)]))
+    return f"{mark}{story.folder.name}  {' '.join(current.prompt.split())!r}  {told}"
+
+
+def _prune(stories: Sequence["Story"], names: Sequence[str], *, sure: bool) -> int:
+    """Name what is deleted, ask, and delete it."""
+    from vqclip_nb.errors import RunError
+    from vqclip_nb.stories import delete
+
+    by_name = {story.folder.name: story for story in stories}
+    wanted = [Path(name).name for name in names]
+    if unknown := [name for name in wanted if name not in by_name]:
+        raise RunError(f"prune must name runs, got {unknown[0]!r}; `vqclip runs` lists them")
+    empty = [name for name, story in by_name.items() if not (story.folder / "result.png").exists() and not story.kept]
+    chosen = [by_name[name] for name in wanted or empty]
+    if not chosen:
+        print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
+        return 0
+    for story in chosen:
+        print(f"{story.folder}  {_size(story.size)}")
+    if not sure and input("Delete these? [y/N] ").strip().lower() not in ("y", "yes"):
+        print("Nothing was deleted", file=sys.stderr)
+        return 0
+    for story in chosen:
+        delete(story.folder)
+    print(f"Deleted {len(chosen)}")
+    return 0
+
+
+def _size(count: float) -> str:
+    """A number of bytes in words."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

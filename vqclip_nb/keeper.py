@@ -1,0 +1,120 @@
+"""Keeper: puts files into a folder, off the painting path, and holds what cannot be written until it can."""
+
+import os
+import queue
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from vqclip_nb.errors import PaintWarning
+
+MOST_HELD = 512 * 2**20  # bytes; beyond it every second of the pictures held is let go
+
+
+def write(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write a file whole or not at all: beside it first, then moved into its place; with `sync` it outlives a crash."""
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+class Keeper:
+    """A thread that writes files in the order they came, each whole or not at all.
+
+    A full disk, or a folder that is gone, is said once: what could not be written is held in memory and tried again
+    with whatever comes next. `founding` are the files without which the folder, were it made again, would say nothing.
+    """
+
+    def __init__(self, folder: Path, founding: Mapping[str, bytes]) -> None:
+        self.folder, self.founding = folder, dict(founding)
+        self.held: dict[str, bytes | None] = {}  # by name within the folder, in the order they came; None deletes
+        self._coming: queue.Queue[tuple[str, Callable[[], bytes] | None] | None] = queue.Queue(maxsize=8)
+        self._failing = False
+        self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="vqclip-keeper", daemon=True)
+        self._thread.start()
+
+    def put(self, name: str, make: Callable[[], bytes]) -> None:
+        """Keep what `make` gives under this name. Returns at once, unless eight are waiting already."""
+        self._coming.put((name, make))
+        self._say()
+
+    def remove(self, name: str) -> None:
+        """Delete the file of this name, in its turn."""
+        self._coming.put((name, None))
+
+    def flush(self) -> bool:
+        """Wait until everything that came was tried. Whether all of it is on the disk."""
+        self._coming.join()
+        self._say()
+        return not self.held
+
+    def close(self) -> bool:
+        """As `flush`, and end the thread."""
+        done = self.flush()
+        self._coming.put(None)
+        self._thread.join()
+        return done
+
+    def move(self, folder: Path) -> None:
+        """From now on write into another folder, first of all what is held."""
+        self.folder = folder
+        self._write_held()
+
+    def _work(self) -> None:
+        while (item := self._coming.get()) is not None:
+            name, make = item
+            self.held.pop(name, None)
+            try:
+                self.held[name] = make and make()
+            except Exception as error:  # the painting is worth more than one file
+                self._news.put(f"{name} could not be made: {error}")
+            self._write_held()
+            self._coming.task_done()
+
+    def _write_held(self) -> None:
+        """Write all that is held, oldest first, until one cannot be."""
+        try:
+            if not self.folder.is_dir():
+                self.folder.mkdir()  # not its parents: under a drive that is gone they would hide it when it comes back
+                self.held = {**self.founding, **self.held}
+            while self.held:
+                name, data = next(iter(self.held.items()))
+                path = self.folder / name
+                path.parent.mkdir(exist_ok=True)
+                if data is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    write(path, data, sync=path.suffix == ".safetensors")
+                del self.held[name]
+        except OSError as error:
+            if not self._failing:
+                reason = error.strerror or str(error)
+                self._news.put(
+                    f"the run's folder cannot be written to ({reason}); the painting goes on in memory, "
+                    f"and is saved when it can be: {self.folder}"
+                )
+            self._failing = True
+            self._thin()
+        else:
+            if self._failing:
+                self._news.put(f"the run's folder can be written to again, and all is saved: {self.folder}")
+            self._failing = False
+
+    def _thin(self) -> None:
+        """Let go of every second picture that is held, when there are too many."""
+        if sum(len(data or b"") for data in self.held.values()) > MOST_HELD:
+            for name in [name for name in self.held if name.startswith("frames/")][::2]:
+                del self.held[name]
+
+    def _say(self) -> None:
+        while not self._news.empty():
+            warnings.warn(self._news.get(), PaintWarning, stacklevel=4)

@@ -1,0 +1,53 @@
+"""States: all that a painting needs to go on, as one safetensors file with a digest over everything in it.
+
+Its header holds, under `vqclip`, the version and the facts of `Painting.state_dict` as JSON.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vqclip_nb.errors import RunError
+
+VERSION = 1
+
+
+def pack(state: Mapping[str, Any]) -> bytes:
+    """The file of what `Painting.state_dict` gave."""
+    from safetensors.torch import save
+
+    facts = json.dumps({"version": VERSION, **state["facts"]}, ensure_ascii=False)
+    return save(state["tensors"], {"vqclip": facts, "digest": _digest(facts, state["tensors"])})
+
+
+def unpack(path: Path) -> dict[str, Any]:
+    """What was packed into a file. Raises RunError when it is not whole, or from a later version."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        data = path.read_bytes()
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        text, facts = header["vqclip"], json.loads(header["vqclip"])
+        whole = header["digest"] == _digest(text, tensors) and type(facts["version"]) is int
+    except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"the state {path.name} cannot be read: {str(error)[:100]}") from None
+    if not whole:
+        raise RunError(f"the state {path.name} is damaged")
+    if facts.pop("version") > VERSION:
+        raise RunError(f"the state {path.name} is from a newer vqclip; update this one")
+    return {"tensors": tensors, "facts": facts}
+
+
+def _digest(facts: str, tensors: Mapping[str, Tensor]) -> str:
+    seen = blake2b(facts.encode(), digest_size=16)
+    for name, value in sorted(tensors.items()):
+        seen.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        seen.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
+    return seen.hexdigest()

@@ -1,0 +1,140 @@
+"""Stories: what a run's folder says of itself, read with care, since the folder may be anybody's."""
+
+import json
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from vqclip_nb import provenance, states
+from vqclip_nb.errors import PaintWarning, RunError, SettingsError
+from vqclip_nb.images import first_line
+from vqclip_nb.painting import Change
+from vqclip_nb.settings import Settings
+
+VERSION = 1
+PLACE = ("every", "save_every", "metadata", "device")  # written into settings.json, and into no picture
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run's folder, read. `settings` are those of the first step; `parent` is what a branch began from.
+
+    parent: the name of the folder and the step. hashes: of the models it began with.
+    """
+
+    folder: Path
+    settings: Settings
+    timeline: tuple[Change, ...] = ()
+    parent: tuple[str, int] | None = None
+    begun: str = ""
+    hashes: Mapping[str, str] | None = None
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """Read a folder, of this version or an earlier one. Raises RunError, in one line, when it is no run's."""
+        folder = Path(folder)
+        try:
+            values = json.loads((folder / "settings.json").read_bytes())
+            lines = folder / "timeline.jsonl"
+            changes = [json.loads(line) for line in lines.read_bytes().splitlines()] if lines.exists() else []
+        except (FileNotFoundError, NotADirectoryError):
+            raise RunError(f"{str(folder)!r} is no run's folder: there is no settings.json in it") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"the run {str(folder)!r} cannot be read: {first_line(error)}") from None
+        if isinstance(values, dict) and "settings" not in values:
+            values = {"version": 0, "settings": values}
+        try:
+            return cls(folder, **_fields(values, folder), timeline=tuple(map(Change.from_dict, changes)))
+        except (SettingsError, RunError) as error:
+            raise RunError(f"the run {str(folder)!r} cannot be read: {error}") from None
+
+    @property
+    def inputs(self) -> Path:
+        """The folder of the pictures that it was given."""
+        return self.folder / "inputs"
+
+    @property
+    def kept(self) -> list[int]:
+        """The steps whose state is kept, the latest last."""
+        return sorted(int(path.stem) for path in self.folder.glob("state/*.safetensors") if path.stem.isdecimal())
+
+    @property
+    def current(self) -> Settings:
+        """The settings after all changes."""
+        changes = [change.to_dict() for change in self.timeline]
+        return self.settings.but(**provenance.at_the_end(self.settings.recipe(), changes))
+
+    @property
+    def size(self) -> int:
+        """The bytes that the folder takes."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def state(self, step: int) -> dict[str, Any]:
+        """The state after this step. Raises RunError when it is not kept, or not whole."""
+        if step not in self.kept:
+            there = ", ".join(map(str, self.kept)) or "none"
+            raise RunError(f"step must be one whose state is kept ({there}), got {step}")
+        return states.unpack(self.folder / "state" / f"{step:06}.safetensors")
+
+    def latest(self) -> dict[str, Any] | None:
+        """The latest state that is whole, or None; one that is not is a PaintWarning."""
+        for step in reversed(self.kept):
+            try:
+                return self.state(step)
+            except RunError as error:
+                warnings.warn(f"{error}; what came before it is taken", PaintWarning, stacklevel=2)
+        return None
+
+
+def read_all(out: str | Path) -> tuple[list[Story], list[str]]:
+    """The runs in a folder, by name, and what is wrong with those that cannot be read."""
+    found: list[Story] = []
+    wrong: list[str] = []
+    for path in sorted(Path(out).expanduser().glob("*/settings.json")):
+        try:
+            found.append(Story.read(path.parent))
+        except RunError as error:
+            wrong.append(str(error))
+    return found, wrong
+
+
+def find(name: str, out: str = "runs") -> Path:
+    """The folder that a person means: its path, a file in it, or its name within `out`."""
+    given, within = Path(name).expanduser(), Path(out).expanduser() / name
+    if given.is_file() and (given.parent / "settings.json").exists():
+        return given.parent
+    return within if not given.exists() and within.is_dir() else given
+
+
+def delete(folder: Path) -> None:
+    """Delete a run's folder. Raises RunError when it cannot be."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise RunError(f"{folder} could not be deleted: {error.strerror or error}") from None
+
+
+def _fields(values: Any, folder: Path) -> dict[str, Any]:
+    """The fields of a Story from what settings.json holds. Raises RunError, SettingsError."""
+    if not isinstance(values, dict) or not isinstance(recipe := values.get("settings"), dict):
+        raise RunError("settings.json holds no settings")
+    version = values.get("version")
+    if type(version) is not int or not 0 <= version <= VERSION:
+        raise RunError(f"it is of version {str(version)[:20]}, and this vqclip reads up to {VERSION}; update it")
+    place, parent, hashes = values.get("place", {}), values.get("parent"), values.get("models")
+    if not isinstance(place, dict) or not isinstance(hashes, dict | None):
+        raise RunError("settings.json holds a place or models that are not ours")
+    if parent is not None and not (
+        isinstance(parent, dict) and isinstance(parent.get("run"), str) and type(parent.get("step")) is int
+    ):
+        raise RunError("settings.json holds a parent that is not ours")
+    known = {name: value for name, value in place.items() if name in PLACE}
+    return {
+        "settings": Settings(**recipe).but(**known, out=str(folder.parent)),
+        "parent": (parent["run"], parent["step"]) if parent else None,
+        "begun": str(values.get("begun", ""))[:19],
+        "hashes": hashes,
+    }
