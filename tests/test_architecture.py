@@ -88,6 +88,17 @@ def test_outside_packages_have_one_door(path):
         assert allowed is None or place(path) in allowed, f"{place(path)} must not import {name}"
 
 
+def lines_of_code(text):
+    """How many lines hold code: not those that are blank, a comment or part of a docstring."""
+    documented = {
+        line
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None
+        for line in range(node.body[0].lineno, node.body[0].end_lineno + 1)
+    }
+    lines = enumerate(map(str.strip, text.splitlines()), 1)
+    return sum(bool(line) and not line.startswith("#") and number not in documented for number, line in lines)
+
+
 def test_the_package_stays_thin():
-    code = [line for path in MODULES for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    assert len(code) < 4000
+    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in MODULES) < 4000

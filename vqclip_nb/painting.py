@@ -78,6 +78,8 @@ class Painting:
 
     def __init__(self, settings: Settings, canvas: Canvas, build: Callable[[Settings], Sequence[Objective]]) -> None:
         self.settings, self.canvas, self.build = settings, canvas, build
+        for parameter in canvas.learnable():
+            parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
         self.device = canvas.learnable()[0].device
         self.step_count = 0
         self.parts = 1  # micro-batches that the cutouts are judged in
@@ -163,7 +165,7 @@ class Painting:
             "settings": self.settings.recipe(),
             "timeline": [change.to_dict() for change in self.timeline],
         }
-        return {"tensors": {name: value.detach().cpu().clone() for name, value in tensors.items()}, "facts": facts}
+        return {"tensors": {name: _own(value) for name, value in tensors.items()}, "facts": facts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what `state_dict` gave, of a painting on the same canvas, earlier or later in its run."""
@@ -270,6 +272,10 @@ class _Pace:
         self.events.append(event)
         if len(self.events) > 2:
             self.events.popleft().synchronize()
+
+
+def _own(value: Tensor) -> Tensor:
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

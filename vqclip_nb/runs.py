@@ -15,9 +15,11 @@ Version 0 had the bare settings in settings.json, and neither timeline, state no
 import csv
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 import unicodedata
@@ -87,10 +89,7 @@ class Run:
         founding = {f"inputs/{digests[name]}{suffix}": data for name, (suffix, data) in given.items()}
         founding["settings.json"] = (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
         try:
-            folder = _new_folder(Path(settings.out).expanduser(), name)
-            for file, data in founding.items():
-                (folder / file).parent.mkdir(exist_ok=True)
-                write(folder / file, data)
+            folder = _found(Path(settings.out).expanduser(), name, founding)
         except OSError as error:
             raise _unwritable(settings.out, error.strerror or str(error)) from None
         return cls(Story(folder, settings, parent=parent, hashes=hashes), founding, digests)
@@ -347,18 +346,21 @@ def _losses(path: Path, step: int) -> list[tuple[Any, ...]]:
         return []
 
 
-def _new_folder(out: Path, name: str) -> Path:
-    """A folder of this name; with a number behind it where that one is taken."""
-    for number in range(1, 1000):
-        folder = out / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            if not out.is_dir():
-                raise
-            continue
-        return folder
-    raise FileExistsError(None, f"{name} is taken")
+def _found(out: Path, name: str, founding: Mapping[str, bytes]) -> Path:
+    """A folder of this name with these files, whole or not there; with a number behind it where the name is taken."""
+    unfinished = out / f".{name}-{os.getpid()}.part"
+    (unfinished / "frames").mkdir(parents=True)
+    try:
+        for file, data in founding.items():
+            (unfinished / file).parent.mkdir(exist_ok=True)
+            write(unfinished / file, data)
+        folders = (out / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+        folder = next(folder for folder in folders if not folder.exists())
+        os.rename(unfinished, folder)
+    except OSError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return folder
 
 
 def _unwritable(out: str, reason: str) -> RunError:

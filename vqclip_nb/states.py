@@ -15,6 +15,7 @@ from torch import Tensor
 from vqclip_nb.errors import RunError
 
 VERSION = 1
+FACTS = {"step": int, "optimizer": int, "parts": int, "thrifty": bool, "settings": dict, "timeline": list}
 
 
 def pack(state: Mapping[str, Any]) -> bytes:
@@ -38,7 +39,7 @@ def unpack(path: Path) -> dict[str, Any]:
         whole = header["digest"] == _digest(text, tensors) and type(facts["version"]) is int
     except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"the state {path.name} cannot be read: {str(error)[:100]}") from None
-    if not whole:
+    if not whole or any(type(facts.get(name)) is not kind for name, kind in FACTS.items()):
         raise RunError(f"the state {path.name} is damaged")
     if facts.pop("version") > VERSION:
         raise RunError(f"the state {path.name} is from a newer vqclip; update this one")

@@ -93,7 +93,7 @@ def read_all(out: str | Path) -> tuple[list[Story], list[str]]:
     """The runs in a folder, by name, and what is wrong with those that cannot be read."""
     found: list[Story] = []
     wrong: list[str] = []
-    for path in sorted(Path(out).expanduser().glob("*/settings.json")):
+    for path in sorted(Path(out).expanduser().glob("[!.]*/settings.json")):
         try:
             found.append(Story.read(path.parent))
         except RunError as error:

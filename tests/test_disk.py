@@ -1,0 +1,128 @@
+"""A disk that is full, or gone, is said once; the painting goes on in memory and is saved when it can be."""
+
+import shutil
+import tempfile
+
+import pytest
+from PIL import Image
+
+from tests import victims
+from tests.toys import toy_models
+from vqclip_nb import keeper, runs
+from vqclip_nb.errors import PaintWarning
+from vqclip_nb.session import resume, start
+
+
+@pytest.fixture(autouse=True)
+def toys():
+    with toy_models(), victims.no_film():
+        yield
+
+
+def painted(out, at_step=lambda step, sitting: None):
+    sitting = start(victims.settings(out))
+    for frame in sitting:
+        at_step(frame.step, sitting)
+    return sitting.record.finish(sitting.painting).parent
+
+
+def names(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_a_full_disk_is_said_once_and_all_is_saved_when_there_is_room(tmp_path, monkeypatch):
+    whole, disk = painted(tmp_path / "whole"), {"full": False}
+
+    def write(path, data, real=keeper.write, **more):
+        if disk["full"]:
+            raise OSError(28, "No space left on device")
+        real(path, data, **more)
+
+    def fill(step, sitting):
+        sitting.record._keeper.flush()
+        disk["full"] = 2 <= step < 6
+
+    monkeypatch.setattr(keeper, "write", write)
+    with pytest.warns(PaintWarning) as heard:
+        folder = painted(tmp_path / "runs", fill)
+    said = [str(warning.message).partition(": ")[0] for warning in heard]
+    assert said == [
+        "the run's folder cannot be written to (No space left on device); the painting goes on in memory, "
+        "and is saved when it can be",
+        "the run's folder can be written to again, and all is saved",
+    ]
+    assert names(folder) == names(whole)
+    assert (folder / "result.png").read_bytes() == (whole / "result.png").read_bytes()
+
+
+def test_a_drive_that_goes_and_comes_back_is_written_to_again(tmp_path):
+    whole, out, away = painted(tmp_path / "whole"), tmp_path / "drive", tmp_path / "away"
+
+    def unplug(step, sitting):
+        sitting.record._keeper.flush()
+        if step == 3:
+            out.rename(away)
+        if step == 6:
+            assert not out.exists(), "nothing is written under a drive that is gone"
+            away.rename(out)
+
+    with pytest.warns(PaintWarning) as heard:
+        folder = painted(out, unplug)
+    assert len(heard) == 2, "that it is gone, and that it is back"
+    assert names(folder) == names(whole)
+
+
+def test_a_folder_that_was_deleted_is_made_again_and_resumes(tmp_path):
+    def lose(step, sitting):
+        if step == 5:
+            sitting.record._keeper.flush()
+            shutil.rmtree(sitting.record.folder)
+
+    folder = painted(tmp_path / "runs", lose)
+    assert {"settings.json", "losses.csv", "result.png", "frames/000008.jpg"} <= names(folder)
+    assert resume(folder).painting.step_count == victims.STEPS
+
+
+def test_what_cannot_be_written_to_the_end_is_rescued(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def unplug(step, sitting):
+        if step == 3:
+            sitting.record._keeper.flush()
+            (tmp_path / "drive").rename(tmp_path / "away")
+
+    with pytest.warns(PaintWarning) as heard:
+        folder = painted(tmp_path / "drive", unplug)
+    assert [str(warning.message) for warning in heard if f"what it lacks is in {folder}" in str(warning.message)]
+    assert folder.parent == tmp_path
+    assert Image.open(folder / "result.png").size == (32, 16)
+    assert resume(folder).painting.step_count == victims.STEPS
+
+
+def test_too_many_pictures_in_memory_are_thinned(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper, "MOST_HELD", 1000)
+    kept = keeper.Keeper(tmp_path / "gone" / "run", {})
+
+    def put_all():
+        for step in range(1, 9):
+            kept.put(f"frames/{step:06}.jpg", lambda: b"." * 400)
+            kept.flush()
+
+    with pytest.warns(PaintWarning, match="cannot be written to"):
+        put_all()
+    assert len(kept.held) <= 3
+    assert "frames/000008.jpg" in kept.held or "frames/000007.jpg" in kept.held
+
+
+def test_a_file_that_cannot_be_made_costs_only_itself(tmp_path):
+    kept = keeper.Keeper(tmp_path / "run", {})
+
+    def put_both():
+        kept.put("a.txt", lambda: bytes(1 // 0))
+        kept.put("b.txt", lambda: b"b")
+        assert kept.close()
+
+    with pytest.warns(PaintWarning, match="a.txt could not be made: .*by zero"):
+        put_both()
+    assert runs.frames(tmp_path) == []
+    assert (tmp_path / "run" / "b.txt").read_bytes() == b"b"

@@ -1,0 +1,161 @@
+"""Memory that runs out never costs the picture: smaller parts first, then a thrifty canvas, then a sentence."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.toys import ToyPerceptor, toy_models
+from vqclip_nb import Settings, memory, session
+from vqclip_nb.canvases.vqgan import VQGANCanvas
+from vqclip_nb.chance import Draws
+from vqclip_nb.errors import PaintWarning
+from vqclip_nb.models.vqgan import VQGAN, VQGANConfig
+from vqclip_nb.painting import run
+from vqclip_nb.session import begin
+
+TINY = {
+    **{"double_z": False, "z_channels": 8, "resolution": 16, "in_channels": 3, "out_ch": 3, "ch": 32},
+    **{"ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [8], "dropout": 0.0},
+}
+
+
+@pytest.fixture(autouse=True)
+def toys():
+    with toy_models():
+        yield
+
+
+def settings(**more):
+    values = {"prompt": "red | blue:-0.2", "size": (32, 32), "steps": 5, "cutn": 6, "device": "cpu", "variations": 2}
+    return Settings(**{**values, "canvas": "pixels", **more})
+
+
+def gradients(canvas, judge):
+    """What one step would follow."""
+    sum(loss.sum() for loss in judge(canvas(), Draws((5, 6), step=3), 0.5).values()).backward()
+    grad = canvas.learnable()[0].grad.flatten()
+    canvas.zero_grad()
+    return grad
+
+
+@pytest.mark.parametrize("cutouts", ["pooling", "crops"])
+@pytest.mark.parametrize("parts", [2, 5, 12])
+def test_cutouts_in_parts_give_the_same_gradients(cutouts, parts):
+    painting = begin(settings(cutouts=cutouts))
+    (judge,) = painting.objectives
+    whole = gradients(painting.canvas, judge)
+    judge.parts = parts
+    assert torch.cosine_similarity(gradients(painting.canvas, judge), whole, dim=0) > 0.99999
+
+
+def test_a_decoder_that_computes_again_gives_the_same_gradients_and_keeps_less():
+    torch.manual_seed(0)
+    canvas = VQGANCanvas(VQGAN(VQGANConfig(TINY, 8), 16), size=(32, 32), seeds=(5, 6))
+    canvas.vqgan.codebook.normal_()
+
+    def judge(image, draws, progress):
+        return {"red": image.square().mean((1, 2, 3))}
+
+    def kept(work):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+            work()
+        return sum(sizes)
+
+    whole, before = gradients(canvas, judge), kept(canvas)
+    assert canvas.save_memory()
+    assert torch.cosine_similarity(gradients(canvas, judge), whole, dim=0) > 0.99999
+    assert kept(canvas) < before / 2
+    assert not canvas.save_memory(), "there is nothing more to save"
+
+
+def test_memory_that_runs_out_in_mid_run_is_saved_and_the_picture_is_the_same():
+    class Small(ToyPerceptor):
+        most = 12
+
+        def encode_image(self, batch):
+            if len(batch) > self.most:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().encode_image(batch)
+
+    *_, whole = run(begin(settings()))
+    painting = begin(settings())
+    painting.objectives[0].perceptor = small = Small()
+    painting.step()
+    small.most = 4
+    with pytest.warns(PaintWarning) as heard:
+        *_, last = run(painting)
+    assert [str(warning.message) for warning in heard] == [
+        f"memory ran out at step 2: from here on the cutouts are judged in {parts} parts, slower" for parts in (2, 4)
+    ]
+    torch.testing.assert_close(last.image, whole.image, atol=0.02, rtol=0)
+
+    again = begin(settings(), state=painting.state_dict())
+    assert (again.parts, again.objectives[0].parts) == (4, 4)
+
+
+def test_when_nothing_is_left_to_save_it_stops_with_the_remedy_and_the_state(capsys, tmp_path, monkeypatch):
+    from vqclip_nb import cli
+    from vqclip_nb.canvases.pixels import PixelsCanvas
+
+    rungs = iter([True, False])
+    monkeypatch.setattr(PixelsCanvas, "save_memory", lambda canvas: next(rungs))
+    monkeypatch.setattr(ToyPerceptor, "encode_image", failing_after(ToyPerceptor.encode_image, 2))
+    words = ["paint", "red", "--canvas", "pixels", "--size", "32", "24", "--cutn", "4", "--device", "cpu"]
+    assert cli.main([*words, "--out", str(tmp_path), "--quiet"]) == 1
+    said = capsys.readouterr()
+    assert "the picture is rendered piece by piece, slower" in said.err
+    assert "stopped: memory ran out at step 3 with all savings made; paint smaller than --size 32 24" in said.err
+    (folder,) = tmp_path.iterdir()
+    assert f"`vqclip resume {folder}` goes on from here" in said.err
+    monkeypatch.undo()
+    with toy_models():
+        assert session.resume(folder).painting.step_count == 2
+
+
+def failing_after(encode, calls):
+    """A perceptor that sees so many times; then memory is gone for good."""
+    left = iter(range(calls))
+
+    def failing(self, batch):
+        if next(left, None) is None:
+            raise MemoryError
+        return encode(self, batch)
+
+    return failing
+
+
+def test_another_error_is_not_taken_for_memory():
+    painting = begin(settings())
+    painting.objectives[0].perceptor.encode_image = lambda batch: (_ for _ in ()).throw(RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        painting.step()
+    assert memory.ran_out(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+
+
+def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):
+    def painting(asked, room):
+        peak = asked.size[0] * asked.size[1] * 1e4
+        return SimpleNamespace(device=torch.device("cuda"), settings=asked, peak=lambda: peak if peak < room else None)
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 16e9))
+    monkeypatch.setattr(session, "begin", lambda asked: painting(asked, 8e9))
+    said = session.foresee(painting(settings(size=(400, 400)), 8e9))
+    assert said == "A step takes 1.6 GB of the GPU's memory, and 8.0 are free"
+    with pytest.warns(PaintWarning, match=r"1024 x 1024 takes more than the 8.0 GB .*: --size 768 768 fits"):
+        session.foresee(painting(settings(size=(1024, 1024)), 8e9))
+    assert session.foresee(begin(settings())) is None, "nothing is measured on a CPU"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_that_is_full_goes_on_in_parts():
+    asked = settings(device="cuda", size=(1024, 1024), cutn=64)
+    painting = begin(asked)
+    needed = painting.peak()
+    torch.cuda.set_per_process_memory_fraction(0.7 * needed / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        with pytest.warns(PaintWarning, match="memory ran out at step 1"):
+            painting.step()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)

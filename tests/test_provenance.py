@@ -1,0 +1,94 @@
+"""Pictures and films say how they were painted, to whoever asks, and never where or by whom."""
+
+import getpass
+import json
+import socket
+from unittest import mock
+
+import pytest
+from PIL import Image
+
+from tests.toys import toy_models
+from vqclip_nb import Settings, provenance
+from vqclip_nb.errors import PictureError
+from vqclip_nb.painting import Change
+from vqclip_nb.provenance import describe, encode, read
+from vqclip_nb.session import start
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The folder of a run that was given a picture and steered, and its path."""
+    place = tmp_path_factory.mktemp("secret-name")
+    Image.new("RGB", (20, 20), "blue").save(place / "given.png")
+    values = {"prompt": "red", "size": (33, 17), "steps": 4, "cutn": 2, "device": "cpu", "canvas": "pixels"}
+    with toy_models(), mock.patch.object(provenance, "model_hashes", return_value={"clip/demo": "ab" * 32}):
+        sitting = start(Settings(**values, init_image=str(place / "given.png"), out=str(place / "runs")))
+        for frame in sitting:
+            if frame.step == 2:
+                sitting.painting.apply(Change({"lr": 0.2}))
+        folder = sitting.record.finish(sitting.painting).parent
+    return folder, place
+
+
+def test_every_kind_of_file_says_the_same(told):
+    folder, _ = told
+    said = read(folder / "result.png")
+    assert said.keys() == {"version", "settings", "timeline", "step", "package", "models"}
+    assert said["timeline"] == [{"step": 2, "settings": {"lr": 0.2}}]
+    assert said["settings"]["init_image"].startswith("sha256:")
+    assert said["models"].keys() == {"clip/demo"}
+    assert read(folder / "progress.mp4") == said
+    assert read(folder / "frames" / "000004.jpg") == said
+    assert read(folder / "frames" / "000001.jpg") == {**said, "timeline": [], "step": 1}
+    assert Settings.from_image(folder / "frames" / "000004.jpg") == Settings.from_image(folder / "result.png")
+
+
+def test_no_file_names_a_path_a_user_or_a_machine(told):
+    folder, place = told
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert b"secret-name" not in path.read_bytes(), path
+            assert str(place).encode() not in path.read_bytes(), path
+    said = json.dumps(read(folder / "result.png"))
+    assert not {getpass.getuser(), socket.gethostname()} & set(said.replace('"', " ").split())
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_any_letters_come_back_from_any_format(tmp_path, format):
+    asked = Settings(prompt='"grün: 火 🙂":2 | fog:-1', seed=7)
+    about = describe(asked, step=120, hashes={})
+    path = tmp_path / "picture"
+    path.write_bytes(encode(Image.new("RGB", (8, 8)), format, about))
+    assert read(path) == about
+    assert Settings.from_image(path).recipe() == asked.recipe()
+
+    pil = Image.open(path)
+    shown = pil.text["parameters"] if format == "PNG" else pil.getexif().get_ifd(0x8769)[0x9286][8:].decode("utf-16-be")
+    assert shown.startswith('"grün: 火 🙂":2 | fog:-1\nSteps: 120, Sampler: adam, Seed: 7, Size: 256x256')
+
+
+def test_what_other_viewers_show_is_how_it_ended():
+    about = describe(
+        Settings(prompt="red", seed=3, variations=2),
+        timeline=[{"step": 2, "settings": {"prompt": "green"}, "variation": 2}],
+        step=120,
+        hashes={},
+    )
+    assert provenance.parameters(about).startswith("green\nSteps: 120, Sampler: adam, Seed: 4,")
+
+
+def test_a_jpeg_that_cannot_hold_all_holds_none(tmp_path):
+    long = describe(Settings(prompt="red " * 20_000), step=1, hashes={})
+    (tmp_path / "a.jpg").write_bytes(encode(Image.new("RGB", (8, 8)), "JPEG", long))
+    with pytest.raises(PictureError, match="holds no settings"):
+        read(tmp_path / "a.jpg")
+    (tmp_path / "a.png").write_bytes(encode(Image.new("RGB", (8, 8)), "PNG", long))
+    assert read(tmp_path / "a.png") == long
+
+
+def test_settings_of_a_newer_version_are_refused_with_the_remedy(tmp_path):
+    newer = {**describe(Settings(), step=1, hashes={}), "version": 9}
+    (tmp_path / "a.png").write_bytes(encode(Image.new("RGB", (8, 8)), "PNG", newer))
+    with pytest.raises(PictureError, match="version 9, from a newer vqclip; update this one"):
+        read(tmp_path / "a.png")

@@ -1,0 +1,51 @@
+"""Victims: paintings that are killed. They run in a process of their own, forked from one that has imported all."""
+
+import os
+import signal
+from unittest import mock
+
+import torch
+
+from tests.toys import toy_models
+from vqclip_nb import Settings, films, keeper, runs
+from vqclip_nb.session import start
+
+STEPS, INTERVAL = 8, 2
+
+
+def no_film():
+    """Encoding takes longer than all the rest of a toy run."""
+    return mock.patch.object(films, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
+
+
+def settings(out):
+    values = {"prompt": "red | blue:-0.2", "size": (16, 16), "steps": STEPS, "cutn": 2, "device": "cpu"}
+    return Settings(**values, save_every=str(INTERVAL), average=0.5, variations=2, out=str(out))
+
+
+def paint(out, reached, kill_at=None):
+    """Paint, counting the steps in `reached`; die at the n-th file written: half-way, before it is moved, or after."""
+    torch.set_num_threads(1)
+    with toy_models(), no_film(), mock.patch.object(keeper, "write", _deadly(kill_at)):
+        runs.write = keeper.write
+        sitting = start(settings(out))
+        for frame in sitting:
+            reached.value = frame.step
+        sitting.record.finish(sitting.painting)
+
+
+def _deadly(kill_at, write=keeper.write):
+    written = 0
+
+    def deadly(path, data, **more):
+        nonlocal written
+        written += 1
+        if written != kill_at:
+            return write(path, data, **more)
+        if kill_at % 3 == 2:
+            write(path, data, **more)
+        else:
+            path.with_name(f".{path.name}.part").write_bytes(data[: len(data) // (2 - kill_at % 3)])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return deadly
