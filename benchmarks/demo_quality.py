@@ -1,0 +1,203 @@
+"""How good the demo pair is: reconstruction, retrieval, and what an independent judge sees in 60 painted pictures.
+
+    python benchmarks/demo_quality.py --json FILE [--docs docs]
+
+Everything at the default settings. The prompts come from a fixed seed and from combinations that no training saw: 20
+shapes, 20 landscapes, and 10 pairs of scenes that differ in the style word alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "training"))
+
+from scenes import STYLES, Scene, caption, paint, scenes  # noqa: E402
+
+THIRDS = ("shapes", "landscapes", "styles")
+GOALS = {
+    "psnr": 27.0,
+    "perplexity": 256.0,
+    "right_of_500": 0.80,
+    "judge_on_scenes": 0.95,
+    "right_of_60": 0.85,
+    "each_third": 0.70,
+}
+
+
+def prompts(seed: int = 2026) -> list[tuple[str, Scene]]:
+    """60 (third, scene) with unequal attributes, all held out of training."""
+    chosen: dict[Scene, str] = {}
+    for shapes, third in ((1.0, "shapes"), (0.0, "landscapes")):
+        for scene, _ in scenes(seed, held_out=True, shapes=shapes):
+            if len([t for t in chosen.values() if t == third]) == 20:
+                break
+            chosen.setdefault(scene, third)
+    for scene, rng in scenes(seed + 1, held_out=True, shapes=0.4):
+        if len(chosen) == 60:
+            break
+        others = [replace(scene, style=style) for style in STYLES if style != scene.style]
+        others = [other for other in others if other.held_out and other not in chosen]
+        if others and scene not in chosen:
+            chosen[scene] = chosen[others[rng.integers(len(others))]] = "styles"
+    return [(third, scene) for scene, third in chosen.items()]
+
+
+def held_out_pictures(seed: int, count: int, *, unequal: bool = False) -> tuple[np.ndarray, list[Scene]]:
+    pictures, shown = [], []
+    for scene, rng in scenes(seed, held_out=True):
+        if len(shown) == count:
+            return np.stack(pictures), shown
+        if not (unequal and scene in shown):
+            pictures.append(paint(scene, rng))
+            shown.append(scene)
+    raise AssertionError("scenes() never ends")
+
+
+def reconstruction(pictures: np.ndarray) -> dict[str, float]:
+    """Mean PSNR in dB of encode, quantise, decode, and the perplexity of the codes used."""
+    import torch
+
+    from vqclip_nb.gradients import nearest_codes
+    from vqclip_nb.models import load_vqgan
+
+    vqgan = load_vqgan("demo")
+    used, ratios = torch.zeros(len(vqgan.codebook)), []
+    with torch.no_grad():
+        for picture in pictures:
+            image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+            z = vqgan.encode(image * 2 - 1)
+            index = nearest_codes(z, vqgan.codebook)  # (1, h, w)
+            quantised = vqgan.codebook[index].permute(0, 3, 1, 2)
+            error = ((vqgan.decode(quantised) + 1) / 2).clamp(0, 1) - image
+            ratios.append(-10 * float(torch.log10(error.square().mean())))
+            used += torch.bincount(index.flatten(), minlength=len(used))
+    share = used / used.sum()
+    return {"psnr": float(np.mean(ratios)), "perplexity": float(torch.exp(-(share * (share + 1e-12).log()).sum()))}
+
+
+def retrieval(pictures: np.ndarray, shown: list[Scene]) -> float:
+    """The share of pictures whose own caption is the nearest of all the captions."""
+    import torch
+
+    from vqclip_nb import perceptors
+
+    perceptor = perceptors.load("demo")
+    small = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    small = torch.nn.functional.interpolate(small, size=(perceptor.cut_size,) * 2, mode="area")
+    with torch.no_grad():
+        image = torch.cat([perceptor.encode_image(part) for part in small.split(100)])
+        text = perceptor.encode_text([caption(scene) for scene in shown])
+    return float(((image @ text.T).argmax(1) == torch.arange(len(shown))).float().mean())
+
+
+def judge_on_scenes(pictures: np.ndarray, shown: list[Scene]) -> float:
+    """The share of true scenes that the judge tells from 59 unequal others."""
+    import torch
+    from judge import load_judge
+
+    judge, rng, right = load_judge(), np.random.default_rng(0), 0
+    every = judge.scores(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, shown)
+    for index, scene in enumerate(shown):
+        unequal = [other for other in range(len(shown)) if shown[other] != scene]
+        right += bool(every[index, index] > every[index, rng.choice(unequal, 59, replace=False)].max())
+    return right / len(shown)
+
+
+def paint_one(job: tuple[str, dict]) -> tuple[np.ndarray, float]:
+    """The finished picture of one prompt, (H, W, 3) uint8, and the seconds it took."""
+    import torch
+
+    from vqclip_nb import Settings
+    from vqclip_nb import paint as run
+
+    prompt, changes = job
+    torch.set_num_threads(1)
+    began, last = time.perf_counter(), None
+    for frame in run(Settings(prompt=prompt, **changes)):
+        last = frame if frame.image is not None else last
+    assert last is not None
+    picture = last.image[0].permute(1, 2, 0).mul(255).round().byte().cpu().numpy()
+    return picture, time.perf_counter() - began
+
+
+def contact_sheet(pictures, words, columns: int, tile: int = 160):
+    from PIL import Image, ImageDraw
+
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * (tile + 8) + 8, rows * (tile + 40) + 8), (250, 250, 248))
+    pen = ImageDraw.Draw(sheet)
+    for k, (picture, text) in enumerate(zip(pictures, words, strict=True)):
+        x, y = 8 + k % columns * (tile + 8), 8 + k // columns * (tile + 40)
+        sheet.paste(Image.fromarray(picture).resize((tile, tile), Image.Resampling.LANCZOS), (x, y))
+        pen.multiline_text((x, y + tile + 2), wrap(text, tile // 6), fill=(60, 60, 60), font_size=10, spacing=1)
+    return sheet
+
+
+def wrap(text: str, width: int) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, width)[:3])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--docs", type=Path, help="folder for the contact sheet and the confusion table")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings other than the defaults")
+    parser.add_argument("--every-nth", type=int, default=1, help="paint only every n-th prompt, for a quick look")
+    args = parser.parse_args()
+
+    import torch
+    from judge import load_judge
+
+    pictures, shown = held_out_pictures(3, 500, unequal=True)
+    report: dict = {**reconstruction(pictures[:200]), "right_of_500": retrieval(pictures, shown)}
+    report["judge_on_scenes"] = judge_on_scenes(pictures, shown)
+    print(json.dumps(report), flush=True)
+
+    wanted = prompts()
+    changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in args.set)}
+    painted = range(0, len(wanted), args.every_nth)
+    jobs = [(caption(wanted[k][1]), changes) for k in painted]
+    with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        results = list(pool.map(paint_one, jobs))
+    images = np.stack([picture for picture, _ in results])
+    scores = load_judge().scores(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, [s for _, s in wanted])
+    picked = scores.argmax(1).tolist()
+    right = [pick == k for pick, k in zip(picked, painted, strict=True)]
+    report["right_of_60"] = float(np.mean(right))
+    for third in THIRDS:
+        report[f"right_{third}"] = float(
+            np.mean([r for r, k in zip(right, painted, strict=True) if wanted[k][0] == third])
+        )
+    report["seconds_each_one_core"] = float(np.mean([seconds for _, seconds in results]))
+    report["settings"] = changes
+    report["goals"] = GOALS
+    args.json.write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
+    lines = ["| asked | judged | |", "|---|---|---|"]
+    for k, pick, good in zip(painted, picked, right, strict=True):
+        lines.append(
+            f"| {caption(wanted[k][1])} | {'the same' if good else caption(wanted[pick][1])} | {'✓' if good else '✗'} |"
+        )
+    if args.docs:
+        args.docs.mkdir(parents=True, exist_ok=True)
+        contact_sheet(images, [job[0] for job in jobs], 10, 128).save(args.docs / "demo-quality.jpg", quality=88)
+        (args.docs / "demo-quality-table.md").write_text("\n".join(lines) + "\n")
+    else:
+        print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

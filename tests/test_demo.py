@@ -1,0 +1,60 @@
+"""The demo pair, end to end: it travels in the package, knows its words, and paints what was asked."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from judge import load_judge
+from scenes import Scene, all_words, caption
+
+from vqclip_nb import Settings, paint
+from vqclip_nb.errors import PaintWarning
+
+TRAINING = Path(__file__).parent.parent / "training"
+ASKED = (
+    Scene(shape="circle", colour="red", background="blue"),
+    Scene(place="sea", time="night", main="boat", main_colour="orange"),
+)
+OTHERS = (
+    Scene(shape="square", colour="red", background="blue"),
+    Scene(shape="circle", colour="blue", background="red"),
+    Scene(shape="star", colour="yellow", background="green"),
+    Scene(place="sea", time="day", main="boat", main_colour="orange"),
+    Scene(place="forest", time="night", main="castle"),
+    Scene(place="desert", time="sunset", main="tree", style="pencil"),
+)
+
+
+@pytest.mark.parametrize("scene", ASKED, ids=caption)
+def test_a_painting_is_judged_to_show_its_prompt(scene):
+    frames = list(paint(Settings(prompt=caption(scene), steps=80)))
+    candidates = (*ASKED, *OTHERS)
+    scores = load_judge().scores(frames[-1].image, candidates)[0]
+    assert candidates[int(scores.argmax())] == scene
+    assert frames[-1].loss < frames[0].loss
+
+
+def test_the_demo_pair_knows_its_words_and_names_those_it_does_not():
+    from vqclip_nb import perceptors
+
+    demo = perceptors.load("demo")
+    assert demo.unknown_words(" ".join(sorted(all_words()))) == []
+    with pytest.warns(PaintWarning, match="does not know: dragon"):
+        demo.encode_text(["a red dragon"])
+
+
+def test_all_demo_weights_are_at_most_30_mb():
+    import vqclip_nb
+
+    shipped = (Path(vqclip_nb.__file__).parent / "models" / "demo").glob("*")
+    assert 1e6 < sum(path.stat().st_size for path in [*shipped, TRAINING / "judge.safetensors"]) < 30e6
+
+
+def test_the_codebook_and_grid_are_of_the_promised_size():
+    from vqclip_nb.models import load_vqgan
+
+    vqgan = load_vqgan("demo")
+    assert len(vqgan.codebook) >= 512
+    assert vqgan.factor in (8, 16)
+    with torch.no_grad():
+        assert vqgan.decode(vqgan.encode(torch.zeros(1, 3, 64, 96))).shape == (1, 3, 64, 96)
