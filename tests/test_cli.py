@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -109,9 +110,8 @@ def test_bad_input_is_one_line_status_2_and_nothing_half_written(capsys, tmp_pat
 
 def test_ctrl_c_is_a_normal_ending(capsys):
     def press():
-        while not list(os.scandir("runs")) if os.path.isdir("runs") else True:
+        while not list(Path("runs").glob("*/frames/*.jpg")):
             time.sleep(0.01)
-        time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
 
     presser = threading.Thread(target=press)

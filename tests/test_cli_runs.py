@@ -1,5 +1,6 @@
 """The commands around a run: each says what it did in its last line, and what is wrong in one."""
 
+import os
 import re
 import shlex
 
@@ -80,6 +81,10 @@ def test_prune_names_what_it_deletes_and_asks(capsys, run, monkeypatch):
     empty = run.parent / "empty"
     empty.mkdir()
     (empty / "settings.json").write_text('{"prompt": "red"}')
+    assert vqclip("runs", "--prune", "--yes") == 0
+    assert empty.exists(), "somebody may be painting it"
+    for path in (empty / "settings.json", empty):
+        os.utime(path, (0, 0))
     assert vqclip("runs", "--prune", "--yes") == 0
     assert not empty.exists()
 

@@ -171,12 +171,12 @@ class Run:
             self._keeper.put(name, lambda data=data: data)  # type: ignore[misc]
         self._keeper.flush()
 
-    def inherit(self, parent: Story, painting: Painting, variation: int | None) -> None:
-        """Take over the frames and losses of the parent, of one variation where that was picked, and save."""
-        count, step = parent.settings.variations, painting.step_count
+    def inherit(self, parent: Story, painting: Painting, *, of: int, variation: int | None) -> None:
+        """Take over the frames and losses of the parent, of one `variation` where that was picked, and save."""
+        step = painting.step_count
         for path in frames(parent.folder):
             if int(path.stem) <= step:
-                self._keeper.put(f"frames/{path.name}", lambda path=path: _picked(path, variation, count))  # type: ignore[misc]
+                self._keeper.put(f"frames/{path.name}", lambda path=path: _picked(path, variation, of))  # type: ignore[misc]
         rows = _losses(parent.folder / "losses.csv", step)
         picked = [row for row in rows if variation is None or row[1] == str(variation)]
         self._losses = [row if variation is None else (row[0], 1, *row[2:]) for row in picked]

@@ -112,14 +112,14 @@ def branch(folder: Path, change: Change, *, step: int | None = None, place: Mapp
     if state is None:
         raise RunError(f"the run {str(folder)!r} has kept no state to branch from")
     painting = _taken_up(story, state, place or {})
-    begun_at, steps = painting.step_count, painting.settings.steps
+    begun_at, steps, count = painting.step_count, painting.settings.steps, painting.settings.variations
     if begun_at >= steps and "steps" not in change.settings:
         change = Change({**change.settings, "steps": begun_at + steps}, variation=change.variation)
     painting.apply(change)
     settings = story.settings.but(**place or {})
     parent = (story.folder.resolve().name, begun_at)
     record = Run.create(settings, inputs=story.inputs, changes=painting.timeline, parent=parent)
-    record.inherit(story, painting, change.variation)
+    record.inherit(story, painting, of=count, variation=change.variation)
     return Sitting(painting, record)
 
 
@@ -132,6 +132,7 @@ def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> Sitting:
         told = provenance.read(source)
         settings, timeline = Settings(**told["settings"]), tuple(map(Change.from_dict, told["timeline"]))
         until, hashes = told.get("step"), told.get("models")
+        until = until if type(until) is int and until > 0 else None
     settings = settings.but(**place or {})
     check_out(settings.out)
     provenance.compare(hashes if isinstance(hashes, dict) else {}, settings)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,7 +71,15 @@ class Story:
     @property
     def size(self) -> int:
         """The bytes that the folder takes."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return sum(_bytes(path) for path in self.folder.rglob("*"))
+
+    @property
+    def empty(self) -> bool:
+        """Whether it holds neither a picture nor a state, and nobody has touched it for an hour."""
+        if self.kept or (self.folder / "result.png").exists():
+            return False
+        touched = max(path.stat().st_mtime for path in (self.folder, *self.folder.iterdir()))
+        return time.time() - touched > 3600
 
     def state(self, step: int) -> dict[str, Any]:
         """The state after this step. Raises RunError when it is not kept, or not whole."""
@@ -115,6 +124,13 @@ def delete(folder: Path) -> None:
         shutil.rmtree(folder)
     except OSError as error:
         raise RunError(f"{folder} could not be deleted: {error.strerror or error}") from None
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:  # a file of a run that is being painted may be gone again
+        return 0
 
 
 def _fields(values: Any, folder: Path) -> dict[str, Any]:

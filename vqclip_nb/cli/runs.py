@@ -25,7 +25,7 @@ def add(subparsers: Any) -> None:
         "--prune",
         nargs="*",
         metavar="RUN",
-        help="delete these runs; of none named, those that hold neither a picture nor a state",
+        help="delete these runs; of none named, those that hold neither a picture nor a state, and are an hour old",
     )
     parser.add_argument("--yes", action="store_true", help="delete without asking")
     parser.set_defaults(run=runs, parser=parser)
@@ -86,8 +86,7 @@ def _prune(stories: Sequence["Story"], names: Sequence[str], *, sure: bool) -> i
     wanted = [Path(name).name for name in names]
     if unknown := [name for name in wanted if name not in by_name]:
         raise RunError(f"prune must name runs, got {unknown[0]!r}; `vqclip runs` lists them")
-    empty = [name for name, story in by_name.items() if not (story.folder / "result.png").exists() and not story.kept]
-    chosen = [by_name[name] for name in wanted or empty]
+    chosen = [by_name[name] for name in wanted] or [story for story in stories if story.empty]
     if not chosen:
         print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
         return 0

@@ -1,0 +1,94 @@
+"""A painting that is killed at any moment leaves whole files, and goes on with at most one interval lost."""
+
+import csv
+import json
+import multiprocessing
+import random
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from tests import victims
+from tests.toys import toy_models
+from vqclip_nb import states
+from vqclip_nb.session import resume, start
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+READERS = {
+    ".json": lambda path: json.loads(path.read_text()),
+    ".jsonl": lambda path: [json.loads(line) for line in path.read_text().splitlines()],
+    ".csv": lambda path: [(step, _, name, float(value)) for step, _, name, value in list(csv.reader(path.open()))[1:]],
+    ".jpg": lambda path: Image.open(path).load(),
+    ".png": lambda path: Image.open(path).load(),
+    ".safetensors": states.unpack,
+    ".mp4": lambda path: path.read_bytes() == b"film" or pytest.fail("half a film"),
+}
+
+
+def outcome(folder):
+    """What a finished run has to show."""
+    pictures = sorted(folder.glob("frames/*.jpg")) + sorted(folder.glob("result*.png"))
+    return {path.name: path.read_bytes() for path in (*pictures, folder / "losses.csv")}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """What the run shows that nobody killed, how long it takes in a process of its own, and that process."""
+    out = tmp_path_factory.mktemp("whole")
+    with toy_models(), victims.no_film():
+        sitting = start(victims.settings(out))
+        list(sitting)
+        whole = outcome(sitting.record.finish(sitting.painting).parent)
+    fork = multiprocessing.get_context("forkserver")
+    fork.set_forkserver_preload(["tests.victims"])
+    for _ in range(2):  # the first one waits for the imports
+        began = time.perf_counter()
+        reached = fork.Value("i")
+        process = fork.Process(target=victims.paint, args=(out, reached))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    return whole, time.perf_counter() - began, fork
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        pytest.param(range(20), id="20"),
+        pytest.param(range(200), id="200", marks=pytest.mark.long),
+    ],
+)
+def test_wherever_it_is_killed_it_resumes(tmp_path, expected, trials):
+    whole, lasts, fork = expected
+    stopped = []
+    for trial in trials:
+        chance, out, reached = random.Random(trial), tmp_path / str(trial), fork.Value("i")
+        saving = trial % 2 == 1  # every other one dies while a file is written, the rest at any time
+        process = fork.Process(target=victims.paint, args=(out, reached, chance.randint(1, 26) if saving else None))
+        process.start()
+        if not saving:
+            time.sleep(chance.uniform(0, lasts))
+            process.kill()
+        process.join()
+        for folder in out.glob("[!.]*"):
+            stopped.append(taken_up(folder, reached.value))
+            assert outcome(folder) == whole, f"trial {trial}"
+    assert len(set(stopped)) > 3, "they were killed at different steps"
+
+
+def taken_up(folder, reached):
+    """Check that all files are whole, and paint to the end; returns where it had to begin again."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.endswith(".part"):
+            READERS[path.suffix](path)
+    with toy_models(), victims.no_film():
+        sitting = resume(folder)
+        begun_at = sitting.painting.step_count
+        assert reached - begun_at <= victims.INTERVAL
+        if begun_at < victims.STEPS:
+            list(sitting)
+            sitting.record.finish(sitting.painting)
+    assert not list(folder.rglob("*.part"))
+    return begun_at
