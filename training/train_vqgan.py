@@ -163,7 +163,7 @@ def measure(model: VQGAN, data: Scenes, count: int) -> tuple[float, float]:
     return float(np.mean(ratios)), float(torch.exp(-(share * (share + 1e-12).log()).sum()))
 
 
-def save(model: VQGAN, folder: Path, spread: float = 0.4) -> None:
+def save(model: VQGAN, folder: Path, spread: float = 0.2) -> None:
     """A taming config and its weights, as the published models have them; fp16.
 
     The codes are scaled to a deviation of `spread`, so that the published step size of 0.1 suits this codebook too.

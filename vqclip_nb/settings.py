@@ -48,7 +48,7 @@ class Settings(BaseModel):
     canvas: str = _field("vqgan/demo", "Models", "Canvas", "what is painted on: vqgan/<model>, pixels, fourier")
     perceptor: str = _field("demo", "Models", "Perceptor", "the CLIP that judges, several joined by +")
     size: tuple[Side, Side] = _field(
-        (256, 256), "Picture", "Size", "width and height in pixels, rounded down to what the canvas can paint"
+        (192, 192), "Picture", "Size", "width and height in pixels, rounded down to what the canvas can paint"
     )
     seed: int = _field(
         0,
@@ -78,7 +78,7 @@ class Settings(BaseModel):
         "adam", "Painting", "Optimizer", "how a step is taken"
     )
     average: float = _field(
-        0.0,
+        0.9,
         "Painting",
         "Average",
         "show an average of the last steps: 0 for none, 0.99 for about a hundred",
@@ -89,7 +89,7 @@ class Settings(BaseModel):
         0.0, "Painting", "Likeness", "how strongly the picture is held to its start", ge=0, le=1000, live=True
     )
     smoothness: float = _field(
-        0.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", ge=0, le=1000, live=True
+        1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", ge=0, le=1000, live=True
     )
     cutouts: Literal["pooling", "pooling-published", "crops"] = _field(
         "pooling",
