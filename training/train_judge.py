@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("training/work"), help="folder of scenes")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--pictures", type=int, default=9000)
-    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=7)

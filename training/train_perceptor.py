@@ -34,6 +34,11 @@ MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
 
 
+def normal(pictures: torch.Tensor) -> torch.Tensor:
+    """As CLIP wants them: about zero, of about unit deviation."""
+    return (pictures - MEAN.to(pictures)) / STD.to(pictures)
+
+
 class Vocabulary:
     """The tokens of the words that captions use, renumbered 0..k in the order of their ids: the end stays largest."""
 
@@ -109,8 +114,8 @@ def contrast(model, image, text, painted=None) -> torch.Tensor:
 class Painted:
     """Pictures painted for captions of training scenes, a few steps at each visit; now and then one begins anew."""
 
-    def __init__(self, count: int, scenes: int, rng: np.random.Generator):
-        self.scenes, self.rng = scenes, rng
+    def __init__(self, count: int, scenes: int, rng: np.random.Generator, place: torch.device):
+        self.rng, self.place = rng, place
         self.owner = rng.integers(scenes, size=count)  # whose caption each is painted for
         self.pictures = self._noise(count)
 
@@ -128,7 +133,7 @@ class Painted:
         model.eval()
         for _ in range(steps):
             pictures = pictures.detach().requires_grad_()
-            image = F.normalize(model.visual((augment(pictures) - MEAN) / STD), dim=1)
+            image = F.normalize(model.visual(normal(augment(pictures))), dim=1)
             (gradient,) = torch.autograd.grad((image * text).sum(), pictures)
             gradient = F.avg_pool2d(F.avg_pool2d(gradient, 3, 1, 1), 3, 1, 1)
             size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
@@ -138,7 +143,7 @@ class Painted:
         return pictures
 
     def _noise(self, count: int) -> torch.Tensor:
-        return F.interpolate(torch.rand(count, 3, 6, 6), size=(CUT, CUT), mode="bicubic").clamp(0, 1)
+        return F.interpolate(torch.rand(count, 3, 6, 6, device=self.place), size=(CUT, CUT), mode="bicubic").clamp(0, 1)
 
 
 def attack(model, heads, images, text, targets, *, radius: float, steps: int) -> torch.Tensor:
@@ -148,7 +153,7 @@ def attack(model, heads, images, text, targets, *, radius: float, steps: int) ->
     moved = clean + torch.randn_like(clean) * (0.5 * radius / clean[0].numel() ** 0.5)
     for _ in range(steps):
         moved = moved.detach().requires_grad_()
-        image = model.visual((moved - MEAN) / STD)
+        image = model.visual(normal(moved))
         loss = contrast(model, image, text) + heads(image, targets)
         (gradient,) = torch.autograd.grad(loss, moved)
         moved = moved.detach() + gradient / norm(gradient) * (1.5 * radius / steps)
@@ -179,11 +184,12 @@ def right_of_500(model, data: Scenes, small: np.ndarray, vocabulary) -> float:
             seen.add(scene)
             chosen.append(index)
     model.eval()
-    pictures = torch.from_numpy(small[chosen]).permute(0, 3, 1, 2).float() / 255
-    image = F.normalize(torch.cat([model.visual((part - MEAN) / STD) for part in pictures.split(100)]), dim=1)
-    text = F.normalize(encode_text(model, vocabulary([caption(data.scenes[i]) for i in chosen])), dim=1)
+    place = next(model.parameters()).device
+    pictures = torch.from_numpy(small[chosen]).permute(0, 3, 1, 2).to(place).float() / 255
+    image = F.normalize(torch.cat([model.visual(normal(part)) for part in pictures.split(100)]), dim=1)
+    text = F.normalize(encode_text(model, vocabulary([caption(data.scenes[i]) for i in chosen]).to(place)), dim=1)
     model.train()
-    return float(((image @ text.T).argmax(1) == torch.arange(len(chosen))).float().mean())
+    return float(((image @ text.T).argmax(1).cpu() == torch.arange(len(chosen))).float().mean())
 
 
 def shrink(pictures: np.ndarray) -> np.ndarray:
@@ -211,11 +217,12 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=14000)
     parser.add_argument("--steps", type=int, default=800, help="steps on clean pictures")
     parser.add_argument("--robust-steps", type=int, default=500, help="steps of adversarial training after them")
-    parser.add_argument("--painted-steps", type=int, default=400, help="steps that also see painted pictures, last")
+    parser.add_argument("--painted-steps", type=int, default=340, help="steps that also see painted pictures, last")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--radius", type=float, default=3.0, help="of the L2 ball, pictures in [0, 1]")
+    parser.add_argument("--radius", type=float, default=2.5, help="of the L2 ball, pictures in [0, 1]")
     parser.add_argument("--attack-steps", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
@@ -225,8 +232,8 @@ def main() -> None:
     small, small_test = shrink(data.pictures), shrink(test.pictures)
 
     vocabulary = Vocabulary()
-    model, heads = build(vocabulary), Heads()
-    text_heads = Heads()
+    place = torch.device(args.device)
+    model, heads, text_heads = (part.to(place) for part in (build(vocabulary), Heads(), Heads()))
     parameters = [*model.parameters(), *heads.parameters(), *text_heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98))
     phases = (("clean", args.steps, 1.0), ("robust", args.robust_steps, 0.4), ("painted", args.painted_steps, 0.25))
@@ -248,17 +255,18 @@ def main() -> None:
     parts = {"model": model, "heads": heads, "text": text_heads, "optimizer": optimizer, "schedule": schedule}
     checkpoint, step = args.work / "perceptor.pt", 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=place)
         for name, part in parts.items():
             part.load_state_dict(state[name])
         step = state["step"]
         rng = np.random.default_rng((args.seed, step))
 
-    began, painted = time.time(), Painted(192, len(small), rng)
+    began, painted = time.time(), Painted(192, len(small), rng, place)
     for pictures, tokens, targets, whole, places in batches(data, small, vocabulary, args.batch, rng, painted):
         if step >= total:
             break
         phase, step_in_phase, _, _ = phase_of(step)
+        pictures, tokens, targets, whole = (part.to(place) for part in (pictures, tokens, targets, whole))
         pictures = augment(pictures).contiguous(memory_format=torch.channels_last)
         text = encode_text(model, tokens)
         if phase != "clean":
@@ -268,7 +276,7 @@ def main() -> None:
         if phase == "painted":
             fakes = painted.paint(model, places, text[: len(places)])
             pictures = torch.cat([pictures, augment(fakes)])
-        image = model.visual((pictures - MEAN) / STD)
+        image = model.visual(normal(pictures))
         image, fake = image[: len(text)], image[len(text) :]
         pull = contrast(model, image, text, fake)
         loss = pull + heads(image, targets) + 0.3 * text_heads(text, targets, whole)

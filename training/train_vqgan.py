@@ -81,8 +81,8 @@ class Codebook(nn.Module):
         chosen = index
         if swap:
             near = distance.topk(8, largest=False).indices
-            other = near.gather(1, torch.randint(8, (len(near), 1))).squeeze(1)
-            chosen = torch.where(torch.rand(len(near)) < swap, other, index)
+            other = near.gather(1, torch.randint(8, (len(near), 1), device=near.device)).squeeze(1)
+            chosen = torch.where(torch.rand(len(near), device=near.device) < swap, other, index)
         value = self.codes[chosen].view(z.shape[0], z.shape[2], z.shape[3], EMBED).permute(0, 3, 1, 2)
         pull = F.mse_loss(flat, self.codes[index])
         return z + (value - z).detach(), pull, index
@@ -151,13 +151,13 @@ def slopes(image):
 def measure(model: VQGAN, data: Scenes, count: int) -> tuple[float, float]:
     """(mean PSNR in dB, perplexity of the codes) over whole held-out scenes."""
     model.eval()
-    ratios, used = [], torch.zeros(CODES)
+    ratios, used, place = [], torch.zeros(CODES), next(model.parameters()).device
     for picture in data.pictures[:count]:
-        image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].to(place).float() / 127.5 - 1
         z, _, index = model.codebook(model.encode(image))
         error = ((model.decode(z).clamp(-1, 1) - image) / 2).square().mean()
         ratios.append(-10 * float(torch.log10(error)))
-        used += torch.bincount(index, minlength=CODES)
+        used += torch.bincount(index, minlength=CODES).cpu()
     model.train()
     share = used / used.sum()
     return float(np.mean(ratios)), float(torch.exp(-(share * (share + 1e-12).log()).sum()))
@@ -197,13 +197,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=1.2e-3)
     parser.add_argument("--swap", type=float, default=0.04, help="share of codes swapped for a near one while training")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     data, test = Scenes(args.work, 0, args.pictures, held_out=False), Scenes(args.work, 1, 600, held_out=True)
-    model = VQGAN()
+    model = VQGAN().to(args.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(0.9, 0.99))
 
     def rate(step: int) -> float:  # rises for 50 steps, then falls along a cosine
@@ -213,7 +214,7 @@ def main() -> None:
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     checkpoint, step = args.work / "vqgan.pt", 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=args.device)
         for name, part in parts.items():
             part.load_state_dict(state[name])
         step = state["step"]
@@ -222,7 +223,7 @@ def main() -> None:
     began, latents = time.time(), []
     while step < args.steps:
         size = (128, SIZE)[step % 2] if step >= args.large * args.steps else 64
-        image = crops(data, size, max(1, args.batch * 64**2 // size**2), rng)
+        image = crops(data, size, max(1, args.batch * 64**2 // size**2), rng).to(args.device)
         z = model.encode(image)
         pull = 1e-3 * z.square().mean()
         if model.codebook.ready:
