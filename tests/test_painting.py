@@ -26,7 +26,7 @@ def settings(**more):
 
 
 def test_three_lines_give_every_picture_as_it_comes():
-    frames = list(paint(settings()))
+    frames = list(paint(settings(smoothness=0)))
     assert [frame.step for frame in frames] == [1, 2, 3, 4, 5, 6]
     assert all(frame.image.shape == (1, 3, 32, 32) for frame in frames)
     assert set(frames[0].losses) == {"red", "blue"}
@@ -70,7 +70,7 @@ def test_picture_k_of_a_batch_is_the_one_that_seed_plus_k_paints(canvas, cutouts
 
 
 def test_a_change_is_heard_at_the_next_step_and_stamped():
-    painting = begin(settings(prompt="red", steps=80))
+    painting = begin(settings(prompt="red", steps=80, smoothness=0))
     for _ in range(30):
         painting.step()
     painting.apply(Change({"prompt": "blue", "lr": 0.2, "cutn": 6}))
@@ -154,7 +154,11 @@ def test_a_start_image_and_an_image_prompt_are_painted_from_and_towards(tmp_path
     Image.new("RGB", (50, 40), "blue").save(tmp_path / "blue.png")
     Image.new("RGB", (30, 90), "red").save(tmp_path / "red.png")
     asked = settings(
-        prompt="", init_image=str(tmp_path / "blue.png"), image_prompts=(f"{tmp_path / 'red.png'}:2",), steps=60
+        prompt="",
+        init_image=str(tmp_path / "blue.png"),
+        image_prompts=(f"{tmp_path / 'red.png'}:2",),
+        steps=60,
+        smoothness=0,
     )
     first, *_, last = paint(asked)
     assert first.image.mean((0, 2, 3)).argmax() == 2
@@ -163,7 +167,7 @@ def test_a_start_image_and_an_image_prompt_are_painted_from_and_towards(tmp_path
 
 
 def test_several_perceptors_each_pull():
-    first, *_ = paint(settings(prompt="red", perceptor="a + b", steps=2))
+    first, *_ = paint(settings(prompt="red", perceptor="a + b", steps=2, smoothness=0))
     assert len(first.losses) == 1, "the toys share a name"
-    alone, *_ = paint(settings(prompt="red", steps=2))
+    alone, *_ = paint(settings(prompt="red", steps=2, smoothness=0))
     assert first.loss == pytest.approx(2 * alone.loss, rel=0.5)

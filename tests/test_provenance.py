@@ -65,7 +65,7 @@ def test_any_letters_come_back_from_any_format(tmp_path, format):
 
     pil = Image.open(path)
     shown = pil.text["parameters"] if format == "PNG" else pil.getexif().get_ifd(0x8769)[0x9286][8:].decode("utf-16-be")
-    assert shown.startswith('"grün: 火 🙂":2 | fog:-1\nSteps: 120, Sampler: adam, Seed: 7, Size: 256x256')
+    assert shown.startswith('"grün: 火 🙂":2 | fog:-1\nSteps: 120, Sampler: adam, Seed: 7, Size: 192x192')
 
 
 def test_what_other_viewers_show_is_how_it_ended():
