@@ -33,6 +33,16 @@ GOALS = {
     "each_third": 0.70,
 }
 
+PAGE = """# Sixty pictures and their judge
+
+Painted at the default settings by `python benchmarks/demo_quality.py --json docs/demo-quality.json --docs docs`,
+from combinations that no training saw. The judge is another network, trained on other pictures, that never guides a
+painting; it names one of the sixty prompts for each picture.
+
+![All sixty pictures](demo-quality.jpg)
+
+"""
+
 
 def prompts(seed: int = 2026) -> list[tuple[str, Scene]]:
     """60 (third, scene) with unequal attributes, all held out of training."""
@@ -196,7 +206,7 @@ def main() -> None:
     if args.docs:
         args.docs.mkdir(parents=True, exist_ok=True)
         contact_sheet(images, [job[0] for job in jobs], 10, 128).save(args.docs / "demo-quality.jpg", quality=88)
-        (args.docs / "demo-quality-table.md").write_text("\n".join(lines) + "\n")
+        (args.docs / "demo-quality.md").write_text(PAGE + "\n".join(lines) + "\n")
     else:
         print("\n".join(lines))
 
