@@ -35,7 +35,7 @@ def right_of_60(judge: Judge, data: Scenes, seed: int = 0) -> tuple[float, list[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("training/work"), help="folder of scenes")
+    parser.add_argument("--work", type=Path, default=Path("training/cache"), help="folder of scenes")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--pictures", type=int, default=9000)
     parser.add_argument("--steps", type=int, default=700)

@@ -186,7 +186,7 @@ def save(model: VQGAN, folder: Path, spread: float = 0.2) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("training/work"), help="folder of scenes and checkpoints")
+    parser.add_argument("--work", type=Path, default=Path("training/cache"), help="folder of scenes and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("vqclip_nb/models/demo"))
     parser.add_argument("--pictures", type=int, default=14000)
     parser.add_argument("--steps", type=int, default=2000)
