@@ -124,7 +124,8 @@ class Job:
             now = sitting.painting.settings
             new = {name: value for name, value in changes.items() if getattr(now, name) != value}
             if new or pick is not None:
-                sitting.record.save(sitting.painting)
+                if sitting.painting.step_count not in sitting.record.kept:
+                    sitting.record.save(sitting.painting)
                 sitting.painting.apply(Change(new, variation=pick))
                 self._put(settings=sitting.painting.settings, steps=sitting.painting.settings.steps)
 
@@ -223,7 +224,7 @@ class Job:
     def _fail(self, error: Exception, sitting: "Sitting | None") -> None:
         """Keep what there is, and say what happened."""
         trouble = explain(error, sitting.painting.settings if sitting else None)
-        if sitting and sitting.painting.step_count:
+        if sitting:
             try:
                 sitting.record.finish(sitting.painting)
             except Exception as second:

@@ -118,6 +118,9 @@ class Given:
         try:
             with Image.open(io.BytesIO(data)) as pil:
                 suffix = FORMATS.get(pil.format or "", "img")
+        except Image.DecompressionBombError:
+            most = f"{images.MOST_PIXELS:,}"
+            raise PictureError(f"what was given claims to be larger than {most} pixels; shrink it first") from None
         except images.BROKEN:
             raise PictureError("what was given is no picture; PNG, JPEG, WebP and the like are read") from None
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.{suffix}"

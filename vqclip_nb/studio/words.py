@@ -42,4 +42,4 @@ def toggled(prompt: str, modifier: str) -> str:
 
 
 def _part(modifier: str) -> str:
-    return rf"(^|\s*[,|])\s*{re.escape(modifier)}\s*(?=[,|]|$)"
+    return rf"(^|\s*[,|])\s*{re.escape(modifier)}(?=\s*(?:[,|]|$))"
