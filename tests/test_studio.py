@@ -77,7 +77,7 @@ def upload(widget, data, name="x.png"):
     """As a front end of either version does it."""
     if isinstance(widget.value, dict):
         widget.metadata, widget.data = [{"name": name, "type": "image/png", "size": len(data)}], [data]
-        widget.value = {name: {"metadata": {"name": name}, "content": data}}
+        widget._counter = 1
     else:
         widget.value = (
             {
@@ -455,7 +455,7 @@ def test_every_control_says_what_it_is():
     controls = [w for w in children(shown) if isinstance(w, widgets.DOMWidget) and hasattr(w, "description")]
     silent = [
         w for w in controls
-        if not (w.description or getattr(w, TOOLTIP))
+        if not any(getattr(w, told, "") for told in ("description", "tooltip", TOOLTIP))
         and not isinstance(w, widgets.HTML | widgets.ToggleButtons | widgets.IntProgress)
     ]  # fmt: skip
     assert not silent

@@ -77,13 +77,16 @@ class Studio(widgets.VBox):
         self.chips = widgets.HBox([])
         self.chips.add_class("vq-chips")
         self.surprise = self._button("Surprise me", "Write a prompt by chance", self._surprise, "magic")
-        self.examples = widgets.Dropdown(options=[("Examples …", "")], layout={"width": "190px"})
-        self.recipes = widgets.Dropdown(options=["Recipe …", *words()["recipes"]], layout={"width": "190px"})
+        self.examples = widgets.Dropdown(options=[("Examples …", "")], layout={"width": "auto", "flex": "1 1 120px"})
+        self.recipes = widgets.Dropdown(
+            options=["Recipe …", *words()["recipes"]], layout={"width": "auto", "flex": "1 1 120px"}
+        )
         explain(self.examples, "A prompt to begin with")
         explain(self.recipes, "Settings that go well together")
         self.examples.observe(lambda _: self._example(), "value")
         self.recipes.observe(lambda _: self._recipe(), "value")
-        ideas = widgets.HBox([self.surprise, self.examples, self.recipes], layout={"flex_flow": "row wrap"})
+        self.surprise.layout.width = "130px"
+        ideas = widgets.HBox([self.surprise, self.examples, self.recipes], layout={"width": "98%"})
         self.message = widgets.HTML()
         self.remedy = self._button("", "Do that", self._remedy, "check", "warning")
         self.offer = widgets.HTML()
