@@ -36,6 +36,7 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
 DOORS = {
     "taming": {"models"},
     "clip": {"models"},
+    "open_clip": {"models"},
     "ipywidgets": {"studio"},
     "imageio_ffmpeg": {"films"},
     "pytorch_lightning": set(),

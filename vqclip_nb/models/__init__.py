@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vqclip_nb.models.catalog import Entry, UnknownModel, entries, info
+from vqclip_nb.models.catalog import OPEN_CLIP, Entry, UnknownModel, chosen, entries, info
 from vqclip_nb.models.errors import BrokenWeights, CannotFetch
 
 if TYPE_CHECKING:
     from vqclip_nb.models.download import fetch
     from vqclip_nb.models.load import load_clip, load_state, load_vqgan
+    from vqclip_nb.models.open_clip import load_open_clip
     from vqclip_nb.models.openai_clip import compact_clip, expand_clip, tokenizer
 
 __all__ = [
+    "OPEN_CLIP",
     "BrokenWeights",
     "CannotFetch",
     "Entry",
     "UnknownModel",
+    "chosen",
     "compact_clip",
     "entries",
     "expand_clip",
     "fetch",
     "info",
     "load_clip",
+    "load_open_clip",
     "load_state",
     "load_vqgan",
     "tokenizer",
@@ -33,6 +37,7 @@ _LAZY = {  # these import torch or the network, so only when asked for
     "load_clip": "load",
     "load_state": "load",
     "load_vqgan": "load",
+    "load_open_clip": "open_clip",
     "compact_clip": "openai_clip",
     "expand_clip": "openai_clip",
     "tokenizer": "openai_clip",
