@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vqclip_nb.models.download import fetch
     from vqclip_nb.models.load import load_clip, load_state, load_vqgan
     from vqclip_nb.models.open_clip import load_open_clip
-    from vqclip_nb.models.openai_clip import compact_clip, expand_clip, tokenizer
+    from vqclip_nb.models.openai_clip import expand_clip, tokenizer
 
 __all__ = [
     "OPEN_CLIP",
@@ -20,7 +20,6 @@ __all__ = [
     "Entry",
     "UnknownModel",
     "chosen",
-    "compact_clip",
     "entries",
     "expand_clip",
     "fetch",
@@ -33,14 +32,10 @@ __all__ = [
 ]
 
 _LAZY = {  # these import torch or the network, so only when asked for
-    "fetch": "download",
-    "load_clip": "load",
-    "load_state": "load",
-    "load_vqgan": "load",
+    **dict.fromkeys(("load_clip", "load_state", "load_vqgan"), "load"),
+    **dict.fromkeys(("expand_clip", "tokenizer"), "openai_clip"),
     "load_open_clip": "open_clip",
-    "compact_clip": "openai_clip",
-    "expand_clip": "openai_clip",
-    "tokenizer": "openai_clip",
+    "fetch": "download",
 }
 
 
