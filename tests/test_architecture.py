@@ -40,6 +40,7 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
 DOORS = {
     "taming": {"models"},
     "clip": {"models"},
+    "open_clip": {"models"},
     "ipywidgets": {"studio"},
     "google": {"studio"},
     "imageio_ffmpeg": {"films"},

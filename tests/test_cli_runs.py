@@ -7,9 +7,11 @@ import shlex
 import pytest
 from PIL import Image
 
-from tests import victims
+from tests import standins, victims
+from tests.servers import mirror
 from tests.toys import toy_models
 from vqclip_nb import cli
+from vqclip_nb.models import catalog
 from vqclip_nb.stories import Story
 
 SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu", "--quiet"]
@@ -126,3 +128,32 @@ def test_metadata_is_left_out_of_every_file_when_asked(capsys, tmp_path):
     for path in (*folder.glob("*.png"), *folder.glob("frames/*.jpg")):
         assert vqclip("info", str(path)) == 2
         assert "holds no settings" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_here_is_announced_and_fetched_before_painting(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("VQCLIP_OFFLINE", raising=False)
+    loud = [word for word in SMALL if word != "--quiet"]
+    with mirror(b"weights" * 300_000) as server:
+        entry = catalog.add("mine", standins.TINY_CONFIG, server.at("good"))
+        file = entry.folder / entry.sources[0].file
+        assert vqclip("paint", "red", *loud, "--canvas", "vqgan/mine", "--steps", "1") == 0
+        shown = capsys.readouterr()
+        result = shown.out.split()[-1]
+        assert f"vqclip: fetching vqgan/mine (size unknown) once, into {tmp_path / 'home'}" in shown.err
+        assert shown.err.index("fetching") < shown.err.index("1/1")
+        run = os.path.dirname(result)
+        for words in (["resume", run, "--steps", "2"], ["branch", run], ["replay", run], ["replay", result]):
+            file.unlink()
+            assert vqclip(*words) == 0
+            assert capsys.readouterr().err.count("fetching vqgan/mine (2 MB)") == 1
+            assert vqclip("replay", run) == 0
+            assert "fetching" not in capsys.readouterr().err, "it is on the disk"
+        file.unlink()
+        assert vqclip("replay", run, "--quiet") == 0
+        assert capsys.readouterr().err == ""
+        file.unlink()
+    monkeypatch.setenv("VQCLIP_OFFLINE", "1")
+    assert vqclip("replay", run) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

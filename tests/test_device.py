@@ -91,7 +91,7 @@ def test_the_precision_fits_the_gpu(monkeypatch, capability, name, scaled):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     wanted = device.precision(torch.device("cuda"))
     assert (wanted.name, wanted.scaled) == (name, scaled)
-    assert device.precision(torch.device("cpu")).dtype == torch.float32
+    assert device.precision(torch.device("cpu")) == device.FLOAT32
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """CLIP reads texts as openai-clip does, and says what it drops and does not know."""
 
+import sys
 import warnings
 from types import SimpleNamespace
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from vqclip_nb import Settings, cli, models, paint
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.perceptors import CLIPPerceptor
+from vqclip_nb.perceptors import CLIPPerceptor, OpenCLIPPerceptor, load
 
 
 class Tokenizer:
@@ -76,3 +78,72 @@ def test_words_that_the_model_does_not_know_are_named_with_the_way_to_a_larger_o
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         perceptor.encode_text(["a red house"])
+
+
+OPEN = "open_clip/ViT-S/laion"
+
+
+@pytest.fixture
+def open_clip(monkeypatch):
+    """The extra, with one model in it that is a few lines."""
+
+    class Network(TinyCLIP):
+        visual = SimpleNamespace(image_size=(8, 8), image_mean=(0.5, 0.5, 0.5), image_std=(0.25, 0.25, 0.25))
+
+        def encode_text(self, tokens):
+            return tokens[:, :3].float()
+
+    extra = SimpleNamespace(
+        list_pretrained=lambda: [("ViT-S", "laion")],
+        list_pretrained_tags_by_model=lambda model: ["laion"] if model == "ViT-S" else [],
+        create_model=lambda model, pretrained, cache_dir: Network(),
+        get_tokenizer=lambda model: lambda texts: torch.tensor([[1, len(text), 3, 0] for text in texts]),
+    )
+    monkeypatch.setitem(sys.modules, "open_clip", extra)
+    return extra
+
+
+def test_an_open_clip_model_is_a_perceptor_like_any_other(open_clip):
+    perceptor = load(OPEN)
+    embedding = perceptor.encode_image(torch.full((2, 3, 8, 8), 0.75))
+    torch.testing.assert_close(perceptor.clip.seen, torch.ones(2, 3, 8, 8))
+    torch.testing.assert_close(embedding, torch.full((2, 3), 3**-0.5))
+    torch.testing.assert_close(perceptor.encode_text(["two"]), torch.tensor([[1.0, 3.0, 3.0]]) / 19**0.5)
+
+    asked = Settings(prompt="red", canvas="pixels", perceptor=f"{OPEN} + demo", size=(16, 16), steps=1, cutn=1)
+    (frame,) = paint(asked.but(device="cpu"))
+    assert {"demo: red", f"{OPEN}: red"} < frame.losses.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [(OPEN, "`pip install open_clip_torch`"), ("open_clip/ViT-S/lion", "closest of ViT-S are laion")],
+    ids=["not installed", "unknown"],
+)
+def test_an_open_clip_model_that_is_not_there_is_one_line(open_clip, monkeypatch, capsys, name, said):
+    if name == OPEN:
+        monkeypatch.setitem(sys.modules, "open_clip", None)
+    assert cli.main(["paint", "red", "--perceptor", name, "--canvas", "pixels", "--device", "cpu"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
+    assert said in line
+
+
+def test_an_open_clip_model_that_cannot_be_fetched_is_one_line(open_clip):
+    def dead(*_, **__):
+        raise RuntimeError("no route\nto the host")
+
+    open_clip.create_model = dead
+    with pytest.raises(models.CannotFetch, match=rf"^{OPEN} could not be fetched \(no route\)"):
+        load(OPEN)
+
+
+@pytest.mark.long
+def test_a_network_of_the_real_extra_fits():
+    extra = pytest.importorskip("open_clip")
+    sides = {"layers": 1, "width": 64}
+    network = extra.CLIP(16, {**sides, "image_size": 32, "patch_size": 16}, {**sides, "heads": 1}).eval()
+    network.visual.image_mean, network.visual.image_std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+    perceptor = OpenCLIPPerceptor("real", network, extra.SimpleTokenizer())
+    assert perceptor.encode_image(torch.rand(2, 3, perceptor.cut_size, perceptor.cut_size)).shape == (2, 16)
+    assert perceptor.encode_text(["a red house", "the sea"]).shape == (2, 16)

@@ -8,8 +8,9 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.errors import PaintWarning
 
@@ -47,13 +48,16 @@ class Precision:
 
     name: str  # float32, bfloat16 or float16
     scaled: bool = False  # whether gradients must be scaled, so that small ones survive
-    why: str = ""
+    why: str = field(default="", compare=False)
 
-    @property
-    def dtype(self) -> torch.dtype:
+    def within(self, device: torch.device) -> AbstractContextManager[Any]:
+        """What a network is run inside, to compute in this precision; its weights and what it is given stay float32."""
         import torch
 
-        return getattr(torch, self.name)
+        return nullcontext() if self == FLOAT32 else torch.autocast(device.type, getattr(torch, self.name))
+
+
+FLOAT32 = Precision("float32")
 
 
 def choose(name: str = "auto") -> torch.device:
@@ -166,9 +170,9 @@ def settle(wanted: Precision, step: Callable[[Precision], tuple[Tensor, Tensor]]
     """
     import torch
 
-    if wanted.name == "float32":
+    if wanted == FLOAT32:
         return wanted, None
-    (right_losses, right), (losses, gradient) = step(replace(wanted, name="float32", scaled=False)), step(wanted)
+    (right_losses, right), (losses, gradient) = step(FLOAT32), step(wanted)
     right, gradient = right.flatten().float(), gradient.flatten().float()
     finite = bool(torch.isfinite(gradient).all() and torch.isfinite(losses).all())
     cosine = torch.nn.functional.cosine_similarity(right, gradient, dim=0).item() if finite else float("nan")

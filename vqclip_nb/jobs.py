@@ -258,9 +258,7 @@ def fetch_models(settings: "Settings", tell: Report) -> None:
     """Fetch what the settings name and is not on the disk yet, telling how far it is. Raises CannotFetch."""
     from vqclip_nb import models
 
-    family, _, model = settings.canvas.partition("/")
-    named = [(name.strip(), "clip") for name in settings.perceptor.split("+")] + ([(model, family)] if model else [])
-    for entry in [models.info(name, kind) for name, kind in named]:
+    for entry in models.chosen(settings.canvas, settings.perceptor):
         if not entry.on_disk:
             models.fetch(entry, report=lambda progress: tell(_fetching(progress)))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.chance import Draws
 from vqclip_nb.cutouts import Cutouts
+from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.gradients import straight_through
 from vqclip_nb.perceptors import Perceptor
 
@@ -19,6 +20,7 @@ class Objective(Protocol):
     """`image` is (n, 3, H, W) RGB in [0, 1]; each loss is (n,), and no picture's loss depends on another picture."""
 
     parts: int = 1  # micro-batches that it judges in, to save memory, where it has many views to judge
+    precision: Precision = FLOAT32  # that its network computes in, where it has one
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]: ...
 
@@ -62,7 +64,9 @@ class Guide(Objective):
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
         """One loss per target, each (n,)."""
         views = self.cutouts(image, draws.of(self.perceptor.name), progress)
-        seen = self._seen(views).unflatten(0, (len(image), -1))  # (n, cutn, d)
+        with self.precision.within(views.device):
+            seen = self._seen(views)
+        seen = seen.unflatten(0, (len(image), -1))  # (n, cutn, d)
         distance = great_circle(seen[:, :, None], self.embeddings[:, None])  # (n, cutn, T)
         losses = pull(distance, self.weights, self.stops).mean(1)  # (n, T)
         named: dict[str, Tensor] = {}

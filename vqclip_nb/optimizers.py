@@ -52,6 +52,7 @@ class Optimizer:
         self.rule = RULES[rule]
         self.parameters = list(parameters)
         self.memories = [{"mean": torch.zeros_like(p), "square": torch.zeros_like(p)} for p in self.parameters]
+        self.param_groups = [{"params": self.parameters}]  # by which torch's GradScaler finds the gradients
         self.count = 0
 
     @torch.no_grad()

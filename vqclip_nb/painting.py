@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqclip_nb import memory
+from vqclip_nb import device, memory
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.chance import Draws
 from vqclip_nb.changes import Change
+from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, SettingsError
 from vqclip_nb.objectives import Objective
 from vqclip_nb.optimizers import Optimizer
@@ -42,10 +43,18 @@ class Frame:
 class Painting:
     """A canvas, what pulls at it, and how far it has come.
 
-    `build` makes the objectives that settings ask for; it is called again when they change.
+    `build` makes the objectives that settings ask for; it is called again when they change. The networks compute in
+    `precision`, if the first step in it agrees with float32; all else is float32 in any case.
     """
 
-    def __init__(self, settings: Settings, canvas: Canvas, build: Callable[[Settings], Sequence[Objective]]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        canvas: Canvas,
+        build: Callable[[Settings], Sequence[Objective]],
+        *,
+        precision: Precision = FLOAT32,
+    ) -> None:
         self.settings, self.canvas, self.build = settings, canvas, build
         for parameter in canvas.learnable():
             parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
@@ -54,6 +63,8 @@ class Painting:
         self.parts = 1  # micro-batches that the cutouts are judged in
         self.timeline: list[Change] = []
         self.objectives = self._pulls(settings)
+        self._compute_in(precision)
+        self._settled = precision == FLOAT32
         self.optimizer = Optimizer(settings.optimizer, canvas.learnable())
         self.averages = [torch.zeros_like(parameter) for parameter in canvas.learnable()]
         self._pace = _Pace(self.device)
@@ -65,6 +76,8 @@ class Painting:
         Raises NotANumber when a picture's loss or gradient is not a number: that picture then stays as it was.
         """
         self._pace.wait()
+        if not self._settled:
+            self._settle()
         image, losses, total = self._within_memory()
 
         sound = self.optimizer.step(self.settings.lr or self.canvas.lr, total.isfinite())
@@ -82,7 +95,9 @@ class Painting:
         losses = {name: loss for judge in self.objectives for name, loss in judge(image, draws, progress).items()}
         losses |= self.canvas.penalties(progress)
         total = torch.stack(list(losses.values())).sum(0)  # (n,): each picture is alone with its losses
-        total.sum().backward()
+        self.scaler.scale(total.sum()).backward()
+        self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
+        self.scaler.update()
         return image, losses, total
 
     @torch.no_grad()
@@ -159,8 +174,52 @@ class Painting:
         """The objectives that settings ask for, judging in as many parts as memory needs."""
         pulls = self.build(settings)
         for pull in pulls:
-            pull.parts = self.parts
+            pull.parts, pull.precision = self.parts, self.canvas.precision
         return pulls
+
+    def _compute_in(self, precision: Precision) -> None:
+        """From now on the networks compute in this precision; `scaler` keeps the gradients that float16 would lose."""
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision.scaled)
+        self.canvas.precision = precision
+        for pull in self.objectives:
+            pull.precision = precision
+
+    def _settle(self) -> None:
+        """Before the first step: stay in half precision only where it agrees with float32."""
+        kept, sentence, self._settled = self.canvas.precision, None, True
+        try:
+            kept, sentence = device.settle(kept, self._trial)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):  # float32 needs twice as much, and may have to be left out
+                raise
+        self.canvas.zero_grad()
+        memory.release(self.device)
+        if kept != self.canvas.precision:  # where it was tried last, its scale has been found
+            self._compute_in(kept)
+        if sentence:
+            warnings.warn(sentence, PaintWarning, stacklevel=3)
+
+    def _trial(self, precision: Precision) -> tuple[Tensor, Tensor]:
+        """The losses and the gradient of the coming step in this precision; nothing changes."""
+        self._compute_in(precision)
+        for _ in range(17 if precision.scaled else 1):  # each halves a scale that is too large, down to 1
+            self.canvas.zero_grad()
+            _, _, total = self._judge()
+            gradient = torch.cat([p.grad.flatten() for p in self.canvas.learnable() if p.grad is not None])
+            if gradient.isfinite().all():
+                break
+        return total.detach(), gradient
+
+    def _forgiven(self, losses: Mapping[str, Tensor]) -> bool:
+        """Whether half precision is to blame for what is not a number; where a smaller scale is no help, float32 is."""
+        if self.scaler.get_scale() > 1 and all(loss.isfinite().all() for loss in losses.values()):
+            return True
+        if self.canvas.precision == FLOAT32:
+            return False
+        said = f"{self.canvas.precision.name} overflowed at step {self.step_count}: from here on float32, slower"
+        self._compute_in(FLOAT32)
+        warnings.warn(said, PaintWarning, stacklevel=4)
+        return True
 
     def _within_memory(self) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """`_judge`; where memory runs out, again with less. Raises OutOfMemory when there is nothing left to save."""
@@ -206,7 +265,7 @@ class Painting:
         step, steps = self.step_count, self.settings.steps
         kept = step in (1, steps) or step % self.settings.every == 0
         look = look or kept
-        if (look or self.device.type == "cpu") and not sound.all():
+        if (look or self.device.type == "cpu") and not sound.all() and not self._forgiven(losses):
             wrong = [name for name, loss in losses.items() if not loss.isfinite().all()] or ["the gradient"]
             raise NotANumber(f"step {step}: {', '.join(wrong)} is not a number; a smaller lr may help")
         losses = {name: loss.detach() for name, loss in losses.items()}

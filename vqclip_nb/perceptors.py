@@ -33,9 +33,9 @@ class CLIPPerceptor(nn.Module):
         self.name = name
         self.clip = clip.requires_grad_(False).eval()
         self.tokenizer = tokenizer
-        self.cut_size: int = clip.visual.input_resolution
-        self.register_buffer("mean", torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None])
-        self.register_buffer("std", torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None])
+        self.cut_size, mean, std = self._sees(clip.visual)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def encode_image(self, batch: Tensor) -> Tensor:
         """(m, 3, cut, cut) RGB in [0, 1] -> (m, d), unit length."""
@@ -46,6 +46,10 @@ class CLIPPerceptor(nn.Module):
         """Texts -> (m, d), unit length. Warns when a text is cut short, or holds words the model does not know."""
         tokens = torch.tensor([self._tokens(text) for text in texts], device=self.mean.device)  # (m, context)
         return nn.functional.normalize(self.clip.encode_text(tokens).float(), dim=-1)
+
+    def _sees(self, visual: Any) -> tuple[int, Sequence[float], Sequence[float]]:
+        """The side of the pictures that the model was trained on, and the mean and spread of their colours."""
+        return visual.input_resolution, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
     def _tokens(self, text: str) -> list[int]:
         """A text between its start and end marks, filled up with zeros to the model's context."""
@@ -77,8 +81,24 @@ class CLIPPerceptor(nn.Module):
         return [word for word in words if not known.issuperset(self.tokenizer.encode(word))]
 
 
+class OpenCLIPPerceptor(CLIPPerceptor):
+    """A model of open_clip_torch and its tokenizer, which cuts what is too long."""
+
+    def _sees(self, visual: Any) -> tuple[int, Sequence[float], Sequence[float]]:
+        side = visual.image_size
+        return max(side) if isinstance(side, tuple | list) else side, visual.image_mean, visual.image_std
+
+    def _tokens(self, text: str) -> list[int]:
+        return self.tokenizer([text])[0].tolist()
+
+
 def load(name: str) -> CLIPPerceptor:
-    """The perceptor of this name, on the CPU. Raises models.UnknownModel."""
+    """The perceptor of this name, on the CPU: "demo", "ViT-B/32", "open_clip/ViT-B-32/laion2b_s34b_b79k", ...
+
+    Raises models.UnknownModel, models.CannotFetch, models.BrokenWeights, and ImportError where a package is missing.
+    """
     from vqclip_nb import models
 
+    if name.startswith(models.OPEN_CLIP):
+        return OpenCLIPPerceptor(name, *models.load_open_clip(name))
     return CLIPPerceptor(name, models.load_clip(name), models.tokenizer())

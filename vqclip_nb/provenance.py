@@ -189,11 +189,8 @@ def model_hashes(settings: Settings) -> dict[str, str]:
 
     Raises models.UnknownModel.
     """
-    family, _, model = settings.canvas.partition("/")
-    named = [(name.strip(), "clip") for name in settings.perceptor.split("+")] + ([(model, family)] if model else [])
     hashes = {}
-    for name, kind in named:
-        entry = models.info(name, kind)
+    for entry in models.chosen(settings.canvas, settings.perceptor):
         weights = [path for path in entry.files() if path.suffix == ".safetensors"]
         if digest := entry.sha256 or next((hashlib.sha256(path.read_bytes()).hexdigest() for path in weights), None):
             hashes[entry.full_name] = digest

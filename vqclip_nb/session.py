@@ -57,7 +57,7 @@ def begin(settings: Settings, *, inputs: Path | None = None, state: Mapping[str,
             pulls.append(Likeness(canvas, settings.init_weight))
         return pulls
 
-    painting = Painting(settings, canvas, objectives)
+    painting = Painting(settings, canvas, objectives, precision=device.precision(place))
     if state:
         painting.load_state_dict(state)
     return painting

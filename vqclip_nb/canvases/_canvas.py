@@ -6,6 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from vqclip_nb.device import FLOAT32, Precision
+
 
 class Canvas(nn.Module):
     """n pictures with learnable parameters; calling it renders RGB in [0, 1], (n, 3, H, W), float32.
@@ -14,6 +16,7 @@ class Canvas(nn.Module):
     """
 
     lr: float  # the step size that suits this canvas
+    precision: Precision = FLOAT32  # that its network computes in, where it has one
     thrifty = False  # whether it renders in less memory and more time
 
     @classmethod

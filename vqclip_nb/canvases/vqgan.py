@@ -47,7 +47,10 @@ class VQGANCanvas(Canvas):
         return cls(models.load_vqgan(model), size=size, seeds=seeds)
 
     def forward(self) -> Tensor:
-        return clamp_with_grad((self.vqgan.decode(quantize(self.z, self.vqgan.codebook)) + 1) / 2)
+        codes = quantize(self.z, self.vqgan.codebook)
+        with self.precision.within(codes.device):
+            image = self.vqgan.decode(codes)
+        return clamp_with_grad((image.float() + 1) / 2)
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:

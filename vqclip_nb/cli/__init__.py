@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         try:
             return _run(parser(command), arguments)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             print(f"vqclip: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:

@@ -40,6 +40,14 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(arguments).items() if name in Settings.model_fields}
 
 
+def prepare(settings: Settings) -> None:
+    """Fetch the models that are not on the disk, so that a person sees what comes and how big it is."""
+    from vqclip_nb import models
+    from vqclip_nb.cli.models import ready
+
+    ready(models.chosen(settings.canvas, settings.perceptor), quiet=settings.quiet)
+
+
 def see_through(sitting: "Sitting") -> int:
     """Paint to the end, show how it goes, and say where the picture is."""
     from tqdm import tqdm

@@ -18,20 +18,8 @@ from vqclip_nb import device
 from vqclip_nb.models import catalog, download
 
 PACKAGES = (
-    "vqclip_nb",
-    "torch",
-    "numpy",
-    "openai-clip",
-    "taming-transformers",
-    "kornia",
-    "pydantic",
-    "safetensors",
-    "pooch",
-    "pillow",
-    "imageio-ffmpeg",
-    "ipywidgets",
-    "ipython",
-    "open_clip_torch",
+    *("vqclip_nb", "torch", "numpy", "openai-clip", "taming-transformers", "kornia", "pydantic", "safetensors"),
+    *("pooch", "pillow", "imageio-ffmpeg", "ipywidgets", "ipython", "open_clip_torch"),
 )
 ROOM = 3e9  # bytes: the large pair, its stripped copies and a run
 

@@ -33,7 +33,7 @@ def show(arguments: argparse.Namespace) -> int:
     for kind, used_as in catalog.KINDS.items():
         print(f"\n{kind} ({used_as})")
         for entry in catalog.entries(kind):
-            print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {_size(entry):>8}  {_said(entry)}")
+            print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {_size(entry):>12}  {_said(entry)}")
     print(f"\n* on the disk, in {catalog.home()}. `vqclip models get NAME` fetches one.")
     return 0
 
@@ -81,18 +81,22 @@ def enter(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def ready(entries: Iterable[catalog.Entry]) -> None:
-    """Fetch what is not on the disk yet, with one progress bar on stderr. Raises `CannotFetch`."""
+def ready(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
+    """Fetch what is not on the disk yet, saying first what and how big, with one progress bar. Raises `CannotFetch`."""
     from tqdm import tqdm
 
-    missing = [entry for entry in entries if not entry.on_disk]
+    missing = {entry.full_name: entry for entry in entries if not entry.on_disk}
     if not missing:
         return
     done: dict[str, int] = {}
-    totals: dict[str, int | None] = {entry.name: entry.size for entry in missing}
-    with tqdm(unit="B", unit_scale=True, unit_divisor=1000, desc="models", delay=0.5, file=sys.stderr) as bar:
+    totals: dict[str, int | None] = {entry.name: entry.size for entry in missing.values()}
+    said = [f"{name} ({_size(entry)})" for name, entry in missing.items()]
+    with tqdm(unit="B", unit_scale=True, unit_divisor=1000, delay=0.5, file=sys.stderr, disable=quiet) as bar:
 
         def report(progress: download.Progress) -> None:
+            if said:  # only now is it sure that there is something to fetch
+                bar.write(f"vqclip: fetching {' and '.join(said)} once, into {catalog.home()}", file=sys.stderr)
+                said.clear()
             if progress.note:
                 bar.write(f"{progress.name}: {progress.note}", file=sys.stderr)
                 return
@@ -101,9 +105,9 @@ def ready(entries: Iterable[catalog.Entry]) -> None:
             bar.total = sum(total or 0 for total in totals.values()) or None
             bar.update(sum(done.values()) - bar.n)
 
-        for entry in missing:
-            bar.set_description(entry.full_name, refresh=False)
-            download.fetch(entry, report=report)
+        for name, entry in missing.items():
+            bar.set_description(name, refresh=False)
+            download.fetch(entry, report=None if quiet else report)
 
 
 ACTIONS = {
@@ -115,7 +119,7 @@ ACTIONS = {
 
 
 def _size(entry: catalog.Entry) -> str:
-    return f"{entry.size / 1e6:,.0f} MB" if entry.size else "unknown"
+    return f"{entry.size / 1e6:,.0f} MB" if entry.size else "size unknown"
 
 
 def _said(entry: catalog.Entry) -> str:

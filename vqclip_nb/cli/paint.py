@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._sitting import add_flag, explained, given, see_through
+from vqclip_nb.cli._sitting import add_flag, explained, given, prepare, see_through
 from vqclip_nb.settings import GROUPS, Settings, group
 
 
@@ -31,8 +31,11 @@ def add(subparsers: Any) -> None:
 def paint(arguments: argparse.Namespace) -> int:
     """Paint, show how it goes, and say where the picture is."""
     settings = read_settings(arguments)
+    from vqclip_nb.runs import check_out
     from vqclip_nb.session import start
 
+    check_out(settings.out)
+    prepare(settings)
     inputs = Path(arguments.settings).parent / "inputs" if arguments.settings else None
     return see_through(start(settings, inputs=inputs))
 

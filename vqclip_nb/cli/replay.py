@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._sitting import add_flag, given, see_through
+from vqclip_nb.cli._sitting import add_flag, given, prepare, see_through
+from vqclip_nb.settings import Settings
 
 
 def add(subparsers: Any) -> None:
@@ -25,7 +26,10 @@ def add(subparsers: Any) -> None:
 def replay(arguments: argparse.Namespace) -> int:
     """Paint it again, in a folder of its own."""
     from vqclip_nb.session import replay
-    from vqclip_nb.stories import find
+    from vqclip_nb.stories import Story, find
 
-    source = Path(arguments.source).expanduser()
-    return see_through(replay(source if source.is_file() else find(arguments.source), place=given(arguments)))
+    source, place = Path(arguments.source).expanduser(), given(arguments)
+    source = source if source.is_file() else find(arguments.source)
+    settings = Story.read(source).settings if source.is_dir() else Settings.from_image(source)
+    prepare(settings.but(**place))
+    return see_through(replay(source, place=place))

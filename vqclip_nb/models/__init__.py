@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vqclip_nb.models.catalog import Entry, UnknownModel, entries, info
+from vqclip_nb.models.catalog import OPEN_CLIP, Entry, UnknownModel, chosen, entries, info
 from vqclip_nb.models.errors import BrokenWeights, CannotFetch
 
 if TYPE_CHECKING:
     from vqclip_nb.models.download import fetch
     from vqclip_nb.models.load import load_clip, load_state, load_vqgan
-    from vqclip_nb.models.openai_clip import compact_clip, expand_clip, tokenizer
+    from vqclip_nb.models.open_clip import load_open_clip
+    from vqclip_nb.models.openai_clip import expand_clip, tokenizer
 
 __all__ = [
+    "OPEN_CLIP",
     "BrokenWeights",
     "CannotFetch",
     "Entry",
     "UnknownModel",
-    "compact_clip",
+    "chosen",
     "entries",
     "expand_clip",
     "fetch",
     "info",
     "load_clip",
+    "load_open_clip",
     "load_state",
     "load_vqgan",
     "tokenizer",
 ]
 
 _LAZY = {  # these import torch or the network, so only when asked for
+    **dict.fromkeys(("load_clip", "load_state", "load_vqgan"), "load"),
+    **dict.fromkeys(("expand_clip", "tokenizer"), "openai_clip"),
+    "load_open_clip": "open_clip",
     "fetch": "download",
-    "load_clip": "load",
-    "load_state": "load",
-    "load_vqgan": "load",
-    "compact_clip": "openai_clip",
-    "expand_clip": "openai_clip",
-    "tokenizer": "openai_clip",
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import platformdirs
 
 KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "canvases"}
+OPEN_CLIP = "open_clip/"  # begins the names of perceptors that open_clip_torch knows and keeps
 STRIPPED = "stripped.safetensors"
 ADDED = "added.json"
 
@@ -119,6 +120,17 @@ def info(name: str, kind: str | None = None) -> Entry:
     near = list(dict.fromkeys(folded[match] for match in close))[:3] or names[:5]
     what = f"{kind} model" if kind else "model"
     raise UnknownModel(f"there is no {what} {name!r}; the closest are {', '.join(near)} (`vqclip models` lists all)")
+
+
+def chosen(canvas: str, perceptor: str) -> list[Entry]:
+    """The entries behind a canvas ("vqgan/demo", "pixels") and perceptors joined by "+". Raises `UnknownModel`.
+
+    Those of open_clip have none: it knows and keeps its models itself.
+    """
+    family, _, model = canvas.partition("/")
+    names = [name.strip() for name in perceptor.split("+")]
+    judges = [info(name, "clip") for name in names if not name.startswith(OPEN_CLIP)]
+    return [*judges, info(model, family)] if model else judges
 
 
 def add(name: str, config: dict[str, Any], weights: str) -> Entry:

@@ -27,16 +27,6 @@ FOREIGN = (
     "pytorch_lightning.callbacks.early_stopping.EarlyStopping",
 )
 HALVES = (torch.float16, torch.bfloat16)
-SAFETENSORS_NAMES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
 
 
 def read_weights(path: Path, *, trusted_sha256: str | None = None) -> dict[str, Tensor]:
@@ -88,8 +78,8 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[
     end = 0
     for key in order:
         begin, end = end, end + tensors[key].numel() * dtypes[key].itemsize
-        name = SAFETENSORS_NAMES[dtypes[key]]
-        header[key] = {"dtype": name, "shape": list(tensors[key].shape), "data_offsets": [begin, end]}
+        name, shape = _safetensors_name(dtypes[key]), list(tensors[key].shape)
+        header[key] = {"dtype": name, "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
 
@@ -105,6 +95,12 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[
         os.replace(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _safetensors_name(dtype: torch.dtype) -> str:
+    """F32 for float32, I64 for int64, U8 for uint8, BOOL."""
+    kind = "F" if dtype.is_floating_point else "I" if dtype.is_signed else "U"
+    return "BOOL" if dtype == torch.bool else f"{kind}{8 * dtype.itemsize}"
 
 
 def _read_pickle(path: Path, *, mapped: bool) -> dict[str, Tensor]:
@@ -219,21 +215,14 @@ def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[i
     return storage.as_strided(size, stride, offset)
 
 
+_STORAGES = {"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64"}
+_STORAGES |= {"Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"}
 _SCRIPT_NAMES: dict[str, Any] = {
     "collections.OrderedDict": OrderedDict,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch.jit._pickle.restore_type_tag": lambda value, _: value,
     **{f"torch.jit._pickle.build_{kind}list": list for kind in ("int", "double", "bool", "tensor")},
-    "torch.DoubleStorage": torch.float64,
-    "torch.FloatStorage": torch.float32,
-    "torch.HalfStorage": torch.float16,
-    "torch.BFloat16Storage": torch.bfloat16,
-    "torch.LongStorage": torch.int64,
-    "torch.IntStorage": torch.int32,
-    "torch.ShortStorage": torch.int16,
-    "torch.CharStorage": torch.int8,
-    "torch.ByteStorage": torch.uint8,
-    "torch.BoolStorage": torch.bool,
+    **{f"torch.{name}Storage": getattr(torch, kind) for name, kind in _STORAGES.items()},
 }
 
 

@@ -8,14 +8,13 @@ touched, and `import clip` in the same process still means the whole package.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from vqclip_nb.models.errors import BrokenWeights
@@ -77,17 +76,8 @@ def build(state: Mapping[str, Tensor]) -> nn.Module:
     return model
 
 
-def compact_clip(state: Mapping[str, Tensor], token_ids: Iterable[int]) -> dict[str, Tensor]:
-    """A state dict in fp16, with only these tokens' rows of the embedding, and their ids; `expand_clip` undoes it."""
-    ids = torch.tensor(sorted(set(token_ids)), dtype=torch.int32)
-    kept = {key: value for key, value in state.items() if key not in METADATA}
-    kept[TOKEN_ROWS] = kept[TOKEN_ROWS][ids.long()]
-    small = {key: value.half() if value.is_floating_point() else value for key, value in kept.items()}
-    return {**{key: value.contiguous() for key, value in small.items()}, TOKEN_IDS: ids}
-
-
 def expand_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo `compact_clip`: (k, width) rows back to (49408, width), zeros for the tokens it does not know."""
+    """A file of k tokens, with their rows of the embedding and their ids, made whole: zeros for all others."""
     whole = dict(state)
     ids = whole.pop(TOKEN_IDS, None)
     if ids is not None:

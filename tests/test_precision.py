@@ -1,0 +1,141 @@
+"""Networks compute in half precision where that agrees with float32, and nothing else ever does."""
+
+import warnings
+
+import pytest
+import torch
+
+from tests.toys import ToyPerceptor, toy_models
+from vqclip_nb import Settings, device
+from vqclip_nb.device import FLOAT32, Precision
+from vqclip_nb.errors import NotANumber, PaintWarning
+from vqclip_nb.objectives import Objective
+from vqclip_nb.painting import run
+from vqclip_nb.session import begin
+
+HALVES = [Precision("bfloat16"), Precision("float16", scaled=True)]
+IDS = [half.name for half in HALVES]
+
+
+class Network(ToyPerceptor):
+    """A toy with a layer in it, which notes what it computed in."""
+
+    gain = 1.0
+
+    def encode_image(self, batch):
+        colour = batch.mean((2, 3)) @ (self.gain * torch.eye(3))
+        self.computed_in = colour.dtype
+        return super().encode_image((colour / self.gain)[:, :, None, None]).float()
+
+
+def painting(monkeypatch, precision, judge, **more):
+    """A painting on what says of itself that it is a GPU of this precision."""
+    monkeypatch.setattr(device, "precision", lambda place: precision)
+    asked = {"prompt": "red", "canvas": "pixels", "size": (32, 32), "steps": 5, "cutn": 4, "device": "cpu", **more}
+    with toy_models(), monkeypatch.context() as patch:
+        patch.setattr("vqclip_nb.perceptors.load", lambda name: judge)
+        return begin(Settings(**asked))
+
+
+def test_the_cpu_computes_in_float32_alone(monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *_: pytest.fail("not on the CPU"))
+    judge = Network()
+    here = painting(monkeypatch, device.precision(torch.device("cpu")), judge)
+    here.step()
+    assert judge.computed_in == torch.float32
+    assert here.canvas.precision == FLOAT32
+
+
+@pytest.mark.parametrize("half", HALVES, ids=IDS)
+def test_half_precision_paints_nearly_the_same_and_keeps_the_rest_in_float32(monkeypatch, half):
+    judge = Network()
+    right, here = (painting(monkeypatch, precision, judge) for precision in (FLOAT32, half))
+    *_, expected = run(right)
+    assert judge.computed_in == torch.float32
+    *_, frame = run(here)
+    assert judge.computed_in == getattr(torch, half.name)
+    assert (frame.image - expected.image).abs().mean() < 0.02
+    assert frame.image.dtype == here.canvas.pixels.dtype == here.averages[0].dtype == torch.float32
+    assert {loss.dtype for loss in frame.losses.values()} == {torch.float32}
+
+
+def test_the_decoder_computes_in_half_precision_too(monkeypatch):
+    here = painting(monkeypatch, HALVES[0], Network(), canvas="vqgan/demo")
+    layer, seen = torch.nn.Conv2d(3, 3, 1).requires_grad_(False), []
+    decode = here.canvas.vqgan.decode
+    here.canvas.vqgan.decode = lambda codes: seen.append(layer(codes).dtype) or decode(codes)
+    here.step()
+    assert {torch.float32, torch.bfloat16} == set(seen), "the comparison, and then the step"
+
+
+def test_a_first_step_that_differs_keeps_float32_and_says_so(monkeypatch):
+    judge = Network()
+    judge.gain = 1e6  # more than float16 can hold
+    right, here = (painting(monkeypatch, precision, judge) for precision in (FLOAT32, HALVES[1]))
+    with pytest.warns(
+        PaintWarning, match=r"float16 .*first step \(it overflows\), so this run stays in float32"
+    ) as said:
+        frames = list(run(here))
+    assert len(said) == 1
+    assert torch.equal(frames[-1].image, list(run(right))[-1].image)
+    assert judge.computed_in == torch.float32
+
+
+def test_float32_that_does_not_fit_is_not_compared_with(monkeypatch):
+    class Small(Network):
+        def encode_image(self, batch):
+            seen = super().encode_image(batch)
+            if self.computed_in == torch.float32:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return seen
+
+    here = painting(monkeypatch, HALVES[0], Small())
+    assert [frame.step for frame in run(here)] == [1, 2, 3, 4, 5]
+    assert here.parts == 1
+
+
+def test_an_overflow_in_mid_run_goes_on_in_float32(monkeypatch):
+    judge = Network()
+    here = painting(monkeypatch, HALVES[1], judge)
+    here.step()
+    judge.gain = 1e6
+    with pytest.warns(PaintWarning, match="float16 overflowed at step 2: from here on float32, slower"):
+        here.step()
+    before = here.picture()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        here.step()
+    assert not torch.equal(here.picture(), before)
+    judge.gain = float("nan")
+    with pytest.raises(NotANumber):
+        here.step()
+
+
+@pytest.mark.parametrize("slope", [1e-9, 1e3], ids=["small", "large"])
+def test_gradients_that_float16_cannot_hold_neither_vanish_nor_overflow(monkeypatch, slope):
+    """Each pixel of the canvas has a gradient of `slope`, which passes through float16 on its way."""
+    here = painting(monkeypatch, HALVES[1], Network())
+
+    class Steep(Objective):
+        def __call__(self, image, draws, progress):
+            half = getattr(torch, self.precision.name)
+            return {"red": ((image.to(half) - image.detach().to(half)).float() * slope).sum((1, 2, 3))}
+
+    here.objectives = [Steep()]
+    for precision in (FLOAT32, HALVES[1]):
+        _, gradient = here._trial(precision)
+        torch.testing.assert_close(gradient, torch.full((3 * 32 * 32,), slope), rtol=1e-2, atol=0)
+    assert (here.scaler.get_scale() < 2**16) == (slope > 1)
+
+
+def test_a_gradient_that_overflows_costs_one_step_and_no_more(monkeypatch):
+    here = painting(monkeypatch, HALVES[1], Network())
+    here.step()
+    before, scale = here.canvas.pixels.detach().clone(), here.scaler.get_scale()
+    here.scaler.update(2.0**100)
+    here.step()
+    assert torch.equal(here.canvas.pixels, before)
+    here.scaler.update(scale)
+    here.step()
+    assert not torch.equal(here.canvas.pixels, before)
+    assert here.canvas.precision == HALVES[1]
