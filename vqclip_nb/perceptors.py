@@ -81,4 +81,6 @@ def load(name: str) -> CLIPPerceptor:
     """The perceptor of this name, on the CPU. Raises models.UnknownModel."""
     from vqclip_nb import models
 
-    return CLIPPerceptor(name, models.load_clip(name), models.tokenizer())
+    clip = models.load_clip(name)
+    models.quicken(clip.visual)
+    return CLIPPerceptor(name, clip, models.tokenizer())

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vqclip_nb.models.download import fetch
     from vqclip_nb.models.load import load_clip, load_state, load_vqgan
     from vqclip_nb.models.openai_clip import compact_clip, expand_clip, tokenizer
+    from vqclip_nb.models.swift import quicken
 
 __all__ = [
     "BrokenWeights",
@@ -25,6 +26,7 @@ __all__ = [
     "load_clip",
     "load_state",
     "load_vqgan",
+    "quicken",
     "tokenizer",
 ]
 
@@ -35,6 +37,7 @@ _LAZY = {  # these import torch or the network, so only when asked for
     "load_vqgan": "load",
     "compact_clip": "openai_clip",
     "expand_clip": "openai_clip",
+    "quicken": "swift",
     "tokenizer": "openai_clip",
 }
 
