@@ -227,9 +227,9 @@ def measure(arguments: argparse.Namespace, models: str, size: int, variations: i
     ours = Ours(pair, settings)
     plain = Plain(pair, size, settings.cutn, device)
     wait = waiting(device)
+    counted = {"plain": flops(plain.step), "ours": flops(ours.step)}  # the first step of each, which is slower
     rounds = in_turn([plain.step, ours.step], arguments.rounds, arguments.seconds, wait)
     steps = [[statistics.median(kind) for kind in zip(*column, strict=True)] for column in zip(*rounds, strict=True)]
-    counted = {"plain": flops(plain.step), "ours": flops(ours.step)}
     found: dict[str, Any] = {"models": models, "size": size, "variations": variations, "cutn": settings.cutn}
     found["ratio"] = round(statistics.median(variations * p[0] / o[0] for p, o in rounds), 3)
     found["cpu_ratio"] = round(statistics.median(variations * p[1] / o[1] for p, o in rounds), 3)
@@ -254,10 +254,7 @@ def in_turn(
     works: list[Callable[[], None]], rounds: int, seconds: float, wait: Callable[[], None]
 ) -> list[list[tuple[float, float]]]:
     """Seconds, and seconds of all processors together, of a step of each, round by round."""
-    counts = []
-    for work in works:
-        work()
-        counts.append(max(1, round(seconds / timed(work, 2, wait)[0])))
+    counts = [max(1, round(seconds / timed(work, 1, wait)[0])) for work in works]
     return [[timed(work, count, wait) for work, count in zip(works, counts, strict=True)] for _ in range(rounds)]
 
 
@@ -270,8 +267,9 @@ def timed(work: Callable[[], Any], count: int, wait: Callable[[], None]) -> tupl
     return (time.perf_counter() - clock) / count, (time.process_time() - cpu) / count
 
 
-def stages(loop: Any, whole: float, wait: Callable[[], None], count: int = 3) -> dict[str, float]:
+def stages(loop: Any, whole: float, wait: Callable[[], None]) -> dict[str, float]:
     """The share of each stage of a step; the rest is what a whole step took beyond them."""
+    count = 5 if whole < 2 else 1
     spent = dict.fromkeys(STAGES, 0.0)
     for _ in range(count):
         value: Any = None
