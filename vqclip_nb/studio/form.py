@@ -20,7 +20,7 @@ ELSEWHERE = (
     "metadata",
 )  # not in a group of the fold
 SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
-SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768)
+SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
 SHAPES = {"square": (1, 1), "wide": (4, 3), "tall": (3, 4), "banner": (2, 1)}
 CAPTION = {"style": {"description_width": "120px"}, "layout": {"width": "98%"}}
 

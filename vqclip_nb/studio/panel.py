@@ -11,16 +11,15 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb import jobs, mirrors
 from vqclip_nb.errors import SettingsError
-from vqclip_nb.jobs import Job, News, Trouble
 from vqclip_nb.settings import Settings, live_fields
 from vqclip_nb.stories import Story
-from vqclip_nb.studio import front, markup
+from vqclip_nb.studio import front, jobs, markup, mirrors
 from vqclip_nb.studio.after import After
 from vqclip_nb.studio.earlier import Earlier, cut_off
 from vqclip_nb.studio.form import Form, explain
 from vqclip_nb.studio.given import Given, reset
+from vqclip_nb.studio.jobs import Job, News, Trouble
 from vqclip_nb.studio.view import View
 from vqclip_nb.studio.words import has, surprise, toggled, which, words
 
@@ -123,7 +122,7 @@ class Studio(widgets.VBox):
 
     def _start(self) -> None:
         settings = self.settings()
-        from vqclip_nb.jobs import fetch_models
+        from vqclip_nb.studio.jobs import fetch_models
 
         def open(tell: Callable[[str], None]) -> Any:
             tell("Loading PyTorch and the models")
@@ -365,6 +364,8 @@ class Studio(widgets.VBox):
                 return
             before, self._seen = self._seen, news
             self.view.show(news)
+            if news.room is not None and news.room != (before.room if before else None):
+                self.form.mark_sizes(news.room)
             if news.notes != (before.notes if before else ()):
                 self._notes = news.notes
             if news.trouble is not None:

@@ -4,8 +4,8 @@ import io
 import time
 from typing import Any
 
-from vqclip_nb.jobs import fetch_models
 from vqclip_nb.settings import Settings
+from vqclip_nb.studio.jobs import fetch_models
 
 
 def paint_here(settings: Settings) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb.jobs import News
 from vqclip_nb.stories import frames
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.form import explain
+from vqclip_nb.studio.jobs import News
 
 EMPTY = "Your picture will grow here. Write a sentence and press Start."
 

@@ -40,7 +40,8 @@ class News:
 
     state: loading, painting, paused, finishing, done, stopped or failed. previews: each picture as JPEG, as of step
     `shown`. curve: by the name of a loss, (step, mean over the pictures) thinned to CURVE points. speed: steps per
-    second, nought before it is known. memory: (used, whole) bytes of the GPU, or None. folder: of the run.
+    second, nought before it is known. memory: (used, whole) bytes of the GPU, or None. room: the pixels of the largest
+    picture that the GPU holds, by the measure of one step, or None. folder: of the run.
     """
 
     state: str = "loading"
@@ -53,6 +54,7 @@ class News:
     previews: tuple[bytes, ...] = ()
     curve: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     memory: tuple[int, int] | None = None
+    room: float | None = None
     folder: Path | None = None
     settings: "Settings | None" = None
     notes: tuple[str, ...] = ()
@@ -172,7 +174,7 @@ class Job:
         painting, begun = sitting.painting, sitting.painting.step_count
         self._put(
             folder=sitting.record.folder, settings=painting.settings, step=begun, begun_at=begun,
-            steps=sitting.until or painting.settings.steps, memory=_memory(painting.device),
+            steps=sitting.until or painting.settings.steps, memory=_memory(painting.device), room=_room(painting),
         )  # fmt: skip
         pace, shown_at, saved_at, states = _Pace(), 0.0, 0.0, sitting.record.kept
         self._hear(sitting)
@@ -331,6 +333,15 @@ def _memory(device: Any) -> tuple[int, int] | None:
 
     free, whole = torch.cuda.mem_get_info(device)
     return whole - free, whole
+
+
+def _room(painting: Any) -> float | None:
+    """The pixels that a GPU has memory for, since what a step takes grows with them."""
+    if not (memory := _memory(painting.device)):
+        return None
+    width, height = painting.settings.size
+    used = painting.peak()
+    return width * height * (memory[1] - memory[0]) / used if used else 0.0
 
 
 class _listening:
