@@ -122,13 +122,12 @@ class Studio(widgets.VBox):
 
     def _start(self) -> None:
         settings = self.settings()
-        from vqclip_nb.studio.jobs import fetch_models
 
         def open(tell: Callable[[str], None]) -> Any:
             tell("Loading PyTorch and the models")
             from vqclip_nb import session
 
-            fetch_models(settings, tell)
+            jobs.fetch_models(settings, tell)
             return session.start(settings)
 
         self.run(open)
