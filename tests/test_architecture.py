@@ -22,6 +22,7 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
     "canvases": 2,
     "perceptors": 2,
     "objectives": 3,
+    "changes": 3,
     "painting": 4,
     "provenance": 4,
     "films": 4,
@@ -32,20 +33,20 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
     "runs": 6,
     "session": 7,
     "cli": 8,
+    "studio": 8,
 }
 DOORS = {
     "taming": {"models"},
     "clip": {"models"},
     "open_clip": {"models"},
     "ipywidgets": {"studio"},
+    "google": {"studio"},
     "imageio_ffmpeg": {"films"},
     "pytorch_lightning": set(),
     "torchvision": set(),
     "pkg_resources": set(),
 }
-MODULES = sorted(
-    path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py" and path.parent != PACKAGE / "studio"
-)
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py")
 
 
 def place(path):
@@ -89,17 +90,7 @@ def test_outside_packages_have_one_door(path):
         assert allowed is None or place(path) in allowed, f"{place(path)} must not import {name}"
 
 
-def lines_of_code(text):
-    """How many lines hold code: not those that are blank, a comment or part of a docstring."""
-    documented = {
-        line
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None
-        for line in range(node.body[0].lineno, node.body[0].end_lineno + 1)
-    }
-    lines = enumerate(map(str.strip, text.splitlines()), 1)
-    return sum(bool(line) and not line.startswith("#") and number not in documented for number, line in lines)
-
-
-def test_the_package_stays_thin():
-    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in MODULES) < 4000
+def test_the_engine_stays_thin():
+    """All but the two faces, counted whole: comments and docstrings too."""
+    engine = [path for path in MODULES if place(path) not in ("cli", "studio")]
+    assert sum(bool(line.strip()) for path in engine for line in path.read_text(encoding="utf-8").splitlines()) < 4000

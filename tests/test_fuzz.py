@@ -11,9 +11,9 @@ from PIL import Image
 from tests import victims
 from tests.toys import toy_models
 from vqclip_nb import Settings, states
+from vqclip_nb.changes import Change
 from vqclip_nb.cli.runs import tree
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.painting import Change
 from vqclip_nb.provenance import describe, encode, read
 from vqclip_nb.session import resume, start
 from vqclip_nb.stories import Story

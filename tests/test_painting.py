@@ -8,8 +8,9 @@ import torch
 from tests.toys import ToyPerceptor, toy_models
 from vqclip_nb import Settings, paint
 from vqclip_nb.chance import Draws
+from vqclip_nb.changes import Change
 from vqclip_nb.errors import NotANumber, SettingsError
-from vqclip_nb.painting import Change, run
+from vqclip_nb.painting import run
 from vqclip_nb.session import begin
 
 pytestmark = pytest.mark.usefixtures("toys")

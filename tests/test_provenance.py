@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.toys import toy_models
 from vqclip_nb import Settings, provenance
+from vqclip_nb.changes import Change
 from vqclip_nb.errors import PictureError
-from vqclip_nb.painting import Change
 from vqclip_nb.provenance import describe, encode, read
 from vqclip_nb.session import start
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from tests.toys import toy_models
 from vqclip_nb import Settings, films
+from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, RunError, SettingsError
-from vqclip_nb.painting import Change
 from vqclip_nb.provenance import read
 from vqclip_nb.session import branch, replay, resume, start
 from vqclip_nb.stories import Story
@@ -157,6 +157,22 @@ def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
     assert Story.read(see_through(other)).parent == (child.name, STEPS)
     with pytest.raises(SettingsError, match="variation must be from 1 to 3, got 4"):
         branch(parent, Change({}, variation=4))
+
+
+def test_a_branch_begins_at_any_step_whether_its_state_is_kept_or_not(tmp_path):
+    asked = settings(tmp_path, steps=12)
+    parent = see_through(start(asked), [Change({"prompt": "green"}, 3)])
+    assert Story(parent, asked).kept == [10, 12]
+    way = []
+    for step, begun in ((5, list(range(1, 6))), (11, [11])):
+        way.clear()
+        sitting = branch(parent, Change({"lr": 0.3}), step=step, on_way=way.append)
+        assert (way, sitting.painting.step_count) == (begun, step)
+        assert [change.step for change in sitting.painting.timeline] == [3, step]
+        again = see_through(replay(see_through(sitting)))
+        assert outcome(again)[0] == outcome(sitting.record.folder)[0], "the way there was the parent's"
+    with pytest.raises(RunError, match="step must be one that this run made, from 1 to 12, got 13"):
+        branch(parent, Change({}), step=13)
 
 
 def test_given_pictures_of_changes_are_taken_in_by_hash(tmp_path):

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vqclip_nb.session import paint
     from vqclip_nb.settings import Settings
+    from vqclip_nb.studio import Studio
 
 __version__ = "0.1.0"
-__all__ = ["Settings", "paint"]
+__all__ = ["Settings", "Studio", "paint"]
 
 # Read when first asked for, so that importing the package costs nothing.
-_HOMES = {"Settings": "vqclip_nb.settings", "paint": "vqclip_nb.session"}
+_HOMES = {"Settings": "vqclip_nb.settings", "paint": "vqclip_nb.session", "Studio": "vqclip_nb.studio"}
 
 
 def __getattr__(name: str) -> Any:

@@ -175,7 +175,7 @@ def _pool(image: Tensor, size: int) -> Tensor:
 
 def _copies(image: Tensor, count: int) -> Tensor:
     """(n, ...) -> (n * count, ...), each picture's copies together."""
-    return image.repeat_interleave(count, 0)
+    return image[:, None].expand(-1, count, *image.shape[1:]).flatten(0, 1)
 
 
 def _affine(angle: Tensor, shift: Tensor, flip: Tensor, size: int) -> Tensor:
@@ -225,10 +225,20 @@ def _warp(views: Tensor, affine: Tensor, perspective: Tensor) -> Tensor:
 
 
 def _recoloured(views: Tensor, *, hue: Tensor, saturation: Tensor) -> Tensor:
-    """Saturation multiplied and hue turned (in turns), as in HSV: (m, 3, h, w) in [0, 1] -> the same."""
-    from kornia.enhance import adjust_hue, adjust_saturation
+    """Saturation multiplied and hue turned (in turns), as in HSV: (m, 3, h, w) in [0, 1] -> the same.
 
-    return adjust_hue(adjust_saturation(views, saturation), hue * 2 * math.pi)
+    Each channel is value - chroma * ramp, the ramp a trapeze over the hue, in sixths of a turn.
+    """
+    value, red, green, blue = views.amax(1), *views.unbind(1)  # (m, h, w) each
+    chroma = value - views.amin(1)
+    first, second = red == value, green == value
+    apart = torch.where(first, green - blue, torch.where(second, blue - red, red - green))
+    start = torch.where(first, 0.0, torch.where(second, 2.0, 4.0)) + 6 * hue[:, None, None]
+    sixths = start + apart / chroma.clamp(min=1e-8)
+    away = sixths[:, None] + torch.tensor([3.0, 1.0, -1.0]).to(views)[:, None, None]  # (m, 3, h, w)
+    ramp = (2 - (away - 6 * (away / 6).round()).abs()).clamp(0, 1)
+    chroma = torch.minimum(chroma * saturation[:, None, None], value)
+    return torch.addcmul(value[:, None], chroma[:, None], ramp, value=-1)
 
 
 def _sharpened(views: Tensor, factor: Tensor) -> Tensor:

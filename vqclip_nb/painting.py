@@ -12,8 +12,9 @@ from torch import Tensor
 from vqclip_nb import device, memory
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.chance import Draws
+from vqclip_nb.changes import Change
 from vqclip_nb.device import FLOAT32, Precision
-from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, RunError, SettingsError
+from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, SettingsError
 from vqclip_nb.objectives import Objective
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.settings import Settings, live_fields
@@ -37,38 +38,6 @@ class Frame:
     def loss(self) -> float:
         """The sum of the losses, averaged over the pictures. Waits for the device."""
         return float(torch.stack([loss.mean() for loss in self.losses.values()]).sum())
-
-
-@dataclass(frozen=True)
-class Change:
-    """Settings that change while painting, and, once applied, the number of steps that were made before.
-
-    variation: the one picture of several, counted from 1, that is painted from there on.
-    """
-
-    settings: Mapping[str, Any]
-    step: int = 0
-    variation: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON; `from_dict` reads it back."""
-        picked = {} if self.variation is None else {"variation": self.variation}
-        return {"step": self.step, "settings": dict(self.settings), **picked}
-
-    @classmethod
-    def from_dict(cls, value: Any) -> "Change":
-        """A change from a file. Raises RunError when it is none."""
-        known = isinstance(value, dict) and value.keys() <= {"step", "settings", "variation"}
-        change = cls(value.get("settings"), value.get("step"), value.get("variation")) if known else None
-        if (
-            change is None
-            or type(change.step) is not int
-            or type(change.variation) not in (int, type(None))
-            or not isinstance(change.settings, dict)
-            or change.settings.keys() - live_fields()
-        ):
-            raise RunError(f'a change must be {{"step": …, "settings": {{…}}}}, got {str(value)[:60]!r}')
-        return change
 
 
 class Painting:
@@ -305,10 +274,10 @@ class Painting:
         return Frame(step, steps, losses, image if look else None, kept)
 
 
-def run(painting: Painting, timeline: Sequence[Change] = ()) -> Iterator[Frame]:
-    """Paint to the end, one frame per step, making each change of a `timeline` at its step."""
+def run(painting: Painting, timeline: Sequence[Change] = (), *, until: int | None = None) -> Iterator[Frame]:
+    """Paint to the end, or for `until` steps, one frame per step, making each change of a `timeline` at its step."""
     ahead = deque(timeline)
-    while True:
+    while until is None or painting.step_count < until:
         while ahead and ahead[0].step <= painting.step_count:
             painting.apply(ahead.popleft())
         if painting.step_count >= painting.settings.steps:

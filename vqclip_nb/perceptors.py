@@ -101,4 +101,6 @@ def load(name: str) -> CLIPPerceptor:
 
     if name.startswith(models.OPEN_CLIP):
         return OpenCLIPPerceptor(name, *models.load_open_clip(name))
-    return CLIPPerceptor(name, models.load_clip(name), models.tokenizer())
+    clip = models.load_clip(name)
+    models.quicken(clip.visual)
+    return CLIPPerceptor(name, clip, models.tokenizer())

@@ -32,12 +32,13 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip_nb import __version__, images, prompts, provenance, states
+from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.films import film
 from vqclip_nb.keeper import Keeper, write
-from vqclip_nb.painting import Change, Frame, Painting
+from vqclip_nb.painting import Frame, Painting
 from vqclip_nb.settings import Settings
-from vqclip_nb.stories import PLACE, VERSION, Story
+from vqclip_nb.stories import PLACE, VERSION, Story, frames
 
 FRAME_QUALITY = 92
 STATES_KEPT = 2
@@ -276,11 +277,6 @@ class Run:
         except OSError as error:
             raise _unwritable(str(self.folder), error.strerror or str(error)) from None
         return result
-
-
-def frames(folder: Path) -> list[Path]:
-    """The pictures that a run has kept, in order."""
-    return sorted(path for path in folder.glob("frames/*.jpg") if path.stem.isdecimal())
 
 
 def check_out(out: str) -> None:

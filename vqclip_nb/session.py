@@ -1,7 +1,7 @@
 """Session: where settings become a painting. The only place that knows canvases, perceptors and objectives alike."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from vqclip_nb import canvases, device, images, memory, perceptors, prompts, provenance
 from vqclip_nb.chance import Draws
+from vqclip_nb.changes import Change
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.objectives import Guide, Likeness, Objective, Smoothness, Target
-from vqclip_nb.painting import Change, Frame, Painting, run
+from vqclip_nb.painting import Frame, Painting, run
 from vqclip_nb.perceptors import CLIPPerceptor
 from vqclip_nb.runs import Run, check_out
 from vqclip_nb.settings import Settings
@@ -75,11 +76,9 @@ class Sitting:
     until: int | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        for frame in run(self.painting, self.timeline):
+        for frame in run(self.painting, self.timeline, until=self.until):
             self.record.add(frame, self.painting)
             yield frame
-            if frame.step == self.until:
-                return
 
 
 def start(settings: Settings, *, inputs: Path | None = None) -> Sitting:
@@ -102,16 +101,28 @@ def resume(folder: Path, *, step: int | None = None, place: Mapping[str, Any] | 
     return Sitting(painting, record)
 
 
-def branch(folder: Path, change: Change, *, step: int | None = None, place: Mapping[str, Any] | None = None) -> Sitting:
-    """A new run that goes another way from a kept state of this one: other words, another seed, one variation.
+def branch(
+    folder: Path,
+    change: Change,
+    *,
+    step: int | None = None,
+    place: Mapping[str, Any] | None = None,
+    on_way: Callable[[int], object] = lambda step: None,
+) -> Sitting:
+    """A new run that goes another way from this one: other words, another seed, one variation.
 
-    Where no step is left to make, it makes as many again.
+    It begins at the latest state, or at any `step` that was made: where that one's state is not kept, the way there is
+    painted again from the nearest one before it, each step told to `on_way`. Where no step is left to make, it makes as
+    many again. Raises RunError.
     """
     story = Story.read(folder)
-    state = story.latest() if step is None else story.state(step)
-    if state is None:
+    state = story.latest() if step is None else story.before(step)
+    if state is None and step is None:
         raise RunError(f"the run {str(folder)!r} has kept no state to branch from")
     painting = _taken_up(story, state, place or {})
+    if step is not None:
+        for frame in run(painting, story.timeline[len(painting.timeline) :], until=step):
+            on_way(frame.step)
     begun_at, steps, count = painting.step_count, painting.settings.steps, painting.settings.variations
     if begun_at >= steps and "steps" not in change.settings:
         change = Change({**change.settings, "steps": begun_at + steps}, variation=change.variation)

@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VERSION = 1
 FACTS = {"step": int, "optimizer": int, "parts": int, "thrifty": bool, "settings": dict, "timeline": list}
@@ -46,7 +46,9 @@ def unpack(path: Path) -> dict[str, Any]:
     return {"tensors": tensors, "facts": facts}
 
 
-def _digest(facts: str, tensors: Mapping[str, Tensor]) -> str:
+def _digest(facts: str, tensors: "Mapping[str, Tensor]") -> str:
+    import torch
+
     seen = blake2b(facts.encode(), digest_size=16)
     for name, value in sorted(tensors.items()):
         seen.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from vqclip_nb import provenance, states
+from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, RunError, SettingsError
 from vqclip_nb.images import first_line
-from vqclip_nb.painting import Change
 from vqclip_nb.settings import Settings
 
 VERSION = 1
@@ -88,14 +88,29 @@ class Story:
             raise RunError(f"step must be one whose state is kept ({there}), got {step}")
         return states.unpack(self.folder / "state" / f"{step:06}.safetensors")
 
-    def latest(self) -> dict[str, Any] | None:
-        """The latest state that is whole, or None; one that is not is a PaintWarning."""
-        for step in reversed(self.kept):
+    def before(self, step: int) -> dict[str, Any] | None:
+        """The latest state that is kept, and whole, at this step or before it; None where there is none.
+
+        Raises RunError when the run did not come so far.
+        """
+        made = max((int(path.stem) for path in self.folder.glob("frames/*.jpg") if path.stem.isdecimal()), default=0)
+        if not 0 < step <= max([made, *self.kept]):
+            raise RunError(f"step must be one that this run made, from 1 to {max([made, *self.kept])}, got {step}")
+        return self.latest(until=step)
+
+    def latest(self, *, until: int | None = None) -> dict[str, Any] | None:
+        """The latest state that is whole, `until` a step, or None; one that is not is a PaintWarning."""
+        for step in reversed([kept for kept in self.kept if until is None or kept <= until]):
             try:
                 return self.state(step)
             except RunError as error:
                 warnings.warn(f"{error}; what came before it is taken", PaintWarning, stacklevel=2)
         return None
+
+
+def frames(folder: Path) -> list[Path]:
+    """The pictures that a run has kept, in order."""
+    return sorted(path for path in folder.glob("frames/*.jpg") if path.stem.isdecimal())
 
 
 def read_all(out: str | Path) -> tuple[list[Story], list[str]]:

@@ -44,7 +44,7 @@ class VQGANCanvas(Canvas):
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
         from vqclip_nb import models
 
-        return cls(models.load_vqgan(model), size=size, seeds=seeds)
+        return cls(models.quicken(models.load_vqgan(model)), size=size, seeds=seeds)
 
     def forward(self) -> Tensor:
         codes = quantize(self.z, self.vqgan.codebook)

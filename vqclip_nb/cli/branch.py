@@ -1,4 +1,4 @@
-"""`vqclip branch`: from a kept state of a run, go another way."""
+"""`vqclip branch`: from where a run stood, go another way."""
 
 import argparse
 from typing import Any
@@ -14,13 +14,13 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "branch",
         help="go another way from where a run stood: other words, another seed, one variation",
-        description="Begin a new run from a kept state of another, which stays as it is.",
+        description="Begin a new run from any step of another, which stays as it is.",
         epilog='for example: vqclip branch runs/20260722-101500-a-castle-0 "a castle in snow" --variation 2',
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="RUN", help="the run's folder, or its name in runs/")
     parser.add_argument("prompt", nargs="?", default=argparse.SUPPRESS, help=explained("prompt"))
-    parser.add_argument("--step", type=int, help="the step to begin at, one whose state is kept (default: the latest)")
+    parser.add_argument("--step", type=int, help="the step to begin at (default: the latest whose state is kept)")
     parser.add_argument("--variation", type=int, metavar="K", help="paint on the K-th picture of several alone")
     for name in PLACE:
         add_flag(parser, name)
@@ -32,7 +32,7 @@ def add(subparsers: Any) -> None:
 
 def branch(arguments: argparse.Namespace) -> int:
     """Branch, and paint on."""
-    from vqclip_nb.painting import Change
+    from vqclip_nb.changes import Change
     from vqclip_nb.session import branch
     from vqclip_nb.stories import Story, find
 

@@ -30,8 +30,8 @@ def add(subparsers: Any) -> None:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Take the run up, change what was asked for, and paint on."""
+    from vqclip_nb.changes import Change
     from vqclip_nb.errors import RunError
-    from vqclip_nb.painting import Change
     from vqclip_nb.session import resume
     from vqclip_nb.stories import Story, find
 

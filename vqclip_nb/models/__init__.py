@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vqclip_nb.models.load import load_clip, load_state, load_vqgan
     from vqclip_nb.models.open_clip import load_open_clip
     from vqclip_nb.models.openai_clip import expand_clip, tokenizer
+    from vqclip_nb.models.swift import quicken
 
 __all__ = [
     "OPEN_CLIP",
@@ -28,6 +29,7 @@ __all__ = [
     "load_open_clip",
     "load_state",
     "load_vqgan",
+    "quicken",
     "tokenizer",
 ]
 
@@ -36,6 +38,7 @@ _LAZY = {  # these import torch or the network, so only when asked for
     **dict.fromkeys(("expand_clip", "tokenizer"), "openai_clip"),
     "load_open_clip": "open_clip",
     "fetch": "download",
+    "quicken": "swift",
 }
 
 

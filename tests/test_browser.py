@@ -1,0 +1,262 @@
+"""The Studio in real front ends: a server, headless Chromium, a keyboard and a mouse.
+
+Screenshots of each step are written to tests/screenshots/, to be looked at.
+"""
+
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vqclip_nb.provenance import read
+from vqclip_nb.stories import read_all
+
+ROOT = Path(__file__).parent.parent
+SHOTS = Path(__file__).parent / "screenshots"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+# Colab's versions; widgetsnbextension 3.6.10 breaks Output in the classic Notebook, 3.6.6 does not.
+CLASSIC = [
+    *("notebook==6.5.7", "ipywidgets==7.7.1", "widgetsnbextension==3.6.6", "ipykernel==6.17.1", "ipython==7.34.0"),
+    *("jupyter_client==7.4.9", "traitlets==5.7.1", "setuptools==75.2.0"),
+]
+
+
+class Lab:
+    """JupyterLab 4."""
+
+    name, page = "jupyterlab", "lab/tree/studio.ipynb?reset"
+    options = ("--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True")
+    root = "--ServerApp.root_dir={}"
+    ready = """() => {
+        const panel = window.jupyterapp && jupyterapp.shell.currentWidget;
+        if (!panel || !panel.context) return false;
+        const session = panel.context.sessionContext, kernel = session.session && session.session.kernel;
+        return kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle' && session.isReady
+            && panel.content.model.cells.length > 3;
+    }"""
+    running = ready.replace("kernel.status === 'idle'", "true")
+    run_all = "jupyterapp.commands.execute('notebook:run-all-cells')"
+    save = "jupyterapp.commands.execute('docmanager:save')"
+
+    def environment(self, cache):
+        return {}
+
+
+class Notebook7(Lab):
+    """Notebook 7."""
+
+    name, page = "notebook", "notebooks/studio.ipynb"
+    options = ("--IdentityProvider.token=", "--ServerApp.password=", "--JupyterNotebookApp.expose_app_in_browser=True")
+
+
+class Classic:
+    """Notebook 6.5 with ipywidgets 7.7.1 and ipykernel 6.17.1, as near to Colab's as can be had."""
+
+    name, page = "notebook", "notebooks/studio.ipynb"
+    options = ("--NotebookApp.token=", "--NotebookApp.password=")
+    root = "--notebook-dir={}"
+    ready = """() => window.Jupyter && Jupyter.notebook && Jupyter.notebook._fully_loaded
+        && Jupyter.notebook.kernel && Jupyter.notebook.kernel.is_connected()
+        && Jupyter.notebook.kernel.info_reply.status === 'ok'"""
+    running = ready
+    run_all = "Jupyter.notebook.execute_all_cells()"
+    save = "Jupyter.notebook.save_notebook()"
+
+    def environment(self, cache):
+        place = Path(cache.mkdir("classic")) / "packages"
+        if not (place / "complete").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            asked = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), *CLASSIC]
+            done = subprocess.run(asked, capture_output=True, text=True, timeout=600)
+            if done.returncode:
+                unavailable(f"Notebook 6.5 could not be installed: {done.stderr.strip().splitlines()[-1]}")
+            (place / "complete").touch()
+        return {
+            "PYTHONPATH": f"{place}{os.pathsep}{ROOT}",
+            "JUPYTER_PATH": f"{place / 'share' / 'jupyter'}",
+            "JUPYTER_CONFIG_PATH": f"{place / 'etc' / 'jupyter'}",
+        }
+
+
+def unavailable(said):
+    """Skip, and say why; an error where the browser is required."""
+    if os.environ.get("VQCLIP_BROWSER") == "required":
+        pytest.fail(said)
+    pytest.skip(said)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        unavailable("no Chromium here; `apt-get install chromium` on Debian, or put Google Chrome on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, request, tmp_path):
+    """A page with studio.ipynb open in a front end, its kernel ready."""
+    front = request.param()
+    SHOTS.mkdir(exist_ok=True)
+    shutil.copy(ROOT / "notebooks" / "studio.ipynb", tmp_path / "studio.ipynb")
+    port = free_port()
+    places = {name: str(tmp_path / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+    places |= {name: str(tmp_path / name.lower()) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")}
+    places["JUPYTERLAB_WORKSPACES_DIR"] = str(tmp_path / "workspaces")
+    quiet = tmp_path / "jupyter_config_dir" / "labconfig" / "page_config.json"
+    quiet.parent.mkdir(parents=True)
+    quiet.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **places, **front.environment(request.config.cache)}
+    command = [sys.executable, "-m", front.name, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    with open(tmp_path / "server.log", "w") as log:
+        server = subprocess.Popen(
+            [*command, *front.options, front.root.format(tmp_path)],
+            env=environment, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_for_server(port, server, tmp_path / "server.log")
+        page = browser.new_page(viewport={"width": 1300, "height": 1000})
+        page.set_default_timeout(120_000)
+        page.front, page.folder = front, tmp_path
+        page.goto(f"http://127.0.0.1:{port}/{front.page}")
+        page.wait_for_function(front.ready)
+        yield page
+        page.close()
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_server(port, server, log):
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=5)
+            return
+        except OSError:
+            assert server.poll() is None, log.read_text()[-2000:]
+            time.sleep(0.5)
+    raise AssertionError(log.read_text()[-2000:])
+
+
+def shot(page, name):
+    page.locator(".vq-studio").first.screenshot(path=SHOTS / f"{type(page.front).__name__.lower()}-{name}.png")
+
+
+def says(page, words):
+    """Wait until the line below the bar says this."""
+    script = "words => new RegExp(words).test((document.querySelector('.vq-said') || {}).innerText)"
+    page.wait_for_function(script, arg=words)
+
+
+def picture(page):
+    return page.locator("img.vq-picture").get_attribute("src")
+
+
+def picture_changes(page):
+    page.wait_for_function(
+        "before => document.querySelector('img.vq-picture').getAttribute('src') !== before", arg=picture(page)
+    )
+
+
+def paint_steer_stop_and_take_home(page):
+    page.evaluate(page.front.run_all)
+    page.wait_for_selector(".vq-studio .vq-start")
+    shot(page, "1-ready")
+
+    page.locator(".vq-prompt textarea").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("a yellow circle on a blue background")
+    page.locator(".vq-size select").select_option(label="128 x 128, square")
+    page.locator(".vq-steps .widget-readout").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("1000\n")
+    page.locator("button.vq-start").click()
+    says(page, "step [1-9]")
+    picture_changes(page)
+    shot(page, "2-painting")
+
+    page.locator(".vq-cutouts-per-step .widget-readout, .vq-cutn .widget-readout").first.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("4\n")
+    page.locator("button.vq-pause").click()
+    says(page, "Paused")
+    held = picture(page)
+    time.sleep(1)
+    assert picture(page) == held
+    shot(page, "3-paused")
+    page.locator("button.vq-pause").click()
+    picture_changes(page)
+
+    page.evaluate(page.front.save)
+    time.sleep(2)
+    page.reload()
+    page.wait_for_function(page.front.running)
+    page.wait_for_selector(".vq-studio .vq-stop")
+    says(page, "step")
+    picture_changes(page)
+
+    asked = time.monotonic()
+    page.locator("button.vq-stop").click()
+    says(page, "Stopped|Saving")
+    heard = time.monotonic() - asked
+    says(page, "everything is kept")
+    shot(page, "4-stopped")
+
+    with page.expect_download() as coming:
+        page.locator("a.vq-link", has_text="result.png").click()
+    data = Path(coming.value.path()).read_bytes()
+    assert Image.open(io.BytesIO(data)).size == (128, 128)
+    taken = page.folder / "taken.png"
+    taken.write_bytes(data)
+    told = read(taken)
+    assert told["settings"]["prompt"] == "a yellow circle on a blue background"
+    assert {"cutn": 4} in [change["settings"] for change in told["timeline"]]
+
+    page.locator("button.vq-undo").click()
+    says(page, "Paused")
+    page.locator("button.vq-stop").click()
+    says(page, "everything is kept")
+    ((story,), wrong) = read_all(page.folder / "runs")
+    assert not wrong
+    assert story.kept[-1] < told["step"], "it was taken back"
+    return heard
+
+
+@pytest.mark.parametrize("page", [Lab, Classic, pytest.param(Notebook7, marks=pytest.mark.long)], indirect=True)
+def test_a_person_paints_steers_stops_and_takes_the_picture_home(page):
+    heard = paint_steer_stop_and_take_home(page)
+    assert heard < 5, "a click, a step and the way back to the browser, on a busy machine"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", [Lab], indirect=True)
+def test_the_panel_fits_a_narrow_page(page):
+    page.set_viewport_size({"width": 700, "height": 1000})
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    page.evaluate(page.front.run_all)
+    page.wait_for_selector(".vq-studio .vq-start")
+    time.sleep(1)
+    shot(page, "narrow")
+    wide = page.evaluate("() => [...document.querySelectorAll('.vq-studio')].map(e => e.scrollWidth - e.clientWidth)")
+    assert max(wide) <= 2, "nothing sticks out"

@@ -1,0 +1,571 @@
+"""The Studio without a browser: every control through its trait, on the real loop with toy models."""
+
+import ast
+import asyncio
+import io
+import json
+import struct
+import sys
+import threading
+import time
+import types
+import warnings
+import zipfile
+import zlib
+from datetime import datetime
+from html.parser import HTMLParser
+
+import ipywidgets as widgets
+import pytest
+from PIL import Image
+
+from tests.toys import toy_models
+from vqclip_nb import Settings, films
+from vqclip_nb.errors import PaintWarning
+from vqclip_nb.provenance import read
+from vqclip_nb.session import start
+from vqclip_nb.settings import live_fields
+from vqclip_nb.stories import Story
+from vqclip_nb.studio import Studio, front, jobs, markup, mirrors, panel
+from vqclip_nb.studio.words import has, surprise, toggled, words
+
+TOOLTIP = "tooltip" if widgets.Text().has_trait("tooltip") else "description_tooltip"
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch, tmp_path):
+    monkeypatch.setattr(films, "_encode", lambda frames, path, *rest: path.write_bytes(str(len(frames)).encode()))
+    monkeypatch.setattr(panel, "_job", None)
+    monkeypatch.chdir(tmp_path)
+    with toy_models():
+        yield
+    if panel._job:
+        panel._job.stop()
+        assert panel._job.wait(20)
+
+
+def studio(**values):
+    shown = Studio(out="runs", settings=Settings(prompt="red", size=(16, 16), steps=20, cutn=2, device="cpu"))
+    shown._looking.join(20)
+    shown.form.load(values)
+    shown._redraw_chips()
+    return shown
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, [thread.name for thread in threading.enumerate()]
+        time.sleep(0.01)
+
+
+def ended(shown, state="done"):
+    until(lambda: panel._job and not panel._job.alive)
+    shown.tick()
+    assert panel._job.news.state == state, panel._job.news
+    return panel._job.news
+
+
+def painting(shown, step=1):
+    until(lambda: panel._job.news.step >= step or not panel._job.alive)
+    shown.tick()
+    return panel._job
+
+
+def upload(widget, data, name="x.png"):
+    """As a front end of either version does it."""
+    if isinstance(widget.value, dict):
+        widget.metadata, widget.data = [{"name": name, "type": "image/png", "size": len(data)}], [data]
+        widget._counter = 1
+    else:
+        widget.value = (
+            {
+                "name": name,
+                "type": "image/png",
+                "size": len(data),
+                "content": memoryview(data),
+                "last_modified": datetime.now(),
+            },
+        )
+
+
+def png(colour="blue", **save):
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20), colour).save(file, "PNG", **save)
+    return file.getvalue()
+
+
+def children(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from children(child)
+
+
+class Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+
+
+def tags(shown):
+    parser = Tags()
+    for widget in children(shown):
+        if isinstance(widget, widgets.HTML):
+            parser.feed(widget.value)
+    return parser.seen
+
+
+def test_a_sentence_becomes_a_picture_with_its_film_and_everything():
+    shown = studio(prompt="green", steps=12)
+    assert (shown.start.disabled, shown.stop.disabled, shown.undo.disabled) == (False, True, True)
+    shown.start.click()
+    job = panel._job
+    shown.start.click()
+    assert panel._job is job, "a second click starts nothing"
+    news = ended(shown)
+    assert (news.step, news.steps, shown.view.bar.value) == (12, 12, 12)
+    assert "Done" in shown.view.status.value
+    assert "polyline" in shown.view.chart.value
+    assert Image.open(io.BytesIO(shown.view.picture.value)).size == (16, 16)
+    assert read(news.folder / "result.png")["settings"]["prompt"] == "green"
+    links = [a for tag, a in tags(shown) if tag == "a"]
+    assert [a["download"] for a in links] == ["result.png", "progress.mp4"]
+    shown.after.buttons["Everything"].click()
+    with zipfile.ZipFile(news.folder / "run.zip") as file:
+        assert f"{news.folder.name}/result.png" in file.namelist()
+    assert "run.zip" in shown.after.links.value
+
+    code = ast.unparse(
+        ast.parse(shown.after.code.value.removeprefix("<pre>").removesuffix("</pre>").replace("&#x27;", "'"))
+    )
+    told = {}
+    exec(code.replace("pass", "told['frame'] = frame"), {"told": told})
+    assert told["frame"].image.equal(list(_paint(news.folder))[-1].image), "the code paints the same"
+
+
+def _paint(folder):
+    from vqclip_nb import paint
+
+    return paint(Story.read(folder).settings)
+
+
+def test_pause_continue_steer_undo_and_stop():
+    shown = studio(steps=4000)
+    shown.start.click()
+    painting(shown, 5)
+    shown.pause.click()
+    until(lambda: panel._job.news.state == "paused")
+    shown.tick()
+    assert shown.pause.description == "Continue"
+    held = panel._job.news.step
+    time.sleep(0.1)
+    assert panel._job.news.step == held
+    assert {name for name, control in shown.form.controls.items() if not control.disabled} == (
+        live_fields() & shown.form.controls.keys()
+    ), "what cannot change in flight is grey"
+
+    shown.form.controls["prompt"].value = "blue"
+    shown.form.controls["lr"].value = 0.25
+    until(lambda: panel._job.news.settings.lr == 0.25)
+    shown.pause.click()
+    painting(shown, held + 5)
+    shown.undo.click()
+    until(lambda: panel._job.news.state == "paused" and panel._job.news.step == held)
+    assert panel._job.news.settings.prompt == "red"
+    shown.pause.click()
+    painting(shown, held + 5)
+    shown.form.controls["prompt"].value = "white"
+    until(lambda: panel._job.news.settings.prompt == "white")
+    shown.stop.click()
+    news = ended(shown, "stopped")
+    assert [change.settings for change in Story.read(news.folder).timeline] == [{"prompt": "white"}]
+    assert (news.folder / "result.png").exists()
+    assert "everything is kept" in shown.view.status.value
+
+    shown.undo.click()
+    until(lambda: panel._job.news.state == "paused")
+    assert panel._job.news.folder == news.folder
+    assert panel._job.news.step < news.step
+    shown.stop.click()
+    ended(shown, "stopped")
+    shown.form.controls["steps"].value = 100
+    shown.more_steps.click()
+    painting(shown)
+    shown.stop.click()
+    assert ended(shown, "stopped").folder == news.folder
+
+
+def test_variations_are_enlarged_and_one_goes_on_alone():
+    shown = studio(variations=3, steps=4000, seed=7)
+    shown.start.click()
+    painting(shown, 3)
+    until(lambda: (shown.tick(), len(shown.view.thumbs.children) == 3)[1])
+    shown.view.thumbs.children[1].children[1].click()
+    assert shown.view._enlarged == 1
+    shown.view.thumbs.children[1].children[2].click()
+    until(lambda: panel._job.news.settings.variations == 1)
+    assert panel._job.news.settings.seed == 8
+    shown.stop.click()
+    assert read(ended(shown, "stopped").folder / "result.png")["timeline"][0]["variation"] == 2
+
+
+def test_look_back_and_go_on_from_a_frame_with_other_words():
+    shown = studio(steps=9)
+    shown.start.click()
+    parent = ended(shown).folder
+    assert shown.view.looking.layout.display == ""
+    assert shown.view.back.max == 8
+    before = shown.view.picture.value
+    shown.view.back.value = 3
+    assert shown.view.step_looked_at == 4
+    assert shown.view.picture.value != before
+    shown.form.controls["prompt"].value = "blue"
+    shown.view.again.click()
+    child = ended(shown).folder
+    story = Story.read(child)
+    assert (story.parent, story.current.prompt) == ((parent.name, 4), "blue")
+
+
+def test_chips_surprises_examples_and_recipes():
+    shown = studio(prompt="a castle")
+    assert [chip.description for chip in shown.chips.children] == words()["chips"]["demo"]
+    chip = next(chip for chip in shown.chips.children if chip.description == "pixel art")
+    chip.click()
+    assert shown.form.value("prompt") == "a castle, pixel art"
+    assert chip.button_style == "info"
+    chip.click()
+    assert shown.form.value("prompt") == "a castle"
+    assert chip.button_style == ""
+    shown.surprise.click()
+    assert "{" not in shown.form.value("prompt")
+    assert len(shown.form.value("prompt")) > 10
+    shown.examples.value = shown.examples.options[1][1]
+    assert shown.form.value("prompt") == words()["examples"]["demo"]["Landscapes"][0]
+    shown.recipes.value = "As in 2021"
+    assert (shown.form.value("cutouts"), shown.form.value("average")) == ("pooling-published", 0.0)
+    shown.recipes.value = "Quick sketch"
+    assert (shown.form.value("cutouts"), shown.form.value("steps")) == ("pooling", 60)
+    shown.form.controls["perceptor"].value = "ViT-B/32"
+    assert shown.chips.children[0].description == "trending on artstation"
+    for recipe in words()["recipes"].values():
+        Settings(**recipe)
+
+
+def test_modifiers_come_and_go_wherever_they_stand():
+    assert toggled("a:1 | fog:-0.3", "mural") == "a:1 | fog:-0.3 | mural"
+    assert toggled("a:1 | mural | fog:-0.3", "mural") == "a:1 | fog:-0.3"
+    assert toggled("", "mural") == "mural"
+    assert toggled("Mural", "mural") == ""
+    assert not has("a muralist, mural painting", "mural")
+    grammar = {"sentence": ["a {x}"], "x": ["{y} owl"], "y": ["old"]}
+    assert surprise(grammar, __import__("random").Random(0)) == "an old owl"
+
+
+def test_every_surprise_of_the_demo_pair_is_known_to_it():
+    import random
+
+    from training.scenes import all_words
+
+    known, rng = {word.strip(",") for word in all_words()}, random.Random(5)
+    for _ in range(200):
+        said = surprise(words()["surprise"]["demo"], rng)
+        assert not set(said.replace(",", "").split()) - known, said
+
+
+def test_given_pictures_are_shown_removed_and_painted_with(tmp_path):
+    shown = studio(steps=2)
+    upload(shown.given.upload, png("blue"))
+    assert len(shown.given.shown.children) == 1
+    assert not shown.given.upload.value
+    shown.given.role.value = "image_prompts"
+    (tmp_path / "red.png").write_bytes(png("red"))
+    shown.given.place.value = str(tmp_path / "red.png")
+    shown.given.add.click()
+    shown.given.towards[0][1].value = 0.5
+    shown.start.click()
+    folder = ended(shown).folder
+    told = read(folder / "result.png")["settings"]
+    assert told["init_image"].startswith("sha256:")
+    assert told["image_prompts"][0].endswith(":0.5")
+    shown.given.shown.children[0].children[-1].click()
+    assert shown.given.init_image is None
+    assert len(shown.given.shown.children) == 1
+    upload(shown.given.upload, b"no picture")
+    assert "no picture" in shown.message.value
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    plain = png()
+    bomb = plain[:16] + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + plain[33:]
+    upload(shown.given.upload, bomb)
+    assert "larger than 100,000,000 pixels" in shown.message.value
+    assert len(shown.given.shown.children) == 1
+
+
+def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp_path):
+    shown = studio(steps=2, prompt="red")
+    shown.start.click()
+    folder = ended(shown).folder
+    told = read(folder / "result.png")
+    told["settings"] |= {"prompt": EVIL, "init_image": "/etc/passwd", "lr": 0.5}
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt("vqclip", json.dumps(told))
+    upload(shown.load, png(pnginfo=info))
+    assert shown.form.value("prompt") == EVIL
+    assert shown.form.value("lr") == 0.5
+    assert shown.given.init_image is None, "no path of a stranger is opened"
+    assert "/etc/passwd" in shown.message.value
+    settings = folder / "settings.json"
+    settings.write_text(settings.read_text().replace('"red"', json.dumps(EVIL)))
+    broken = tmp_path / "runs" / EVIL.replace("/", "")
+    broken.mkdir()
+    (broken / "settings.json").write_text("{")
+    shown.earlier.read("runs")
+    shown._fail(ValueError(EVIL))
+    shown._note(EVIL)
+    shown.view.show(jobs.News(said=EVIL, curve={EVIL: ((1, 0.0), (2, 1.0))}))
+    shown.after.show(folder, Story.read(folder))
+    seen = tags(shown)
+    assert not [tag for tag, attributes in seen if tag in ("img", "script") or "onerror" in attributes]
+    assert sum(markup.escape(EVIL)[:20] in w.value for w in children(shown) if isinstance(w, widgets.HTML)) >= 4
+    upload(shown.load, b"<html>")
+    assert "cannot be read as a picture" in shown.message.value
+
+
+def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
+    shown = studio(prompt="  ")
+    shown.start.click()
+    assert "prompt must say what to paint" in shown.message.value
+    assert panel._job is None
+    from vqclip_nb import session
+
+    def full(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    shown.form.controls["prompt"].value = "red"
+    shown.form.controls["size"].value = "256 256"
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "begin", lambda *a, **k: full())
+        shown.start.click()
+        ended(shown, "failed")
+    assert "The memory is not enough" in shown.message.value
+    assert "<details>" in shown.message.value
+    assert shown.remedy.layout.display == "none", "before the run there is no size to halve"
+    with monkeypatch.context() as patch:
+        patch.setattr("vqclip_nb.painting.Painting.step", full)
+        shown.start.click()
+        ended(shown, "failed")
+    assert shown.remedy.description == "Paint with size 192 x 192"
+    shown.form.controls["steps"].value = 10
+    shown.remedy.click()
+    assert ended(shown).settings.size == (192, 192)
+    assert shown.message.value == ""
+
+
+def test_sizes_are_marked_as_soon_as_it_is_known_what_fits_the_gpu(monkeypatch):
+    monkeypatch.setattr(jobs, "_memory", lambda device: (2**30, 16 * 2**30))
+    monkeypatch.setattr("vqclip_nb.painting.Painting.peak", lambda self: 2**20)  # for 16 x 16
+    shown = studio(steps=2)
+    shown.start.click()
+    ended(shown)
+    labels = {value: text for text, value in shown.form.controls["size"].options}
+    assert labels["512 512"] == "512 x 512, square - fits"
+    assert labels["2048 2048"] == "2048 x 2048, square - more than the GPU holds"
+
+
+def test_a_wrong_change_in_flight_is_said_and_the_run_goes_on():
+    shown = studio(steps=4000)
+    shown.start.click()
+    painting(shown, 3)
+    shown.form.controls["prompt"].value = "red:x:y:z"
+    assert "prompt" in shown.message.value
+    assert panel._job.alive
+    step = panel._job.news.step
+    painting(shown, step + 3)
+    shown.form.controls["prompt"].value = "blue"
+    until(lambda: panel._job.news.settings.prompt == "blue")
+    shown.tick()
+    assert shown.message.value == ""
+
+
+def test_warnings_of_the_run_are_notes_and_others_go_where_they_went(recwarn):
+    def open(tell):
+        warnings.warn("look here", PaintWarning, stacklevel=1)
+        warnings.warn("not for the panel", UserWarning, stacklevel=1)
+        raise ValueError("enough")
+
+    job = jobs.Job(open).start()
+    assert job.wait(20)
+    assert job.news.notes == ("look here",)
+    assert [str(warning.message) for warning in recwarn] == ["not for the panel"]
+
+
+def test_running_the_cell_again_finds_the_run_and_one_that_was_cut_off_is_offered(tmp_path):
+    shown = studio(steps=4000)
+    shown.start.click()
+    painting(shown, 3)
+    again = studio()
+    assert again.start.disabled
+    assert not again.stop.disabled
+    until(lambda: again.view.bar.value > 2)
+    again.stop.click()
+    folder = ended(again, "stopped").folder
+    (folder / "result.png").unlink()
+    panel._job = None
+    third = studio()
+    assert third._offered.layout.display == ""
+    assert "was cut off after step" in third.offer.value
+    third.accept.click()
+    assert painting(third).news.folder.name == folder.name
+    third.stop.click()
+    ended(third, "stopped")
+
+
+def test_earlier_runs_give_their_settings_and_go_on():
+    with_folder = start(Settings(prompt="green", size=(16, 16), steps=9, cutn=2, device="cpu", save_every="2", lr=0.3))
+    for frame in with_folder:
+        if frame.step == 4:
+            break
+    with_folder.record.finish(with_folder.painting)
+    shown = studio()
+    (card,) = shown.earlier.cards.children
+    use, go_on = (child for child in card.children if isinstance(child, widgets.Button))
+    use.click()
+    assert (shown.form.value("prompt"), shown.form.value("lr")) == ("green", 0.3)
+    assert shown.view.looking.layout.display == "", "its frames can be looked back at"
+    go_on.click()
+    assert ended(shown).step == 9
+
+
+def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
+    drive, said = tmp_path / "drive", []
+    shown = Studio(
+        out="runs", mirror=drive, settings=Settings(prompt="red", size=(16, 16), steps=6, cutn=2, device="cpu")
+    )
+    shown._looking.join(20)
+    shown.start.click()
+    folder = ended(shown).folder
+    shown.mirror.wait(20)
+    names = lambda place: {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}  # noqa: E731
+    assert names(drive / folder.name) == names(folder)
+    (tmp_path / "file").write_text("in the way")
+    mirror = mirrors.Mirror(tmp_path / "file", said.append)
+    for _ in range(2):
+        mirror.copy(folder)
+        mirror.wait(20)
+    assert len(said) == 1
+    assert "could not be written" in said[0]
+
+
+def test_every_control_says_what_it_is():
+    shown = studio()
+    controls = [w for w in children(shown) if isinstance(w, widgets.DOMWidget) and hasattr(w, "description")]
+    silent = [
+        w for w in controls
+        if not any(getattr(w, told, "") for told in ("description", "tooltip", TOOLTIP))
+        and not isinstance(w, widgets.HTML | widgets.ToggleButtons | widgets.IntProgress)
+    ]  # fmt: skip
+    assert not silent
+    for name, control in shown.form.controls.items():
+        assert getattr(control, TOOLTIP).startswith(Settings.model_fields[name].description), name
+
+
+def fake_colab(monkeypatch):
+    """google.colab with the real package's signatures, which records what it is asked for."""
+    asked = []
+    colab = types.ModuleType("google.colab")
+    colab.files = types.SimpleNamespace(download=lambda filename: asked.append(("download", filename)))
+    colab.drive = types.SimpleNamespace(
+        mount=lambda mountpoint, force_remount=False, timeout_ms=120000, readonly=False: None
+    )
+    colab.runtime = types.SimpleNamespace(unassign=lambda: asked.append(("unassign",)))
+    google = types.ModuleType("google")
+    google.colab = colab
+    for name, module in {"google": google, "google.colab": colab}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return asked
+
+
+def test_in_colab_files_are_handed_over_and_the_cell_serves_until_its_stop_button(monkeypatch):
+
+    asked = fake_colab(monkeypatch)
+    shown = studio(steps=4000)
+    shown.disconnect.value = True
+    monkeypatch.setattr(front, "_kernel", lambda: None)
+
+    async def cell():
+        task = asyncio.ensure_future(shown.serve())
+        shown.start.click()
+        while not (panel._job and panel._job.news.step > 3):
+            await asyncio.sleep(0.02)
+        task.cancel()
+        await task
+
+    asyncio.run(asyncio.wait_for(cell(), 20))
+    folder = ended(shown, "stopped").folder
+    shown.after.buttons["Picture"].click()
+    assert asked == [("download", str(folder / "result.png"))]
+    shown.form.controls["steps"].value = 5
+    shown.start.click()
+    ended(shown)
+    assert asked[-1] == ("unassign",)
+
+
+def test_serve_returns_at_once_elsewhere():
+
+    asyncio.run(asyncio.wait_for(studio().serve(), 1))
+
+
+def test_stop_is_heard_within_a_step_and_two_hundred_milliseconds(monkeypatch):
+    from vqclip_nb.painting import Painting
+
+    whole = Painting.step
+    monkeypatch.setattr(Painting, "step", lambda self, **k: (time.sleep(0.3), whole(self, **k))[1])
+    shown = studio(steps=4000)
+    shown.start.click()
+    painting(shown, 1)
+    asked = time.monotonic()
+    shown.stop.click()
+    assert time.monotonic() - asked < 0.1
+    until(lambda: panel._job.news.state != "painting")
+    assert time.monotonic() - asked < 0.3 + 0.2 + 0.3, "the step that was being made, and a little"
+
+
+def grown(seconds):
+    """The bytes by which the process grew in the second half of so long a painting in the panel."""
+    import resource  # noqa: F401 - not on Windows, where this test does not run
+
+    def resident():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4096
+
+    shown = studio(steps=100_000)
+    shown.form.controls["every"].value = 1000
+    shown.start.click()
+    time.sleep(seconds / 2)
+    half = resident()
+    time.sleep(seconds / 2)
+    whole, step = resident(), panel._job.news.step
+    shown.stop.click()
+    ended(shown, "stopped")
+    return whole - half, step
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("seconds", "most"), [(300, 2.5), (3600, 25)])  # MB in the second half
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_long_painting_does_not_grow(seconds, most):
+    more, steps = grown(seconds)
+    assert steps > 10 * seconds
+    assert more < most * 2**20
+
+
+def test_threads_end_with_the_run():
+    shown = studio(steps=5)
+    shown.start.click()
+    ended(shown)
+    until(lambda: not {thread.name for thread in threading.enumerate() if thread.name.startswith("vqclip")})

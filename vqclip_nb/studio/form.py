@@ -1,0 +1,207 @@
+"""Form: a widget for each field of Settings, made from what the field says of itself."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ipywidgets as widgets
+
+from vqclip_nb import models
+from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group, limits, live_fields
+
+SHOWN_FIRST = ("canvas", "perceptor", "size", "steps", "seed", "variations", "cutn")
+ELSEWHERE = (
+    "prompt",
+    "image_prompts",
+    "init_image",
+    "quiet",
+    "device",
+    "out",
+    "metadata",
+)  # not in a group of the fold
+SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
+SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
+SHAPES = {"square": (1, 1), "wide": (4, 3), "tall": (3, 4), "banner": (2, 1)}
+CAPTION = {"style": {"description_width": "120px"}, "layout": {"width": "98%"}}
+
+
+class Form:
+    """The fields of Settings as controls; `controls` has them by name.
+
+    changed: called with the name of a field that a person changed.
+    """
+
+    def __init__(self, changed: Callable[[str], object]) -> None:
+        self._changed, self._quiet = changed, False
+        self.controls = {name: control(name) for name in Settings.model_fields if name not in ("quiet",)}
+        self.dice = widgets.Button(description="Dice", icon="random", tooltip="Another seed", layout={"width": "80px"})
+        self.dice.on_click(lambda _: setattr(self.controls["seed"], "value", secrets.randbelow(2**31)))
+        for name, widget in self.controls.items():
+            widget.observe(lambda _, name=name: self._hear(name), "value")
+
+    @property
+    def first(self) -> widgets.Widget:
+        """The controls that everybody uses."""
+        seed = widgets.HBox([self.controls["seed"], self.dice], layout={"width": "100%"})
+        self.controls["seed"].layout.width = "auto"
+        self.controls["seed"].layout.flex = "1 1 150px"
+        return widgets.VBox([seed if name == "seed" else self.controls[name] for name in SHOWN_FIRST])
+
+    @property
+    def rest(self) -> widgets.Widget:
+        """All other controls, by group."""
+        parts: list[widgets.Widget] = []
+        for heading in GROUPS:
+            names = [n for n in self.controls if group(n) == heading and n not in (*SHOWN_FIRST, "prompt")]
+            names = [n for n in names if n not in ELSEWHERE or n in ("device", "out", "metadata")]
+            if names:
+                parts += [widgets.HTML(f"<b>{heading}</b>"), *(self.controls[name] for name in names)]
+        return widgets.VBox(parts)
+
+    def value(self, name: str) -> Any:
+        """What a control says, as Settings wants it."""
+        value = self.controls[name].value
+        if name == "lr":
+            return value or None
+        return tuple(map(int, value.split(" "))) if name == "size" else value
+
+    def values(self) -> dict[str, Any]:
+        """Every field but the given pictures."""
+        return {name: self.value(name) for name in self.controls if name not in ("image_prompts", "init_image")}
+
+    def load(self, values: Mapping[str, Any]) -> None:
+        """Show these settings; nobody hears of it as of a change."""
+        self._quiet = True
+        try:
+            for name, value in values.items():
+                if name in self.controls and name not in ("image_prompts", "init_image"):
+                    _show(self.controls[name], name, value)
+        finally:
+            self._quiet = False
+
+    def freeze(self, running: bool) -> None:
+        """While a run goes on, grey out what cannot change in flight."""
+        live = live_fields()
+        for name, widget in self.controls.items():
+            widget.disabled = running and name not in live
+
+    def refresh_models(self) -> None:
+        """Say anew what is on this machine."""
+        self._quiet = True
+        for name in ("canvas", "perceptor"):
+            chosen = self.controls[name].value
+            self.controls[name].options = models_offered(name)
+            _show(self.controls[name], name, chosen)
+        self._quiet = False
+
+    def mark_sizes(self, most_pixels: float) -> None:
+        """Mark the sizes that fit the GPU, as measured."""
+        self._quiet = True
+        widget = self.controls["size"]
+        chosen = widget.value
+        widget.options = [
+            (
+                text.split(" -")[0] + (" - fits" if _pixels(value) <= most_pixels else " - more than the GPU holds"),
+                value,
+            )
+            for text, value in widget.options
+        ]
+        widget.value = chosen
+        self._quiet = False
+
+    def _hear(self, name: str) -> None:
+        if not self._quiet:
+            self._changed(name)
+
+
+def control(name: str) -> Any:
+    """The widget of a field, with its title, its help as tooltip, its range and its default."""
+    field, span = Settings.model_fields[name], limits(Settings.model_fields[name])
+    default = field.default
+    told: dict[str, Any] = {"description": field.title or name, **CAPTION}
+    if name == "prompt":
+        told = {"layout": {"width": "99%"}, "rows": 3, "placeholder": "What shall it be?", "description": ""}
+        widget = widgets.Textarea(value=default, continuous_update=False, **told)
+        widget.add_class("vq-prompt")
+    elif name in ("canvas", "perceptor"):
+        widget = widgets.Dropdown(options=models_offered(name), value=default, **told)
+    elif name == "size":
+        widget = widgets.Dropdown(options=sizes(), value=f"{default[0]} {default[1]}", **told)
+    elif options := choices(field):
+        widget = widgets.Dropdown(options=options, value=default, **told)
+    elif isinstance(default, bool):
+        widget = widgets.Checkbox(value=default, indent=False, **told)
+    elif name in SLIDERS:
+        low, high, step = SLIDERS[name]
+        kind = widgets.FloatSlider if isinstance(step, float) else widgets.IntSlider
+        widget = kind(value=default, min=low, max=high, step=step, continuous_update=False, **told)
+    elif name == "lr":
+        widget = widgets.BoundedFloatText(value=0.0, min=0.0, max=span["le"], step=0.01, **told)
+    elif span and isinstance(default, int):
+        widget = widgets.BoundedIntText(value=default, min=span.get("ge", 0), max=span["le"], **told)
+    elif span:
+        widget = widgets.BoundedFloatText(value=default, min=span.get("ge", 0), max=span["le"], step=0.1, **told)
+    else:
+        widget = widgets.Text(value=str(default or ""), continuous_update=False, **told)
+    hint = "; 0 is what suits the canvas" if name == "lr" else ""
+    limit = allowed(name) if name not in ("prompt", "size") else ""
+    said = f"{field.description}{hint}" + (f" ({limit})" if limit[:4] in ("from", "abov", "one ") else "")
+    explain(widget, said)
+    widget.add_class(f"vq-{name.replace('_', '-')}")
+    return widget
+
+
+def explain(widget: Any, said: str) -> None:
+    """A tooltip, by the name that this ipywidgets has for it."""
+    widget.set_trait("tooltip" if widget.has_trait("tooltip") else "description_tooltip", said)
+
+
+def models_offered(name: str) -> list[tuple[str, str]]:
+    """What the canvas or the perceptor may be, each with its size and where it is."""
+    if name == "canvas":
+        plain = [("pixels - plain pixels, no model", "pixels"), ("fourier - waves, no model", "fourier")]
+        return [(_offered(entry), entry.full_name) for entry in models.entries("vqgan") if _there(entry)] + plain
+    alone = [(_offered(entry), entry.name) for entry in models.entries("clip") if _there(entry)]
+    return [*alone, ("ViT-B/32 and ViT-B/16 together", "ViT-B/32+ViT-B/16")]
+
+
+def sizes() -> list[tuple[str, str]]:
+    """Widths and heights that are offered, small ones first."""
+    found = {}
+    for side in SIDES:
+        for shape, (across, down) in SHAPES.items():
+            width, height = (round(side * part / max(across, down) / 16) * 16 for part in (across, down))
+            found[f"{width} {height}"] = (f"{width} x {height}, {shape}", f"{width} {height}")
+    return sorted(found.values(), key=lambda option: _pixels(option[1]))
+
+
+def _pixels(size: str) -> int:
+    width, height = map(int, size.split(" "))
+    return width * height
+
+
+def _there(entry: models.Entry) -> bool:
+    return entry.alive or entry.on_disk
+
+
+def _offered(entry: models.Entry) -> str:
+    where = (
+        "on this machine" if entry.on_disk else f"{entry.size / 1e9:.1f} GB to download" if entry.size else "to fetch"
+    )
+    licence = f", licence {entry.licence}" if len(entry.licence) < 24 else ""
+    return f"{entry.name} - {where}{licence}"
+
+
+def _show(widget: Any, name: str, value: Any) -> None:
+    """A value in a control, which makes room for one that it did not offer."""
+    if name == "size":
+        value = f"{value[0]} {value[1]}" if not isinstance(value, str) else value
+    if name == "lr":
+        value = value or 0.0
+    if isinstance(widget, widgets.Dropdown) and value not in [option[1] for option in widget._options_full]:
+        label = value.replace(" ", " x ") if name == "size" else value
+        widget.options = [*widget._options_full, (label, value)]
+    if isinstance(widget, widgets.IntSlider | widgets.FloatSlider):
+        widget.max = max(widget.max, value)
+        widget.min = min(widget.min, value)
+    widget.value = value

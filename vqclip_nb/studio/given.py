@@ -1,0 +1,168 @@
+"""Given: the start image and the image prompts, by upload, path or address, as thumbnails that can be removed."""
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+from PIL import Image
+
+from vqclip_nb import images
+from vqclip_nb.errors import PictureError
+from vqclip_nb.prompts import Prompt, parse_picture
+from vqclip_nb.studio import markup
+from vqclip_nb.studio.form import explain
+
+THUMB = 96
+FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
+
+
+class Given:
+    """Pictures to start from or to paint towards. `init_image` and `image_prompts` are as Settings wants them.
+
+    changed: called when a picture came or went. failed: called with an error that a person should read.
+    """
+
+    def __init__(self, changed: Callable[[str], object], failed: Callable[[Exception], object]) -> None:
+        self._changed, self._failed = changed, failed
+        self._folder: Path | None = None
+        self.init_image: str | None = None
+        self.towards: list[tuple[str, Any]] = []  # path, and the control of its weight
+        self.role = widgets.ToggleButtons(
+            options=[("Start from it", "init_image"), ("Paint towards it", "image_prompts")]
+        )
+        self.role.style.button_width = "120px"
+        self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload a picture")
+        self.upload.layout.width = "160px"
+        self.upload.add_class("vq-upload")
+        self.place = widgets.Text(
+            placeholder="or its path, or its address", layout={"flex": "1 1 160px", "width": "auto"}
+        )
+        explain(self.place, "A file on this machine, or an address that begins with https://")
+        self.add = widgets.Button(
+            description="Add", tooltip="Take the picture at this path or address", layout={"width": "60px"}
+        )
+        self.shown = widgets.HBox([])
+        self.shown.add_class("vq-thumbs")
+        self.upload.observe(lambda _: self._guarded(self._uploaded), "value")
+        self.add.on_click(lambda _: self._guarded(self._placed))
+        self.box = widgets.VBox([self.role, self.upload, widgets.HBox([self.place, self.add]), self.shown])
+
+    @property
+    def image_prompts(self) -> tuple[str, ...]:
+        """Each path with its weight."""
+        return tuple(str(Prompt(path, weight.value)) for path, weight in self.towards)
+
+    def take(self, data: bytes, role: str, *, weight: float = 1.0) -> None:
+        """Keep a picture's bytes among the temporary files, named by hash, and show it. Raises PictureError."""
+        path = self._kept(data)
+        if role == "init_image":
+            self.init_image = str(path)
+        else:
+            control = widgets.BoundedFloatText(value=weight, min=-10, max=10, step=0.1, layout={"width": "96px"})
+            explain(control, "How strongly it pulls; below 0 it pushes away")
+            control.observe(lambda _: self._changed("image_prompts"), "value")
+            self.towards.append((str(path), control))
+        self._draw()
+        self._changed(role)
+
+    def load(self, settings: Any, inputs: Path | None) -> None:
+        """Show the pictures of settings; those that are known by their hash are looked for in the folder `inputs`.
+
+        Nothing is fetched, and no path that a stranger's file names is opened. Raises PictureError.
+        """
+        self.init_image, self.towards = None, []
+        self._draw()
+        lines = [("init_image", Prompt(settings.init_image))] if settings.init_image else []
+        lines += [("image_prompts", parse_picture(line)) for line in settings.image_prompts]
+        for role, picture in lines:
+            if not images.HASHED.fullmatch(picture.text):
+                raise PictureError(f"the settings name a picture by its path, {picture.text!r}; add it again")
+            path = images.locate(picture.text, field=role, inputs=inputs)
+            self.take(path.read_bytes(), role, weight=picture.weight)
+
+    def _uploaded(self) -> None:
+        files = self.upload.value
+        if not files:
+            return
+        first = next(iter(files.values())) if isinstance(files, dict) else files[0]
+        try:
+            self.take(bytes(first["content"]), self.role.value)
+        finally:
+            reset(self.upload)
+
+    def _placed(self) -> None:
+        from vqclip_nb.models.download import borrowed
+
+        if not (place := self.place.value.strip()):
+            return
+        try:
+            with borrowed(place) as path:
+                self.take(path.read_bytes(), self.role.value)
+        except OSError as error:
+            raise PictureError(f"{place!r} cannot be read: {error.strerror or error}") from None
+        self.place.value = ""
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            self._failed(error)
+
+    def _kept(self, data: bytes) -> Path:
+        """The file of these bytes, once it is known that they are a picture of sane dimensions."""
+        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="vqclip-given-"))
+        try:
+            with Image.open(io.BytesIO(data)) as pil:
+                suffix = FORMATS.get(pil.format or "", "img")
+        except Image.DecompressionBombError:
+            most = f"{images.MOST_PIXELS:,}"
+            raise PictureError(f"what was given claims to be larger than {most} pixels; shrink it first") from None
+        except images.BROKEN:
+            raise PictureError("what was given is no picture; PNG, JPEG, WebP and the like are read") from None
+        path = self._folder / f"{hashlib.sha256(data).hexdigest()}.{suffix}"
+        path.write_bytes(data)
+        try:
+            images.read(path, field="the picture")
+        except PictureError:
+            path.unlink()
+            raise
+        return path
+
+    def _draw(self) -> None:
+        starts = [("Start image", self.init_image, None)] if self.init_image else []
+        cards = []
+        for said, path, weight in [*starts, *(("Towards", path, weight) for path, weight in self.towards)]:
+            remove = widgets.Button(description="Remove", layout={"width": "96px"})
+            remove.on_click(lambda _, path=path, weight=weight: self._removed(path, weight))
+            thumb = widgets.Image(value=thumbnail(Path(path), THUMB), format="jpeg", layout={"width": f"{THUMB}px"})
+            cards.append(widgets.VBox([widgets.HTML(markup.small(said)), thumb, *([weight] if weight else []), remove]))
+        self.shown.children = cards
+
+    def _removed(self, path: str, weight: Any) -> None:
+        if weight is None:
+            self.init_image = None
+        else:
+            self.towards = [given for given in self.towards if given[1] is not weight]
+        self._draw()
+        self._changed("init_image" if weight is None else "image_prompts")
+
+
+def thumbnail(path: Path, side: int) -> bytes:
+    """A picture as a small JPEG. Raises PictureError."""
+    pil = images.read(path, field="the picture")
+    pil.thumbnail((side, side))
+    file = io.BytesIO()
+    pil.save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def reset(upload: Any) -> None:
+    """Forget what was uploaded, so that the same file can be given again, and no notebook stores it."""
+    if isinstance(upload.value, dict):  # ipywidgets 7
+        upload.metadata, upload.data, upload._counter = [], [], 0
+    else:
+        upload.value = ()

@@ -1,0 +1,375 @@
+"""Jobs: a run that paints in a thread of its own, steered from any other. Knows no widgets and no notebook."""
+
+import threading
+import time
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, PictureError, RunError, SettingsError
+from vqclip_nb.images import first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vqclip_nb.session import Sitting
+    from vqclip_nb.settings import Settings
+
+CALM = ("done", "stopped", "failed")  # states in which nothing goes on any more
+CURVE = 400  # points of a loss that are kept for a chart
+PREVIEW_SIDE, PREVIEW_QUALITY = 512, 85
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What went wrong, in a sentence; `remedy` are settings that may help, `details` is for those who want to know."""
+
+    said: str
+    details: str = ""
+    remedy: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class News:
+    """What is known of a job now. A new object at every change, so that a reader never sees half of one.
+
+    state: loading, painting, paused, finishing, done, stopped or failed. previews: each picture as JPEG, as of step
+    `shown`. curve: by the name of a loss, (step, mean over the pictures) thinned to CURVE points. speed: steps per
+    second, nought before it is known. memory: (used, whole) bytes of the GPU, or None. room: the pixels of the largest
+    picture that the GPU holds, by the measure of one step, or None. folder: of the run.
+    """
+
+    state: str = "loading"
+    said: str = "Getting ready"
+    step: int = 0
+    steps: int = 0
+    begun_at: int = 0
+    speed: float = 0.0
+    shown: int = 0
+    previews: tuple[bytes, ...] = ()
+    curve: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    memory: tuple[int, int] | None = None
+    room: float | None = None
+    folder: Path | None = None
+    settings: "Settings | None" = None
+    notes: tuple[str, ...] = ()
+    trouble: Trouble | None = None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it still takes, or None before that is known."""
+        return (self.steps - self.step) / self.speed if self.speed else None
+
+
+class Job:
+    """One run, from loading to the film. `open` makes the Sitting, in the worker; it may tell what it is doing.
+
+    start, pause, go_on, stop, steer, pick and undo return at once; the worker hears them between two steps.
+    `news` is always the newest. `saved` is called in the worker after each save, with the run's folder.
+    """
+
+    def __init__(
+        self,
+        open: Callable[[Report], "Sitting"],
+        *,
+        paused: bool = False,
+        saved: Callable[[Path], object] = lambda folder: None,
+    ) -> None:
+        self.news = News()
+        self._open, self._saved = open, saved
+        self._orders: deque[Callable[[Sitting], None]] = deque()
+        self._wake = threading.Condition()
+        self._paused, self._stopping = paused, False
+        self._curve: dict[str, list[tuple[int, float]]] = {}
+        self._thread = threading.Thread(target=self._work, name="vqclip-job", daemon=True)
+
+    def start(self) -> "Job":
+        """Begin."""
+        self._thread.start()
+        return self
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything still goes on."""
+        return self.news.state not in CALM
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end; whether it came."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def pause(self) -> None:
+        """Hold after the step that is being made."""
+        self._tell(paused=True)
+
+    def go_on(self) -> None:
+        """End a pause."""
+        self._tell(paused=False)
+
+    def stop(self) -> None:
+        """End after the step that is being made, and keep everything."""
+        self._tell(stopping=True)
+
+    def steer(self, changes: Mapping[str, Any], *, pick: int | None = None) -> None:
+        """Change settings from the next step on; with `pick`, paint that picture of several, from 1, alone.
+
+        The state before is kept, so that it can be undone. What cannot be becomes a note.
+        """
+        from vqclip_nb.changes import Change
+
+        def change(sitting: "Sitting") -> None:
+            now = sitting.painting.settings
+            new = {name: value for name, value in changes.items() if getattr(now, name) != value}
+            if new or pick is not None:
+                if sitting.painting.step_count not in sitting.record.kept:
+                    sitting.record.save(sitting.painting)
+                sitting.painting.apply(Change(new, variation=pick))
+                self._put(settings=sitting.painting.settings, steps=sitting.painting.settings.steps)
+
+        self._tell(order=change)
+
+    def undo(self) -> None:
+        """Take the picture back to before the last change, or to the last state kept before now, and hold."""
+
+        def undo(sitting: "Sitting") -> None:
+            kept = [step for step in sitting.record.kept if step < sitting.painting.step_count]
+            if not kept:
+                self._note("There is nothing to undo yet: no earlier state is kept.")
+                return
+            timeline = sitting.painting.timeline
+            changed_at = timeline[-1].step if timeline else -1
+            sitting.record.rewind(sitting.painting, changed_at if changed_at in kept[-2:] else kept[-1])
+            step = sitting.painting.step_count
+            self._curve = {name: [p for p in points if p[0] <= step] for name, points in self._curve.items()}
+            self._show(sitting.painting.picture(), step)
+            self._put(step=step, settings=sitting.painting.settings)
+
+        self._tell(order=undo, paused=True)
+
+    def _tell(self, *, order: Any = None, paused: bool | None = None, stopping: bool = False) -> None:
+        with self._wake:
+            if order:
+                self._orders.append(order)
+            if paused is not None:
+                self._paused = paused
+            self._stopping |= stopping
+            self._wake.notify()
+
+    def _work(self) -> None:
+        with _listening(self._note):
+            sitting = None
+            try:
+                sitting = self._open(lambda said: self._put(said=said))
+                self._paint(sitting)
+                self._finish(sitting)
+            except Exception as error:
+                self._fail(error, sitting)
+
+    def _paint(self, sitting: "Sitting") -> None:
+        painting, begun = sitting.painting, sitting.painting.step_count
+        self._put(
+            folder=sitting.record.folder, settings=painting.settings, step=begun, begun_at=begun,
+            steps=sitting.until or painting.settings.steps, memory=_memory(painting.device), room=_room(painting),
+        )  # fmt: skip
+        pace, shown_at, saved_at, states = _Pace(), 0.0, 0.0, sitting.record.kept
+        self._hear(sitting)
+        steps = iter(sitting) if not self._stopping else ()
+        for frame in steps:
+            pace.step()
+            self._take_in(frame)
+            now = time.monotonic()
+            if now - shown_at > _preview_seconds(pace.elapsed) or frame.step in (1, frame.steps):
+                self._show(frame.image if frame.image is not None else painting.picture(), frame.step)
+                shown_at = now
+            told = {"step": frame.step, "steps": sitting.until or frame.steps, "speed": pace.speed}
+            self._put(state="painting", said="Painting", curve=self._thinned(), memory=_memory(painting.device), **told)
+            if sitting.record.kept != states or now - saved_at > 60:
+                states, saved_at = sitting.record.kept, now
+                self._saved(sitting.record.folder)
+            self._hear(sitting, pace)
+            if self._stopping:
+                break
+
+    def _hear(self, sitting: "Sitting", pace: "_Pace | None" = None) -> None:
+        """Follow the orders that came, and hold while there is a pause."""
+        while True:
+            with self._wake:
+                order = self._orders.popleft() if self._orders else None
+                if order is None:
+                    if self._stopping or not self._paused:
+                        break
+                    self._put(state="paused", said="Paused")
+                    self._wake.wait()
+                    continue
+            try:
+                order(sitting)
+            except (SettingsError, PictureError, RunError) as error:
+                self._note(str(error))
+        if pace:
+            pace.mark()
+
+    def _finish(self, sitting: "Sitting") -> None:
+        self._put(state="finishing", said="Saving the picture and its film")
+        if sitting.record.latest is None or sitting.record.latest.step != sitting.painting.step_count:
+            self._show(sitting.painting.picture(), sitting.painting.step_count)
+        sitting.record.finish(sitting.painting)
+        self._saved(sitting.record.folder)
+        done = sitting.painting.step_count >= sitting.painting.settings.steps
+        said = "Done" if done else f"Stopped at step {sitting.painting.step_count}; everything is kept"
+        self._put(state="done" if done else "stopped", said=said, folder=sitting.record.folder)
+
+    def _fail(self, error: Exception, sitting: "Sitting | None") -> None:
+        """Keep what there is, and say what happened."""
+        trouble = explain(error, sitting.painting.settings if sitting else None)
+        if sitting:
+            try:
+                sitting.record.finish(sitting.painting)
+            except Exception as second:
+                trouble = replace(trouble, details=f"{trouble.details}\n{second}")
+        self._put(state="failed", said="Something went wrong", trouble=trouble)
+
+    def _take_in(self, frame: Any) -> None:
+        """A frame's losses; on a GPU only of those that waited for it anyway."""
+        if frame.image is None:
+            return
+        for name, loss in frame.losses.items():
+            points = self._curve.setdefault(name, [])
+            points.append((frame.step, float(loss.mean())))
+            if len(points) > 2 * CURVE:
+                del points[1:-1:2]
+
+    def _thinned(self) -> dict[str, tuple[tuple[int, float], ...]]:
+        return {name: tuple(points[:: 1 + len(points) // CURVE]) for name, points in self._curve.items()}
+
+    def _show(self, image: "Tensor", step: int) -> None:
+        self._put(previews=tuple(_jpeg(pil) for pil in _pils(image)), shown=step)
+
+    def _note(self, said: str) -> None:
+        self._put(notes=(*(note for note in self.news.notes if note != said), said)[-5:])
+
+    def _put(self, **changes: Any) -> None:
+        self.news = replace(self.news, **changes)
+
+
+def fetch_models(settings: "Settings", tell: Report) -> None:
+    """Fetch what the settings name and is not on the disk yet, telling how far it is. Raises CannotFetch."""
+    from vqclip_nb import models
+
+    for entry in models.chosen(settings.canvas, settings.perceptor):
+        if not entry.on_disk:
+            models.fetch(entry, report=lambda progress: tell(_fetching(progress)))
+
+
+def _fetching(progress: Any) -> str:
+    whole = f" of {progress.total / 1e6:,.0f}" if progress.total else ""
+    return progress.note or f"Fetching {progress.name}: {progress.done / 1e6:,.0f}{whole} MB"
+
+
+def explain(error: BaseException, settings: "Settings | None" = None) -> Trouble:
+    """An error as a sentence, with settings that may help where there are any."""
+    from vqclip_nb.models import BrokenWeights, CannotFetch, UnknownModel
+
+    details = "".join(traceback.format_exception(error))
+    remedy: dict[str, Any] = {}
+    if isinstance(error, OutOfMemory) or "out of memory" in str(error).lower():
+        if settings:
+            remedy = {"size": tuple(max(16, side * 3 // 4 // 16 * 16) for side in settings.size)}
+        return Trouble(f"The memory is not enough for this size. {first_line(error)}", details, remedy)
+    if isinstance(error, NotANumber):
+        remedy = {"lr": settings.lr / 2} if settings and settings.lr else {}
+        return Trouble(f"The painting ran away: {error}. The picture before it is kept.", details, remedy)
+    expected = (SettingsError, PictureError, RunError, CannotFetch, BrokenWeights, UnknownModel)
+    if isinstance(error, expected):
+        return Trouble(str(error), details)
+    return Trouble(f"This should not have happened: {first_line(error)}", details)
+
+
+class _Pace:
+    """Steps per second, smoothed; a pause does not count."""
+
+    def __init__(self) -> None:
+        self.speed, self.elapsed, self._last = 0.0, 0.0, 0.0
+
+    def step(self) -> None:
+        if self._last:  # the first step also warms the device up, and says little of the others
+            took = max(time.monotonic() - self._last, 1e-6)
+            self.elapsed += took
+            self.speed = 1 / took if not self.speed else 1 / (0.8 / self.speed + 0.2 * took)
+        self.mark()
+
+    def mark(self) -> None:
+        self._last = time.monotonic()
+
+
+def _preview_seconds(elapsed: float) -> float:
+    """How long to wait between previews: a server keeps all of them in memory while nobody looks."""
+    return 0.5 if elapsed < 60 else 2.0 if elapsed < 600 else 5.0
+
+
+def _pils(image: "Tensor") -> list[Any]:
+    from vqclip_nb import images
+
+    return images.to_pils(image)
+
+
+def _jpeg(pil: Any) -> bytes:
+    import io
+
+    pil.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    file = io.BytesIO()
+    pil.save(file, "JPEG", quality=PREVIEW_QUALITY)
+    return file.getvalue()
+
+
+def _memory(device: Any) -> tuple[int, int] | None:
+    if device.type != "cuda":
+        return None
+    import torch
+
+    free, whole = torch.cuda.mem_get_info(device)
+    return whole - free, whole
+
+
+def _room(painting: Any) -> float | None:
+    """The pixels that a GPU has memory for, since what a step takes grows with them."""
+    if not (memory := _memory(painting.device)):
+        return None
+    width, height = painting.settings.size
+    used = painting.peak()
+    return width * height * (memory[1] - memory[0]) / used if used else 0.0
+
+
+class _listening:
+    """Hears the PaintWarnings of the thread it is entered in; all others go where they went."""
+
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        self.hear, self.thread = hear, threading.get_ident()
+
+    def __enter__(self) -> None:
+        _ears[self.thread] = self.hear
+        warnings.simplefilter("always", PaintWarning)  # else what was said of the last run would not be said of this
+        if not getattr(warnings.showwarning, "vqclip", False):
+            warnings.showwarning = _divert(warnings.showwarning)
+
+    def __exit__(self, *error: object) -> None:
+        _ears.pop(self.thread, None)
+
+
+_ears: dict[int, Callable[[str], None]] = {}
+
+
+def _divert(show: Callable[..., Any]) -> Callable[..., Any]:
+    def diverted(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        ear = _ears.get(threading.get_ident())
+        if ear and issubclass(category, PaintWarning):
+            ear(str(message))
+        else:
+            show(message, category, *rest, **more)
+
+    diverted.vqclip = True  # type: ignore[attr-defined]
+    return diverted

@@ -1,0 +1,469 @@
+"""Panel: the Studio itself, where the form, the view, the job and the gallery meet."""
+
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.settings import Settings, live_fields
+from vqclip_nb.stories import Story
+from vqclip_nb.studio import front, jobs, markup, mirrors
+from vqclip_nb.studio.after import After
+from vqclip_nb.studio.earlier import Earlier, cut_off
+from vqclip_nb.studio.form import Form, explain
+from vqclip_nb.studio.given import Given, reset
+from vqclip_nb.studio.jobs import Job, News, Trouble
+from vqclip_nb.studio.view import View
+from vqclip_nb.studio.words import has, surprise, toggled, which, words
+
+LARGE = {"canvas": "vqgan/imagenet_f16_16384", "perceptor": "ViT-B/32", "size": (384, 384), "steps": 300, "cutn": 32}
+_job: Job | None = None  # the run that goes on, so that a cell that is run again finds it
+
+
+class Studio(widgets.VBox):
+    """The panel. Put it last in a cell; running the cell again finds the run that is still going.
+
+    out: the folder of the runs. mirror: a second folder, such as one on a mounted drive, that they are copied to.
+    settings: what the form begins with.
+    """
+
+    def __init__(
+        self, *, out: str | Path = "runs", mirror: str | Path | None = None, settings: Settings | None = None
+    ) -> None:
+        self._lock = threading.RLock()
+        self._seen: News | None = None
+        self._trouble: Trouble | None = None
+        self._notes: tuple[str, ...] = ()
+        self._closed = False
+        self._looked_at: Path | None = None  # an earlier run, whose frames the view shows
+        self._accepted: Callable[[], object] = lambda: None  # what the offer of the day does
+        self._ticker: threading.Thread | None = None
+        self.out = Path(out)
+        self.mirror = mirrors.Mirror(mirror, self._note) if mirror else None
+        self.form = Form(self._changed)
+        self.given = Given(self._changed, self._fail)
+        self.view = View(self._pick, self._go_on_from)
+        self.after = After(self._fail)
+        self.earlier = Earlier(self._take_settings, self._continue)
+        self.form.load({"out": str(out)} | (settings.model_dump() if settings else {}))
+        self._build()
+        super().__init__([widgets.HTML(markup.STYLE), self._head, self._columns, self._folds])
+        self.add_class("vq-studio")
+        self._redraw_chips()
+        self._buttons()
+        if _job:
+            self._watch()
+        self._looking = threading.Thread(target=self._look_around, name="vqclip-look", daemon=True)
+        self._looking.start()
+
+    # --- what it is made of
+
+    def _build(self) -> None:
+        self.start = self._button("Start", "Paint (with the settings as they stand)", self._start, "play", "success")
+        self.pause = self._button("Pause", "Hold after this step; press again to continue", self._pause, "pause")
+        self.stop = self._button("Stop", "End after this step, and keep everything", self._stop, "stop")
+        self.undo = self._button("Undo", "Back to before the last change, or the last saved state", self._undo, "undo")
+        self.start.add_class("vq-main")
+        actions = widgets.HBox([self.start, self.pause, self.stop, self.undo])
+        actions.add_class("vq-actions")
+        self.chips = widgets.HBox([])
+        self.chips.add_class("vq-chips")
+        self.surprise = self._button("Surprise me", "Write a prompt by chance", self._surprise, "magic")
+        self.examples = widgets.Dropdown(options=[("Examples …", "")], layout={"width": "auto", "flex": "1 1 120px"})
+        self.recipes = widgets.Dropdown(
+            options=["Recipe …", *words()["recipes"]], layout={"width": "auto", "flex": "1 1 120px"}
+        )
+        explain(self.examples, "A prompt to begin with")
+        explain(self.recipes, "Settings that go well together")
+        self.examples.observe(lambda _: self._example(), "value")
+        self.recipes.observe(lambda _: self._recipe(), "value")
+        self.surprise.layout.width = "130px"
+        ideas = widgets.HBox([self.surprise, self.examples, self.recipes], layout={"width": "98%"})
+        self.message = widgets.HTML()
+        self.remedy = self._button("", "Do that", self._remedy, "check", "warning")
+        self.offer = widgets.HTML()
+        self.accept = self._button("Yes", "", lambda: self._answered(self._accepted))
+        self.decline = self._button("Not now", "", lambda: self._answered(lambda: None))
+        self._offered = widgets.VBox([self.offer, widgets.HBox([self.accept, self.decline])])
+        for part in (self._offered, self.remedy):
+            part.layout.display = "none"
+        self.more_steps = self._button("Paint on", "As many steps again", self._more, "forward")
+        self._head = widgets.VBox([self._offered, self.message, self.remedy])
+        pictures, advanced = widgets.Accordion([self.given.box]), widgets.Accordion([self.form.rest])
+        for fold, title in ((pictures, "Pictures to start from or to paint towards"), (advanced, "Advanced")):
+            fold.set_title(0, title)
+            fold.selected_index = None
+        self.pictures, self.advanced = pictures, advanced
+        prompt = widgets.VBox([widgets.HTML("<b>What shall it be?</b>"), self.form.controls["prompt"]])
+        left = widgets.VBox([prompt, actions, self.chips, ideas, self.form.first, pictures, advanced])
+        right = widgets.VBox([self.view.box, self.more_steps, self.after.box])
+        for column, kind in ((left, "vq-left"), (right, "vq-right")):
+            column.add_class("vq-column")
+            column.add_class(kind)
+        self._columns = widgets.HBox([left, right])
+        self._columns.add_class("vq-columns")
+        self.load = widgets.FileUpload(accept="image/*", multiple=False, description="Load settings from a picture")
+        self.load.layout.width = "240px"
+        self.load.observe(lambda _: self._guarded(self._loaded), "value")
+        self.disconnect = widgets.Checkbox(value=False, description="Disconnect from Colab when done", indent=False)
+        extras = [self.load, *([self.disconnect] if front.in_colab() else [])]
+        self._folds = widgets.Accordion([widgets.VBox([*extras, self.earlier.box])])
+        self._folds.set_title(0, "Earlier runs")
+        self._folds.selected_index = None
+
+    # --- what a person does
+
+    def _start(self) -> None:
+        settings = self.settings()
+        from vqclip_nb.studio.jobs import fetch_models
+
+        def open(tell: Callable[[str], None]) -> Any:
+            tell("Loading PyTorch and the models")
+            from vqclip_nb import session
+
+            fetch_models(settings, tell)
+            return session.start(settings)
+
+        self.run(open)
+
+    def settings(self) -> Settings:
+        """What the form says. Raises SettingsError."""
+        values = self.form.values() | {"init_image": self.given.init_image, "image_prompts": self.given.image_prompts}
+        return Settings(**values)
+
+    def run(self, open: Callable[[Callable[[str], None]], Any], *, paused: bool = False) -> None:
+        """Start a job, unless one is going on."""
+        global _job
+        with self._lock:
+            if _job and _job.alive:
+                return
+            self._trouble, self._notes, self._seen = None, (), None
+            self._offered.layout.display = "none"
+            self.view.forget()
+            self.after.forget()
+            saved = self.mirror.copy if self.mirror else lambda folder: None
+            _job = Job(open, paused=paused, saved=saved).start()
+            self._watch()
+
+    def _pause(self) -> None:
+        if _job and _job.news.state == "paused":
+            _job.go_on()
+        elif _job:
+            _job.pause()
+
+    def _stop(self) -> None:
+        if _job:
+            _job.stop()
+
+    def _undo(self) -> None:
+        if _job and _job.alive:
+            _job.undo()
+        elif _job and (folder := _job.news.folder):
+            self._reopen(folder, undo=True)
+
+    def _reopen(self, folder: Path, *, undo: bool = False, steps: int | None = None) -> None:
+        """Go on with a run's folder; with `undo` from the state before its last, held; with `steps` as many more."""
+
+        def open(tell: Callable[[str], None]) -> Any:
+            tell("Taking the run up again")
+            from vqclip_nb import session
+            from vqclip_nb.changes import Change
+
+            kept = Story.read(folder).kept
+            sitting = session.resume(folder, step=kept[-2] if undo and len(kept) > 1 else None)
+            if steps:
+                sitting.painting.apply(Change({"steps": sitting.painting.step_count + steps}))
+            return sitting
+
+        self.run(open, paused=undo)
+
+    def _more(self) -> None:
+        if _job and not _job.alive and (news := _job.news).folder:
+            self._reopen(news.folder, steps=max(news.steps - news.begun_at, 10) if news.state == "done" else None)
+
+    def _pick(self, number: int) -> None:
+        if _job and _job.alive:
+            _job.steer({}, pick=number)
+        elif _job and (folder := _job.news.folder):
+            self._branch(folder, {}, None, number)
+
+    def _go_on_from(self, step: int) -> None:
+        news = _job.news if _job else News()
+        folder = self._looked_at or news.folder
+        if _job and _job.alive:
+            _job.stop()
+            _job.wait(60)
+        if folder:
+            self._branch(folder, self._steered(Story.read(folder).current), step, None)
+
+    def _branch(self, folder: Path, changes: Mapping[str, Any], step: int | None, pick: int | None) -> None:
+        def open(tell: Callable[[str], None]) -> Any:
+            tell("Going back to that frame")
+            from vqclip_nb import session
+            from vqclip_nb.changes import Change
+
+            way = lambda made: tell(f"Painting the way to that frame again: step {made} of {step}")  # noqa: E731
+            return session.branch(folder, Change(changes, variation=pick), step=step, on_way=way)
+
+        self.run(open)
+
+    def _continue(self, story: Story) -> None:
+        self._take_settings(story)
+        folder = self.out / story.folder.name
+        if not folder.exists():  # it is only in the mirror
+            mirrors.copy_over(story.folder, folder)
+        self._reopen(folder)
+
+    def _changed(self, name: str) -> None:
+        """A control changed: while a run goes on, it is steered."""
+        if name in ("prompt", "perceptor"):
+            self._redraw_chips()
+        if not (_job and _job.alive and (now := _job.news.settings)) or name not in live_fields():
+            return
+        try:
+            value = self.given.image_prompts if name == "image_prompts" else self.form.value(name)
+            now.but(**{name: value})
+        except SettingsError as error:
+            self._fail(error)
+            return
+        self._trouble = None
+        _job.steer({name: value})
+
+    def _steered(self, current: Settings) -> dict[str, Any]:
+        """The live settings in which the form differs from these."""
+        values = self.form.values()
+        return {name: values[name] for name in live_fields() & values.keys() if values[name] != getattr(current, name)}
+
+    # --- words
+
+    def _redraw_chips(self) -> None:
+        prompt, kind = self.form.value("prompt"), which(self.form.value("perceptor"))
+        named = words()["chips"][kind]
+        if [chip.description for chip in self.chips.children] != named:
+            self.chips.children = [
+                self._button(name, f"Add or remove: {name}", partial(self._chip, name)) for name in named
+            ]
+            for chip in self.chips.children:
+                chip.add_class("vq-chip")
+            groups = words()["examples"][kind].items()
+            offered = [(f"{group}: {text}", text) for group, texts in groups for text in texts]
+            self.examples.options = [("Examples …", ""), *offered]
+        for chip in self.chips.children:
+            chip.button_style = "info" if has(prompt, chip.description) else ""
+
+    def _chip(self, name: str) -> None:
+        self._write(toggled(self.form.value("prompt"), name))
+
+    def _surprise(self) -> None:
+        grammar = words()["surprise"][which(self.form.value("perceptor"))]
+        self._write(surprise(grammar, random.Random()))
+
+    def _example(self) -> None:
+        if self.examples.value:
+            self._write(self.examples.value)
+
+    def _recipe(self) -> None:
+        if (recipe := words()["recipes"].get(self.recipes.value)) is not None:
+            plain = {name: Settings.model_fields[name].default for r in words()["recipes"].values() for name in r}
+            self.form.load(plain | recipe)
+            for name in plain.keys() & live_fields():
+                self._changed(name)
+
+    def _write(self, prompt: str) -> None:
+        self.form.controls["prompt"].value = prompt
+
+    # --- earlier runs, settings from a picture, offers
+
+    def _take_settings(self, story: Story) -> None:
+        self._fill(story.current, story.inputs)
+        self._looked_at = story.folder
+        self.view.show_run(story.folder)
+
+    def _loaded(self) -> None:
+        """Settings of a picture that was uploaded: data, and nothing more."""
+        import tempfile
+
+        files = self.load.value
+        if not files:
+            return
+        first = next(iter(files.values())) if isinstance(files, dict) else files[0]
+        data = bytes(first["content"])
+        reset(self.load)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "picture"
+            path.write_bytes(data)
+            self._fill(Settings.from_image(path), None)
+        self._note("The settings of that picture are in the form.")
+
+    def _fill(self, settings: Settings, inputs: Path | None) -> None:
+        place = ("out", "device", "every", "save_every", "metadata", "quiet")
+        self.form.load({name: value for name, value in settings.model_dump().items() if name not in place})
+        self._redraw_chips()
+        self.given.load(settings, inputs)
+
+    def _look_around(self) -> None:
+        """After the panel is shown: what runs there are, whether one was cut off, and whether there is a GPU."""
+        try:
+            stories = self.earlier.read(self.out)
+            if not stories and self.mirror:
+                stories = self.earlier.read(self.mirror.place)
+            if not (_job and _job.alive) and (story := cut_off(stories)):
+                self._offer_to_continue(story)
+            elif not _job and self.form.value("perceptor") == "demo" and shutil.which("nvidia-smi"):
+                self._offer_large()
+        except Exception as error:
+            self._fail(error)
+
+    def _offer_to_continue(self, story: Story) -> None:
+        prompt = story.current.prompt
+        said = f"The run “{prompt[:80]}” was cut off after step {story.kept[-1]} of {story.current.steps}."
+        self._propose(said, "Continue it", lambda: self._continue(story))
+
+    def _offer_large(self) -> None:
+        said = "There is a GPU. Get the large models (1.3 GB, about a minute): they know every word."
+        self._propose(said, "Get the large models", self._get_large)
+
+    def _propose(self, said: str, yes: str, act: Callable[[], object]) -> None:
+        self.offer.value, self._accepted = markup.good(said), act
+        self.accept.description, self.accept.layout.width = yes, "auto"
+        self._offered.layout.display = ""
+
+    def _answered(self, work: Callable[[], object]) -> None:
+        self._offered.layout.display = "none"
+        self._guarded(work)
+
+    def _get_large(self) -> None:
+        """Fetch the large models in a thread of its own, and choose them when they are there."""
+
+        def work() -> None:
+            try:
+                wanted = Settings(**LARGE)
+                jobs.fetch_models(wanted, lambda said: self._say(markup.good(said)))
+                self.form.refresh_models()
+                self.form.load(LARGE)
+                self._redraw_chips()
+                self._say(markup.good("The large models are here, and chosen."))
+            except Exception as error:
+                self._fail(error)
+
+        threading.Thread(target=work, name="vqclip-fetch", daemon=True).start()
+
+    # --- what is shown
+
+    def tick(self) -> None:
+        """Bring the panel up to what the job knows. Cheap when there is nothing new."""
+        with self._lock:
+            if not _job or (news := _job.news) is self._seen:
+                return
+            before, self._seen = self._seen, news
+            self.view.show(news)
+            if news.room is not None and news.room != (before.room if before else None):
+                self.form.mark_sizes(news.room)
+            if news.notes != (before.notes if before else ()):
+                self._notes = news.notes
+            if news.trouble is not None:
+                self._trouble = news.trouble
+            self._say()
+            if before is None or news.state != before.state:
+                self._buttons()
+                if news.state in jobs.CALM:
+                    self._ended(news)
+
+    def _ended(self, news: News) -> None:
+        self._looked_at = None
+        self.form.refresh_models()
+        if news.folder and news.settings:
+            self.after.show(news.folder, Story.read(news.folder))
+            if self.mirror:
+                self.mirror.copy(news.folder)
+            self.earlier.read(self.out)
+        if self.disconnect.value and news.state == "done":
+            if self.mirror:
+                self.mirror.wait(120)
+            front.disconnect()
+
+    def _buttons(self) -> None:
+        """Which can be pressed now."""
+        state = _job.news.state if _job else "none"
+        running = state in ("loading", "painting", "paused")
+        self.start.disabled = running or state == "finishing"
+        self.pause.disabled = self.stop.disabled = not running
+        self.pause.description, self.pause.icon = ("Continue", "play") if state == "paused" else ("Pause", "pause")
+        self.undo.disabled = state in ("none", "loading", "finishing", "failed")
+        self.form.freeze(running or state == "finishing")
+        self.more_steps.layout.display = "" if state in ("done", "stopped") else "none"
+        self.more_steps.description = "Paint on" if state == "done" else "Go on"
+
+    def _say(self, more: str = "") -> None:
+        """Trouble and notes, above everything."""
+        said = markup.trouble(self._trouble.said, self._trouble.details) if self._trouble else ""
+        self.message.value = said + markup.notes(self._notes) + more
+        remedy = dict(self._trouble.remedy or {}) if self._trouble else {}
+        self.remedy.layout.display = "" if remedy else "none"
+        if remedy:
+            told = ", ".join(f"{name} {_plain(value)}" for name, value in remedy.items())
+            self.remedy.description, self.remedy.layout.width = f"Paint with {told}", "auto"
+
+    def _remedy(self) -> None:
+        if self._trouble and self._trouble.remedy:
+            self.form.load(self._trouble.remedy)
+            self._start()
+
+    def _note(self, said: str) -> None:
+        self._notes = (*self._notes, said)[-5:]
+        self._say()
+
+    def _fail(self, error: Exception) -> None:
+        self._trouble = jobs.explain(error)
+        self._say()
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """Do what a click asks for; what goes wrong is said in the panel, since elsewhere nobody would see it."""
+        try:
+            work()
+        except Exception as error:
+            self._fail(error)
+
+    # --- who ticks
+
+    def _watch(self) -> None:
+        """Tick in a thread of its own while a job goes on. In Colab `serve` does it besides."""
+        self.tick()
+        if self._ticker is None or not self._ticker.is_alive():
+            self._ticker = threading.Thread(target=self._tick_on, name="vqclip-tick", daemon=True)
+            self._ticker.start()
+
+    def _tick_on(self) -> None:
+        while (job := _job) and not self._closed:
+            self.tick()
+            if not job.alive and self._seen is job.news:
+                return
+            time.sleep(0.15)
+
+    async def serve(self) -> None:
+        """Last line of the cell: `await studio.serve()`. In Colab it keeps the panel alive; elsewhere it returns."""
+        await front.serve(lambda: self._closed, self.tick, self._stop)
+
+    def close(self) -> None:
+        """Let go of the panel; a run that goes on is not ended by it."""
+        self._closed = True
+        super().close()
+
+    def _button(
+        self, text: str, tooltip: str, act: Callable[[], object], icon: str = "", style: str = ""
+    ) -> widgets.Button:
+        button = widgets.Button(description=text, tooltip=tooltip, icon=icon, button_style=style)
+        button.on_click(lambda _: self._guarded(act))
+        button.add_class("vq-" + (text.lower().replace(" ", "-") or "remedy"))
+        return button
+
+
+def _plain(value: Any) -> str:
+    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
