@@ -154,15 +154,16 @@ class Painting:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what `state_dict` gave, of a painting on the same canvas, earlier or later in its run."""
         tensors, facts = state["tensors"], state["facts"]
+        settings, self.parts = self.settings.but(**facts["settings"]), facts["parts"]
+        objectives = self._pulls(settings)  # first, since a given picture may be missing
         self.canvas.relearn(_under("canvas.", tensors))
         self.optimizer.restore(_under("optimizer.", tensors), count=facts["optimizer"])
         self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
-        self.step_count, self.parts = facts["step"], facts["parts"]
+        self.step_count = facts["step"]
         if facts["thrifty"]:
             self.canvas.save_memory()
         self.timeline = [Change.from_dict(change) for change in facts["timeline"]]
-        self.settings = self.settings.but(**facts["settings"])
-        self.objectives = self._pulls(self.settings)
+        self.settings, self.objectives = settings, objectives
 
     def peak(self) -> int | None:
         """The bytes that a step takes at most, measured on a CUDA device; None when they are not there."""

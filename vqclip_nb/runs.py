@@ -25,6 +25,7 @@ import time
 import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -151,7 +152,12 @@ class Run:
     def rewind(self, painting: Painting, step: int) -> None:
         """Undo: take the painting back to a step whose state is kept; what came after is deleted. Raises RunError."""
         self._keeper.flush()
-        painting.load_state_dict(Story(self.folder, self.settings).state(step))
+        state = Story(self.folder, self.settings).state(step)
+        here = {f"sha256:{digest}": name for name, digest in self._digests.items()}  # as this painting can open them
+        told = state["facts"]["settings"]
+        given = [prompts.parse_picture(line) for line in told["image_prompts"]]
+        told["image_prompts"] = [str(replace(each, text=here.get(each.text, each.text))) for each in given]
+        painting.load_state_dict(state)
         self.cut(painting)
 
     def cut(self, painting: Painting) -> None:

@@ -1,5 +1,6 @@
 """After: what a person takes away from a run: picture, film, everything, and the Python to paint it again."""
 
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,9 @@ FILES = {
 class After:
     """Downloads and code for the run that ended. `box` is the whole of it."""
 
-    def __init__(self, failed: Callable[[Exception], object]) -> None:
-        self._failed, self._folder = failed, Path()
+    def __init__(self, said: Callable[[str], object], failed: Callable[[Exception], object]) -> None:
+        self._said, self._failed, self._folder = said, failed, Path()
+        self._linked: list[str] = []
         self.buttons = {text: widgets.Button(description=text, layout={"width": "auto"}) for text in FILES}
         for text, button in self.buttons.items():
             button.icon, button.tooltip = "download", f"Make {FILES[text]} ready to be saved"
@@ -51,25 +53,31 @@ class After:
 
     def forget(self) -> None:
         """Offer nothing."""
-        self.box.layout.display = "none"
+        self.box.layout.display, self.links.value = "none", ""
 
     def _get(self, text: str) -> None:
         """Make the file that a button names, and hand it over."""
-        name = FILES[text]
+        if front.in_colab():  # whose download wants the thread of the click
+            self._made(text)
+            return
         self.buttons[text].disabled = True
+        self._said(f"Making {FILES[text]} …")
+        threading.Thread(target=self._made, args=(text,), name="vqclip-make", daemon=True).start()
+
+    def _made(self, text: str) -> None:
+        name = FILES[text]
         try:
             path = make(self._folder, name)
-            if not front.download(path):
-                self._linked = [*(other for other in self._linked if other != name), name]
-                self._draw()
+            front.download(path)
+            self._linked = [*(other for other in self._linked if other != name), name]
+            self._draw()
+            self._said("")
         except Exception as error:
             self._failed(error)
         finally:
             self.buttons[text].disabled = False
 
     def _draw(self) -> None:
-        if front.in_colab():
-            return
         small, told = [], ""
         for name in self._linked:
             path = self._folder / name
@@ -77,7 +85,7 @@ class After:
             if size <= front.MOST_IN_A_LINK:
                 small.append(markup.link(path, f"Save {name} ({size / 1e6:.1f} MB)"))
             else:
-                told += markup.small(f"{path} has {size / 1e6:.0f} MB, too much for a link; it lies there")
+                told += markup.file_link(path, f"{path.name} ({size / 1e6:.0f} MB): {path}")
         self.links.value = "".join(small) + told
 
 
@@ -102,18 +110,20 @@ def make(folder: Path, name: str) -> Path:
 
 
 def python(story: Story) -> str:
-    """The Python that paints a run again."""
-    plain = Settings()
+    """The Python that paints a run again, into a new folder."""
+    usual = Settings().recipe()
     recipe = story.settings.recipe()
-    told = {
-        name: value for name, value in recipe.items() if value != plain.recipe()[name] or name in ("prompt", "seed")
-    }
+    told = {name: value for name, value in recipe.items() if value != usual[name] or name in ("prompt", "seed")}
     fields = "".join(f"    {name}={value!r},\n" for name, value in told.items())
-    if not story.timeline:
-        return f"from vqclip_nb import Settings, paint\n\nfor frame in paint(Settings(\n{fields})):\n    pass\n"
+    paint = (
+        "for frame in sitting:\n    print(frame.step, frame.loss)\n"
+        "print(sitting.record.finish(sitting.painting))  # the picture; its film lies beside it\n"
+    )
+    if not (story.timeline or story.settings.init_image or story.settings.image_prompts):
+        plain = "from vqclip_nb import Settings\nfrom vqclip_nb.session import start\n\n"
+        return f"{plain}sitting = start(Settings(\n{fields}))\n{paint}"
     return (
-        "# Settings were changed while it was painted; its timeline is in the folder, and in the picture.\n"
+        "# It was given pictures, or steered while it was painted: the run's folder knows them.\n"
         "from pathlib import Path\n\nfrom vqclip_nb.session import replay\n\n"
-        f"sitting = replay(Path({str(story.folder)!r}))\n"
-        "for frame in sitting:\n    pass\nsitting.record.finish(sitting.painting)\n"
+        f"sitting = replay(Path({str(story.folder)!r}))\n{paint}"
     )

@@ -4,6 +4,7 @@ import io
 import platform
 import tempfile
 import threading
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -55,8 +56,10 @@ class Check(widgets.VBox):
         return "\n".join([f"{where}, Python {platform.python_version()}", *lines, *answers])
 
     async def serve(self) -> None:
-        """As `Studio.serve`."""
-        await front.serve(lambda: "?" not in self.heard.values(), lambda: None, self._over.set)
+        """As `Studio.serve`, for three minutes at most: where no button is heard, nobody could end it."""
+        end = time.monotonic() + 180
+        over = lambda: "?" not in self.heard.values() or time.monotonic() > end  # noqa: E731
+        await front.serve(over, lambda: None, self._over.set)
 
     def _question(self, said: str, name: str, shown: widgets.Widget) -> widgets.Widget:
         answers = [widgets.Button(description=text, layout={"width": "60px"}) for text in ("yes", "no")]

@@ -24,25 +24,35 @@ class Earlier:
         self.said = widgets.HTML()
         self.box = widgets.VBox([self.said, self.cards])
 
-    def read(self, out: str | Path) -> list[Story]:
-        """Read the runs anew, show the newest, and return them, the newest first."""
-        stories, wrong = read_all(out)
-        stories.sort(key=lambda story: (story.begun, story.folder.name), reverse=True)
-        self.cards.children = [self._card(story) for story in stories[:MOST]]
+    def read(self, out: Path, *others: Path) -> list[Story]:
+        """Read the runs anew, with those that are only in the `others`, show the newest; returns all, newest first."""
+        found: dict[str, Story] = {}
+        wrong: list[str] = []
+        for place in (*others, out):
+            stories, troubles = read_all(place)
+            found |= {story.folder.name: story for story in stories}
+            wrong += troubles
+        stories = sorted(found.values(), key=lambda story: (story.begun, story.folder.name), reverse=True)
+        old, self.cards.children = self.cards.children, [self._card(story) for story in stories[:MOST]]
+        for card in old:
+            for child in (*card.children, card):
+                child.close()
         more = f"; the newest {MOST} of {len(stories)}" if len(stories) > MOST else ""
-        told = f"{len(stories)} runs in {Path(out)}{more}" if stories else f"No runs yet in {Path(out)}"
+        told = f"{len(stories)} runs in {out}{more}" if stories else f"No runs yet in {out}"
         self.said.value = markup.small(told) + markup.notes(wrong[:3])
         return stories
 
     def _card(self, story: Story) -> Any:
-        use = widgets.Button(description="Use settings", tooltip="Put the settings of this run into the form")
+        prompt = story.current.prompt
+        use = widgets.Button(
+            description="Use settings", tooltip=f"Put the settings of this run into the form: {prompt}"
+        )
         use.on_click(lambda _: self._take(story))
         buttons = [use]
         if steps_left(story):
-            go_on = widgets.Button(description="Continue", tooltip="Go on where this run stood")
+            go_on = widgets.Button(description="Continue", tooltip=f"Go on where this run stood: {prompt}")
             go_on.on_click(lambda _: self._go_on(story))
             buttons.append(go_on)
-        prompt = story.current.prompt
         shown = prompt if len(prompt) <= 60 else prompt[:59] + "…"
         card = widgets.VBox([*_thumb(story), widgets.HTML(markup.small(shown)), *buttons])
         card.add_class("vq-card")
@@ -57,7 +67,12 @@ def steps_left(story: Story) -> int:
 def cut_off(stories: list[Story]) -> Story | None:
     """The newest run, if it was cut off before its end: it has steps left, and nobody ended it."""
     newest = stories[0] if stories else None
-    return newest if newest and steps_left(newest) and not (newest.folder / "result.png").exists() else None
+    if newest is None or not steps_left(newest):
+        return None
+    result = newest.folder / "result.png"
+    state = newest.folder / "state" / f"{newest.kept[-1]:06}.safetensors"
+    ended = result.exists() and result.stat().st_mtime >= state.stat().st_mtime  # a run that ends saves its state first
+    return None if ended else newest
 
 
 def _thumb(story: Story) -> list[Any]:

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from vqclip_nb import models
 from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group, limits, live_fields
 
-SHOWN_FIRST = ("canvas", "perceptor", "size", "steps", "seed", "variations", "cutn")
+SHOWN_FIRST = ("canvas", "perceptor", "size", "steps", "seed", "variations", "lr", "cutn")
 ELSEWHERE = (
     "prompt",
     "image_prompts",
@@ -79,11 +79,12 @@ class Form:
         finally:
             self._quiet = False
 
-    def freeze(self, running: bool) -> None:
-        """While a run goes on, grey out what cannot change in flight."""
+    def freeze(self, running: bool, *, wholly: bool = False) -> None:
+        """While a run goes on, grey out what cannot change in flight, or all."""
         live = live_fields()
         for name, widget in self.controls.items():
-            widget.disabled = running and name not in live
+            widget.disabled = wholly or (running and name not in live)
+        self.dice.disabled = wholly
 
     def refresh_models(self) -> None:
         """Say anew what is on this machine."""
@@ -120,7 +121,8 @@ def control(name: str) -> Any:
     default = field.default
     told: dict[str, Any] = {"description": field.title or name, **CAPTION}
     if name == "prompt":
-        told = {"layout": {"width": "99%"}, "rows": 3, "placeholder": "What shall it be?", "description": ""}
+        told = {"layout": {"width": "99%"}, "rows": 3, "placeholder": "What shall it be?"}
+        told["description"] = "Prompt"  # for those who hear the page; hidden from those who see it
         widget = widgets.Textarea(value=default, continuous_update=False, **told)
         widget.add_class("vq-prompt")
     elif name in ("canvas", "perceptor"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from vqclip_nb.device import in_colab
 
-MOST_IN_A_LINK = 40_000_000  # bytes of a file within a page
+MOST_IN_A_LINK = 8_000_000  # bytes of a file within a page
 
 
 def download(path: Path) -> bool:
@@ -24,8 +24,9 @@ def download(path: Path) -> bool:
 def disconnect() -> None:
     """Give Colab's machine back. Elsewhere nothing happens."""
     if in_colab():
-        from google.colab import runtime
+        from google.colab import drive, runtime
 
+        drive.flush_and_unmount()  # what was written there may still be on its way
         runtime.unassign()
 
 
@@ -34,11 +35,16 @@ def someone_looks() -> bool:
     return not os.environ.get("VQCLIP_HEADLESS")
 
 
-async def serve(over: Callable[[], bool], tick: Callable[[], object], stop: Callable[[], object]) -> None:
+async def serve(
+    over: Callable[[], bool],
+    tick: Callable[[], object],
+    stop: Callable[[], object],
+    busy: Callable[[], bool] = lambda: False,
+) -> None:
     """Keep a cell running in Colab, where what a thread sends after its cell has ended is not shown.
 
-    Calls `tick` ten times a second and lets clicks in, until `over`; the cell's own stop button calls `stop`. In every
-    other front end it returns at once.
+    Calls `tick` ten times a second and lets clicks in, until `over`; the cell's own stop button calls `stop`, and what
+    is still `busy` is shown to its end. In every other front end it returns at once.
     """
     if not in_colab() or not someone_looks():
         return
@@ -50,6 +56,9 @@ async def serve(over: Callable[[], bool], tick: Callable[[], object], stop: Call
             await asyncio.sleep(0.1)
     except (KeyboardInterrupt, asyncio.CancelledError):
         stop()
+        while busy():
+            tick()
+            await asyncio.sleep(0.1)
     tick()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from vqclip_nb.studio import markup
 from vqclip_nb.studio.form import explain
 
 THUMB = 96
+MOST_BYTES = 100_000_000
 FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
 
 
@@ -39,8 +41,11 @@ class Given:
         self.upload.layout.width = "160px"
         self.upload.add_class("vq-upload")
         self.place = widgets.Text(
-            placeholder="or its path, or its address", layout={"flex": "1 1 160px", "width": "auto"}
+            description="Path or address",
+            placeholder="or its path, or its address",
+            layout={"flex": "1 1 160px", "width": "auto"},
         )
+        self.place.add_class("vq-heard")
         explain(self.place, "A file on this machine, or an address that begins with https://")
         self.add = widgets.Button(
             description="Add", tooltip="Take the picture at this path or address", layout={"width": "60px"}
@@ -56,8 +61,12 @@ class Given:
         """Each path with its weight."""
         return tuple(str(Prompt(path, weight.value)) for path, weight in self.towards)
 
-    def take(self, data: bytes, role: str, *, weight: float = 1.0) -> None:
+    def take(self, data: bytes, role: str) -> None:
         """Keep a picture's bytes among the temporary files, named by hash, and show it. Raises PictureError."""
+        self._took(data, role, 1.0)
+        self._changed(role)
+
+    def _took(self, data: bytes, role: str, weight: float) -> None:
         path = self._kept(data)
         if role == "init_image":
             self.init_image = str(path)
@@ -67,7 +76,6 @@ class Given:
             control.observe(lambda _: self._changed("image_prompts"), "value")
             self.towards.append((str(path), control))
         self._draw()
-        self._changed(role)
 
     def load(self, settings: Any, inputs: Path | None) -> None:
         """Show the pictures of settings; those that are known by their hash are looked for in the folder `inputs`.
@@ -82,7 +90,7 @@ class Given:
             if not images.HASHED.fullmatch(picture.text):
                 raise PictureError(f"the settings name a picture by its path, {picture.text!r}; add it again")
             path = images.locate(picture.text, field=role, inputs=inputs)
-            self.take(path.read_bytes(), role, weight=picture.weight)
+            self._took(path.read_bytes(), role, picture.weight)
 
     def _uploaded(self) -> None:
         files = self.upload.value
@@ -95,13 +103,21 @@ class Given:
             reset(self.upload)
 
     def _placed(self) -> None:
+        place, role = self.place.value.strip(), self.role.value
+        if "://" in place:  # not in a click, which must not wait for a network
+            work = lambda: self._guarded(lambda: self._borrowed(place, role))  # noqa: E731
+            threading.Thread(target=work, name="vqclip-borrow", daemon=True).start()
+        elif place:
+            self._borrowed(place, role)
+
+    def _borrowed(self, place: str, role: str) -> None:
         from vqclip_nb.models.download import borrowed
 
-        if not (place := self.place.value.strip()):
-            return
         try:
             with borrowed(place) as path:
-                self.take(path.read_bytes(), self.role.value)
+                if path.stat().st_size > MOST_BYTES:
+                    raise PictureError(f"{place!r} has more than {MOST_BYTES // 10**6} MB; give a smaller picture")
+                self.take(path.read_bytes(), role)
         except OSError as error:
             raise PictureError(f"{place!r} cannot be read: {error.strerror or error}") from None
         self.place.value = ""

@@ -1,5 +1,6 @@
 """Jobs: a run that paints in a thread of its own, steered from any other. Knows no widgets and no notebook."""
 
+import re
 import threading
 import time
 import traceback
@@ -41,7 +42,8 @@ class News:
     state: loading, painting, paused, finishing, done, stopped or failed. previews: each picture as JPEG, as of step
     `shown`. curve: by the name of a loss, (step, mean over the pictures) thinned to CURVE points. speed: steps per
     second, nought before it is known. memory: (used, whole) bytes of the GPU, or None. room: the pixels of the largest
-    picture that the GPU holds, by the measure of one step, or None. folder: of the run.
+    picture that the GPU holds, by the measure of one step, or None. folder: of the run. turned: counts how often the
+    settings came from elsewhere than from `steer`: at the opening, by `undo`, by a picture picked.
     """
 
     state: str = "loading"
@@ -57,6 +59,7 @@ class News:
     room: float | None = None
     folder: Path | None = None
     settings: "Settings | None" = None
+    turned: int = 0
     notes: tuple[str, ...] = ()
     trouble: Trouble | None = None
 
@@ -105,6 +108,7 @@ class Job:
 
     def pause(self) -> None:
         """Hold after the step that is being made."""
+        self._put(said="Pausing after this step")
         self._tell(paused=True)
 
     def go_on(self) -> None:
@@ -113,6 +117,8 @@ class Job:
 
     def stop(self) -> None:
         """End after the step that is being made, and keep everything."""
+        if self.alive:
+            self._put(said="Stopping after this step")
         self._tell(stopping=True)
 
     def steer(self, changes: Mapping[str, Any], *, pick: int | None = None) -> None:
@@ -123,13 +129,14 @@ class Job:
         from vqclip_nb.changes import Change
 
         def change(sitting: "Sitting") -> None:
-            now = sitting.painting.settings
+            now, turned = sitting.painting.settings, self.news.turned + (pick is not None)
             new = {name: value for name, value in changes.items() if getattr(now, name) != value}
             if new or pick is not None:
                 if sitting.painting.step_count not in sitting.record.kept:
                     sitting.record.save(sitting.painting)
                 sitting.painting.apply(Change(new, variation=pick))
-                self._put(settings=sitting.painting.settings, steps=sitting.painting.settings.steps)
+                settings = sitting.painting.settings
+                self._put(settings=settings, steps=settings.steps, turned=turned)
 
         self._tell(order=change)
 
@@ -137,17 +144,17 @@ class Job:
         """Take the picture back to before the last change, or to the last state kept before now, and hold."""
 
         def undo(sitting: "Sitting") -> None:
-            kept = [step for step in sitting.record.kept if step < sitting.painting.step_count]
+            now, timeline = sitting.painting.step_count, sitting.painting.timeline
+            changed_at = timeline[-1].step if timeline else -1
+            kept = [step for step in sitting.record.kept if step < now or step == now == changed_at]
             if not kept:
                 self._note("There is nothing to undo yet: no earlier state is kept.")
                 return
-            timeline = sitting.painting.timeline
-            changed_at = timeline[-1].step if timeline else -1
             sitting.record.rewind(sitting.painting, changed_at if changed_at in kept[-2:] else kept[-1])
             step = sitting.painting.step_count
             self._curve = {name: [p for p in points if p[0] <= step] for name, points in self._curve.items()}
             self._show(sitting.painting.picture(), step)
-            self._put(step=step, settings=sitting.painting.settings)
+            self._put(step=step, settings=sitting.painting.settings, turned=self.news.turned + 1, curve=self._thinned())
 
         self._tell(order=undo, paused=True)
 
@@ -164,30 +171,43 @@ class Job:
         with _listening(self._note):
             sitting = None
             try:
-                sitting = self._open(lambda said: self._put(said=said))
+                sitting = self._open(self._loading)
+                self._loading("Ready")
                 self._paint(sitting)
                 self._finish(sitting)
+            except _Stopped:
+                if sitting:
+                    sitting.record.finish(sitting.painting)
+                self._put(state="stopped", said="Stopped before the first step")
             except Exception as error:
                 self._fail(error, sitting)
+
+    def _loading(self, said: str) -> None:
+        """Tell what is being loaded; a Stop is heard here, too."""
+        if self._stopping:
+            raise _Stopped
+        self._put(said=said)
 
     def _paint(self, sitting: "Sitting") -> None:
         painting, begun = sitting.painting, sitting.painting.step_count
         self._put(
-            folder=sitting.record.folder, settings=painting.settings, step=begun, begun_at=begun,
+            folder=sitting.record.folder, settings=painting.settings, step=begun, begun_at=begun, turned=1,
             steps=sitting.until or painting.settings.steps, memory=_memory(painting.device), room=_room(painting),
         )  # fmt: skip
         pace, shown_at, saved_at, states = _Pace(), 0.0, 0.0, sitting.record.kept
+        if begun:
+            self._show(painting.picture(), begun)
         self._hear(sitting)
-        steps = iter(sitting) if not self._stopping else ()
-        for frame in steps:
+        for frame in sitting if not self._stopping else ():
             pace.step()
             self._take_in(frame)
             now = time.monotonic()
             if now - shown_at > _preview_seconds(pace.elapsed) or frame.step in (1, frame.steps):
                 self._show(frame.image if frame.image is not None else painting.picture(), frame.step)
+                self._put(curve=self._thinned())
                 shown_at = now
             told = {"step": frame.step, "steps": sitting.until or frame.steps, "speed": pace.speed}
-            self._put(state="painting", said="Painting", curve=self._thinned(), memory=_memory(painting.device), **told)
+            self._put(state="painting", said="Painting", memory=_memory(painting.device), **told)
             if sitting.record.kept != states or now - saved_at > 60:
                 states, saved_at = sitting.record.kept, now
                 self._saved(sitting.record.folder)
@@ -203,18 +223,20 @@ class Job:
                 if order is None:
                     if self._stopping or not self._paused:
                         break
-                    self._put(state="paused", said="Paused")
+                    self._put(state="paused", said="Paused", curve=self._thinned())
                     self._wake.wait()
                     continue
             try:
                 order(sitting)
             except (SettingsError, PictureError, RunError) as error:
                 self._note(str(error))
+        if self.news.state == "paused":
+            self._put(state="painting", said="Painting")
         if pace:
             pace.mark()
 
     def _finish(self, sitting: "Sitting") -> None:
-        self._put(state="finishing", said="Saving the picture and its film")
+        self._put(state="finishing", said="Saving the picture and its film", curve=self._thinned())
         if sitting.record.latest is None or sitting.record.latest.step != sitting.painting.step_count:
             self._show(sitting.painting.picture(), sitting.painting.step_count)
         sitting.record.finish(sitting.painting)
@@ -231,7 +253,8 @@ class Job:
                 sitting.record.finish(sitting.painting)
             except Exception as second:
                 trouble = replace(trouble, details=f"{trouble.details}\n{second}")
-        self._put(state="failed", said="Something went wrong", trouble=trouble)
+        folder = sitting.record.folder if sitting else self.news.folder
+        self._put(state="failed", said="Something went wrong", trouble=trouble, folder=folder)
 
     def _take_in(self, frame: Any) -> None:
         """A frame's losses; on a GPU only of those that waited for it anyway."""
@@ -247,13 +270,15 @@ class Job:
         return {name: tuple(points[:: 1 + len(points) // CURVE]) for name, points in self._curve.items()}
 
     def _show(self, image: "Tensor", step: int) -> None:
-        self._put(previews=tuple(_jpeg(pil) for pil in _pils(image)), shown=step)
+        side = PREVIEW_SIDE if len(image) == 1 else max(192, PREVIEW_SIDE // round(len(image) ** 0.5))
+        self._put(previews=tuple(_jpeg(pil, side) for pil in _pils(image)), shown=step)
 
     def _note(self, said: str) -> None:
         self._put(notes=(*(note for note in self.news.notes if note != said), said)[-5:])
 
     def _put(self, **changes: Any) -> None:
-        self.news = replace(self.news, **changes)
+        with self._wake:
+            self.news = replace(self.news, **changes)
 
 
 def fetch_models(settings: "Settings", tell: Report) -> None:
@@ -279,14 +304,26 @@ def explain(error: BaseException, settings: "Settings | None" = None) -> Trouble
     if isinstance(error, OutOfMemory) or "out of memory" in str(error).lower():
         if settings:
             remedy = {"size": tuple(max(16, side * 3 // 4 // 16 * 16) for side in settings.size)}
-        return Trouble(f"The memory is not enough for this size. {first_line(error)}", details, remedy)
+        return Trouble(_in_titles(f"The memory is not enough for this size. {first_line(error)}"), details, remedy)
     if isinstance(error, NotANumber):
-        remedy = {"lr": settings.lr / 2} if settings and settings.lr else {}
+        remedy = {"lr": round((settings.lr or 0.1) / 2, 4)} if settings else {}
         return Trouble(f"The painting ran away: {error}. The picture before it is kept.", details, remedy)
     expected = (SettingsError, PictureError, RunError, CannotFetch, BrokenWeights, UnknownModel)
     if isinstance(error, expected):
-        return Trouble(str(error), details)
+        return Trouble(_in_titles(str(error)), details)
     return Trouble(f"This should not have happened: {first_line(error)}", details)
+
+
+def _in_titles(said: str) -> str:
+    """A sentence made for the command line, its flags by the names that the form has for them."""
+    from vqclip_nb.settings import Settings
+
+    titles = {"--" + name.replace("_", "-"): field.title for name, field in Settings.model_fields.items()}
+    return re.sub(r"--[a-z-]+", lambda flag: titles.get(flag[0]) or flag[0], said)
+
+
+class _Stopped(Exception):
+    """A Stop that came before the first step."""
 
 
 class _Pace:
@@ -317,10 +354,10 @@ def _pils(image: "Tensor") -> list[Any]:
     return images.to_pils(image)
 
 
-def _jpeg(pil: Any) -> bytes:
+def _jpeg(pil: Any, side: int) -> bytes:
     import io
 
-    pil.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    pil.thumbnail((side, side))
     file = io.BytesIO()
     pil.save(file, "JPEG", quality=PREVIEW_QUALITY)
     return file.getvalue()
@@ -341,7 +378,7 @@ def _room(painting: Any) -> float | None:
         return None
     width, height = painting.settings.size
     used = painting.peak()
-    return width * height * (memory[1] - memory[0]) / used if used else 0.0
+    return width * height * (memory[1] - memory[0]) / used if used else None
 
 
 class _listening:

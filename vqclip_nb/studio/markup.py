@@ -11,6 +11,8 @@ STYLE = """<style>
 .vq-studio .vq-column { flex: 1 1 300px; min-width: 290px; }
 .vq-studio .vq-left { max-width: 560px; }
 .vq-studio .vq-prompt textarea { font-size: 16px; line-height: 1.4; padding: 8px; }
+.vq-studio .vq-prompt > label, .vq-studio .vq-heard > label { position: absolute; width: 1px; height: 1px;
+  overflow: hidden; clip-path: inset(50%); }
 .vq-studio .vq-chips { flex-flow: row wrap; }
 .vq-studio .vq-chip { width: auto; height: 26px; line-height: 24px; padding: 0 10px; border-radius: 13px;
   font-size: 12px; }
@@ -65,8 +67,8 @@ def small(said: str) -> str:
 
 
 def status(said: str) -> str:
-    """The line below the bar."""
-    return f'<div class="vq-status" role="status">{escape(said)}</div>'
+    """The line below the bar; it changes too often to be read out."""
+    return f'<div class="vq-status">{escape(said)}</div>'
 
 
 def empty(said: str) -> str:
@@ -84,6 +86,15 @@ def link(path: Path, said: str) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
     name = escape(path.name, quote=True)
     return f'<a class="vq-link" download="{name}" href="data:application/octet-stream;base64,{data}">{escape(said)}</a>'
+
+
+def file_link(path: Path, said: str) -> str:
+    """A file that is too large to lie within the page, by the way the notebook's server knows it."""
+    try:
+        way = path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:  # not below the notebook: no server hands it out
+        return small(said)
+    return f'<a class="vq-link" href="files/{escape(way, quote=True)}" download>{escape(said)}</a>'
 
 
 def chart(curves: Mapping[str, Sequence[tuple[int, float]]], *, width: int = 512, height: int = 96) -> str:
@@ -108,6 +119,7 @@ def chart(curves: Mapping[str, Sequence[tuple[int, float]]], *, width: int = 512
         return ""
     label = escape("Loss of each prompt against the steps: " + ", ".join(curves), quote=True)
     return (
+        '<div class="vq-small">Distance from your words: lower is nearer</div>'
         f'<svg role="img" aria-label="{label}" viewBox="0 0 {width} {height}" width="100%" '
         f'style="max-width:{width}px;display:block">{"".join(lines)}</svg>'
         f'<div class="vq-small">{" &nbsp; ".join(names)}</div>'

@@ -27,10 +27,11 @@ class Mirror:
                 self._thread = threading.Thread(target=self._work, name="vqclip-mirror", daemon=True)
                 self._thread.start()
 
-    def wait(self, seconds: float | None = None) -> None:
-        """Wait until all is copied."""
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until all that was asked for was tried; whether it is all there."""
         if thread := self._thread:
             thread.join(seconds)
+        return self._thread is None and not self._said
 
     def _work(self) -> None:
         while True:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb.errors import SettingsError
+from vqclip_nb import provenance
+from vqclip_nb.errors import RunError
 from vqclip_nb.settings import Settings, live_fields
 from vqclip_nb.stories import Story
 from vqclip_nb.studio import front, jobs, markup, mirrors
@@ -24,6 +26,7 @@ from vqclip_nb.studio.view import View
 from vqclip_nb.studio.words import has, surprise, toggled, which, words
 
 LARGE = {"canvas": "vqgan/imagenet_f16_16384", "perceptor": "ViT-B/32", "size": (384, 384), "steps": 300, "cutn": 32}
+_panel: "Studio | None" = None
 _job: Job | None = None  # the run that goes on, so that a cell that is run again finds it
 
 
@@ -43,16 +46,21 @@ class Studio(widgets.VBox):
         self._notes: tuple[str, ...] = ()
         self._closed = False
         self._looked_at: Path | None = None  # an earlier run, whose frames the view shows
+        self._filling = False  # the form is being filled: nobody changed anything
         self._accepted: Callable[[], object] = lambda: None  # what the offer of the day does
         self._ticker: threading.Thread | None = None
-        self.out = Path(out)
+        global _panel
+        if _panel:
+            _panel._closed = True  # this one takes over: two would send everything twice
+        _panel = self
+        self.out = Path(out).expanduser()
         self.mirror = mirrors.Mirror(mirror, self._note) if mirror else None
-        self.form = Form(self._changed)
-        self.given = Given(self._changed, self._fail)
-        self.view = View(self._pick, self._go_on_from)
-        self.after = After(self._fail)
-        self.earlier = Earlier(self._take_settings, self._continue)
-        self.form.load({"out": str(out)} | (settings.model_dump() if settings else {}))
+        self.form = Form(self._safe(self._changed))
+        self.given = Given(self._safe(self._changed), self._fail)
+        self.view = View(self._safe(self._pick), self._safe(self._go_on_from))
+        self.after = After(self._say_working, self._fail)
+        self.earlier = Earlier(self._safe(self._take_settings), self._safe(self._continue))
+        self.form.load({"out": str(self.out)} | (settings.model_dump() if settings else {}))
         self._build()
         super().__init__([widgets.HTML(markup.STYLE), self._head, self._columns, self._folds])
         self.add_class("vq-studio")
@@ -76,14 +84,15 @@ class Studio(widgets.VBox):
         self.chips = widgets.HBox([])
         self.chips.add_class("vq-chips")
         self.surprise = self._button("Surprise me", "Write a prompt by chance", self._surprise, "magic")
-        self.examples = widgets.Dropdown(options=[("Examples …", "")], layout={"width": "auto", "flex": "1 1 120px"})
-        self.recipes = widgets.Dropdown(
-            options=["Recipe …", *words()["recipes"]], layout={"width": "auto", "flex": "1 1 120px"}
-        )
+        wide = {"width": "auto", "flex": "1 1 120px"}
+        self.examples = widgets.Dropdown(options=[("Examples …", "")], description="Examples", layout=wide)
+        self.recipes = widgets.Dropdown(options=["Recipe …", *words()["recipes"]], description="Recipe", layout=wide)
+        for menu in (self.examples, self.recipes):
+            menu.add_class("vq-heard")
         explain(self.examples, "A prompt to begin with")
         explain(self.recipes, "Settings that go well together")
-        self.examples.observe(lambda _: self._example(), "value")
-        self.recipes.observe(lambda _: self._recipe(), "value")
+        self.examples.observe(self._safe(self._example), "value")
+        self.recipes.observe(self._safe(self._recipe), "value")
         self.surprise.layout.width = "130px"
         ideas = widgets.HBox([self.surprise, self.examples, self.recipes], layout={"width": "98%"})
         self.message = widgets.HTML()
@@ -94,7 +103,8 @@ class Studio(widgets.VBox):
         self._offered = widgets.VBox([self.offer, widgets.HBox([self.accept, self.decline])])
         for part in (self._offered, self.remedy):
             part.layout.display = "none"
-        self.more_steps = self._button("Paint on", "As many steps again", self._more, "forward")
+        self.more_steps = self._button("More steps", "Go on with this run", self._more, "forward")
+        self.more_steps.layout.width = "auto"
         self._head = widgets.VBox([self._offered, self.message, self.remedy])
         pictures, advanced = widgets.Accordion([self.given.box]), widgets.Accordion([self.form.rest])
         for fold, title in ((pictures, "Pictures to start from or to paint towards"), (advanced, "Advanced")):
@@ -113,7 +123,8 @@ class Studio(widgets.VBox):
         self.load.layout.width = "240px"
         self.load.observe(lambda _: self._guarded(self._loaded), "value")
         self.disconnect = widgets.Checkbox(value=False, description="Disconnect from Colab when done", indent=False)
-        extras = [self.load, *([self.disconnect] if front.in_colab() else [])]
+        offered = front.in_colab() and self.mirror  # without a copy elsewhere the picture would go with the machine
+        extras = [self.load, *([self.disconnect] if offered else [])]
         self._folds = widgets.Accordion([widgets.VBox([*extras, self.earlier.box])])
         self._folds.set_title(0, "Earlier runs")
         self._folds.selected_index = None
@@ -143,7 +154,7 @@ class Studio(widgets.VBox):
         with self._lock:
             if _job and _job.alive:
                 return
-            self._trouble, self._notes, self._seen = None, (), None
+            self._trouble, self._notes, self._seen, self._looked_at = None, (), None, None
             self._offered.layout.display = "none"
             self.view.forget()
             self.after.forget()
@@ -167,7 +178,14 @@ class Studio(widgets.VBox):
         elif _job and (folder := _job.news.folder):
             self._reopen(folder, undo=True)
 
-    def _reopen(self, folder: Path, *, undo: bool = False, steps: int | None = None) -> None:
+    def _reopen(
+        self,
+        folder: Path,
+        *,
+        undo: bool = False,
+        steps: int | None = None,
+        changed: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Go on with a run's folder; with `undo` from the state before its last, held; with `steps` as many more."""
 
         def open(tell: Callable[[str], None]) -> Any:
@@ -176,16 +194,20 @@ class Studio(widgets.VBox):
             from vqclip_nb.changes import Change
 
             kept = Story.read(folder).kept
-            sitting = session.resume(folder, step=kept[-2] if undo and len(kept) > 1 else None)
-            if steps:
-                sitting.painting.apply(Change({"steps": sitting.painting.step_count + steps}))
+            if undo and len(kept) < 2:
+                raise RunError("There is nothing to undo: no earlier state of this run is kept.")
+            sitting = session.resume(folder, step=kept[-2] if undo else None)
+            more = {"steps": sitting.painting.step_count + steps} if steps else {}
+            if changes := {} if undo else dict(changed) | more:
+                sitting.painting.apply(Change(changes))
             return sitting
 
         self.run(open, paused=undo)
 
     def _more(self) -> None:
-        if _job and not _job.alive and (news := _job.news).folder:
-            self._reopen(news.folder, steps=max(news.steps - news.begun_at, 10) if news.state == "done" else None)
+        if _job and not _job.alive and (news := _job.news).folder and news.settings:
+            changed = {name: value for name, value in self._steered(news.settings).items() if name != "steps"}
+            self._reopen(news.folder, steps=_more(news) if news.state == "done" else None, changed=changed)
 
     def _pick(self, number: int) -> None:
         if _job and _job.alive:
@@ -196,11 +218,23 @@ class Studio(widgets.VBox):
     def _go_on_from(self, step: int) -> None:
         news = _job.news if _job else News()
         folder = self._looked_at or news.folder
-        if _job and _job.alive:
-            _job.stop()
-            _job.wait(60)
-        if folder:
-            self._branch(folder, self._steered(Story.read(folder).current), step, None)
+        if not folder:
+            return
+        changes = self._steered(Story.read(folder).current)
+        if (old := _job) and old.alive:
+            old.stop()
+            threading.Thread(target=self._after(old, partial(self._branch, folder, changes, step, None))).start()
+        else:
+            self._branch(folder, changes, step, None)
+
+    def _after(self, job: Job, work: Callable[[], object]) -> Callable[[], None]:
+        """Do something once a job has ended; not in a click, which must not wait."""
+
+        def later() -> None:
+            job.wait()
+            self._guarded(work)
+
+        return later
 
     def _branch(self, folder: Path, changes: Mapping[str, Any], step: int | None, pick: int | None) -> None:
         def open(tell: Callable[[str], None]) -> Any:
@@ -217,6 +251,7 @@ class Studio(widgets.VBox):
         self._take_settings(story)
         folder = self.out / story.folder.name
         if not folder.exists():  # it is only in the mirror
+            self._note("Copying the run from the second folder …")
             mirrors.copy_over(story.folder, folder)
         self._reopen(folder)
 
@@ -224,20 +259,16 @@ class Studio(widgets.VBox):
         """A control changed: while a run goes on, it is steered."""
         if name in ("prompt", "perceptor"):
             self._redraw_chips()
-        if not (_job and _job.alive and (now := _job.news.settings)) or name not in live_fields():
+        if self._filling or not (_job and _job.alive) or name not in live_fields():
             return
-        try:
-            value = self.given.image_prompts if name == "image_prompts" else self.form.value(name)
-            now.but(**{name: value})
-        except SettingsError as error:
-            self._fail(error)
-            return
+        value = self.given.image_prompts if name == "image_prompts" else self.form.value(name)
+        (_job.news.settings or self.settings()).but(**{name: value})  # says what is wrong before the run hears of it
         self._trouble = None
         _job.steer({name: value})
 
     def _steered(self, current: Settings) -> dict[str, Any]:
-        """The live settings in which the form differs from these."""
-        values = self.form.values()
+        """The live settings in which the form differs from these, the seed only where a person changed it."""
+        values = self.form.values() | ({"image_prompts": self.given.image_prompts} if self.given.towards else {})
         return {name: values[name] for name in live_fields() & values.keys() if values[name] != getattr(current, name)}
 
     # --- words
@@ -267,12 +298,16 @@ class Studio(widgets.VBox):
     def _example(self) -> None:
         if self.examples.value:
             self._write(self.examples.value)
+            self.examples.value = ""
 
     def _recipe(self) -> None:
         if (recipe := words()["recipes"].get(self.recipes.value)) is not None:
+            self.recipes.value = self.recipes.options[0]
             plain = {name: Settings.model_fields[name].default for r in words()["recipes"].values() for name in r}
-            self.form.load(plain | recipe)
-            for name in plain.keys() & live_fields():
+            running = bool(_job and _job.alive)
+            taken = {name: value for name, value in (plain | recipe).items() if not running or name in live_fields()}
+            self.form.load(taken)
+            for name in taken:
                 self._changed(name)
 
     def _write(self, prompt: str) -> None:
@@ -298,10 +333,16 @@ class Studio(widgets.VBox):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture"
             path.write_bytes(data)
-            self._fill(Settings.from_image(path), None)
-        self._note("The settings of that picture are in the form.")
+            told = provenance.read(path)
+            self._fill(Settings(**told["settings"]), None)
+        steered = (
+            " It was steered while it was painted; these are the settings it began with." if told["timeline"] else ""
+        )
+        self._note("The settings of that picture are in the form." + steered)
 
     def _fill(self, settings: Settings, inputs: Path | None) -> None:
+        if _job and _job.alive:
+            raise RunError("A run is going on; press Stop first, then take these settings.")
         place = ("out", "device", "every", "save_every", "metadata", "quiet")
         self.form.load({name: value for name, value in settings.model_dump().items() if name not in place})
         self._redraw_chips()
@@ -310,9 +351,7 @@ class Studio(widgets.VBox):
     def _look_around(self) -> None:
         """After the panel is shown: what runs there are, whether one was cut off, and whether there is a GPU."""
         try:
-            stories = self.earlier.read(self.out)
-            if not stories and self.mirror:
-                stories = self.earlier.read(self.mirror.place)
+            stories = self.earlier.read(self.out, *([self.mirror.place] if self.mirror else []))
             if not (_job and _job.alive) and (story := cut_off(stories)):
                 self._offer_to_continue(story)
             elif not _job and self.form.value("perceptor") == "demo" and shutil.which("nvidia-smi"):
@@ -363,6 +402,8 @@ class Studio(widgets.VBox):
                 return
             before, self._seen = self._seen, news
             self.view.show(news)
+            if news.settings and news.turned != (before.turned if before else 0):
+                self._follow(news.settings, everything=before is None or not before.turned)
             if news.room is not None and news.room != (before.room if before else None):
                 self.form.mark_sizes(news.room)
             if news.notes != (before.notes if before else ()):
@@ -373,7 +414,18 @@ class Studio(widgets.VBox):
             if before is None or news.state != before.state:
                 self._buttons()
                 if news.state in jobs.CALM:
-                    self._ended(news)
+                    self._guarded(lambda: self._ended(news))
+
+    def _follow(self, settings: Settings, *, everything: bool) -> None:
+        """Show what the run is painted with: all of it in a panel that comes to it, else what may have turned."""
+        shown = settings.model_dump()
+        names = [name for name in shown if everything or name in live_fields() or name == "variations"]
+        self._filling = True
+        try:
+            self.form.load({name: shown[name] for name in names if name not in ("quiet", "out")})
+        finally:
+            self._filling = False
+        self._redraw_chips()
 
     def _ended(self, news: News) -> None:
         self._looked_at = None
@@ -382,11 +434,16 @@ class Studio(widgets.VBox):
             self.after.show(news.folder, Story.read(news.folder))
             if self.mirror:
                 self.mirror.copy(news.folder)
-            self.earlier.read(self.out)
-        if self.disconnect.value and news.state == "done":
-            if self.mirror:
-                self.mirror.wait(120)
-            front.disconnect()
+            self.earlier.read(self.out, *([self.mirror.place] if self.mirror else []))
+        if self.disconnect.value and news.state == "done" and self.mirror:
+            threading.Thread(target=self._leave, name="vqclip-leave", daemon=True).start()
+
+    def _leave(self) -> None:
+        """Disconnect, once the copy in the second folder is complete."""
+        if self.mirror and self.mirror.wait(1800):
+            self._guarded(front.disconnect)
+        else:
+            self._note("The copy in the second folder is not complete, so Colab was not disconnected.")
 
     def _buttons(self) -> None:
         """Which can be pressed now."""
@@ -395,10 +452,12 @@ class Studio(widgets.VBox):
         self.start.disabled = running or state == "finishing"
         self.pause.disabled = self.stop.disabled = not running
         self.pause.description, self.pause.icon = ("Continue", "play") if state == "paused" else ("Pause", "pause")
-        self.undo.disabled = state in ("none", "loading", "finishing", "failed")
-        self.form.freeze(running or state == "finishing")
-        self.more_steps.layout.display = "" if state in ("done", "stopped") else "none"
-        self.more_steps.description = "Paint on" if state == "done" else "Go on"
+        self.undo.disabled = state in ("none", "loading", "finishing")
+        self.form.freeze(running, wholly=state == "finishing")
+        known = bool(_job and _job.news.folder and _job.news.settings)
+        self.more_steps.layout.display = "" if state in jobs.CALM and known else "none"
+        more = f"Paint {_more(_job.news)} more steps" if _job and state == "done" else "Continue this run"
+        self.more_steps.description = more
 
     def _say(self, more: str = "") -> None:
         """Trouble and notes, above everything."""
@@ -407,7 +466,8 @@ class Studio(widgets.VBox):
         remedy = dict(self._trouble.remedy or {}) if self._trouble else {}
         self.remedy.layout.display = "" if remedy else "none"
         if remedy:
-            told = ", ".join(f"{name} {_plain(value)}" for name, value in remedy.items())
+            fields = Settings.model_fields
+            told = ", ".join(f"{fields[name].title} {_plain(value)}" for name, value in remedy.items())
             self.remedy.description, self.remedy.layout.width = f"Paint with {told}", "auto"
 
     def _remedy(self) -> None:
@@ -423,6 +483,15 @@ class Studio(widgets.VBox):
         self._trouble = jobs.explain(error)
         self._say()
 
+    def _say_working(self, said: str) -> None:
+        self._say(markup.good(said) if said else "")
+
+    def _safe(self, act: Callable[..., object]) -> Callable[..., None]:
+        """A callback that is guarded; a trait's change is not given to those that want none."""
+        return lambda *given: self._guarded(
+            lambda: act(*(each for each in given if not (isinstance(each, dict) and "owner" in each)))
+        )
+
     def _guarded(self, work: Callable[[], object]) -> None:
         """Do what a click asks for; what goes wrong is said in the panel, since elsewhere nobody would see it."""
         try:
@@ -434,21 +503,22 @@ class Studio(widgets.VBox):
 
     def _watch(self) -> None:
         """Tick in a thread of its own while a job goes on. In Colab `serve` does it besides."""
-        self.tick()
+        self._guarded(self.tick)
         if self._ticker is None or not self._ticker.is_alive():
             self._ticker = threading.Thread(target=self._tick_on, name="vqclip-tick", daemon=True)
             self._ticker.start()
 
     def _tick_on(self) -> None:
         while (job := _job) and not self._closed:
-            self.tick()
+            self._guarded(self.tick)
             if not job.alive and self._seen is job.news:
                 return
-            time.sleep(0.15)
+            time.sleep(0.15 if job.news.step < 200 else 0.5)
 
     async def serve(self) -> None:
         """Last line of the cell: `await studio.serve()`. In Colab it keeps the panel alive; elsewhere it returns."""
-        await front.serve(lambda: self._closed, self.tick, self._stop)
+        busy = lambda: bool(_job and (_job.alive or self._seen is not _job.news))  # noqa: E731
+        await front.serve(lambda: self._closed, lambda: self._guarded(self.tick), self._stop, busy)
 
     def close(self) -> None:
         """Let go of the panel; a run that goes on is not ended by it."""
@@ -462,6 +532,11 @@ class Studio(widgets.VBox):
         button.on_click(lambda _: self._guarded(act))
         button.add_class("vq-" + (text.lower().replace(" ", "-") or "remedy"))
         return button
+
+
+def _more(news: News) -> int:
+    """How many steps more are offered: as many as were made."""
+    return max(news.steps - news.begun_at, 10)
 
 
 def _plain(value: Any) -> str:

@@ -63,9 +63,11 @@ class View:
         self.bar.bar_style = {"failed": "danger", "done": "success"}.get(news.state, "")
         self.status.value = markup.status(told(news))
         if news.curve is not before.curve:
-            self.chart.value = markup.chart(news.curve)
-        calm = news.state in ("paused", "done", "stopped")
-        if news.folder and (news.state != before.state or news.folder != before.folder):
+            words = {name: points for name, points in news.curve.items() if name not in ("smoothness", "likeness")}
+            self.chart.value = markup.chart(words)
+        calm = news.state in ("paused", "done", "stopped", "failed")
+        back = calm and news.step < before.step
+        if news.folder and (back or news.state != before.state or news.folder != before.folder):
             self._gather(news.folder if calm else None)
 
     def show_run(self, folder: Path) -> None:
