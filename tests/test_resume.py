@@ -34,7 +34,7 @@ def toys(monkeypatch):
 
 def settings(tmp_path, **more):
     values = {"prompt": "red | blue:-0.2", "size": (16, 16), "steps": STEPS, "cutn": 2, "device": "cpu"}
-    return Settings(**{**values, "save_every": "2", "out": str(tmp_path / "runs"), **more})
+    return Settings(**{**values, "save_every": "2", "every": 1, "out": str(tmp_path / "runs"), **more})
 
 
 def see_through(sitting, changes=(), stop_after=None):
