@@ -127,7 +127,7 @@ def _fold_norms(module: Any) -> None:
     """Put each batch norm of a ResNet's layer into the convolution before it."""
     children: dict[str, Any] = dict(module.named_children())
     for name, norm in children.items():
-        if isinstance(norm, nn.BatchNorm2d):
+        if type(norm).__name__ == "BatchNorm2d":
             before = "0" if name == "1" else name.replace("bn", "conv")  # "0" and "1" stand in `downsample`
             conv, scale = children[before], norm.weight * (norm.running_var + norm.eps).rsqrt()
             conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale, requires_grad=False)
