@@ -1,6 +1,6 @@
 """How fast a step is, beside the loop that the 2021 notebooks published, on the same weights.
 
-    python benchmarks/speed.py [--device D] [--models demo large] [--size N ...] [--variations N ...] [--cutn N] --json F
+    python benchmarks/speed.py [--device D] [--models demo large] [--size N ...] [--variations N ...] --json FILE
 
 Both run in one process, a few steps of one, then of the other, and so on; the ratio is the median over these rounds.
 Memory, start-up and the first frame are measured in processes of their own. `large` are networks of the shapes of
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import os
 import platform
 import statistics
@@ -227,7 +228,8 @@ def measure(arguments: argparse.Namespace, models: str, size: int, variations: i
     ours = Ours(pair, settings)
     plain = Plain(pair, size, settings.cutn, device)
     wait = waiting(device)
-    counted = {"plain": flops(plain.step), "ours": flops(ours.step)}  # the first step of each, which is slower
+    ours.step()  # the first one is kept, and so shows the average
+    counted = {"plain": flops(plain.step), "ours": flops(ours.step)}
     rounds = in_turn([plain.step, ours.step], arguments.rounds, arguments.seconds, wait)
     steps = [[statistics.median(kind) for kind in zip(*column, strict=True)] for column in zip(*rounds, strict=True)]
     found: dict[str, Any] = {"models": models, "size": size, "variations": variations, "cutn": settings.cutn}
@@ -269,7 +271,7 @@ def timed(work: Callable[[], Any], count: int, wait: Callable[[], None]) -> tupl
 
 def stages(loop: Any, whole: float, wait: Callable[[], None]) -> dict[str, float]:
     """The share of each stage of a step; the rest is what a whole step took beyond them."""
-    count = 5 if whole < 2 else 1
+    count = 5 if whole < 2 else 2
     spent = dict.fromkeys(STAGES, 0.0)
     for _ in range(count):
         value: Any = None
@@ -285,15 +287,12 @@ def stages(loop: Any, whole: float, wait: Callable[[], None]) -> dict[str, float
 
 
 def flops(work: Callable[[], None]) -> int:
-    """Of one step, as torch counts them; a convolution by Winograd's transforms counts as the plain one it stands for."""
+    """Of one step, as torch counts them; one by Winograd's transforms counts as the plain convolution it stands for."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     def winograd(x: Any, weight: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
-        count = 2 * x[0]
-        for side in (*weight, *out_shape[2:]):
-            count *= side
-        return count
+        return 2 * math.prod(weight) * int(x[0]) * math.prod(out_shape[2:])
 
     mapping = {torch.ops.aten._nnpack_spatial_convolution: winograd}
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
@@ -336,10 +335,12 @@ def peak(device: str) -> float:
 
     if device.startswith("cuda"):
         return round(torch.cuda.max_memory_allocated() / 1e9, 3)
+    status = Path("/proc/self/status")  # what `resource` says begins with the parent's
+    if status.exists():
+        return round(int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1e6, 3)
     import resource
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 3)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9, 3)
 
 
 def saving(arguments: argparse.Namespace) -> dict[str, float]:

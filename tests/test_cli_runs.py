@@ -95,11 +95,11 @@ def test_info_says_the_command_that_paints_it_again_for_files_and_folders(capsys
     for source in (run / "result.png", run / "frames" / "000004.jpg", run):
         assert vqclip("info", str(source)) == 0
         assert said(capsys)[-1] == "vqclip paint red --size 32 24 --seed 5 --variations 2 --steps 4 --cutn 2"
-    assert vqclip("info", str(run / "frames" / "000002.jpg")) == 0
+    assert vqclip("info", str(run / "frames" / "000003.jpg")) == 0
     command = said(capsys)[-1]
-    assert command == f"vqclip replay {run / 'frames' / '000002.jpg'}", "it shows an earlier step"
+    assert command == f"vqclip replay {run / 'frames' / '000003.jpg'}", "it shows an earlier step"
     assert vqclip(*shlex.split(command)[1:], "--quiet") == 0
-    assert Story.read(said(capsys)[0].rpartition("/")[0]).kept == [2]
+    assert Story.read(said(capsys)[0].rpartition("/")[0]).kept == [3]
     assert vqclip("info", "nowhere") == 2
 
 

@@ -23,7 +23,9 @@ def toys():
 
 
 def settings(**more):
-    return Settings(**{"prompt": "red | blue:-0.2", "size": (32, 32), "steps": 6, "cutn": 4, "device": "cpu", **more})
+    return Settings(
+        **{"prompt": "red | blue:-0.2", "size": (32, 32), "steps": 6, "cutn": 4, "device": "cpu", "every": 1, **more}
+    )
 
 
 def test_three_lines_give_every_picture_as_it_comes():

@@ -34,7 +34,7 @@ def toys(monkeypatch):
 
 def settings(tmp_path, **more):
     values = {"prompt": "red | blue:-0.2", "size": (16, 16), "steps": STEPS, "cutn": 2, "device": "cpu"}
-    return Settings(**{**values, "save_every": "2", "out": str(tmp_path / "runs"), **more})
+    return Settings(**{**values, "save_every": "2", "every": 1, "out": str(tmp_path / "runs"), **more})
 
 
 def see_through(sitting, changes=(), stop_after=None):
@@ -89,7 +89,7 @@ def test_changes_made_while_painting_are_taken_up_and_painted_again(tmp_path):
     assert outcome(see_through(resume(cut))) == whole
 
     assert outcome(see_through(replay(folder))) == whole
-    assert outcome(see_through(replay(folder / "result.png"))) == whole
+    assert outcome(see_through(replay(folder / "result.png", place={"every": 1}))) == whole
 
 
 def left_off_with(sitting, changes, after):
@@ -212,7 +212,7 @@ def test_a_folder_of_an_older_version_still_opens(tmp_path):
     old = tmp_path / "runs" / "old"
     (old / "frames").mkdir(parents=True)
     (old / "settings.json").write_text(asked.to_json())
-    assert outcome(see_through(resume(old, place={"save_every": "2", "device": "cpu"}))) == whole
+    assert outcome(see_through(resume(old, place={"save_every": "2", "every": 1, "device": "cpu"}))) == whole
     newer = json.loads((see_through(replay(old)) / "settings.json").read_text()) | {"version": 99}
     (old / "settings.json").write_text(json.dumps(newer))
     with pytest.raises(RunError, match="it is of version 99, and this vqclip reads up to 1; update it"):

@@ -21,7 +21,15 @@ def toys():
 
 
 def painted(tmp_path, stop_after=None, **more):
-    values = {"prompt": "red", "size": (32, 24), "steps": 5, "cutn": 2, "device": "cpu", "out": str(tmp_path / "runs")}
+    values = {
+        "prompt": "red",
+        "size": (32, 24),
+        "steps": 5,
+        "cutn": 2,
+        "every": 1,
+        "device": "cpu",
+        "out": str(tmp_path / "runs"),
+    }
     asked = Settings(**{**values, **more})
     painting, record = begin(asked), Run.create(asked)
     for frame in run(painting):

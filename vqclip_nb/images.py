@@ -70,10 +70,15 @@ def to_tensor(pil: Image.Image) -> "Tensor":
     return torch.from_numpy(np.array(pil.convert("RGB"))).movedim(-1, 0)[None].float() / 255
 
 
+def to_bytes(image: "Tensor") -> "Tensor":
+    """(n, 3, H, W) RGB in [0, 1] -> (n, H, W, 3) bytes, on the same device, without waiting for it."""
+    return image.detach().mul(255).round().clamp(0, 255).byte().movedim(1, -1)
+
+
 def to_pils(image: "Tensor") -> list[Image.Image]:
-    """(n, 3, H, W) RGB in [0, 1] -> n pictures. Waits for the device."""
-    pixels = image.detach().mul(255).round().clamp(0, 255).byte().movedim(1, -1).cpu().numpy()
-    return [Image.fromarray(picture) for picture in pixels]
+    """What `to_bytes` takes or gives -> n pictures. Waits for the device."""
+    pixels = to_bytes(image) if image.is_floating_point() else image
+    return [Image.fromarray(picture) for picture in pixels.cpu().numpy()]
 
 
 def grid(pils: Sequence[Image.Image]) -> Image.Image:

@@ -275,15 +275,20 @@ class Painting:
         return Frame(step, steps, losses, image if look else None, kept)
 
 
-def run(painting: Painting, timeline: Sequence[Change] = (), *, until: int | None = None) -> Iterator[Frame]:
-    """Paint to the end, or for `until` steps, one frame per step, making each change of a `timeline` at its step."""
+def run(
+    painting: Painting, timeline: Sequence[Change] = (), *, until: int | None = None, look: bool = False
+) -> Iterator[Frame]:
+    """Paint to the end, or for `until` steps, one frame per step, making each change of a `timeline` at its step.
+
+    Frames that are kept carry their picture; with `look` all of them do.
+    """
     ahead = deque(timeline)
     while until is None or painting.step_count < until:
         while ahead and ahead[0].step <= painting.step_count:
             painting.apply(ahead.popleft())
         if painting.step_count >= painting.settings.steps:
             return
-        yield painting.step()
+        yield painting.step(look=look)
 
 
 class _Pace:

@@ -124,7 +124,9 @@ class Run:
             self.latest = frame
             if frame.kept:
                 about = self._about(painting) if painting.settings.metadata else None
-                self._keeper.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(frame.image, about))
+                # Here, not in the keeper: torch at work in a second thread makes every later step on a CPU slower.
+                pixels = images.to_bytes(frame.image)
+                self._keeper.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(pixels, about))
         if (changed or self._due(frame.step)) and frame.step < frame.steps:  # the last is kept when all is written
             self.save(painting)
 
@@ -315,10 +317,9 @@ def _given(
     return {name: (path.suffix.lower(), path.read_bytes()) for name, path in found.items()}
 
 
-def _jpeg(image: Tensor | None, about: Mapping[str, Any] | None) -> bytes:
+def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
     """Pictures side by side as a JPEG."""
-    assert image is not None
-    return provenance.encode(images.grid(images.to_pils(image)), "JPEG", about, quality=FRAME_QUALITY)
+    return provenance.encode(images.grid(images.to_pils(pixels)), "JPEG", about, quality=FRAME_QUALITY)
 
 
 def _picked(path: Path, variation: int | None, count: int) -> bytes:

@@ -24,12 +24,12 @@ from vqclip_nb.stories import Story
 
 
 def paint(settings: Settings) -> Iterator[Frame]:
-    """Paint, and give every step's frame as it comes; each `settings.every`-th one carries its picture.
+    """Paint, and give every step's frame as it comes, with its picture.
 
     Nothing is written to disk. Raises ValueError, in one line, for a model, picture or device that is not there, and
     NotANumber when the losses run away.
     """
-    yield from run(begin(settings))
+    yield from run(begin(settings), look=True)
 
 
 def begin(settings: Settings, *, inputs: Path | None = None, state: Mapping[str, Any] | None = None) -> Painting:

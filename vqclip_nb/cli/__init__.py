@@ -6,6 +6,7 @@ arguments and returns the exit status.
 
 import argparse
 import difflib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -60,6 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0, or 2 for what the person can put right, said in one line."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in arguments if word in COMMANDS), None)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Read by OpenMP when torch is loaded. Its threads wait 0.3 ms for the next operation, not 8 ms: NNPACK and the
+        # keeper want the processor in between.
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     with warnings.catch_warnings():

@@ -52,10 +52,12 @@ def see_through(sitting: "Sitting") -> int:
     """Paint to the end, show how it goes, and say where the picture is."""
     from tqdm import tqdm
 
+    from vqclip_nb import memory
     from vqclip_nb.errors import NotANumber, OutOfMemory
     from vqclip_nb.session import foresee
 
     painting, record = sitting.painting, sitting.record
+    memory.keep_freed()
     quiet, steps, begun_at = painting.settings.quiet, painting.settings.steps, painting.step_count
     if (foreseen := foresee(painting)) and not quiet:
         print(foreseen, file=sys.stderr)

@@ -53,7 +53,11 @@ def _by_nnpack(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n, d, h, w)"""
+    """(n, c, h, w) -> (n, d, h', w'), as the layer gives it."""
+    patch = conv.kernel_size[0]
+    if conv.kernel_size == conv.stride == (patch, patch) != (1, 1) and conv.bias is None:  # a ViT's patches
+        patches = F.pixel_unshuffle(x, patch)  # (n, c * patch², h / patch, w / patch)
+        return F.linear(patches.movedim(1, -1), conv.weight.flatten(1)).movedim(-1, 1)
     same = (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((3, 3), (1, 1), (1, 1), 1)
     wide = min(conv.in_channels, conv.out_channels) >= _WIDE and x.shape[2] * x.shape[3] >= 2 * conv.in_channels
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and conv.weight.is_contiguous()
@@ -119,13 +123,13 @@ def _pooled(pool: Any, x: Tensor) -> Tensor:
     return pool.c_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(1))
 
 
-def _fold_norms(module: nn.Module) -> None:
+def _fold_norms(module: Any) -> None:
     """Put each batch norm of a ResNet's layer into the convolution before it."""
-    children = dict(module.named_children())
+    children: dict[str, Any] = dict(module.named_children())
     for name, norm in children.items():
-        if isinstance(norm, nn.BatchNorm2d):
-            conv = children["0" if name == "1" else name.replace("bn", "conv")]  # "0" and "1" stand in `downsample`
-            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        if type(norm).__name__ == "BatchNorm2d":
+            before = "0" if name == "1" else name.replace("bn", "conv")  # "0" and "1" stand in `downsample`
+            conv, scale = children[before], norm.weight * (norm.running_var + norm.eps).rsqrt()
             conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale, requires_grad=False)
             conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None], requires_grad=False)
             setattr(module, name, nn.Identity())
