@@ -62,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in arguments if word in COMMANDS), None)
     if "OMP_WAIT_POLICY" not in os.environ:
-        # Read by OpenMP when torch is loaded. Its threads wait 0.3 ms for the next operation, not 8 ms: NNPACK and the
-        # keeper want the processor in between.
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+        # Read by OpenMP when torch is loaded. Its threads then wait 0.03 ms for their next work before they sleep, not
+        # 8 ms: NNPACK, the keeper and other programs want the processor in between.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     with warnings.catch_warnings():
