@@ -128,14 +128,12 @@ def paint_one(job: tuple[str, dict]) -> np.ndarray:
     import torch
 
     from vqclip_nb import Settings
-    from vqclip_nb import paint as run
+    from vqclip_nb.painting import run
+    from vqclip_nb.session import begin
 
     prompt, changes = job
     torch.set_num_threads(1)
-    last = None
-    for frame in run(Settings(prompt=prompt, **changes)):
-        last = frame if frame.image is not None else last
-    assert last is not None
+    *_, last = run(begin(Settings(prompt=prompt, **changes)))
     return last.image[0].permute(1, 2, 0).mul(255).round().byte().cpu().numpy()
 
 

@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=14000)
     parser.add_argument("--steps", type=int, default=800, help="steps on clean pictures")
     parser.add_argument("--robust-steps", type=int, default=500, help="steps of adversarial training after them")
-    parser.add_argument("--painted-steps", type=int, default=340, help="steps that also see painted pictures, last")
+    parser.add_argument("--painted-steps", type=int, default=1360, help="steps that also see painted pictures, last")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--radius", type=float, default=2.5, help="of the L2 ball, pictures in [0, 1]")
