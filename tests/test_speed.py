@@ -58,7 +58,7 @@ def test_a_quickened_network_answers_as_published_in_value_and_gradient(make):
 def test_a_quickened_picture_of_a_batch_is_the_one_painted_alone():
     """Winograd's convolutions go picture by picture, so that n never changes how one rounds."""
     decoder = models.quicken(models.load_vqgan("demo"))
-    z = torch.randn(3, 32, 24, 24, generator=torch.Generator().manual_seed(0))
+    z = 0.1 * torch.randn(3, 32, 24, 24, generator=torch.Generator().manual_seed(0))  # the codes' deviation
     torch.testing.assert_close(decoder.decode(z)[1:2], decoder.decode(z[1:2]), rtol=1e-5, atol=1e-5)
 
 

@@ -46,7 +46,7 @@ def toys(monkeypatch, tmp_path):
 
 
 def studio(**values):
-    shown = Studio(out="runs", settings=Settings(prompt="red", size=(16, 16), steps=20, cutn=2, device="cpu"))
+    shown = Studio(out="runs", settings=Settings(prompt="red", size=(16, 16), steps=20, cutn=2, device="cpu", every=1))
     shown._looking.join(20)
     shown.form.load(values)
     shown._redraw_chips()
@@ -389,7 +389,7 @@ def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
     assert panel._job is None
     from vqclip_nb import session
 
-    def full(*_):
+    def full(*_, **__):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
     shown.form.controls["prompt"].value = "red"

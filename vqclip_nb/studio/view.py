@@ -25,6 +25,7 @@ class View:
         self._enlarged: int | None = None
         self._news = News()
         self._files: list[Path] = []
+        self._gathering = False
         self.empty = widgets.HTML(markup.empty(EMPTY))
         self.picture = widgets.Image(format="jpeg", layout={"display": "none", "width": "100%", "max_width": "512px"})
         self.picture.add_class("vq-picture")
@@ -120,12 +121,14 @@ class View:
         self._files = frames(folder) if folder else []
         self.looking.layout.display = "" if len(self._files) > 1 else "none"
         if self._files:
+            self._gathering = True  # the slider moves, and nobody moved it
             self.back.max = len(self._files) - 1
             self.back.value = len(self._files) - 1
+            self._gathering = False
             self.at.value = markup.small(f"step {int(self._files[-1].stem)}")
 
     def _look(self) -> None:
-        if self._files:
+        if self._files and not self._gathering:
             path = self._files[min(self.back.value, len(self._files) - 1)]
             if path.exists():
                 self._big(path.read_bytes())
