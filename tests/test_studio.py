@@ -161,7 +161,7 @@ def test_pause_continue_steer_undo_and_stop():
     ), "what cannot change in flight is grey"
 
     shown.form.controls["prompt"].value = "blue"
-    shown.form.controls["lr"].value = 0.25
+    shown.form.controls["lr"].value = "0.25"
     until(lambda: panel._job.news.settings.lr == 0.25)
     shown.pause.click()
     painting(shown, held + 5)

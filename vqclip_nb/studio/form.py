@@ -62,7 +62,7 @@ class Form:
         """What a control says, as Settings wants it."""
         value = self.controls[name].value
         if name == "lr":
-            return value or None
+            return _number(value)
         return tuple(map(int, value.split(" "))) if name == "size" else value
 
     def values(self) -> dict[str, Any]:
@@ -138,16 +138,15 @@ def control(name: str) -> Any:
         kind = widgets.FloatSlider if isinstance(step, float) else widgets.IntSlider
         widget = kind(value=default, min=low, max=high, step=step, continuous_update=False, **told)
     elif name == "lr":
-        widget = widgets.BoundedFloatText(value=0.0, min=0.0, max=span["le"], step=0.01, **told)
+        widget = widgets.Text(value="", placeholder="what suits the canvas", continuous_update=False, **told)
     elif span and isinstance(default, int):
         widget = widgets.BoundedIntText(value=default, min=span.get("ge", 0), max=span["le"], **told)
     elif span:
         widget = widgets.BoundedFloatText(value=default, min=span.get("ge", 0), max=span["le"], step=0.1, **told)
     else:
         widget = widgets.Text(value=str(default or ""), continuous_update=False, **told)
-    hint = "; 0 is what suits the canvas" if name == "lr" else ""
     limit = allowed(name) if name not in ("prompt", "size") else ""
-    said = f"{field.description}{hint}" + (f" ({limit})" if limit[:4] in ("from", "abov", "one ") else "")
+    said = f"{field.description}" + (f" ({limit})" if limit[:4] in ("from", "abov", "one ") else "")
     explain(widget, said)
     widget.add_class(f"vq-{name.replace('_', '-')}")
     return widget
@@ -194,12 +193,20 @@ def _offered(entry: models.Entry) -> str:
     return f"{entry.name} - {where}{licence}"
 
 
+def _number(text: str) -> float | str | None:
+    """A number as it was typed; what is none is left for Settings to name."""
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        return text
+
+
 def _show(widget: Any, name: str, value: Any) -> None:
     """A value in a control, which makes room for one that it did not offer."""
     if name == "size":
         value = f"{value[0]} {value[1]}" if not isinstance(value, str) else value
     if name == "lr":
-        value = value or 0.0
+        value = f"{value:g}" if value else ""
     if isinstance(widget, widgets.Dropdown) and value not in [option[1] for option in widget._options_full]:
         label = value.replace(" ", " x ") if name == "size" else value
         widget.options = [*widget._options_full, (label, value)]

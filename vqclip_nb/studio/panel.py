@@ -84,7 +84,7 @@ class Studio(widgets.VBox):
         self.chips = widgets.HBox([])
         self.chips.add_class("vq-chips")
         self.surprise = self._button("Surprise me", "Write a prompt by chance", self._surprise, "magic")
-        wide = {"width": "auto", "flex": "1 1 120px"}
+        wide = {"width": "33%"}
         self.examples = widgets.Dropdown(options=[("Examples …", "")], description="Examples", layout=wide)
         self.recipes = widgets.Dropdown(options=["Recipe …", *words()["recipes"]], description="Recipe", layout=wide)
         for menu in (self.examples, self.recipes):
@@ -93,7 +93,7 @@ class Studio(widgets.VBox):
         explain(self.recipes, "Settings that go well together")
         self.examples.observe(self._safe(self._example), "value")
         self.recipes.observe(self._safe(self._recipe), "value")
-        self.surprise.layout.width = "130px"
+        self.surprise.layout.width = "33%"
         ideas = widgets.HBox([self.surprise, self.examples, self.recipes], layout={"width": "98%"})
         self.message = widgets.HTML()
         self.remedy = self._button("", "Do that", self._remedy, "check", "warning")
