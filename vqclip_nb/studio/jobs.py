@@ -202,7 +202,10 @@ class Job:
             pace.step()
             self._take_in(frame)
             now = time.monotonic()
-            if now - shown_at > _preview_seconds(pace.elapsed) or frame.step in (1, frame.steps):
+            wait = _preview_seconds(pace.elapsed) * (
+                1 if frame.image is not None else 4
+            )  # else it is rendered for this
+            if now - shown_at > wait or frame.step in (1, frame.steps):
                 self._show(frame.image if frame.image is not None else painting.picture(), frame.step)
                 self._put(curve=self._thinned())
                 shown_at = now
