@@ -10,15 +10,7 @@ from vqclip_nb import models
 from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group, limits, live_fields
 
 SHOWN_FIRST = ("canvas", "perceptor", "size", "steps", "seed", "variations", "lr", "cutn")
-ELSEWHERE = (
-    "prompt",
-    "image_prompts",
-    "init_image",
-    "quiet",
-    "device",
-    "out",
-    "metadata",
-)  # not in a group of the fold
+ELSEWHERE = ("image_prompts", "init_image", "quiet")  # pictures have a box of their own; a panel has no use for quiet
 SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
 SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
 SHAPES = {"square": (1, 1), "wide": (4, 3), "tall": (3, 4), "banner": (2, 1)}
@@ -33,7 +25,7 @@ class Form:
 
     def __init__(self, changed: Callable[[str], object]) -> None:
         self._changed, self._quiet = changed, False
-        self.controls = {name: control(name) for name in Settings.model_fields if name not in ("quiet",)}
+        self.controls = {name: control(name) for name in Settings.model_fields if name not in ELSEWHERE}
         self.dice = widgets.Button(description="Dice", icon="random", tooltip="Another seed", layout={"width": "80px"})
         self.dice.on_click(lambda _: setattr(self.controls["seed"], "value", secrets.randbelow(2**31)))
         for name, widget in self.controls.items():
@@ -53,7 +45,6 @@ class Form:
         parts: list[widgets.Widget] = []
         for heading in GROUPS:
             names = [n for n in self.controls if group(n) == heading and n not in (*SHOWN_FIRST, "prompt")]
-            names = [n for n in names if n not in ELSEWHERE or n in ("device", "out", "metadata")]
             if names:
                 parts += [widgets.HTML(f"<b>{heading}</b>"), *(self.controls[name] for name in names)]
         return widgets.VBox(parts)
@@ -67,14 +58,14 @@ class Form:
 
     def values(self) -> dict[str, Any]:
         """Every field but the given pictures."""
-        return {name: self.value(name) for name in self.controls if name not in ("image_prompts", "init_image")}
+        return {name: self.value(name) for name in self.controls}
 
     def load(self, values: Mapping[str, Any]) -> None:
         """Show these settings; nobody hears of it as of a change."""
         self._quiet = True
         try:
             for name, value in values.items():
-                if name in self.controls and name not in ("image_prompts", "init_image"):
+                if name in self.controls:
                     _show(self.controls[name], name, value)
         finally:
             self._quiet = False

@@ -93,14 +93,8 @@ class Given:
             self._took(path.read_bytes(), role, picture.weight)
 
     def _uploaded(self) -> None:
-        files = self.upload.value
-        if not files:
-            return
-        first = next(iter(files.values())) if isinstance(files, dict) else files[0]
-        try:
-            self.take(bytes(first["content"]), self.role.value)
-        finally:
-            reset(self.upload)
+        if data := uploaded(self.upload):
+            self.take(data, self.role.value)
 
     def _placed(self) -> None:
         place, role = self.place.value.strip(), self.role.value
@@ -176,9 +170,13 @@ def thumbnail(path: Path, side: int) -> bytes:
     return file.getvalue()
 
 
-def reset(upload: Any) -> None:
-    """Forget what was uploaded, so that the same file can be given again, and no notebook stores it."""
+def uploaded(upload: Any) -> bytes | None:
+    """The file that was uploaded, taken out, so that the same can be given again, and no notebook stores it."""
+    if not (files := upload.value):
+        return None
+    data = bytes((next(iter(files.values())) if isinstance(files, dict) else files[0])["content"])
     if isinstance(upload.value, dict):  # ipywidgets 7
         upload.metadata, upload.data, upload._counter = [], [], 0
     else:
         upload.value = ()
+    return data

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
@@ -20,7 +19,7 @@ from vqclip_nb.studio import front, jobs, markup, mirrors
 from vqclip_nb.studio.after import After
 from vqclip_nb.studio.earlier import Earlier, cut_off
 from vqclip_nb.studio.form import Form, explain
-from vqclip_nb.studio.given import Given, reset
+from vqclip_nb.studio.given import Given, uploaded
 from vqclip_nb.studio.jobs import Job, News, Trouble
 from vqclip_nb.studio.view import View
 from vqclip_nb.studio.words import has, surprise, toggled, which, words
@@ -110,7 +109,6 @@ class Studio(widgets.VBox):
         for fold, title in ((pictures, "Pictures to start from or to paint towards"), (advanced, "Advanced")):
             fold.set_title(0, title)
             fold.selected_index = None
-        self.pictures, self.advanced = pictures, advanced
         prompt = widgets.VBox([widgets.HTML("<b>What shall it be?</b>"), self.form.controls["prompt"]])
         left = widgets.VBox([prompt, actions, self.chips, ideas, self.form.first, pictures, advanced])
         right = widgets.VBox([self.view.box, self.more_steps, self.after.box])
@@ -184,7 +182,8 @@ class Studio(widgets.VBox):
         *,
         undo: bool = False,
         steps: int | None = None,
-        changed: Mapping[str, Any] = MappingProxyType({}),
+        changed: Mapping[str, Any] | None = None,
+        copied_from: Path | None = None,
     ) -> None:
         """Go on with a run's folder; with `undo` from the state before its last, held; with `steps` as many more."""
 
@@ -193,12 +192,15 @@ class Studio(widgets.VBox):
             from vqclip_nb import session
             from vqclip_nb.changes import Change
 
+            if copied_from:
+                tell("Copying the run from the second folder")
+                mirrors.copy_over(copied_from, folder)
             kept = Story.read(folder).kept
             if undo and len(kept) < 2:
                 raise RunError("There is nothing to undo: no earlier state of this run is kept.")
             sitting = session.resume(folder, step=kept[-2] if undo else None)
             more = {"steps": sitting.painting.step_count + steps} if steps else {}
-            if changes := {} if undo else dict(changed) | more:
+            if changes := {} if undo else dict(changed or {}) | more:
                 sitting.painting.apply(Change(changes))
             return sitting
 
@@ -250,10 +252,7 @@ class Studio(widgets.VBox):
     def _continue(self, story: Story) -> None:
         self._take_settings(story)
         folder = self.out / story.folder.name
-        if not folder.exists():  # it is only in the mirror
-            self._note("Copying the run from the second folder …")
-            mirrors.copy_over(story.folder, folder)
-        self._reopen(folder)
+        self._reopen(folder, copied_from=None if folder.exists() else story.folder)  # it may be only in the mirror
 
     def _changed(self, name: str) -> None:
         """A control changed: while a run goes on, it is steered."""
@@ -267,7 +266,7 @@ class Studio(widgets.VBox):
         _job.steer({name: value})
 
     def _steered(self, current: Settings) -> dict[str, Any]:
-        """The live settings in which the form differs from these, the seed only where a person changed it."""
+        """The live settings in which the form differs from these."""
         values = self.form.values() | ({"image_prompts": self.given.image_prompts} if self.given.towards else {})
         return {name: values[name] for name in live_fields() & values.keys() if values[name] != getattr(current, name)}
 
@@ -324,12 +323,8 @@ class Studio(widgets.VBox):
         """Settings of a picture that was uploaded: data, and nothing more."""
         import tempfile
 
-        files = self.load.value
-        if not files:
+        if not (data := uploaded(self.load)):
             return
-        first = next(iter(files.values())) if isinstance(files, dict) else files[0]
-        data = bytes(first["content"])
-        reset(self.load)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture"
             path.write_bytes(data)
