@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CALM = ("done", "stopped", "failed")  # states in which nothing goes on any more
 CURVE = 400  # points of a loss that are kept for a chart
 PREVIEW_SIDE, PREVIEW_QUALITY = 512, 85
+BEAT = 0.5  # seconds between two looks at the news: a page that is redrawn at each step takes a tenth of a processor
+PRESSING = ("state", "said", "turned", "notes", "trouble")  # what is shown at once
 Report = Callable[[str], None]
 
 
@@ -68,6 +70,10 @@ class News:
         """How long it still takes, or None before that is known."""
         return (self.steps - self.step) / self.speed if self.speed else None
 
+    def presses(self, before: "News | None") -> bool:
+        """Whether something is new against `before` that should not wait for the next beat."""
+        return before is None or any(getattr(self, name) != getattr(before, name) for name in PRESSING)
+
 
 class Job:
     """One run, from loading to the film. `open` makes the Sitting, in the worker; it may tell what it is doing.
@@ -87,6 +93,7 @@ class Job:
         self._open, self._saved = open, saved
         self._orders: deque[Callable[[Sitting], None]] = deque()
         self._wake = threading.Condition()
+        self._pressing = threading.Event()
         self._paused, self._stopping = paused, False
         self._curve: dict[str, list[tuple[int, float]]] = {}
         self._thread = threading.Thread(target=self._work, name="vqclip-job", daemon=True)
@@ -105,6 +112,11 @@ class Job:
         """Wait for the end; whether it came."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+    def wait_for_news(self) -> None:
+        """Wait for a beat, or until something is new that should not wait for it."""
+        self._pressing.wait(BEAT)
+        self._pressing.clear()
 
     def pause(self) -> None:
         """Hold after the step that is being made."""
@@ -281,7 +293,9 @@ class Job:
 
     def _put(self, **changes: Any) -> None:
         with self._wake:
-            self.news = replace(self.news, **changes)
+            before, self.news = self.news, replace(self.news, **changes)
+        if self.news.presses(before):
+            self._pressing.set()
 
 
 def fetch_models(settings: "Settings", tell: Report) -> None:

@@ -25,6 +25,7 @@ STYLE = """<style>
 .vq-studio .vq-empty { max-width: 512px; aspect-ratio: 1; display: flex; align-items: center; justify-content: center;
   text-align: center; border: 1px dashed rgba(128,128,128,.6); border-radius: 4px; padding: 16px;
   box-sizing: border-box; }
+.vq-studio .progress-bar { transition: none; }
 .vq-studio .vq-status { font-variant-numeric: tabular-nums; line-height: 1.4; }
 .vq-studio .vq-trouble { border-left: 4px solid #d33; background: rgba(221,51,51,.12); padding: 8px 12px;
   line-height: 1.4; }

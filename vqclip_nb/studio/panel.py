@@ -41,6 +41,7 @@ class Studio(widgets.VBox):
     ) -> None:
         self._lock = threading.RLock()
         self._seen: News | None = None
+        self._ticked_at = 0.0
         self._trouble: Trouble | None = None
         self._notes: tuple[str, ...] = ()
         self._closed = False
@@ -411,6 +412,12 @@ class Studio(widgets.VBox):
                 if news.state in jobs.CALM:
                     self._guarded(lambda: self._ended(news))
 
+    def _paced(self) -> None:
+        """Tick, once a beat at most, unless something is new that should not wait."""
+        if _job and (time.monotonic() - self._ticked_at >= jobs.BEAT or _job.news.presses(self._seen)):
+            self._ticked_at = time.monotonic()
+            self.tick()
+
     def _follow(self, settings: Settings, *, everything: bool) -> None:
         """Show what the run is painted with: all of it in a panel that comes to it, else what may have turned."""
         shown = settings.model_dump()
@@ -505,15 +512,15 @@ class Studio(widgets.VBox):
 
     def _tick_on(self) -> None:
         while (job := _job) and not self._closed:
-            self._guarded(self.tick)
+            self._guarded(self._paced)
             if not job.alive and self._seen is job.news:
                 return
-            time.sleep(0.15 if job.news.step < 200 else 0.5)
+            job.wait_for_news()
 
     async def serve(self) -> None:
         """Last line of the cell: `await studio.serve()`. In Colab it keeps the panel alive; elsewhere it returns."""
         busy = lambda: bool(_job and (_job.alive or self._seen is not _job.news))  # noqa: E731
-        await front.serve(lambda: self._closed, lambda: self._guarded(self.tick), self._stop, busy)
+        await front.serve(lambda: self._closed, lambda: self._guarded(self._paced), self._stop, busy)
 
     def close(self) -> None:
         """Let go of the panel; a run that goes on is not ended by it."""
