@@ -12,9 +12,7 @@ runs/<date-time>-<slug>-<seed>/
 Version 0 had the bare settings in settings.json, and neither timeline, state nor losses; it still opens.
 """
 
-import csv
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -37,6 +35,7 @@ from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.films import film
 from vqclip_nb.keeper import Keeper, write
+from vqclip_nb.losses import Losses
 from vqclip_nb.painting import Frame, Painting
 from vqclip_nb.settings import Settings
 from vqclip_nb.stories import PLACE, VERSION, Story, frames
@@ -54,7 +53,7 @@ class Run:
         self._hashes = story.hashes or provenance.model_hashes(story.settings)
         self._keeper = Keeper(story.folder, founding)
         self._digests = dict(digests)  # the sha256 of each given picture, by the name it was given under
-        self._losses: list[tuple[Any, ...]] = []
+        self._losses = Losses()
         self._unread: list[Frame] = []  # whose losses are still on the device
         self._states = story.kept
         self._changes = len(story.timeline)
@@ -139,7 +138,7 @@ class Run:
             "settings": provenance.unnamed(state["facts"]["settings"], self._digests),
             "timeline": self._timeline(painting),
         }
-        table, step = _table(self._losses), painting.step_count
+        table, step = self._losses.table(), painting.step_count
         self._keeper.put("timeline.jsonl", lambda: _lines(state["facts"]["timeline"]))
         self._keeper.put("losses.csv", lambda: table)
         self._keeper.put(f"state/{step:06}.safetensors", lambda: states.pack(state))
@@ -170,11 +169,11 @@ class Run:
         for path in (*late, *folder.glob(".*.part"), *folder.glob("*/.*.part")):
             path.unlink(missing_ok=True)
         self.latest = None
-        self._losses, self._unread = _losses(folder / "losses.csv", step), []
+        self._losses, self._unread = Losses.read(folder / "losses.csv", step), []
         self._states = [kept for kept in self._states if kept <= step]
         self._changes = len(painting.timeline)
         for name, data in (
-            ("losses.csv", _table(self._losses)),
+            ("losses.csv", self._losses.table()),
             ("timeline.jsonl", _lines(self._timeline(painting))),
         ):
             self._keeper.put(name, lambda data=data: data)  # type: ignore[misc]
@@ -186,9 +185,7 @@ class Run:
         for path in frames(parent.folder):
             if int(path.stem) <= step:
                 self._keeper.put(f"frames/{path.name}", lambda path=path: _picked(path, variation, of))  # type: ignore[misc]
-        rows = _losses(parent.folder / "losses.csv", step)
-        picked = [row for row in rows if variation is None or row[1] == str(variation)]
-        self._losses = [row if variation is None else (row[0], 1, *row[2:]) for row in picked]
+        self._losses = Losses.read(parent.folder / "losses.csv", step, only=variation)
         self.save(painting)
 
     def finish(self, painting: Painting) -> Path:
@@ -259,8 +256,7 @@ class Run:
         """Bring the losses of the last frames from the device."""
         for frame in self._unread:
             for name, loss in frame.losses.items():
-                rows = enumerate(loss.tolist(), 1)
-                self._losses += [(frame.step, picture, name, f"{value:.6g}") for picture, value in rows]
+                self._losses.add(frame.step, name, loss.tolist())
         self._unread = []
 
     def _last_picture(self, painting: Painting) -> Tensor:
@@ -332,21 +328,6 @@ def _picked(path: Path, variation: int | None, count: int) -> bytes:
 
 def _lines(changes: Sequence[Mapping[str, Any]]) -> bytes:
     return "".join(json.dumps(change, ensure_ascii=False) + "\n" for change in changes).encode()
-
-
-def _table(rows: Sequence[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows([("step", "picture", "name", "value"), *rows])
-    return text.getvalue().encode()
-
-
-def _losses(path: Path, step: int) -> list[tuple[Any, ...]]:
-    """The rows of a losses.csv up to a step; whatever else is in it is left out."""
-    try:
-        rows = csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())
-        return [tuple(row) for row in rows if len(row) == 4 and row[0].isdecimal() and int(row[0]) <= step]
-    except (OSError, csv.Error):
-        return []
 
 
 def _found(out: Path, name: str, founding: Mapping[str, bytes]) -> Path:

@@ -1,0 +1,52 @@
+"""Losses: the numbers of a run, kept in little memory, and their table, losses.csv."""
+
+import csv
+import io
+from array import array
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+HEAD = ("step", "picture", "name", "value")  # pictures count from 1
+
+
+class Losses:
+    """Rows in the order of their steps, twelve bytes each: a long run has a million of them."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, int] = {}
+        self._steps, self._pictures, self._named, self._values = array("i"), array("H"), array("H"), array("f")
+
+    @classmethod
+    def read(cls, path: Path, until: int, *, only: int | None = None) -> Self:
+        """The rows of a table up to a step, what is none left out; of `only` one picture, which becomes the first."""
+        losses = cls()
+        try:
+            rows = csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())
+            for step, picture, name, value in (row for row in rows if len(row) == 4 and row[0].isdecimal()):
+                if int(step) <= until and only in (None, int(picture)):
+                    losses._append(int(step), int(picture) if only is None else 1, name, float(value))
+        except (OSError, csv.Error, ValueError, OverflowError):  # what stands before the damage is kept
+            pass
+        return losses
+
+    def add(self, step: int, name: str, values: Iterable[float]) -> None:
+        """Take in the values of a step under one name, one for each picture."""
+        for picture, value in enumerate(values, 1):
+            self._append(step, picture, name, value)
+
+    def table(self) -> bytes:
+        """All of it as losses.csv, values to six digits."""
+        file, names = io.BytesIO(), list(self._names)
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        rows = zip(self._steps, self._pictures, self._named, self._values, strict=True)
+        csv.writer(text).writerow(HEAD)
+        csv.writer(text).writerows((step, picture, names[of], f"{value:.6g}") for step, picture, of, value in rows)
+        text.flush()
+        return file.getvalue()
+
+    def _append(self, step: int, picture: int, name: str, value: float) -> None:
+        self._pictures.append(picture)
+        self._steps.append(step)
+        self._named.append(self._names.setdefault(name, len(self._names)))
+        self._values.append(value)
