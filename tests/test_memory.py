@@ -9,6 +9,7 @@ from tests.toys import ToyPerceptor, toy_models
 from vqclip_nb import Settings, memory, session
 from vqclip_nb.canvases.vqgan import VQGANCanvas
 from vqclip_nb.chance import Draws
+from vqclip_nb.cli._sitting import foresee
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models.vqgan import VQGAN, VQGANConfig
 from vqclip_nb.painting import run
@@ -142,11 +143,11 @@ def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 16e9))
     monkeypatch.setattr(session, "begin", lambda asked: painting(asked, 8e9))
-    said = session.foresee(painting(settings(size=(400, 400)), 8e9))
+    said = foresee(painting(settings(size=(400, 400)), 8e9))
     assert said == "A step takes 1.6 GB of the GPU's memory, and 8.0 are free"
     with pytest.warns(PaintWarning, match=r"1024 x 1024 takes more than the 8.0 GB .*: --size 768 768 fits"):
-        session.foresee(painting(settings(size=(1024, 1024)), 8e9))
-    assert session.foresee(begin(settings())) is None, "nothing is measured on a CPU"
+        foresee(painting(settings(size=(1024, 1024)), 8e9))
+    assert foresee(begin(settings())) is None, "nothing is measured on a CPU"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

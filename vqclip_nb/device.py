@@ -184,23 +184,6 @@ def settle(wanted: Precision, step: Callable[[Precision], tuple[Tensor, Tensor]]
     return Precision("float32", why=sentence), sentence
 
 
-def describe(device: torch.device) -> str:
-    """A device's name, memory and, for CUDA, compute capability."""
-    import torch
-
-    if device.type == "cuda":
-        found = torch.cuda.get_device_properties(device)
-        free, total = torch.cuda.mem_get_info(device)
-        memory = f"{total / 1e9:.1f} GB, {free / 1e9:.1f} free"
-        return f"{found.name}, {memory}, compute capability {found.major}.{found.minor}"
-    if device.type == "mps":
-        return f"{torch.mps.recommended_max_memory() / 1e9:.1f} GB for graphics"
-    memory_here = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
-    return (
-        f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB" if memory_here else "memory unknown"
-    )
-
-
 def in_colab() -> bool:
     """Whether this is a Google Colab runtime."""
     return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ

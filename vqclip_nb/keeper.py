@@ -5,10 +5,13 @@ import queue
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from vqclip_nb.errors import PaintWarning
+from vqclip_nb.errors import PaintWarning, RunError
 
+LOCK = ".lock"  # within a folder; locked by the process that writes there
 MOST_HELD = 512 * 2**20  # bytes; beyond it every second of the pictures held is let go
 
 
@@ -26,8 +29,33 @@ def write(path: Path, data: bytes, *, sync: bool = False) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def claim(folder: Path) -> Any:
+    """A folder's lock, taken. Raises RunError when another process has it; one that died has it no more.
+
+    This process may claim a folder again, to take up a run that it let drop. A drive that knows no locks has none.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, thread_local=False, is_singleton=True)
+    try:
+        if folder.is_dir():  # a lock makes the folders above it, which would hide a drive that is gone
+            lock.acquire(timeout=0.2)  # a moment, since `check_free` holds it for one
+    except Timeout:
+        said = f"the run {str(folder)!r} is being painted in another notebook or terminal; stop it there first"
+        raise RunError(said) from None
+    except (OSError, NotImplementedError):
+        pass
+    return lock
+
+
+def check_free(folder: Path) -> None:
+    """Raise RunError when another process writes in this folder."""
+    if (folder / LOCK).exists():
+        claim(folder).release()
+
+
 class Keeper:
-    """A thread that writes files in the order they came, each whole or not at all.
+    """A thread that writes files in the order they came, each whole or not at all. Raises RunError as `claim` does.
 
     A full disk, or a folder that is gone, is said once: what could not be written is held in memory and tried again
     with whatever comes next. `founding` are the files without which the folder, were it made again, would say nothing.
@@ -35,6 +63,7 @@ class Keeper:
 
     def __init__(self, folder: Path, founding: Mapping[str, bytes]) -> None:
         self.folder, self.founding = folder, dict(founding)
+        self._lock = claim(folder)
         self.held: dict[str, bytes | None] = {}  # by name within the folder, in the order they came; None deletes
         self._coming: queue.Queue[tuple[str, Callable[[], bytes] | None] | None] = queue.Queue(maxsize=8)
         self._failing = False
@@ -58,10 +87,13 @@ class Keeper:
         return not self.held
 
     def close(self) -> bool:
-        """As `flush`, and end the thread."""
+        """As `flush`, end the thread, and give the folder free."""
         done = self.flush()
         self._coming.put(None)
         self._thread.join()
+        with suppress(OSError):
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release(force=True)
         return done
 
     def move(self, folder: Path) -> None:

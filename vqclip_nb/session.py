@@ -1,6 +1,5 @@
 """Session: where settings become a painting. The only place that knows canvases, perceptors and objectives alike."""
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vqclip_nb import canvases, device, images, memory, perceptors, prompts, provenance
+from vqclip_nb import canvases, device, images, perceptors, prompts, provenance
 from vqclip_nb.chance import Draws
 from vqclip_nb.changes import Change
 from vqclip_nb.cutouts import Cutouts
-from vqclip_nb.errors import PaintWarning, RunError
+from vqclip_nb.errors import RunError
+from vqclip_nb.keeper import check_free
 from vqclip_nb.objectives import Guide, Likeness, Objective, Smoothness, Target
 from vqclip_nb.painting import Frame, Painting, run
 from vqclip_nb.perceptors import CLIPPerceptor
@@ -92,8 +92,10 @@ def resume(folder: Path, *, step: int | None = None, place: Mapping[str, Any] | 
     """Go on where a run stood, or at an earlier `step` whose state is kept; what came after is deleted.
 
     `place` are settings of another place, as the device. On the CPU it paints the pixels that it would have painted.
+    Raises RunError for a run that another process is painting.
     """
     story = Story.read(folder)
+    check_free(folder)  # before models are loaded for nothing
     state = story.latest() if step is None else story.state(step)
     painting = _taken_up(story, state, place or {})
     record = Run.open(story)
@@ -150,29 +152,6 @@ def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> Sitting:
     inputs = (source if source.is_dir() else source.parent) / "inputs"
     painting = begin(settings, inputs=inputs)
     return Sitting(painting, Run.create(settings, inputs=inputs, changes=timeline), timeline, until)
-
-
-def foresee(painting: Painting) -> str | None:
-    """What a step takes of a GPU's memory, measured, and where it has not so much, the size that fits; None on others.
-
-    Raises a PaintWarning when it does not fit: the painting will save memory, and be slower.
-    """
-    if painting.device.type != "cuda":
-        return None
-    free = torch.cuda.mem_get_info(painting.device)[0] / 1e9
-    used = painting.peak()
-    if used is not None:
-        return f"A step takes {used / 1e9:.1f} GB of the GPU's memory, and {free:.1f} are free"
-    fits = memory.fitting(painting.settings.size, lambda size: begin(painting.settings.but(size=size)).peak())
-    size = f"--size {fits[0]} {fits[1]} fits" if fits else "no smaller size fits either; a smaller model may"
-    width, height = painting.settings.size
-    warnings.warn(
-        f"{width} x {height} takes more than the {free:.1f} GB of memory that this GPU has free: {size}. "
-        "It is tried all the same, saving memory, which is slower",
-        PaintWarning,
-        stacklevel=2,
-    )
-    return None
 
 
 def _taken_up(story: Story, state: Mapping[str, Any] | None, place: Mapping[str, Any]) -> Painting:

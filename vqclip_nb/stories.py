@@ -1,8 +1,6 @@
 """Stories: what a run's folder says of itself, read with care, since the folder may be anybody's."""
 
 import json
-import shutil
-import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,19 +66,6 @@ class Story:
         changes = [change.to_dict() for change in self.timeline]
         return self.settings.but(**provenance.at_the_end(self.settings.recipe(), changes))
 
-    @property
-    def size(self) -> int:
-        """The bytes that the folder takes."""
-        return sum(_bytes(path) for path in self.folder.rglob("*"))
-
-    @property
-    def empty(self) -> bool:
-        """Whether it holds neither a picture nor a state, and nobody has touched it for an hour."""
-        if self.kept or (self.folder / "result.png").exists():
-            return False
-        touched = max(path.stat().st_mtime for path in (self.folder, *self.folder.iterdir()))
-        return time.time() - touched > 3600
-
     def state(self, step: int) -> dict[str, Any]:
         """The state after this step. Raises RunError when it is not kept, or not whole."""
         if step not in self.kept:
@@ -123,29 +108,6 @@ def read_all(out: str | Path) -> tuple[list[Story], list[str]]:
         except RunError as error:
             wrong.append(str(error))
     return found, wrong
-
-
-def find(name: str, out: str = "runs") -> Path:
-    """The folder that a person means: its path, a file in it, or its name within `out`."""
-    given, within = Path(name).expanduser(), Path(out).expanduser() / name
-    if given.is_file() and (given.parent / "settings.json").exists():
-        return given.parent
-    return within if not given.exists() and within.is_dir() else given
-
-
-def delete(folder: Path) -> None:
-    """Delete a run's folder. Raises RunError when it cannot be."""
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise RunError(f"{folder} could not be deleted: {error.strerror or error}") from None
-
-
-def _bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:  # a file of a run that is being painted may be gone again
-        return 0
 
 
 def _fields(values: Any, folder: Path) -> dict[str, Any]:

@@ -3,11 +3,15 @@
 import argparse
 import signal
 import sys
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vqclip_nb.errors import PaintWarning
 from vqclip_nb.settings import Settings, allowed
 
 if TYPE_CHECKING:
+    from vqclip_nb.painting import Painting
     from vqclip_nb.session import Sitting
 
 PLACES = {"image_prompts": "FILE", "init_image": "FILE", "out": "FOLDER", "canvas": "NAME", "perceptor": "NAME"}
@@ -54,7 +58,6 @@ def see_through(sitting: "Sitting") -> int:
 
     from vqclip_nb import memory
     from vqclip_nb.errors import NotANumber, OutOfMemory
-    from vqclip_nb.session import foresee
 
     painting, record = sitting.painting, sitting.record
     memory.keep_freed()
@@ -83,6 +86,42 @@ def see_through(sitting: "Sitting") -> int:
         print(f"vqclip: `vqclip resume {record.folder}` goes on from here", file=sys.stderr)
     print(result if quiet else f"Painted: {result}")
     return 0 if ending is None or stop.heard else 1
+
+
+def foresee(painting: "Painting") -> str | None:
+    """What a step takes of a GPU's memory, measured, and where it has not so much, the size that fits; None on others.
+
+    Raises a PaintWarning when it does not fit: the painting will save memory, and be slower.
+    """
+    if painting.device.type != "cuda":
+        return None
+    import torch
+
+    from vqclip_nb import memory
+    from vqclip_nb.session import begin
+
+    free = torch.cuda.mem_get_info(painting.device)[0] / 1e9
+    used = painting.peak()
+    if used is not None:
+        return f"A step takes {used / 1e9:.1f} GB of the GPU's memory, and {free:.1f} are free"
+    fits = memory.fitting(painting.settings.size, lambda size: begin(painting.settings.but(size=size)).peak())
+    size = f"--size {fits[0]} {fits[1]} fits" if fits else "no smaller size fits either; a smaller model may"
+    width, height = painting.settings.size
+    warnings.warn(
+        f"{width} x {height} takes more than the {free:.1f} GB of memory that this GPU has free: {size}. "
+        "It is tried all the same, saving memory, which is slower",
+        PaintWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+def find(name: str, out: str = "runs") -> Path:
+    """The folder of the run that a person means: its path, a file in it, or its name within `out`."""
+    given, within = Path(name).expanduser(), Path(out).expanduser() / name
+    if given.is_file() and (given.parent / "settings.json").exists():
+        return given.parent
+    return within if not given.exists() and within.is_dir() else given
 
 
 class Stop:

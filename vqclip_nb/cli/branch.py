@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._sitting import add_flag, explained, given, prepare, see_through
+from vqclip_nb.cli._sitting import add_flag, explained, find, given, prepare, see_through
 from vqclip_nb.settings import live_fields
 
 PLACE = ("out", "device", "quiet")
@@ -34,7 +34,7 @@ def branch(arguments: argparse.Namespace) -> int:
     """Branch, and paint on."""
     from vqclip_nb.changes import Change
     from vqclip_nb.session import branch
-    from vqclip_nb.stories import Story, find
+    from vqclip_nb.stories import Story
 
     values = given(arguments)
     place = {name: values.pop(name) for name in PLACE if name in values}

@@ -64,7 +64,7 @@ def devices() -> Iterator[str]:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         chosen = device.choose()
-    yield f"{chosen}, {device.describe(chosen)}"
+    yield f"{chosen}, {described(chosen)}"
     wanted = device.precision(chosen)
     yield f"precision {wanted.name}: {wanted.why}"
     yield f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores"
@@ -208,3 +208,20 @@ def _said(name: str, probe: Callable[[], str]) -> bool:
         return False
     print(f"  ✓ {name}{': ' if found else ''}{found}")
     return True
+
+
+def described(device: Any) -> str:
+    """A device's name, memory and, for CUDA, compute capability."""
+    import torch
+
+    if device.type == "cuda":
+        found = torch.cuda.get_device_properties(device)
+        free, total = torch.cuda.mem_get_info(device)
+        memory = f"{total / 1e9:.1f} GB, {free / 1e9:.1f} free"
+        return f"{found.name}, {memory}, compute capability {found.major}.{found.minor}"
+    if device.type == "mps":
+        return f"{torch.mps.recommended_max_memory() / 1e9:.1f} GB for graphics"
+    memory_here = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+    return (
+        f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB" if memory_here else "memory unknown"
+    )

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb.cli._sitting import find
+
 
 def add(subparsers: Any) -> None:
     """Add the command."""
@@ -27,7 +29,7 @@ def film(arguments: argparse.Namespace) -> int:
     from vqclip_nb.films import film
     from vqclip_nb.provenance import describe
     from vqclip_nb.runs import frames
-    from vqclip_nb.stories import Story, find
+    from vqclip_nb.stories import Story
 
     limits = {"fps": (0.1, 120), "seconds": (0.1, 3600), "hold": (0, 60)}
     for name, (low, high) in limits.items():

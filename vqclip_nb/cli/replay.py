@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._sitting import add_flag, given, prepare, see_through
+from vqclip_nb.cli._sitting import add_flag, find, given, prepare, see_through
 from vqclip_nb.settings import Settings
 
 
@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
 def replay(arguments: argparse.Namespace) -> int:
     """Paint it again, in a folder of its own."""
     from vqclip_nb.session import replay
-    from vqclip_nb.stories import Story, find
+    from vqclip_nb.stories import Story
 
     source, place = Path(arguments.source).expanduser(), given(arguments)
     source = source if source.is_file() else find(arguments.source)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._sitting import add_flag, given, prepare, see_through
+from vqclip_nb.cli._sitting import add_flag, find, given, prepare, see_through
 from vqclip_nb.settings import live_fields
 
 PLACE = ("device", "quiet")
@@ -33,7 +33,7 @@ def resume(arguments: argparse.Namespace) -> int:
     from vqclip_nb.changes import Change
     from vqclip_nb.errors import RunError
     from vqclip_nb.session import resume
-    from vqclip_nb.stories import Story, find
+    from vqclip_nb.stories import Story
 
     values = given(arguments)
     place = {name: values.pop(name) for name in PLACE if name in values}

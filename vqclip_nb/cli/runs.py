@@ -1,8 +1,11 @@
 """`vqclip runs`: the runs there are, each under the one it branched from; and what may be deleted."""
 
 import argparse
+import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +44,7 @@ def runs(arguments: argparse.Namespace) -> int:
         return _prune(found, arguments.prune, sure=arguments.yes)
     for line in (*tree(found), *wrong):
         print(line)
-    print(f"{len(found)} runs in {out}, {_size(sum(story.size for story in found))}")
+    print(f"{len(found)} runs in {out}, {_size(sum(_bytes(story.folder) for story in found))}")
     return 0
 
 
@@ -73,32 +76,53 @@ def _line(story: "Story", depth: int) -> str:
     branched = f"from step {story.parent[1]}" if story.parent else ""
     facts = [f"{done}/{current.steps} steps", f"{width}x{height}", story.begun.replace("T", " "), branched]
     mark = "  " * depth + ("└ " if depth else "")
-    told = ", ".join(filter(None, [*facts, _size(story.size)]))
+    told = ", ".join(filter(None, [*facts, _size(_bytes(story.folder))]))
     return f"{mark}{story.folder.name}  {' '.join(current.prompt.split())!r}  {told}"
 
 
 def _prune(stories: Sequence["Story"], names: Sequence[str], *, sure: bool) -> int:
     """Name what is deleted, ask, and delete it."""
     from vqclip_nb.errors import RunError
-    from vqclip_nb.stories import delete
+    from vqclip_nb.keeper import check_free
 
     by_name = {story.folder.name: story for story in stories}
     wanted = [Path(name).name for name in names]
     if unknown := [name for name in wanted if name not in by_name]:
         raise RunError(f"prune must name runs, got {unknown[0]!r}; `vqclip runs` lists them")
-    chosen = [by_name[name] for name in wanted] or [story for story in stories if story.empty]
+    chosen = [by_name[name] for name in wanted] or [story for story in stories if _empty(story)]
     if not chosen:
         print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
         return 0
     for story in chosen:
-        print(f"{story.folder}  {_size(story.size)}")
+        print(f"{story.folder}  {_size(_bytes(story.folder))}")
     if not sure and input("Delete these? [y/N] ").strip().lower() not in ("y", "yes"):
         print("Nothing was deleted", file=sys.stderr)
         return 0
     for story in chosen:
-        delete(story.folder)
+        check_free(story.folder)
+        try:
+            shutil.rmtree(story.folder)
+        except OSError as error:
+            raise RunError(f"{story.folder} could not be deleted: {error.strerror or error}") from None
     print(f"Deleted {len(chosen)}")
     return 0
+
+
+def _empty(story: "Story") -> bool:
+    """Whether a run holds neither a picture nor a state, and nobody has touched it for an hour."""
+    if story.kept or (story.folder / "result.png").exists():
+        return False
+    touched = max(path.stat().st_mtime for path in (story.folder, *story.folder.iterdir()))
+    return time.time() - touched > 3600
+
+
+def _bytes(folder: Path) -> int:
+    """The bytes that a folder takes."""
+    count = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # a file of a run that is being painted may be gone again
+            count += path.stat().st_size if path.is_file() else 0
+    return count
 
 
 def _size(count: float) -> str:

@@ -13,6 +13,7 @@ import ipywidgets as widgets
 
 from vqclip_nb import provenance
 from vqclip_nb.errors import RunError
+from vqclip_nb.keeper import check_free
 from vqclip_nb.settings import Settings, live_fields
 from vqclip_nb.stories import Story
 from vqclip_nb.studio import front, jobs, markup, mirrors
@@ -356,8 +357,13 @@ class Studio(widgets.VBox):
             self._fail(error)
 
     def _offer_to_continue(self, story: Story) -> None:
-        prompt = story.current.prompt
-        said = f"The run “{prompt[:80]}” was cut off after step {story.kept[-1]} of {story.current.steps}."
+        run = f"The run “{story.current.prompt[:80]}”"
+        try:
+            check_free(story.folder)
+        except RunError:
+            self._note(f"{run} is being painted in another notebook or terminal, so it is not offered here.")
+            return
+        said = f"{run} was cut off after step {story.kept[-1]} of {story.current.steps}."
         self._propose(said, "Continue it", lambda: self._continue(story))
 
     def _offer_large(self) -> None:
