@@ -179,14 +179,51 @@ def picture_changes(page):
     )
 
 
+def unfold(page, title):
+    page.get_by_text(title, exact=True).click()
+
+
+def upload(page, button, path):
+    with page.expect_file_chooser() as asked:
+        page.locator(f"button.{button}").click()
+    asked.value.set_files(path)
+
+
+def write(page, prompt):
+    page.locator(".vq-prompt textarea").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type(prompt)
+    page.keyboard.press("Tab")  # what is written is heard when the box is left
+
+
+def drag(page, slider):
+    """Drag a slider's handle to the right with the mouse; returns the number that it then shows."""
+    shown = page.locator(f".{slider} .widget-readout")
+    before, box = (
+        shown.inner_text(),
+        page.locator(f".{slider} .noUi-handle, .{slider} .ui-slider-handle").bounding_box(),
+    )
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y, steps=5)
+    page.mouse.up()
+    assert shown.inner_text() != before
+    return int(shown.inner_text())
+
+
 def paint_steer_stop_and_take_home(page):
     page.evaluate(page.front.run_all)
     page.wait_for_selector(".vq-studio .vq-start")
     shot(page, "1-ready")
 
-    page.locator(".vq-prompt textarea").click()
-    page.keyboard.press("Control+A")
-    page.keyboard.type("a yellow circle on a blue background")
+    write(page, "a yellow circle on a blue background")
+    Image.new("RGB", (40, 30), "green").save(page.folder / "start.png")
+    unfold(page, "Pictures to start from or to paint towards")
+    upload(page, "vq-upload", page.folder / "start.png")
+    page.wait_for_selector(".vq-given img")
+    shot(page, "1-start-image")
+    unfold(page, "Pictures to start from or to paint towards")
     page.locator(".vq-size select").select_option(label="128 x 128, square")
     page.locator(".vq-steps .widget-readout").click()
     page.keyboard.press("Control+A")
@@ -196,9 +233,9 @@ def paint_steer_stop_and_take_home(page):
     picture_changes(page)
     shot(page, "2-painting")
 
-    page.locator(".vq-cutouts-per-step .widget-readout, .vq-cutn .widget-readout").first.click()
-    page.keyboard.press("Control+A")
-    page.keyboard.type("4\n")
+    steered = "a yellow star on a blue background"
+    write(page, steered)
+    cutn = drag(page, "vq-cutn")
     page.locator("button.vq-pause").click()
     says(page, "Paused")
     held = picture(page)
@@ -231,7 +268,10 @@ def paint_steer_stop_and_take_home(page):
     taken.write_bytes(data)
     told = read(taken)
     assert told["settings"]["prompt"] == "a yellow circle on a blue background"
-    assert {"cutn": 4} in [change["settings"] for change in told["timeline"]]
+    assert told["settings"]["init_image"].startswith("sha256:")
+    changes = [change["settings"] for change in told["timeline"]]
+    assert {"prompt": steered} in changes
+    assert {"cutn": cutn} in changes
 
     page.locator("button.vq-undo").click()
     says(page, "Paused")
@@ -240,6 +280,13 @@ def paint_steer_stop_and_take_home(page):
     ((story,), wrong) = read_all(page.folder / "runs")
     assert not wrong
     assert story.kept[-1] < told["step"], "it was taken back"
+
+    write(page, "something else")
+    unfold(page, "Earlier runs")
+    upload(page, "vq-load", taken)
+    page.locator(".vq-trouble", has_text="give the file again").wait_for()  # the start image is not in the picture
+    assert page.locator(".vq-prompt textarea").input_value() == told["settings"]["prompt"]
+    shot(page, "5-settings-of-a-picture")
     return heard
 
 

@@ -83,9 +83,9 @@ class After:
             path = self._folder / name
             size = path.stat().st_size
             if size <= front.MOST_IN_A_LINK:
-                small.append(markup.link(path, f"Save {name} ({size / 1e6:.1f} MB)"))
+                small.append(markup.link(path, f"Save {name} ({_size(size)})"))
             else:
-                told += markup.file_link(path, f"{path.name} ({size / 1e6:.0f} MB): {path}")
+                told += markup.file_link(path, f"{path.name} ({_size(size)}): {path}")
         self.links.value = "".join(small) + told
 
 
@@ -107,6 +107,10 @@ def make(folder: Path, name: str) -> Path:
     elif not path.exists():
         film(frames(folder), path)
     return path
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(count / 1e3, 1):.0f} kB"
 
 
 def python(story: Story) -> str:

@@ -13,6 +13,7 @@ SHOWN_FIRST = ("canvas", "perceptor", "size", "steps", "seed", "variations", "lr
 ELSEWHERE = ("image_prompts", "init_image", "quiet")  # pictures have a box of their own; a panel has no use for quiet
 SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
 SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
+PAIRS = ("ViT-B/32+ViT-B/16",)  # perceptors that judge well together
 SHAPES = {"square": (1, 1), "wide": (4, 3), "tall": (3, 4), "banner": (2, 1)}
 CAPTION = {"style": {"description_width": "120px"}, "layout": {"width": "98%"}}
 
@@ -154,7 +155,7 @@ def models_offered(name: str) -> list[tuple[str, str]]:
         plain = [("pixels - plain pixels, no model", "pixels"), ("fourier - waves, no model", "fourier")]
         return [(_offered(entry), entry.full_name) for entry in models.entries("vqgan") if _there(entry)] + plain
     alone = [(_offered(entry), entry.name) for entry in models.entries("clip") if _there(entry)]
-    return [*alone, ("ViT-B/32 and ViT-B/16 together", "ViT-B/32+ViT-B/16")]
+    return alone + [(_offered(*models.chosen("pixels", pair)), pair) for pair in PAIRS]
 
 
 def sizes() -> list[tuple[str, str]]:
@@ -176,12 +177,14 @@ def _there(entry: models.Entry) -> bool:
     return entry.alive or entry.on_disk
 
 
-def _offered(entry: models.Entry) -> str:
-    where = (
-        "on this machine" if entry.on_disk else f"{entry.size / 1e9:.1f} GB to download" if entry.size else "to fetch"
-    )
-    licence = f", licence {entry.licence}" if len(entry.licence) < 24 else ""
-    return f"{entry.name} - {where}{licence}"
+def _offered(*entries: models.Entry) -> str:
+    """A model, or several together: where they are, what is to download, and under which licence."""
+    names = " and ".join(entry.name for entry in entries)
+    lacking = [entry for entry in entries if not entry.on_disk]
+    size = sum(entry.size or 0 for entry in lacking)
+    where = f"{size / 1e9:.1f} GB to download" if size else "to fetch" if lacking else "on this machine"
+    licences = dict.fromkeys(entry.licence for entry in entries if len(entry.licence) < 24)
+    return f"{names} - {where}" + "".join(f", licence {licence}" for licence in licences)
 
 
 def _number(text: str) -> float | str | None:

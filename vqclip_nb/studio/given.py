@@ -36,9 +36,9 @@ class Given:
         self.role = widgets.ToggleButtons(
             options=[("Start from it", "init_image"), ("Paint towards it", "image_prompts")]
         )
-        self.role.style.button_width = "120px"
+        self.role.style.button_width = "140px"
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload a picture")
-        self.upload.layout.width = "160px"
+        self.upload.layout.width = "200px"
         self.upload.add_class("vq-upload")
         self.place = widgets.Text(
             description="Path or address",
@@ -52,6 +52,7 @@ class Given:
         )
         self.shown = widgets.HBox([])
         self.shown.add_class("vq-thumbs")
+        self.shown.add_class("vq-given")
         self.upload.observe(lambda _: self._guarded(self._uploaded), "value")
         self.add.on_click(lambda _: self._guarded(self._placed))
         self.box = widgets.VBox([self.role, self.upload, widgets.HBox([self.place, self.add]), self.shown])

@@ -6,10 +6,17 @@ from html import escape
 from pathlib import Path
 
 STYLE = """<style>
-.vq-studio { max-width: 1180px; padding: 4px; }
-.vq-studio .vq-columns { flex-flow: row wrap; gap: 20px; align-items: flex-start; }
-.vq-studio .vq-column { flex: 1 1 300px; min-width: 290px; }
-.vq-studio .vq-left { max-width: 560px; }
+.vq-studio { width: 100%; max-width: 1180px; padding: 4px; container-type: inline-size; }
+.vq-studio .vq-parts { display: grid; gap: 4px 20px; grid-template: "words seen" auto "choices seen" 1fr
+  / minmax(290px, 1fr) minmax(290px, 1fr); }
+.vq-studio .vq-words { grid-area: words; }
+.vq-studio .vq-seen { grid-area: seen; }
+.vq-studio .vq-choices { grid-area: choices; }
+@container (max-width: 620px) {
+  .vq-studio .vq-parts { grid-template: "words" auto "seen" auto "choices" auto / minmax(0, 1fr); }
+}
+.vq-studio select { background-image: url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
+viewBox='0 0 18 18'%3E%3Cpath d='M4 7l5 5 5-5' fill='none' stroke='%23808080' stroke-width='2'/%3E%3C/svg%3E"); }
 .vq-studio .vq-prompt textarea { font-size: 16px; line-height: 1.4; padding: 8px; }
 .vq-studio .vq-prompt > label, .vq-studio .vq-heard > label { position: absolute; width: 1px; height: 1px;
   overflow: hidden; clip-path: inset(50%); }
@@ -43,7 +50,7 @@ STYLE = """<style>
 .vq-studio .vq-card button { width: 100%; }
 .vq-studio .widget-label { overflow: visible; }
 </style>"""
-HUES = ("#1a6fb5", "#d2691e", "#2a9d5c", "#a03aa0", "#b8860b", "#c0392b", "#4b5bb5", "#3a8f8f")
+HUES = ("#3c8dd0", "#d2691e", "#2a9d5c", "#bb55bb", "#b8860b", "#d9534a", "#7a86d8", "#3a9a9a")  # on white and on black
 
 
 def trouble(said: str, details: str = "") -> str:

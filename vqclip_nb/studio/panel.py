@@ -11,7 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb import provenance
+from vqclip_nb import models, provenance
 from vqclip_nb.errors import RunError
 from vqclip_nb.keeper import check_free
 from vqclip_nb.settings import Settings, live_fields
@@ -25,7 +25,13 @@ from vqclip_nb.studio.jobs import Job, News, Trouble
 from vqclip_nb.studio.view import View
 from vqclip_nb.studio.words import has, surprise, toggled, which, words
 
-LARGE = {"canvas": "vqgan/imagenet_f16_16384", "perceptor": "ViT-B/32", "size": (384, 384), "steps": 300, "cutn": 32}
+LARGE: dict[str, Any] = {
+    "canvas": "vqgan/imagenet_f16_16384",
+    "perceptor": "ViT-B/32",
+    "size": (384, 384),
+    "steps": 300,
+    "cutn": 32,
+}
 _panel: "Studio | None" = None
 _job: Job | None = None  # the run that goes on, so that a cell that is run again finds it
 
@@ -66,6 +72,7 @@ class Studio(widgets.VBox):
         super().__init__([widgets.HTML(markup.STYLE), self._head, self._columns, self._folds])
         self.add_class("vq-studio")
         self._redraw_chips()
+        self._offer_quietly()
         self._buttons()
         if _job:
             self._watch()
@@ -96,6 +103,8 @@ class Studio(widgets.VBox):
         self.recipes.observe(self._safe(self._recipe), "value")
         self.surprise.layout.width = "33%"
         ideas = widgets.HBox([self.surprise, self.examples, self.recipes], layout={"width": "98%"})
+        self.large = self._button("", "They know every word, and want a GPU", self._get_large, "cloud-download")
+        self.large.layout.width = "98%"
         self.message = widgets.HTML()
         self.remedy = self._button("", "Do that", self._remedy, "check", "warning")
         self.offer = widgets.HTML()
@@ -112,15 +121,15 @@ class Studio(widgets.VBox):
             fold.set_title(0, title)
             fold.selected_index = None
         prompt = widgets.VBox([widgets.HTML("<b>What shall it be?</b>"), self.form.controls["prompt"]])
-        left = widgets.VBox([prompt, actions, self.chips, ideas, self.form.first, pictures, advanced])
-        right = widgets.VBox([self.view.box, self.more_steps, self.after.box])
-        for column, kind in ((left, "vq-left"), (right, "vq-right")):
-            column.add_class("vq-column")
-            column.add_class(kind)
-        self._columns = widgets.HBox([left, right])
-        self._columns.add_class("vq-columns")
+        said = widgets.VBox([prompt, actions, self.chips, ideas])
+        chosen = widgets.VBox([self.large, self.form.first, pictures, advanced])
+        seen = widgets.VBox([self.view.box, self.more_steps, self.after.box])
+        self._columns = widgets.VBox([said, seen, chosen])
+        for part, kind in ((self._columns, "parts"), (said, "words"), (seen, "seen"), (chosen, "choices")):
+            part.add_class(f"vq-{kind}")
         self.load = widgets.FileUpload(accept="image/*", multiple=False, description="Load settings from a picture")
-        self.load.layout.width = "240px"
+        self.load.layout.width = "290px"
+        self.load.add_class("vq-load")
         self.load.observe(lambda _: self._guarded(self._loaded), "value")
         self.disconnect = widgets.Checkbox(value=False, description="Disconnect from Colab when done", indent=False)
         offered = front.in_colab() and self.mirror  # without a copy elsewhere the picture would go with the machine
@@ -260,6 +269,8 @@ class Studio(widgets.VBox):
         """A control changed: while a run goes on, it is steered."""
         if name in ("prompt", "perceptor"):
             self._redraw_chips()
+        if name in ("canvas", "perceptor"):
+            self._offer_quietly()
         if self._filling or not (_job and _job.alive) or name not in live_fields():
             return
         value = self.given.image_prompts if name == "image_prompts" else self.form.value(name)
@@ -370,6 +381,14 @@ class Studio(widgets.VBox):
         said = "There is a GPU. Get the large models (1.3 GB, about a minute): they know every word."
         self._propose(said, "Get the large models", self._get_large)
 
+    def _offer_quietly(self) -> None:
+        """A button among the choices that gets the large models, or chooses those that are here."""
+        lacking = [entry for entry in models.chosen(LARGE["canvas"], LARGE["perceptor"]) if not entry.on_disk]
+        size = f" ({sum(entry.size or 0 for entry in lacking) / 1e9:.1f} GB)"
+        self.large.description = f"Get the large models{size}" if lacking else "Choose the large models"
+        chosen = all(self.form.value(name) == LARGE[name] for name in ("canvas", "perceptor"))
+        self.large.layout.display = "none" if chosen else ""
+
     def _propose(self, said: str, yes: str, act: Callable[[], object]) -> None:
         self.offer.value, self._accepted = markup.good(said), act
         self.accept.description, self.accept.layout.width = yes, "auto"
@@ -381,17 +400,24 @@ class Studio(widgets.VBox):
 
     def _get_large(self) -> None:
         """Fetch the large models in a thread of its own, and choose them when they are there."""
+        self._offered.layout.display = "none"
+        self.large.disabled = True
 
         def work() -> None:
             try:
-                wanted = Settings(**LARGE)
-                jobs.fetch_models(wanted, lambda said: self._say(markup.good(said)))
+                jobs.fetch_models(Settings(**LARGE), lambda said: self._say(markup.good(said)))
                 self.form.refresh_models()
+                if _job and _job.alive:
+                    self._say(markup.good("The large models are here; choose them when this run has ended."))
+                    return
                 self.form.load(LARGE)
                 self._redraw_chips()
                 self._say(markup.good("The large models are here, and chosen."))
             except Exception as error:
                 self._fail(error)
+            finally:
+                self.large.disabled = False
+                self._offer_quietly()
 
         threading.Thread(target=work, name="vqclip-fetch", daemon=True).start()
 

@@ -43,7 +43,10 @@ class View:
         self.again = widgets.Button(description="Go on from here", icon="code-fork", layout={"width": "150px"})
         self.again.tooltip = "Begin a new run from this frame, with the words and settings as they stand in the form"
         self.again.add_class("vq-branch")
-        self.looking = widgets.VBox([self.back, widgets.HBox([self.at, self.again])], layout={"display": "none"})
+        self.looking = widgets.VBox(
+            [self.back, widgets.HBox([self.at, self.again], layout={"align_items": "center"})],
+            layout={"display": "none"},
+        )
         self.back.observe(lambda _: self._look(), "value")
         self.again.on_click(lambda _: go_on_from(self.step_looked_at) if self._files else None)
         self.box = widgets.VBox(
