@@ -8,6 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests import colab
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -40,6 +42,16 @@ def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
         assert any("video/mp4" in str(data.get("text/html", "")) for data in shown)
     else:
         assert any("application/vnd.jupyter.widget-view+json" in data for data in shown)
+
+
+def test_one_tick_keeps_a_copy_of_every_run_on_google_drive(monkeypatch):
+    asked = colab.stand_in(monkeypatch)
+    book = nbformat.read(ROOT / "notebooks" / "studio.ipynb", 4)
+    (cell,) = [cell.source for cell in book.cells if "drive.mount" in cell.source and cell.cell_type == "code"]
+    names = {}
+    exec(cell.replace("DRIVE = False", "DRIVE = True"), names)
+    assert asked == [("mount", "/content/drive")]
+    assert names["mirror"].startswith("/content/drive/MyDrive/")
 
 
 def homes(root):
