@@ -284,7 +284,7 @@ def paint_steer_stop_and_take_home(page):
     write(page, "something else")
     unfold(page, "Earlier runs")
     upload(page, "vq-load", taken)
-    page.locator(".vq-trouble", has_text="give the file again").wait_for()  # the start image is not in the picture
+    page.locator(".vq-trouble", has_text="add that file again").wait_for()  # the start image is not in the picture
     assert page.locator(".vq-prompt textarea").input_value() == told["settings"]["prompt"]
     shot(page, "5-settings-of-a-picture")
     return heard

@@ -616,6 +616,13 @@ def test_stop_is_heard_within_a_step_and_two_hundred_milliseconds(monkeypatch):
     assert time.monotonic() - asked < 0.3 + 0.2 + 0.3, "the step that was being made, and a little"
 
 
+def test_a_preview_takes_less_than_a_hundred_kilobytes_even_of_noise():
+    noise = Image.effect_noise((1024, 1024), 200).convert("RGB")
+    data = jobs._jpeg(noise, jobs.PREVIEW_SIDE)
+    assert 20_000 < len(data) < 100_000
+    assert Image.open(io.BytesIO(data)).size == (512, 512)
+
+
 def test_showing_a_run_costs_it_under_three_hundredths_of_its_speed(monkeypatch):
     """Of the processor's time: what the panel takes, and what the job takes for its sake. The picture is 512 wide."""
     spent = []

@@ -38,7 +38,8 @@ class Earlier:
             for child in (*card.children, card):
                 child.close()
         more = f"; the newest {MOST} of {len(stories)}" if len(stories) > MOST else ""
-        told = f"{len(stories)} runs in {out}{more}" if stories else f"No runs yet in {out}"
+        count = f"{len(stories)} run{'s' if len(stories) > 1 else ''}" if stories else "No runs yet"
+        told = f"{count} in {out}{more}"
         self.said.value = markup.small(told) + markup.notes(wrong[:3])
         return stories
 

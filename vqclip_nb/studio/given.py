@@ -90,7 +90,12 @@ class Given:
         for role, picture in lines:
             if not images.HASHED.fullmatch(picture.text):
                 raise PictureError(f"the settings name a picture by its path, {picture.text!r}; add it again")
-            path = images.locate(picture.text, field=role, inputs=inputs)
+            try:
+                path = images.locate(picture.text, field=role, inputs=inputs)
+            except PictureError:
+                lost = {"init_image": "start image", "image_prompts": "image prompt"}[role]
+                said = f"The settings are in the form, but no picture carries the {lost} that it was painted with; "
+                raise PictureError(said + "add that file again") from None
             self._took(path.read_bytes(), role, picture.weight)
 
     def _uploaded(self) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 CALM = ("done", "stopped", "failed")  # states in which nothing goes on any more
 CURVE = 400  # points of a loss that are kept for a chart
-PREVIEW_SIDE, PREVIEW_QUALITY = 512, 85
+PREVIEW_SIDE, PREVIEW_BYTES = 512, 100_000  # the longest side, and the most that a preview takes
+QUALITIES = (85, 70, 50, 30)  # of a preview, best first: noise takes more than a painting does
 BEAT = 0.5  # seconds between two looks at the news: a page that is redrawn at each step takes a tenth of a processor
 PRESSING = ("state", "said", "turned", "notes", "trouble")  # what is shown at once
 Report = Callable[[str], None]
@@ -375,9 +376,14 @@ def _jpeg(pil: Any, side: int) -> bytes:
     import io
 
     pil.thumbnail((side, side))
-    file = io.BytesIO()
-    pil.save(file, "JPEG", quality=PREVIEW_QUALITY)
-    return file.getvalue()
+    data = b""
+    for quality in QUALITIES:
+        file = io.BytesIO()
+        pil.save(file, "JPEG", quality=quality)
+        data = file.getvalue()
+        if len(data) < PREVIEW_BYTES:
+            break
+    return data
 
 
 def _memory(device: Any) -> tuple[int, int] | None:

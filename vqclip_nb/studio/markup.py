@@ -11,6 +11,7 @@ STYLE = """<style>
   / minmax(290px, 1fr) minmax(290px, 1fr); }
 .vq-studio .vq-words { grid-area: words; }
 .vq-studio .vq-seen { grid-area: seen; }
+.vq-studio .vq-seen > * { max-width: 512px; }
 .vq-studio .vq-choices { grid-area: choices; }
 @container (max-width: 620px) {
   .vq-studio .vq-parts { grid-template: "words" auto "seen" auto "choices" auto / minmax(0, 1fr); }
