@@ -503,6 +503,8 @@ def test_earlier_runs_give_their_settings_and_go_on():
     use.click()
     assert (shown.form.value("prompt"), shown.form.value("lr")) == ("green", 0.3)
     assert shown.view.looking.layout.display == "", "its frames can be looked back at"
+    assert "An earlier run" in shown.view.status.value
+    assert markup.link(with_folder.record.folder / "result.png", "")[:400] in shown.after.links.value
     go_on.click()
     assert ended(shown).step == 9
 

@@ -5,7 +5,7 @@ runs/<date-time>-<slug>-<seed>/
     timeline.jsonl      what was changed while painting, each with its step
     state/000120.safetensors   all that is needed to go on (states.py); the last two are kept
     frames/000001.jpg   the pictures kept, for the film
-    losses.csv          step, picture (from 1), name and value
+    losses.csv          step, picture (from 1), name and value (losses.py)
     inputs/             the pictures it was given, by sha256
     result.png          (result-1.png … for variations)   progress.mp4
 

@@ -331,6 +331,8 @@ class Studio(widgets.VBox):
         self._fill(story.current, story.inputs)
         self._looked_at = story.folder
         self.view.show_run(story.folder)
+        self.after.show(story.folder, story)
+        self.more_steps.layout.display = "none"  # of the last run, which is not the one that is shown
 
     def _loaded(self) -> None:
         """Settings of a picture that was uploaded: data, and nothing more."""

@@ -75,8 +75,10 @@ class View:
             self._gather(news.folder if calm else None)
 
     def show_run(self, folder: Path) -> None:
-        """The frames of an earlier run, to look back at."""
-        self._enlarged = None
+        """The frames of an earlier run, to look back at; what was known of another is taken away."""
+        self.forget()
+        self.status.value = markup.status("An earlier run")
+        self.bar.value = 0
         self._gather(folder)
         if self._files:
             self._look()
