@@ -13,6 +13,7 @@ from PIL import Image
 from tests import victims
 from tests.toys import toy_models
 from vqclip_nb import states
+from vqclip_nb.keeper import LOCK
 from vqclip_nb.session import resume, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
@@ -81,7 +82,7 @@ def test_wherever_it_is_killed_it_resumes(tmp_path, expected, trials):
 def taken_up(folder, reached):
     """Check that all files are whole, and paint to the end; returns where it had to begin again."""
     for path in folder.rglob("*"):
-        if path.is_file() and not path.name.endswith(".part"):
+        if path.is_file() and not path.name.endswith((".part", LOCK)):
             READERS[path.suffix](path)
     with toy_models(), victims.no_film():
         sitting = resume(folder)

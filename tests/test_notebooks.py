@@ -47,11 +47,14 @@ def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
 def test_one_tick_keeps_a_copy_of_every_run_on_google_drive(monkeypatch):
     asked = colab.stand_in(monkeypatch)
     book = nbformat.read(ROOT / "notebooks" / "studio.ipynb", 4)
-    (cell,) = [cell.source for cell in book.cells if "drive.mount" in cell.source and cell.cell_type == "code"]
-    names = {}
-    exec(cell.replace("DRIVE = False", "DRIVE = True"), names)
+    install, shown = [cell.source for cell in book.cells if cell.cell_type == "code"]
+    assert install.count("DRIVE = False  # @param") == 1
+    (told,) = [line for line in shown.splitlines() if "drive_folder() if DRIVE" in line]
+    monkeypatch.setattr("vqclip_nb.studio.Studio", lambda mirror: mirror)
+    names = {"DRIVE": True}
+    exec(f"from vqclip_nb.studio import Studio\nfrom vqclip_nb.studio.front import drive_folder\n{told}", names)
     assert asked == [("mount", "/content/drive")]
-    assert names["mirror"].startswith("/content/drive/MyDrive/")
+    assert names["studio"].startswith("/content/drive/MyDrive/")
 
 
 def homes(root):

@@ -21,6 +21,14 @@ def download(path: Path) -> bool:
     return True
 
 
+def drive_folder() -> str:
+    """Mount Google Drive, which asks for leave, and name the folder in it for copies of the runs. In Colab alone."""
+    from google.colab import drive
+
+    drive.mount("/content/drive")
+    return "/content/drive/MyDrive/vqclip"
+
+
 def disconnect() -> None:
     """Give Colab's machine back. Elsewhere nothing happens."""
     if in_colab():
