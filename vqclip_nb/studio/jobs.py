@@ -220,10 +220,10 @@ class Job:
             )  # else it is rendered for this
             if now - shown_at > wait or frame.step in (1, frame.steps):
                 self._show(frame.image if frame.image is not None else painting.picture(), frame.step)
-                self._put(curve=self._thinned())
+                self._put(curve=self._thinned(), memory=_memory(painting.device))
                 shown_at = now
             told = {"step": frame.step, "steps": sitting.until or frame.steps, "speed": pace.speed}
-            self._put(state="painting", said="Painting", memory=_memory(painting.device), **told)
+            self._put(state="painting", said="Painting", **told)
             if sitting.record.kept != states or now - saved_at > 60:
                 states, saved_at = sitting.record.kept, now
                 self._saved(sitting.record.folder)
