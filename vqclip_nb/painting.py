@@ -22,9 +22,10 @@ from vqclip_nb.settings import Settings, live_fields
 
 @dataclass(frozen=True)
 class Frame:
-    """What one step saw. `image` is the picture that was judged, its own copy, or None where nobody will look.
+    """What one step saw. `image` is a copy of its own, or None where nobody will look.
 
-    step: from 1 to steps. losses: by name, each (n,), on the device. image: (n, 3, H, W) RGB in [0, 1].
+    step: from 1 to steps. losses: by name, each (n,), on the device. image: (n, 3, H, W) RGB in [0, 1], the average of
+    the pictures that were judged so far; of the last step, which is the result, what `Painting.picture` then renders.
     kept: whether this frame belongs to the film.
     """
 
@@ -67,6 +68,7 @@ class Painting:
         self._settled = precision == FLOAT32
         self.optimizer = Optimizer(settings.optimizer, canvas.learnable())
         self.averages = [torch.zeros_like(parameter) for parameter in canvas.learnable()]
+        self.shown: Tensor | None = None  # the average of the pictures judged, where it is not the last one alone
         self._pace = _Pace(self.device)
         canvas.remember()
 
@@ -80,10 +82,11 @@ class Painting:
             self._settle()
         image, losses, total = self._within_memory()
 
-        sound = self.optimizer.step(self.settings.lr or self.canvas.lr, total.isfinite())
+        judged = total.isfinite()
+        sound = self.optimizer.step(self.settings.lr or self.canvas.lr, judged)
         self.canvas.constrain()
-        self._average()
         self.step_count += 1
+        self._average(image.detach(), judged)
 
         return self._report(image, losses, sound, look)
 
@@ -132,6 +135,7 @@ class Painting:
             self.canvas.choose(number - 1)
             self.optimizer.choose(number - 1)
             self.averages = [average[number - 1 : number].clone() for average in self.averages]
+            self.shown = None if self.shown is None else self.shown[number - 1 : number].clone()
         self.settings = settings
         written = settings.recipe()
         self.timeline.append(Change({name: written[name] for name in change.settings}, self.step_count, number))
@@ -141,6 +145,7 @@ class Painting:
         tensors = {f"canvas.{name}": value for name, value in self.canvas.learned().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         tensors |= {f"average.{index}": value for index, value in enumerate(self.averages)}
+        tensors |= {} if self.shown is None else {"shown": self.shown}
         facts = {
             "step": self.step_count,
             "optimizer": self.optimizer.count,
@@ -159,6 +164,7 @@ class Painting:
         self.canvas.relearn(_under("canvas.", tensors))
         self.optimizer.restore(_under("optimizer.", tensors), count=facts["optimizer"])
         self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
+        self.shown = tensors["shown"].to(self.device, copy=True) if "shown" in tensors else None
         self.step_count = facts["step"]
         if facts["thrifty"]:
             self.canvas.save_memory()
@@ -256,10 +262,16 @@ class Painting:
         )
 
     @torch.no_grad()
-    def _average(self) -> None:
-        if decay := self.settings.average:
-            for average, parameter in zip(self.averages, self.canvas.learnable(), strict=True):
-                average.lerp_(parameter, 1 - decay)
+    def _average(self, image: Tensor, judged: Tensor) -> None:
+        """Take the parameters, and the picture judged where its loss is a number, (n,) bool, into their averages."""
+        if not (decay := self.settings.average):
+            return
+        for average, parameter in zip(self.averages, self.canvas.learnable(), strict=True):
+            average.lerp_(parameter, 1 - decay)
+        if self.shown is None:
+            self.shown = image.clone()
+        weight = (1 - decay) / (1 - decay**self.step_count)  # so that it is free of bias at every step
+        self.shown.lerp_(torch.where(judged[:, None, None, None], image, self.shown), weight)
 
     def _report(self, image: Tensor, losses: Mapping[str, Tensor], sound: Tensor, look: bool) -> Frame:
         """The step's frame. Reading `sound` waits for the device, so on a GPU that is left to frames with a picture."""
@@ -270,9 +282,11 @@ class Painting:
             wrong = [name for name, loss in losses.items() if not loss.isfinite().all()] or ["the gradient"]
             raise NotANumber(f"step {step}: {', '.join(wrong)} is not a number; a smaller lr may help")
         losses = {name: loss.detach() for name, loss in losses.items()}
-        if look:
-            image = self.picture() if self.settings.average else image.detach().clone()
-        return Frame(step, steps, losses, image if look else None, kept)
+        if not look:
+            return Frame(step, steps, losses, None, kept)
+        if step == steps and self.settings.average:
+            return Frame(step, steps, losses, self.picture(), kept)
+        return Frame(step, steps, losses, (image if self.shown is None else self.shown).detach().clone(), kept)
 
 
 def run(
