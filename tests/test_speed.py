@@ -55,6 +55,31 @@ def test_a_quickened_network_answers_as_published_in_value_and_gradient(make):
     assert {key for key in before if "bn" not in key and "downsample" not in key} <= quick.state_dict().keys()
 
 
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "VQGAN" not in name])
+def test_a_quickened_perceptor_in_bfloat16_points_where_the_published_one_does(name):
+    torch.manual_seed(0)
+    network, given = NETWORKS[name]()
+    quick, pull = models.quicken(copy.deepcopy(network)), None
+    gradients = []
+    for each, half in ((network, False), (quick, True)):
+        views = given.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            seen = torch.nn.functional.normalize(each(views).float(), dim=-1)
+        pull = torch.randn_like(seen) if pull is None else pull
+        gradients.append(torch.autograd.grad(seen, views, pull)[0].flatten())
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_attention_between_many_tokens_or_under_a_mask_is_left_to_torch():
+    attention = torch.nn.MultiheadAttention(8, 2).requires_grad_(False)
+    quick = models.quicken(copy.deepcopy(attention))
+    few, many = torch.randn(5, 2, 8), torch.randn(200, 2, 8)
+    mask = torch.full((5, 5), -torch.inf).triu(1)
+    for given, more in ((few, {}), (many, {}), (few, {"attn_mask": mask})):
+        wanted, got = (each(given, given, given, need_weights=False, **more)[0] for each in (attention, quick))
+        torch.testing.assert_close(got, wanted)
+
+
 def test_a_quickened_picture_of_a_batch_is_the_one_painted_alone():
     """Winograd's convolutions go picture by picture, so that n never changes how one rounds."""
     decoder = models.quicken(models.load_vqgan("demo"))

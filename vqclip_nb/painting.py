@@ -65,7 +65,7 @@ class Painting:
         self.timeline: list[Change] = []
         self.objectives = self._pulls(settings)
         self._compute_in(precision)
-        self._settled = precision == FLOAT32
+        self._wanted, self._settled = precision, precision == FLOAT32
         self.optimizer = Optimizer(settings.optimizer, canvas.learnable())
         self.averages = [torch.zeros_like(parameter) for parameter in canvas.learnable()]
         self.shown: Tensor | None = None  # the average of the pictures judged, where it is not the last one alone
@@ -151,6 +151,7 @@ class Painting:
             "optimizer": self.optimizer.count,
             "parts": self.parts,
             "thrifty": self.canvas.thrifty,
+            "precision": self.canvas.precision.name if self._settled else None,
             "settings": self.settings.recipe(),
             "timeline": [change.to_dict() for change in self.timeline],
         }
@@ -170,6 +171,10 @@ class Painting:
             self.canvas.save_memory()
         self.timeline = [Change.from_dict(change) for change in facts["timeline"]]
         self.settings, self.objectives = settings, objectives
+        known = {each.name: each for each in (FLOAT32, self._wanted) if not each.scaled}  # a scale is found by a trial
+        if settled := known.get(facts.get("precision")):
+            self._compute_in(settled)
+            self._settled = True
 
     def peak(self) -> int | None:
         """The bytes that a step takes at most, measured on a CUDA device; None when they are not there."""

@@ -48,7 +48,7 @@ class VQGANCanvas(Canvas):
 
     def forward(self) -> Tensor:
         codes = quantize(self.z, self.vqgan.codebook)
-        with self.precision.within(codes.device):
+        with self.precision.rendering(codes.device):
             image = self.vqgan.decode(codes)
         return clamp_with_grad((image.float() + 1) / 2)
 
