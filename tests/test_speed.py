@@ -2,16 +2,18 @@
 
 import copy
 import threading
+import weakref
 from math import prod
 from unittest import mock
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests import standins
-from vqclip_nb import Settings, models
+from vqclip_nb import Settings, device, models
 from vqclip_nb.models import openai_clip, vqgan
 from vqclip_nb.session import begin, start
 
@@ -95,7 +97,9 @@ def test_a_quickened_network_can_be_copied():
 
 @pytest.fixture(scope="module")
 def painting():
-    painting = begin(Settings(**ASKED))
+    """In float32 on every CPU, so that the counts are the same everywhere."""
+    with mock.patch.object(device, "precision", return_value=device.FLOAT32):
+        painting = begin(Settings(**ASKED))
     painting.step()
     return painting
 
@@ -133,6 +137,43 @@ def test_a_step_makes_few_operators_and_waits_for_the_device_once_at_most(painti
         painting.step()
     assert 300 < counted.operators < 1400
     assert counted.waited <= 1
+
+
+class Weighing(TorchDispatchMode):
+    """Follows the bytes that operators gave out and that are still held."""
+
+    def __init__(self):
+        super().__init__()
+        self.held = self.most = 0
+        self.followed = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given, known = func(*args, **kwargs or {}), self.followed | _memories((args, kwargs)).keys()
+        for place, memory in _memories(given).items():
+            if place not in known:
+                self.followed.add(place)
+                self.held += memory.nbytes()
+                self.most = max(self.most, self.held)
+                weakref.finalize(memory, self._let_go, place, memory.nbytes())
+        return given
+
+    def _let_go(self, place, size):
+        self.followed.discard(place)
+        self.held -= size
+
+
+def _memories(tree):
+    """The memory of each tensor in it, by its place: views of a tensor share one."""
+    found = [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+    return {memory._cdata: memory for memory in found}
+
+
+def test_a_step_holds_few_bytes_and_gives_them_back(painting):
+    """Measured: 66.5 MB at most, beside the models, in what operators give out."""
+    with Weighing() as weighed:
+        painting.step()
+    assert 50e6 < weighed.most < 68e6
+    assert weighed.held == 0
 
 
 def test_torch_computes_in_the_painting_thread_alone(tmp_path):

@@ -111,7 +111,7 @@ class Settings(BaseModel):
         le=16,
         live=True,
     )
-    every: int = _field(3, "Place", "Keep every", "keep each n-th picture, for the film", ge=1, le=100_000)
+    every: int = _field(1, "Place", "Keep every", "keep each n-th picture, for the film", ge=1, le=100_000)
     save_every: str = _field(
         "20s", "Place", "Save every", "keep the state, to go on from, every so many steps or seconds: 50 or 20s"
     )
