@@ -159,7 +159,7 @@ def precision(device: torch.device) -> Precision:
     import torch
 
     if device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
-        why = "this processor multiplies bfloat16 twice as fast as float32; a decoder's Winograd transforms are as fast"
+        why = "this processor multiplies bfloat16 twice as fast; the decoder stays float32, as fast there"
         return Precision("bfloat16", decoder=False, why=why)
     if device.type != "cuda":
         return Precision("float32", why=f"{device.type} paints in float32")

@@ -223,10 +223,13 @@ class Painting:
         return total.detach(), gradient
 
     def _forgiven(self, losses: Mapping[str, Tensor]) -> bool:
-        """Whether half precision is to blame for what is not a number; where a smaller scale is no help, float32 is."""
+        """Whether float16 is to blame for what is not a number; where a smaller scale is no help, float32 is.
+
+        bfloat16 has the range of float32, and what overflows in it does so there too.
+        """
         if self.scaler.get_scale() > 1 and all(loss.isfinite().all() for loss in losses.values()):
             return True
-        if self.canvas.precision == FLOAT32:
+        if self.canvas.precision.name != "float16":
             return False
         said = f"{self.canvas.precision.name} overflowed at step {self.step_count}: from here on float32, slower"
         self._compute_in(FLOAT32)
