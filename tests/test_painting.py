@@ -163,6 +163,18 @@ def test_watching_every_step_renders_no_more_often_but_for_the_result(average, r
     assert rendered.call_count == renders
 
 
+@pytest.mark.parametrize(
+    ("tidy", "suits", "at"), [(None, 0, []), (None, 2, [2, 4, 6, 6]), (3, 2, [3, 6, 6]), (0, 2, [])]
+)
+def test_a_picture_is_tidied_as_often_as_asked_or_as_suits_the_canvas_and_as_the_result(tidy, suits, at):
+    painting, seen = begin(settings(tidy=tidy)), []
+    painting.canvas.tidy_every = suits
+    with mock.patch.object(painting.canvas, "tidy", side_effect=lambda: seen.append(painting.step_count)):
+        for _ in run(painting):
+            pass
+    assert seen == at
+
+
 def test_a_picture_that_is_not_a_number_stays_out_of_the_average_shown():
     painting = begin(settings(canvas="pixels", variations=2))
     painting.step()

@@ -86,6 +86,8 @@ class Painting:
         sound = self.optimizer.step(self.settings.lr or self.canvas.lr, judged)
         self.canvas.constrain()
         self.step_count += 1
+        if (every := self._tidy_every()) and self.step_count % every == 0:
+            self.canvas.tidy()
         self._average(image.detach(), judged)
 
         return self._report(image, losses, sound, look)
@@ -105,13 +107,14 @@ class Painting:
 
     @torch.no_grad()
     def picture(self) -> Tensor:
-        """The picture as it is now (the average, where one is asked for): (n, 3, H, W) RGB in [0, 1]."""
+        """The picture as it is now (the average, tidied, where these are asked for): (n, 3, H, W) RGB in [0, 1]."""
         decay, learnable = self.settings.average, self.canvas.learnable()
-        if not decay or not self.step_count:
-            return self.canvas().clone()
         latest = [parameter.clone() for parameter in learnable]
-        for parameter, average in zip(learnable, self.averages, strict=True):
-            parameter.copy_(average / (1 - decay**self.step_count))
+        if decay and self.step_count:
+            for parameter, average in zip(learnable, self.averages, strict=True):
+                parameter.copy_(average / (1 - decay**self.step_count))
+        if self._tidy_every():
+            self.canvas.tidy()
         image = self.canvas().clone()
         for parameter, value in zip(learnable, latest, strict=True):
             parameter.copy_(value)
@@ -269,6 +272,10 @@ class Painting:
             f"memory ran out at step {self.step_count + 1}: from here on {rung}, slower", PaintWarning, stacklevel=4
         )
 
+    def _tidy_every(self) -> int:
+        every = self.settings.tidy
+        return self.canvas.tidy_every if every is None else every
+
     @torch.no_grad()
     def _average(self, image: Tensor, judged: Tensor) -> None:
         """Take the parameters, and the picture judged where its loss is a number, (n,) bool, into their averages."""
@@ -292,7 +299,7 @@ class Painting:
         losses = {name: loss.detach() for name, loss in losses.items()}
         if not look:
             return Frame(step, steps, losses, None, kept)
-        if step == steps and self.settings.average:
+        if step == steps and (self.settings.average or self._tidy_every()):
             return Frame(step, steps, losses, self.picture(), kept)
         return Frame(step, steps, losses, (image if self.shown is None else self.shown).detach().clone(), kept)
 

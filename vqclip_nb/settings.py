@@ -85,6 +85,16 @@ class Settings(BaseModel):
         ge=0,
         le=0.9999,
     )
+    tidy: int | None = _field(
+        None,
+        "Painting",
+        "Tidy every",
+        "encode the picture anew every so many steps, which clears cracks and speckle; 0 is never; "
+        "left out, what suits the canvas",
+        ge=0,
+        le=100_000,
+        live=True,
+    )
     init_weight: float = _field(
         0.0, "Painting", "Likeness", "how strongly the picture is held to its start", ge=0, le=1000, live=True
     )
