@@ -98,6 +98,7 @@ def test_a_cpu_has_its_perceptor_alone_in_bfloat16_where_it_multiplies_it(monkey
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: multiplies, raising=False)
     wanted = device.precision(torch.device("cpu"))
     assert (wanted.name, wanted.scaled) == (name, False)
+    assert device.precision(torch.device("cpu"), side=64).name == "float32", "small views gain nothing"
     assert torch.is_autocast_enabled("cpu") is False
     with wanted.within(torch.device("cpu")):
         assert torch.is_autocast_enabled("cpu") == multiplies

@@ -30,7 +30,7 @@ class Network(ToyPerceptor):
 
 def painting(monkeypatch, precision, judge, **more):
     """A painting on what says of itself that it is a GPU of this precision."""
-    monkeypatch.setattr(device, "precision", lambda place: precision)
+    monkeypatch.setattr(device, "precision", lambda place, **_: precision)
     asked = {"prompt": "red", "canvas": "pixels", "size": (32, 32), "steps": 5, "cutn": 4, "device": "cpu", **more}
     with toy_models(), monkeypatch.context() as patch:
         patch.setattr("vqclip_nb.perceptors.load", lambda name: judge)
@@ -97,7 +97,7 @@ def test_a_painting_taken_up_computes_as_it_did_and_does_not_choose_again(monkey
 
 @pytest.mark.parametrize("precision", [FLOAT32, Precision("bfloat16", decoder=False)], ids=["float32", "bfloat16"])
 def test_the_demo_pair_paints_the_same_pixels_again(monkeypatch, precision):
-    monkeypatch.setattr(device, "precision", lambda place: precision)
+    monkeypatch.setattr(device, "precision", lambda place, **_: precision)
     asked = Settings(prompt="a red house by the sea", size=(64, 64), cutn=4, steps=3, device="cpu")
     one, again = (list(run(begin(asked)))[-1].image for _ in range(2))
     assert torch.equal(one, again)

@@ -154,11 +154,14 @@ def agrees(device: torch.device, work: Callable[[torch.device], list[Tensor]] = 
     return all(torch.allclose(right, here, rtol=1e-3, atol=1e-4) for right, here in pairs)
 
 
-def precision(device: torch.device) -> Precision:
-    """The precision to try on a device; `settle` compares its first step with float32."""
+def precision(device: torch.device, *, side: int = 224) -> Precision:
+    """The precision to try on a device; `settle` compares its first step with float32.
+
+    `side` is that of the perceptor's views: on a CPU small ones, such as the demo's, gain nothing by half precision.
+    """
     import torch
 
-    if device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
+    if device.type == "cpu" and side >= 128 and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
         why = "this processor multiplies bfloat16 twice as fast; the decoder stays float32, as fast there"
         return Precision("bfloat16", decoder=False, why=why)
     if device.type != "cuda":
