@@ -178,7 +178,9 @@ class Ours:
     def perceptor(self, views: Any) -> Any:
         from vqclip_nb.objectives import great_circle
 
-        return great_circle(self.guide.perceptor.encode_image(views)[:, None], self.guide.embeddings[0]).mean()
+        with self.guide.precision.within(views.device):
+            seen = self.guide.perceptor.encode_image(views)
+        return great_circle(seen[:, None], self.guide.embeddings[0]).mean()
 
     def backward(self, loss: Any) -> None:
         loss.backward()
@@ -255,18 +257,24 @@ def measure(arguments: argparse.Namespace, models: str, size: int, variations: i
 def in_turn(
     works: list[Callable[[], None]], rounds: int, seconds: float, wait: Callable[[], None]
 ) -> list[list[tuple[float, float]]]:
-    """Seconds, and seconds of all processors together, of a step of each, round by round."""
+    """Seconds, and seconds of all processors, of a step of each, round by round."""
     counts = [max(1, round(seconds / timed(work, 1, wait)[0])) for work in works]
     return [[timed(work, count, wait) for work, count in zip(works, counts, strict=True)] for _ in range(rounds)]
 
 
 def timed(work: Callable[[], Any], count: int, wait: Callable[[], None]) -> tuple[float, float]:
     wait()
-    clock, cpu = time.perf_counter(), time.process_time()
+    clock, cpu = time.perf_counter(), processors()
     for _ in range(count):
         work()
     wait()
-    return (time.perf_counter() - clock) / count, (time.process_time() - cpu) / count
+    return (time.perf_counter() - clock) / count, (processors() - cpu) / count
+
+
+def processors() -> float:
+    """Seconds of all processors, of this process and of the programs that it ran."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
 
 
 def stages(loop: Any, whole: float, wait: Callable[[], None]) -> dict[str, float]:
@@ -344,25 +352,42 @@ def peak(device: str) -> float:
 
 
 def saving(arguments: argparse.Namespace) -> dict[str, float]:
-    """What a run's folder costs at the defaults: steps that are kept, shown and saved beside bare ones, in turn."""
+    """What a run's folder costs at the defaults, as shares of a bare step's time, by the clock and of the processors.
+
+    frames: steps that are kept, their files waited for, beside bare ones, step by step in turn. state: a saving every
+    20 seconds. preview: one every half second, as the panel makes them. film: with the result, over a run's steps.
+    """
     from vqclip_nb import Settings
     from vqclip_nb.session import begin, start
+    from vqclip_nb.studio.jobs import PREVIEW_SIDE, _jpeg, _pils
 
+    steps, wait = Settings().steps, waiting(device_of(arguments.device))
     with tempfile.TemporaryDirectory() as out:
-        kept = {"prompt": PROMPT, "device": arguments.device, "out": out, "steps": 100_000}
-        sitting = start(Settings(**kept))
-        bare, painted = begin(Settings(**kept, every=100_000)), iter(sitting)
-        wait, block = waiting(device_of(arguments.device)), 12  # a multiple of what `every` may be
+        asked = Settings(prompt=PROMPT, device=arguments.device, out=out, save_every="100000")
+        sitting, bare = start(asked), begin(asked.but(steps=100_000, every=100_000))
+        frames, record = iter(sitting), sitting.record
+
+        def kept() -> None:
+            next(frames)
+            record._keeper.flush()
+
         for _ in range(2):
-            bare.step(), next(painted)
-        rounds = [
-            [timed(bare.step, block, wait), timed(lambda: next(painted), block, wait)] for _ in range(arguments.rounds)
-        ]
-        sitting.record._keeper.close()
-    return {
-        "share_of_a_step": round(statistics.median(kept[0] / bare[0] - 1 for bare, kept in rounds), 3),
-        "cpu_share_of_a_step": round(statistics.median(kept[1] / bare[1] - 1 for bare, kept in rounds), 3),
-    }
+            bare.step(), kept()
+        count = min(12 * arguments.rounds, steps - 3)
+        pairs = [(timed(bare.step, 1, wait), timed(kept, 1, wait)) for _ in range(count)]
+        image = sitting.painting.picture()
+        state = timed(lambda: record.save(sitting.painting), 3, wait)
+        preview = timed(lambda: _jpeg(_pils(image)[0], PREVIEW_SIDE), 10, wait)
+        list(frames)
+        film = timed(lambda: record.finish(sitting.painting), 1, wait)
+    shares = {}
+    for name, kind in (("", 0), ("cpu_", 1)):
+        step = statistics.mean(pair[0][kind] for pair in pairs)
+        shares[f"{name}frames"] = statistics.mean(pair[1][kind] for pair in pairs) / step - 1
+        shares[f"{name}state"] = state[kind] / 20
+        shares[f"{name}preview"] = preview[kind] / 0.5
+        shares[f"{name}film"] = film[kind] / (steps * step)
+    return {name: round(share, 4) for name, share in shares.items()}
 
 
 def device_of(name: str) -> str:
@@ -406,7 +431,7 @@ def table(report: dict[str, Any]) -> str:
     said = [f"{report['device']}, {report['date']}, torch {report['torch']}, {report['threads']} threads, "]
     said[0] += f"load before {report['load_before']}; ceiling {report['ceiling_flops'] / 1e9:.0f} GFLOP/s"
     said[0] += f" in {report['ceiling_dtype']}"
-    heads = ("models", "size", "n", "cutn", "loop", "steps/s", "ratio", "CPU-s", "GFLOP", "of ceiling")
+    heads = ("models", "size", "n", "cutn", "loop", "steps/s", "ratio", "CPU-s", "GFLOP", "GFLOP/s", "of ceiling")
     heads += (*STAGES, "rest", "start", "1st frame", "peak GB")
     said += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for run in report["runs"]:
@@ -414,12 +439,13 @@ def table(report: dict[str, Any]) -> str:
             loop = run[name]
             cells = [run["models"], run["size"], run["variations"], run["cutn"], name, loop["steps_per_second"]]
             cells += [f"{run['ratio']:.2f}" if name == "ours" else "1", loop["cpu_seconds_per_step"]]
-            cells += [loop["gflop_per_step"], f"{loop['share_of_ceiling']:.0%}"]
+            cells += [loop["gflop_per_step"], loop["gflops"], f"{loop['share_of_ceiling']:.0%}"]
             cells += [f"{loop['stages'][stage]:.0%}" for stage in (*STAGES, "rest")]
             cells += [loop.get(key, "") for key in ("start_seconds", "first_frame_seconds", "peak_gb")]
             said.append("| " + " | ".join(map(str, cells)) + " |")
     if "saving" in report:
-        said += ["", f"Watching and saving take {report['saving']['share_of_a_step']:.1%} of a step's time."]
+        said += ["", "Watching and saving, as shares of the steps' time (cpu: of the processors):", ""]
+        said += [f"- {name.replace('_', ' ')}: {share:.2%}" for name, share in report["saving"].items()]
     return "\n".join(said)
 
 

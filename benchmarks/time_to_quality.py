@@ -4,15 +4,22 @@
 
 The demo pair paints prompts that no training saw, with one setting after another changed from the defaults, and the
 judge, which never guides a painting, looks at the picture on the way: `right` is the share that it gives its own
-prompt among the sixty, `chance` the mean probability that it gives it. Seconds are those of the steps alone.
+prompt among the sixty, `chance` the mean probability that it gives it. Seconds are those of one processor core, for the
+steps alone. Two processes paint, each on one core. A recipe that the file has already is not painted again, so that
+what was interrupted goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +29,23 @@ sys.path[:0] = [str(ROOT), str(ROOT / "training"), str(ROOT / "benchmarks")]
 from demo_quality import prompts  # noqa: E402
 from scenes import caption  # noqa: E402
 
-RECIPES: dict[str, dict[str, Any]] = {
-    "default": {},
-    **{f"cutn {cutn}": {"cutn": cutn} for cutn in (4, 8, 32, 64)},
-    **{f"lr {lr}": {"lr": lr} for lr in (0.03, 0.05, 0.2, 0.4)},
-    **{f"average {average}": {"average": average} for average in (0.0, 0.8, 0.95)},
-    **{f"size {side}": {"size": (side, side)} for side in (96, 128, 256)},
-    "crops": {"cutouts": "crops"},
-    "published cutouts": {"cutouts": "pooling-published"},
+DEFAULT = "default"
+FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
+    "cutouts per step": {f"cutn {cutn}": {"cutn": cutn} for cutn in (4, 8, 32, 64)},
+    "step size": {f"lr {lr}": {"lr": lr} for lr in (0.03, 0.05, 0.2, 0.4)},
+    "average": {f"average {average}": {"average": average} for average in (0.0, 0.8, 0.95)},
+    "size": {f"size {side}": {"size": (side, side)} for side in (96, 128, 256)},
+    # `coarse` is no setting: so many steps at half the side, then its codes, or its picture, enlarged
+    "coarse to fine": {
+        "coarse 20": {"coarse": 20},
+        "coarse 40": {"coarse": 40},
+        "coarse 80": {"coarse": 80},
+        "coarse 40, picture": {"coarse": 40, "by": "picture"},
+    },
+    "cutouts": {"crops": {"cutouts": "crops"}, "published cutouts": {"cutouts": "pooling-published"}},
 }
-COLOURS = ("#1b6ca8", "#d1495b", "#3a7d44", "#edae49", "#7b4b94", "#30638e", "#00798c", "#8d5524", "#999999")
+RECIPES: dict[str, dict[str, Any]] = {DEFAULT: {}} | {n: c for family in FAMILIES.values() for n, c in family.items()}
+COLOURS = ("#1b6ca8", "#d1495b", "#3a7d44", "#edae49")
 
 
 def main() -> None:
@@ -41,76 +55,110 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--look-every", type=int, default=10)
     parser.add_argument("--every-nth", type=int, default=1, help="paint only every n-th of the sixty prompts")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=RECIPES, default=list(RECIPES))
     arguments = parser.parse_args()
 
-    report: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "recipes": {}}
-    for name in arguments.only:
-        report["recipes"][name] = curve(RECIPES[name], arguments)
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
-        last = report["recipes"][name][-1]
-        print(f"{name}: right {last['right']:.2f} after {last['seconds']:.0f} s", flush=True)
+    asked = {name: getattr(arguments, name) for name in ("steps", "look_every", "every_nth")}
+    report: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), **asked, "recipes": {}}
+    if arguments.json.exists():
+        before = json.loads(arguments.json.read_text())
+        if any(before[name] != value for name, value in asked.items()):
+            parser.error(f"{arguments.json} was made with other --steps, --look-every or --every-nth; move it away")
+        report["recipes"] = before["recipes"]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+        for name in arguments.only:
+            if name not in report["recipes"]:
+                report["recipes"][name] = curve(RECIPES[name], arguments, pool)
+                arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+            last = report["recipes"][name][-1]
+            print(
+                f"{name}: right {last['right']:.2f}, chance {last['chance']:.2f}, {last['seconds']:.0f} s", flush=True
+            )
     if arguments.plot:
         plot(report["recipes"]).save(arguments.plot)
 
 
-def curve(changes: dict[str, Any], arguments: argparse.Namespace) -> list[dict[str, float]]:
+def curve(changes: dict[str, Any], arguments: argparse.Namespace, pool: ProcessPoolExecutor) -> list[dict[str, float]]:
     """What the judge sees after so many steps, the mean over the prompts."""
-    wanted = prompts()
-    painted = range(0, len(wanted), arguments.every_nth)
-    looks = [look for k in painted for look in painting(wanted, k, changes, arguments)]
-    at = sorted({look["step"] for look in looks})
-    rows = [[look for look in looks if look["step"] == step] for step in at]
+    work = partial(looks, changes=changes, steps=arguments.steps, look_every=arguments.look_every)
+    seen = list(pool.map(work, range(0, len(prompts()), arguments.every_nth)))
+    rows = list(zip(*seen, strict=True))
     return [{key: round(sum(look[key] for look in row) / len(row), 4) for key in row[0]} for row in rows]
 
 
-def painting(wanted: Any, k: int, changes: dict[str, Any], arguments: argparse.Namespace) -> list[dict[str, float]]:
-    """One picture, looked at on the way."""
+def looks(k: int, *, changes: dict[str, Any], steps: int, look_every: int) -> list[dict[str, float]]:
+    """One prompt's picture, looked at on the way."""
     from judge import load_judge
+
+    wanted = prompts()
+    judge, candidates, seen, spent = load_judge(), [scene for _, scene in wanted], [], 0.0
+    painted = stepping({"prompt": caption(wanted[k][1]), "device": "cpu", "every": 100_000, **changes}, steps)
+    for step in range(1, steps + 1):
+        start = time.process_time()
+        painting = next(painted)
+        spent += time.process_time() - start
+        if step % look_every == 0 or step == steps:
+            scores = judge.scores(painting.picture(), candidates)[0]
+            right, chance = float(scores.argmax() == k), float(scores.softmax(0)[k])
+            seen.append({"step": step, "seconds": spent, "right": right, "chance": chance})
+    return seen
+
+
+def stepping(recipe: dict[str, Any], steps: int) -> Iterator[Any]:
+    """A painting after each of its steps; of a coarse one first the small painting, then the one it becomes."""
+    import torch
 
     from vqclip_nb import Settings
     from vqclip_nb.session import begin
 
-    judge, candidates, looks, spent = load_judge(), [scene for _, scene in wanted], [], 0.0
-    settings = Settings(**{"prompt": caption(wanted[k][1]), "steps": arguments.steps, "every": 100_000, **changes})
-    run = begin(settings)
-    for step in range(1, arguments.steps + 1):
-        start = time.perf_counter()
-        run.step()
-        spent += time.perf_counter() - start
-        if step % arguments.look_every == 0 or step == arguments.steps:
-            scores = judge.scores(run.picture().cpu(), candidates)[0]
-            right, chance = float(scores.argmax() == k), float(scores.softmax(0)[k])
-            looks.append({"step": step, "seconds": spent, "right": right, "chance": chance})
-    return looks
+    coarse, by = recipe.pop("coarse", 0), recipe.pop("by", "codes")
+    settings = Settings(**recipe, steps=steps)
+    painting = begin(settings.but(size=[side // 2 for side in settings.size]) if coarse else settings)
+    for step in range(steps):
+        if coarse and step == coarse:
+            small, painting = painting, begin(settings)
+            with torch.no_grad():
+                if by == "picture":
+                    painting.canvas.start_from(small.picture())
+                else:
+                    z = torch.nn.functional.interpolate(small.canvas.z, painting.canvas.z.shape[-2:], mode="bilinear")
+                    painting.canvas.z.copy_(z)
+        painting.step()
+        yield painting
 
 
 def plot(recipes: dict[str, list[dict[str, float]]]) -> Any:
-    """Two charts side by side: the judge's mean probability against steps, and against seconds."""
-    from PIL import Image, ImageDraw
+    """The judge's mean probability, a row for each family beside the default: against steps, and against seconds."""
+    from PIL import Image, ImageDraw, ImageFont
 
-    width, height, edge = 620, 420, 50
-    sheet = Image.new("RGB", (2 * width + 190, height), "white")
-    pen = ImageDraw.Draw(sheet)
-    for column, across in enumerate(("step", "seconds")):
-        left, most = column * width + edge, max(row[across] for rows in recipes.values() for row in rows)
-        tall, wide = height - 2 * edge, width - 2 * edge
-        pen.rectangle((left, edge, left + wide, edge + tall), outline="#888888")
-        for fifth in range(6):
-            y = edge + tall * (1 - fifth / 5)
-            pen.text((left - 24, y - 6), f"{fifth / 5:.1f}", fill="#444444")
-            pen.line((left, y, left + wide, y), fill="#e4e4e4")
-            pen.text((left + wide * fifth / 5 - 8, edge + tall + 6), f"{most * fifth / 5:.0f}", fill="#444444")
-        pen.text((left, edge - 18), f"the judge's probability of the prompt, against {across}", fill="#222222")
-        for index, rows in enumerate(recipes.values()):
-            points = [(left + wide * row[across] / most, edge + tall * (1 - row["chance"])) for row in rows]
-            pen.line(
-                [(left, edge + tall), *points], fill=COLOURS[index % len(COLOURS)], width=2 + index // len(COLOURS)
-            )
-    for index, name in enumerate(recipes):
-        y = edge + 18 * index
-        pen.line((2 * width, y + 6, 2 * width + 24, y + 6), fill=COLOURS[index % len(COLOURS)], width=3)
-        pen.text((2 * width + 32, y), name, fill="#222222")
+    families = {name: [each for each in family if each in recipes] for name, family in FAMILIES.items()}
+    families = {name: drawn for name, drawn in families.items() if drawn} or {DEFAULT: []}
+    width, height, left, top, legend = 440, 240, 50, 34, 190
+    sheet = Image.new("RGB", (2 * width + legend, height * len(families)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    wide, tall = width - left - 20, height - top - 40
+    for row, (family, names) in enumerate(families.items()):
+        drawn = {name: recipes[name] for name in (DEFAULT, *names) if name in recipes}
+        inks = dict(zip(drawn, ("#111111", *COLOURS) if DEFAULT in drawn else COLOURS, strict=False))
+        for column, across in enumerate(("step", "seconds")):
+            x, y = column * width + left, row * height + top
+            most = max(look[across] for rows in drawn.values() for look in rows)
+            pen.text((x, y - 20), f"{family}: the judge's probability, against {across}", fill="#222222", font=font)
+            pen.rectangle((x, y, x + wide, y + tall), outline="#888888")
+            for quarter in range(5):
+                level, place = y + tall * (1 - quarter / 4), x + wide * quarter / 4
+                pen.line((x, level, x + wide, level), fill="#e4e4e4")
+                pen.text((x - 8, level), f"{quarter / 4:.2f}", fill="#444444", font=font, anchor="rm")
+                pen.text((place, y + tall + 6), f"{most * quarter / 4:.0f}", fill="#444444", font=font, anchor="ma")
+            for name, rows in drawn.items():
+                points = [(x + wide * look[across] / most, y + tall * (1 - look["chance"])) for look in rows]
+                pen.line([(x, y + tall), *points], fill=inks[name], width=2, joint="curve")
+        for index, name in enumerate(drawn):
+            y = row * height + top + 10 + 22 * index
+            pen.line((2 * width, y, 2 * width + 24, y), fill=inks[name], width=3)
+            pen.text((2 * width + 32, y), name, fill="#222222", font=font, anchor="lm")
     return sheet
 
 

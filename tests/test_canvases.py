@@ -81,6 +81,14 @@ def test_start_from_shows_the_picture(new):
 
 
 @EVERY_CANVAS
+def test_tidying_keeps_a_picture_that_needs_none(new):
+    canvas = new(size=(48, 32), seeds=(0, 1))
+    before = canvas().clone()
+    canvas.tidy()
+    assert (canvas() - before).abs().max() < 1e-6
+
+
+@EVERY_CANVAS
 def test_constrain_leaves_what_is_allowed_and_bounds_what_is_not(new):
     canvas = new(size=(32, 32), seeds=(0,))
     before = canvas().clone()

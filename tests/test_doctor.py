@@ -4,8 +4,9 @@ import pytest
 
 from tests import standins
 from tests.servers import mirror
-from vqclip_nb.cli import doctor, main
-from vqclip_nb.models import anchors, catalog, openai_clip, vqgan
+from vqclip_nb import device
+from vqclip_nb.cli import anchors, doctor, main
+from vqclip_nb.models import catalog, openai_clip, vqgan
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +16,8 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-def test_it_names_versions_device_precision_disk_and_cache(capsys, home):
+def test_it_names_versions_device_precision_disk_and_cache(capsys, home, monkeypatch):
+    monkeypatch.setattr(device, "precision", lambda place, **_: device.FLOAT32)
     main(["doctor"])
     said = capsys.readouterr().out
     for word in (

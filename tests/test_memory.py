@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.toys import ToyPerceptor, toy_models
-from vqclip_nb import Settings, memory, session
+from vqclip_nb import Settings, device, memory, session
 from vqclip_nb.canvases.vqgan import VQGANCanvas
 from vqclip_nb.chance import Draws
 from vqclip_nb.cli._sitting import foresee
@@ -102,6 +102,7 @@ def test_when_nothing_is_left_to_save_it_stops_with_the_remedy_and_the_state(cap
     from vqclip_nb.canvases.pixels import PixelsCanvas
 
     rungs = iter([True, False])
+    monkeypatch.setattr(device, "precision", lambda place, **_: device.FLOAT32)  # no first step is tried in two
     monkeypatch.setattr(PixelsCanvas, "save_memory", lambda canvas: next(rungs))
     monkeypatch.setattr(ToyPerceptor, "encode_image", failing_after(ToyPerceptor.encode_image, 2))
     words = ["paint", "red", "--canvas", "pixels", "--size", "32", "24", "--cutn", "4", "--device", "cpu"]

@@ -1,6 +1,7 @@
 """A painting steps, is steered, stopped, saved and taken up, and its pictures never meet."""
 
 import math
+from unittest import mock
 
 import pytest
 import torch
@@ -139,6 +140,48 @@ def test_the_average_is_the_debiased_one():
     expected = sum(w * p for w, p in zip(weights, seen, strict=True)) / sum(weights)
     torch.testing.assert_close(painting.picture(), expected.clamp(0, 1))
     torch.testing.assert_close(painting.canvas.pixels.detach(), seen[-1], atol=0, rtol=0)
+
+
+def test_a_frame_shows_the_average_of_the_pictures_judged_and_the_last_one_the_result():
+    painting = begin(settings(canvas="pixels", average=0.5, steps=4))
+    judged, frames = [], []
+    for _ in range(4):
+        judged.append(painting.canvas.pixels.detach().clone())
+        frames.append(painting.step(look=True))
+    expected = (0.125 * judged[0] + 0.25 * judged[1] + 0.5 * judged[2]) / 0.875
+    torch.testing.assert_close(frames[0].image, judged[0])
+    torch.testing.assert_close(frames[2].image, expected)
+    assert torch.equal(frames[3].image, painting.picture())
+
+
+@pytest.mark.parametrize(("average", "renders"), [(0.0, 5), (0.9, 6)])
+def test_watching_every_step_renders_no_more_often_but_for_the_result(average, renders):
+    painting = begin(settings(average=average))
+    painting.step()  # before the first one its precision may be tried
+    with mock.patch.object(painting.canvas, "forward", side_effect=painting.canvas.forward) as rendered:
+        assert all(frame.image is not None for frame in run(painting, look=True))
+    assert rendered.call_count == renders
+
+
+@pytest.mark.parametrize(
+    ("tidy", "suits", "at"), [(None, 0, []), (None, 2, [2, 4, 6, 6]), (3, 2, [3, 6, 6]), (0, 2, [])]
+)
+def test_a_picture_is_tidied_as_often_as_asked_or_as_suits_the_canvas_and_as_the_result(tidy, suits, at):
+    painting, seen = begin(settings(tidy=tidy)), []
+    painting.canvas.tidy_every = suits
+    with mock.patch.object(painting.canvas, "tidy", side_effect=lambda: seen.append(painting.step_count)):
+        for _ in run(painting):
+            pass
+    assert seen == at
+
+
+def test_a_picture_that_is_not_a_number_stays_out_of_the_average_shown():
+    painting = begin(settings(canvas="pixels", variations=2))
+    painting.step()
+    before = painting.shown.clone()
+    painting._average(torch.full_like(before, math.nan), torch.tensor([False, True]))
+    assert torch.equal(painting.shown[0], before[0])
+    assert painting.shown[1].isnan().all()
 
 
 def test_likeness_holds_the_picture_to_its_start():

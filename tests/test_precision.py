@@ -30,15 +30,16 @@ class Network(ToyPerceptor):
 
 def painting(monkeypatch, precision, judge, **more):
     """A painting on what says of itself that it is a GPU of this precision."""
-    monkeypatch.setattr(device, "precision", lambda place: precision)
+    monkeypatch.setattr(device, "precision", lambda place, **_: precision)
     asked = {"prompt": "red", "canvas": "pixels", "size": (32, 32), "steps": 5, "cutn": 4, "device": "cpu", **more}
     with toy_models(), monkeypatch.context() as patch:
         patch.setattr("vqclip_nb.perceptors.load", lambda name: judge)
         return begin(Settings(**asked))
 
 
-def test_the_cpu_computes_in_float32_alone(monkeypatch):
-    monkeypatch.setattr(torch, "autocast", lambda *_: pytest.fail("not on the CPU"))
+def test_a_cpu_that_does_not_multiply_bfloat16_computes_in_float32_alone(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    monkeypatch.setattr(torch, "autocast", lambda *_: pytest.fail("not on this CPU"))
     judge = Network()
     here = painting(monkeypatch, device.precision(torch.device("cpu")), judge)
     here.step()
@@ -66,6 +67,40 @@ def test_the_decoder_computes_in_half_precision_too(monkeypatch):
     here.canvas.vqgan.decode = lambda codes: seen.append(layer(codes).dtype) or decode(codes)
     here.step()
     assert {torch.float32, torch.bfloat16} == set(seen), "the comparison, and then the step"
+
+
+def test_on_a_cpu_the_decoder_stays_in_float32_and_the_perceptor_need_not(monkeypatch):
+    judge = Network()
+    here = painting(monkeypatch, Precision("bfloat16", decoder=False), judge, canvas="vqgan/demo")
+    layer, seen = torch.nn.Conv2d(3, 3, 1).requires_grad_(False), []
+    decode = here.canvas.vqgan.decode
+    here.canvas.vqgan.decode = lambda codes: seen.append(layer(codes).dtype) or decode(codes)
+    here.step()
+    assert set(seen) == {torch.float32}
+    assert judge.computed_in == torch.bfloat16
+
+
+@pytest.mark.parametrize("kept", [FLOAT32, HALVES[0]], ids=["float32", "bfloat16"])
+def test_a_painting_taken_up_computes_as_it_did_and_does_not_choose_again(monkeypatch, kept):
+    """So that it paints the pixels that it would have painted."""
+    first = painting(monkeypatch, kept, Network())
+    first.step()
+    state = first.state_dict()
+    other = painting(monkeypatch, HALVES[0], judge := Network())
+    other.load_state_dict(state)
+    monkeypatch.setattr(device, "settle", lambda *_: pytest.fail("it was settled"))
+    other.step()
+    assert judge.computed_in == getattr(torch, kept.name)
+    first.step()
+    assert torch.equal(first.picture(), other.picture())
+
+
+@pytest.mark.parametrize("precision", [FLOAT32, Precision("bfloat16", decoder=False)], ids=["float32", "bfloat16"])
+def test_the_demo_pair_paints_the_same_pixels_again(monkeypatch, precision):
+    monkeypatch.setattr(device, "precision", lambda place, **_: precision)
+    asked = Settings(prompt="a red house by the sea", size=(64, 64), cutn=4, steps=3, device="cpu")
+    one, again = (list(run(begin(asked)))[-1].image for _ in range(2))
+    assert torch.equal(one, again)
 
 
 def test_a_first_step_that_differs_keeps_float32_and_says_so(monkeypatch):

@@ -13,7 +13,7 @@ COLOURS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 
 class ToyVQGAN(nn.Module):
     """Codes are colours on a 5 x 5 x 5 lattice in [-1, 1], decoded as tiles of factor x factor pixels."""
 
-    factor = 8
+    factor, tidy_every = 8, 0
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,11 +1,10 @@
-"""Train the demo perceptor: a small CLIP that is first made right, then robust, then hard to please.
+"""Train the demo perceptor: a small CLIP that is first made right, then robust, then a guide.
 
 The second phase is adversarial training (Madry et al., 2018) against the contrastive loss, in an L2 ball around each
 picture: the gradients of a robust network follow what people see (Santurkar et al., 2019), and painting needs that.
 
-The third phase also shows it pictures painted by following its own gradient from noise, as what does not fit the words
-that they were painted for. Without it colours and regions come right and things do not, since a blot can please it more
-than a house does. It is a generator's critic, with its own painting for a generator.
+The third phase trains the gradient itself, to lead from any picture to a true one (flow.py). It also shows the network
+the pictures that it is painting, as what does not fit their words: otherwise a blot can please it more than a house.
 """
 
 from __future__ import annotations
@@ -19,10 +18,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from augment import augment
-from data import Scenes
+from data import Scenes, seen
+from flow import Painted, flow_error, nearest, spoiled, starts, views
 from safetensors.torch import save_file
 from scenes import ATTRIBUTES, all_words, caption, labels
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vqclip_nb.models import tokenizer
 from vqclip_nb.models.openai_clip import part
@@ -111,41 +112,6 @@ def contrast(model, image, text, painted=None) -> torch.Tensor:
     return (F.cross_entropy(scale * image @ text.T, own) + F.cross_entropy(scale * text @ seen.T, own)) / 2
 
 
-class Painted:
-    """Pictures painted for captions of training scenes, a few steps at each visit; now and then one begins anew."""
-
-    def __init__(self, count: int, scenes: int, rng: np.random.Generator, place: torch.device):
-        self.rng, self.place = rng, place
-        self.owner = rng.integers(scenes, size=count)  # whose caption each is painted for
-        self.pictures = self._noise(count)
-
-    def choose(self, count: int) -> np.ndarray:
-        """Places to visit, the scenes that own them all different."""
-        places = self.rng.permutation(len(self.owner))
-        _, first = np.unique(self.owner[places], return_index=True)
-        return places[first[:count]]
-
-    def paint(self, model, places: np.ndarray, text: torch.Tensor, steps: int = 3, rate: float = 0.04) -> torch.Tensor:
-        """The pictures at these places after some more steps towards their texts' embeddings: (m, 3, CUT, CUT)."""
-        anew = places[self.rng.random(len(places)) < 0.06]
-        self.pictures[anew] = self._noise(len(anew))
-        pictures, text = self.pictures[places], F.normalize(text.detach(), dim=1)
-        model.eval()
-        for _ in range(steps):
-            pictures = pictures.detach().requires_grad_()
-            image = F.normalize(model.visual(normal(augment(pictures))), dim=1)
-            (gradient,) = torch.autograd.grad((image * text).sum(), pictures)
-            gradient = F.avg_pool2d(F.avg_pool2d(gradient, 3, 1, 1), 3, 1, 1)
-            size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
-            pictures = (pictures.detach() + rate * gradient / size).clamp(0, 1)
-        model.train()
-        self.pictures[places] = pictures
-        return pictures
-
-    def _noise(self, count: int) -> torch.Tensor:
-        return F.interpolate(torch.rand(count, 3, 6, 6, device=self.place), size=(CUT, CUT), mode="bicubic").clamp(0, 1)
-
-
 def attack(model, heads, images, text, targets, *, radius: float, steps: int) -> torch.Tensor:
     """The pictures moved inside an L2 ball of `radius` to where the loss is largest (projected gradient ascent)."""
     clean, text = images, text.detach()
@@ -162,17 +128,18 @@ def attack(model, heads, images, text, targets, *, radius: float, steps: int) ->
     return moved.detach()
 
 
-def batches(data: Scenes, small: np.ndarray, vocabulary, size: int, rng: np.random.Generator, painted: Painted):
-    """Endless (pictures in [0, 1], tokens, targets, whole, places); the first rows are the owners of those places."""
+def batches(data: Scenes, small: np.ndarray, vocabulary, size: int, rng: np.random.Generator):
+    """Endless (pictures in [0, 1], tokens, targets, whether every attribute is said)."""
     targets = torch.tensor([labels(scene) for scene in data.scenes])
     while True:
-        places = painted.choose(size // 3)
-        chosen = np.concatenate([painted.owner[places], rng.integers(len(small), size=size - len(places))])
-        whole = rng.random(size) < 0.8
-        whole[: len(places)] = True
+        chosen, whole = rng.integers(len(small), size=size), rng.random(size) < 0.8
         texts = [caption(data.scenes[i], rng, whole=w) for i, w in zip(chosen, whole, strict=True)]
-        pictures = torch.from_numpy(small[chosen]).permute(0, 3, 1, 2).float() / 255
-        yield pictures, vocabulary(texts), targets[chosen], torch.from_numpy(whole).float(), places
+        yield picture(small[chosen]), vocabulary(texts), targets[chosen], torch.from_numpy(whole).float()
+
+
+def picture(pixels: np.ndarray) -> torch.Tensor:
+    """(..., H, W, 3) uint8 -> (..., 3, H, W) in [0, 1]"""
+    return torch.from_numpy(pixels).movedim(-1, -3).float() / 255
 
 
 @torch.no_grad()
@@ -185,21 +152,11 @@ def right_of_500(model, data: Scenes, small: np.ndarray, vocabulary) -> float:
             chosen.append(index)
     model.eval()
     place = next(model.parameters()).device
-    pictures = torch.from_numpy(small[chosen]).permute(0, 3, 1, 2).to(place).float() / 255
+    pictures = picture(small[chosen]).to(place)
     image = F.normalize(torch.cat([model.visual(normal(part)) for part in pictures.split(100)]), dim=1)
     text = F.normalize(encode_text(model, vocabulary([caption(data.scenes[i]) for i in chosen]).to(place)), dim=1)
     model.train()
     return float(((image @ text.T).argmax(1).cpu() == torch.arange(len(chosen))).float().mean())
-
-
-def shrink(pictures: np.ndarray) -> np.ndarray:
-    """Average down to the perceptor's size, in parts: (n, 256, 256, 3) -> (n, 64, 64, 3) uint8."""
-    factor = pictures.shape[1] // CUT
-    parts = []
-    for first in range(0, len(pictures), 256):
-        part = pictures[first : first + 256].astype(np.float32)
-        parts.append(part.reshape(len(part), CUT, factor, CUT, factor, 3).mean((2, 4)).round().astype(np.uint8))
-    return np.concatenate(parts)
 
 
 def save(model, vocabulary, path: Path) -> None:
@@ -210,6 +167,62 @@ def save(model, vocabulary, path: Path) -> None:
     save_file(state, path)
 
 
+class Flow:
+    """One step of the third phase at a call. The words stay as they are, and so do the norms' statistics."""
+
+    def __init__(self, model, heads, vocabulary, data: Scenes, rng: np.random.Generator, place: torch.device) -> None:
+        self.model, self.heads, self.vocabulary, self.data, self.rng, self.place = (
+            model, heads, vocabulary, data, rng, place
+        )  # fmt: skip
+        self.targets = torch.tensor([labels(scene) for scene in data.scenes])
+        self.begun = starts(800).to(place)
+        self.painted = Painted(128, len(data.scenes), self.begun, rng)
+        self.scale = nn.Parameter(torch.tensor(math.log(300.0), device=place))  # of the gradient, as a logarithm
+
+    def __call__(self, batch: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """(loss, what to tell of it); three of eight pictures are being painted, the others are spoiled true ones."""
+        rng, data = self.rng, self.data
+        places = self.painted.choose(3 * batch // 8)
+        fresh = rng.integers(len(data.scenes), size=batch - len(places))
+        owners = np.concatenate([fresh, self.painted.owner[places]])
+        texts = [caption(data.scenes[i], rng, whole=bool(rng.random() < 0.85)) for i in owners]
+        with torch.no_grad():
+            text = encode_text(self.model, self.vocabulary(texts).to(self.place))
+        words = F.normalize(text, dim=1)
+
+        true = self._pictures(fresh)
+        others = self._pictures(rng.integers(len(data.scenes), size=len(fresh)))
+        begun = self.begun[rng.integers(len(self.begun), size=len(fresh))]
+        painted = self.painted.paint(self._encode, places, words[len(fresh) :])
+        there = nearest(
+            painted, picture(np.stack([data.pictures[i] for i in self.painted.owner[places]])).to(self.place)
+        )
+        now = torch.cat([spoiled(true, others, begun, rng), painted])
+        true = torch.cat([true, there])
+
+        (now, goal), noise = views([now, true], rng)
+        way, now = goal - now, (now + noise).requires_grad_()
+        with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+            seen_now = self._encode(now)
+            cosine = (seen_now * words).sum(1)
+            (gradient,) = torch.autograd.grad(cosine.sum(), now, create_graph=True)
+        error = flow_error(gradient, way, self.scale.exp())
+
+        (clean,), noise = views([true], rng)
+        image = self.model.visual(normal(clean + noise))
+        pull = contrast(self.model, image, text, seen_now[len(fresh) :])
+        loss = error.mean() + pull + 0.2 * self.heads(image, self.targets[owners].to(self.place))
+        told = {"spoiled": error[: len(fresh)].mean(), "painted": error[len(fresh) :].mean(), "contrast": pull}
+        return loss, {name: float(value.detach()) for name, value in told.items()}
+
+    def _pictures(self, chosen: np.ndarray) -> torch.Tensor:
+        which = self.rng.integers(self.data.pictures.shape[1], size=len(chosen))
+        return picture(np.stack([self.data.pictures[i, k] for i, k in zip(chosen, which, strict=True)])).to(self.place)
+
+    def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.model.visual(normal(pictures)), dim=1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("training/cache"), help="folder of scenes and checkpoints")
@@ -217,8 +230,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=14000)
     parser.add_argument("--steps", type=int, default=800, help="steps on clean pictures")
     parser.add_argument("--robust-steps", type=int, default=500, help="steps of adversarial training after them")
-    parser.add_argument("--painted-steps", type=int, default=1360, help="steps that also see painted pictures, last")
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--flow-steps", type=int, default=2000, help="steps that train the gradient, last")
+    parser.add_argument("--batch", type=int, default=128, help="pictures in a step; half as many in the last phase")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--radius", type=float, default=2.5, help="of the L2 ball, pictures in [0, 1]")
     parser.add_argument("--attack-steps", type=int, default=2)
@@ -227,16 +240,20 @@ def main() -> None:
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
-    rng = np.random.default_rng(args.seed)
+    rng, place = np.random.default_rng(args.seed), torch.device(args.device)
     data, test = Scenes(args.work, 0, args.pictures, held_out=False), Scenes(args.work, 1, 600, held_out=True)
-    small, small_test = shrink(data.pictures), shrink(test.pictures)
+    many = Scenes(args.work, 77, 3000, held_out=False, each=10)
+    small, small_test = (np.stack([seen(scene) for scene in each.pictures]) for each in (data, test))
 
     vocabulary = Vocabulary()
-    place = torch.device(args.device)
     model, heads, text_heads = (part.to(place) for part in (build(vocabulary), Heads(), Heads()))
+    flow = Flow(model, heads, vocabulary, many, rng, place)
     parameters = [*model.parameters(), *heads.parameters(), *text_heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98))
-    phases = (("clean", args.steps, 1.0), ("robust", args.robust_steps, 0.4), ("painted", args.painted_steps, 0.25))
+    optimizer = torch.optim.AdamW(
+        [{"params": parameters}, {"params": [flow.scale], "lr": 10 * args.lr, "weight_decay": 0.0}],
+        lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98),
+    )  # fmt: skip
+    phases = (("clean", args.steps, 1.0), ("robust", args.robust_steps, 0.4), ("flow", args.flow_steps, 0.5))
     total = sum(length for _, length, _ in phases)
 
     def phase_of(step: int) -> tuple[str, int, int, float]:
@@ -258,28 +275,27 @@ def main() -> None:
         state = torch.load(checkpoint, weights_only=True, map_location=place)
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        step = state["step"]
-        rng = np.random.default_rng((args.seed, step))
+        step, flow.scale.data = state["step"], state["scale"].to(place)
+        rng = flow.rng = flow.painted.rng = np.random.default_rng((args.seed, step))
 
-    began, painted = time.time(), Painted(192, len(small), rng, place)
-    for pictures, tokens, targets, whole, places in batches(data, small, vocabulary, args.batch, rng, painted):
-        if step >= total:
-            break
+    began = time.time()
+    words = batches(data, small, vocabulary, args.batch, rng)
+    while step < total:
         phase, step_in_phase, _, _ = phase_of(step)
-        pictures, tokens, targets, whole = (part.to(place) for part in (pictures, tokens, targets, whole))
-        pictures = augment(pictures).contiguous(memory_format=torch.channels_last)
-        text = encode_text(model, tokens)
-        if phase != "clean":
-            grown = min(1.0, (step_in_phase + 1) / 60) if phase == "robust" else 1.0
-            radius = args.radius * grown
-            pictures = attack(model, heads, pictures, text, targets, radius=radius, steps=args.attack_steps)
-        if phase == "painted":
-            fakes = painted.paint(model, places, text[: len(places)])
-            pictures = torch.cat([pictures, augment(fakes)])
-        image = model.visual(normal(pictures))
-        image, fake = image[: len(text)], image[len(text) :]
-        pull = contrast(model, image, text, fake)
-        loss = pull + heads(image, targets) + 0.3 * text_heads(text, targets, whole)
+        if phase == "flow":
+            still(model)
+            loss, told = flow(args.batch // 2)
+        else:
+            pictures, tokens, targets, whole = (part.to(place) for part in next(words))
+            pictures = augment(pictures).contiguous(memory_format=torch.channels_last)
+            text = encode_text(model, tokens)
+            if phase == "robust":
+                radius = args.radius * min(1.0, (step_in_phase + 1) / 60)
+                pictures = attack(model, heads, pictures, text, targets, radius=radius, steps=args.attack_steps)
+            image = model.visual(normal(pictures))
+            pull = contrast(model, image, text)
+            loss = pull + heads(image, targets) + 0.3 * text_heads(text, targets, whole)
+            told = {"contrast": pull.item()}
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -287,25 +303,28 @@ def main() -> None:
         schedule.step()
         step += 1
         if step % 20 == 0 or step == total:
-            told = f"{step:5d}/{total} {phase:7s} loss {loss.item():.3f} contrast {pull.item():.3f}"
-            if phase == "painted":  # how near the texts are to their own pictures, and to those painted for them
-                near = (
-                    F.normalize(text[: len(fake)], dim=1)[None]
-                    * F.normalize(torch.stack([image[: len(fake)], fake]), dim=2)
-                ).sum(2)
-                told += f" cosine {near[0].mean().item():.2f} painted {near[1].mean().item():.2f}"
-            print(f"{told} {time.time() - began:.0f} s", flush=True)
+            numbers = " ".join(f"{name} {value:.3f}" for name, value in told.items())
+            print(
+                f"{step:5d}/{total} {phase:7s} loss {loss.item():.3f} {numbers} {time.time() - began:.0f} s", flush=True
+            )
         if step % 100 == 0 or step in (args.steps, total):
             print(f"      right of 500: {right_of_500(model, test, small_test, vocabulary):.3f}", flush=True)
-            torch.save(
-                {name: part.state_dict() for name, part in parts.items()} | {"step": step},
-                checkpoint.with_suffix(".part"),
-            )
+            state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "scale": flow.scale.data}
+            torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
             if step == args.steps:
                 save(model, vocabulary, args.work / "clip-clean.safetensors")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save(model, vocabulary, args.out)
+
+
+def still(model) -> None:
+    """The norms of the picture's network keep their statistics, and the words their places."""
+    for module in model.visual.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("visual.") or name == "logit_scale")
 
 
 if __name__ == "__main__":

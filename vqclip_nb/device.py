@@ -44,9 +44,10 @@ NO_GPU_IN_COLAB = (
 
 @dataclass(frozen=True)
 class Precision:
-    """The number format of decoder and perceptor. z, losses and optimizer stay float32 in all of them."""
+    """The number format of perceptor and decoder. z, losses and optimizer stay float32 in all of them."""
 
     name: str  # float32, bfloat16 or float16
+    decoder: bool = True  # whether the canvas's network computes in it too, or stays float32
     scaled: bool = False  # whether gradients must be scaled, so that small ones survive
     why: str = field(default="", compare=False)
 
@@ -55,6 +56,10 @@ class Precision:
         import torch
 
         return nullcontext() if self == FLOAT32 else torch.autocast(device.type, getattr(torch, self.name))
+
+    def rendering(self, device: torch.device) -> AbstractContextManager[Any]:
+        """What a canvas's network is run inside."""
+        return self.within(device) if self.decoder else nullcontext()
 
 
 FLOAT32 = Precision("float32")
@@ -149,10 +154,16 @@ def agrees(device: torch.device, work: Callable[[torch.device], list[Tensor]] = 
     return all(torch.allclose(right, here, rtol=1e-3, atol=1e-4) for right, here in pairs)
 
 
-def precision(device: torch.device) -> Precision:
-    """The precision to try on a device; `settle` compares its first step with float32."""
+def precision(device: torch.device, *, side: int = 224) -> Precision:
+    """The precision to try on a device; `settle` compares its first step with float32.
+
+    `side` is that of the perceptor's views: on a CPU small ones, such as the demo's, gain nothing by half precision.
+    """
     import torch
 
+    if device.type == "cpu" and side >= 128 and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
+        why = "this processor multiplies bfloat16 twice as fast; the decoder stays float32, as fast there"
+        return Precision("bfloat16", decoder=False, why=why)
     if device.type != "cuda":
         return Precision("float32", why=f"{device.type} paints in float32")
     major, minor = torch.cuda.get_device_capability(device)

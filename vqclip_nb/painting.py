@@ -22,9 +22,10 @@ from vqclip_nb.settings import Settings, live_fields
 
 @dataclass(frozen=True)
 class Frame:
-    """What one step saw. `image` is the picture that was judged, its own copy, or None where nobody will look.
+    """What one step saw. `image` is a copy of its own, or None where nobody will look.
 
-    step: from 1 to steps. losses: by name, each (n,), on the device. image: (n, 3, H, W) RGB in [0, 1].
+    step: from 1 to steps. losses: by name, each (n,), on the device. image: (n, 3, H, W) RGB in [0, 1], the average of
+    the pictures that were judged so far; of the last step, which is the result, what `Painting.picture` then renders.
     kept: whether this frame belongs to the film.
     """
 
@@ -64,9 +65,10 @@ class Painting:
         self.timeline: list[Change] = []
         self.objectives = self._pulls(settings)
         self._compute_in(precision)
-        self._settled = precision == FLOAT32
+        self._wanted, self._settled = precision, precision == FLOAT32
         self.optimizer = Optimizer(settings.optimizer, canvas.learnable())
         self.averages = [torch.zeros_like(parameter) for parameter in canvas.learnable()]
+        self.shown: Tensor | None = None  # the average of the pictures judged, where it is not the last one alone
         self._pace = _Pace(self.device)
         canvas.remember()
 
@@ -80,10 +82,13 @@ class Painting:
             self._settle()
         image, losses, total = self._within_memory()
 
-        sound = self.optimizer.step(self.settings.lr or self.canvas.lr, total.isfinite())
+        judged = total.isfinite()
+        sound = self.optimizer.step(self.settings.lr or self.canvas.lr, judged)
         self.canvas.constrain()
-        self._average()
         self.step_count += 1
+        if (every := self._tidy_every()) and self.step_count % every == 0:
+            self.canvas.tidy()
+        self._average(image.detach(), judged)
 
         return self._report(image, losses, sound, look)
 
@@ -102,13 +107,14 @@ class Painting:
 
     @torch.no_grad()
     def picture(self) -> Tensor:
-        """The picture as it is now (the average, where one is asked for): (n, 3, H, W) RGB in [0, 1]."""
+        """The picture as it is now (the average, tidied, where these are asked for): (n, 3, H, W) RGB in [0, 1]."""
         decay, learnable = self.settings.average, self.canvas.learnable()
-        if not decay or not self.step_count:
-            return self.canvas().clone()
         latest = [parameter.clone() for parameter in learnable]
-        for parameter, average in zip(learnable, self.averages, strict=True):
-            parameter.copy_(average / (1 - decay**self.step_count))
+        if decay and self.step_count:
+            for parameter, average in zip(learnable, self.averages, strict=True):
+                parameter.copy_(average / (1 - decay**self.step_count))
+        if self._tidy_every():
+            self.canvas.tidy()
         image = self.canvas().clone()
         for parameter, value in zip(learnable, latest, strict=True):
             parameter.copy_(value)
@@ -132,6 +138,7 @@ class Painting:
             self.canvas.choose(number - 1)
             self.optimizer.choose(number - 1)
             self.averages = [average[number - 1 : number].clone() for average in self.averages]
+            self.shown = None if self.shown is None else self.shown[number - 1 : number].clone()
         self.settings = settings
         written = settings.recipe()
         self.timeline.append(Change({name: written[name] for name in change.settings}, self.step_count, number))
@@ -141,11 +148,13 @@ class Painting:
         tensors = {f"canvas.{name}": value for name, value in self.canvas.learned().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         tensors |= {f"average.{index}": value for index, value in enumerate(self.averages)}
+        tensors |= {} if self.shown is None else {"shown": self.shown}
         facts = {
             "step": self.step_count,
             "optimizer": self.optimizer.count,
             "parts": self.parts,
             "thrifty": self.canvas.thrifty,
+            "precision": self.canvas.precision.name if self._settled else None,
             "settings": self.settings.recipe(),
             "timeline": [change.to_dict() for change in self.timeline],
         }
@@ -159,11 +168,16 @@ class Painting:
         self.canvas.relearn(_under("canvas.", tensors))
         self.optimizer.restore(_under("optimizer.", tensors), count=facts["optimizer"])
         self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
+        self.shown = tensors["shown"].to(self.device, copy=True) if "shown" in tensors else None
         self.step_count = facts["step"]
         if facts["thrifty"]:
             self.canvas.save_memory()
         self.timeline = [Change.from_dict(change) for change in facts["timeline"]]
         self.settings, self.objectives = settings, objectives
+        known = {each.name: each for each in (FLOAT32, self._wanted) if not each.scaled}  # a scale is found by a trial
+        if settled := known.get(facts.get("precision")):
+            self._compute_in(settled)
+            self._settled = True
 
     def peak(self) -> int | None:
         """The bytes that a step takes at most, measured on a CUDA device; None when they are not there."""
@@ -212,10 +226,13 @@ class Painting:
         return total.detach(), gradient
 
     def _forgiven(self, losses: Mapping[str, Tensor]) -> bool:
-        """Whether half precision is to blame for what is not a number; where a smaller scale is no help, float32 is."""
+        """Whether float16 is to blame for what is not a number; where a smaller scale is no help, float32 is.
+
+        bfloat16 has the range of float32, and what overflows in it does so there too.
+        """
         if self.scaler.get_scale() > 1 and all(loss.isfinite().all() for loss in losses.values()):
             return True
-        if self.canvas.precision == FLOAT32:
+        if self.canvas.precision.name != "float16":
             return False
         said = f"{self.canvas.precision.name} overflowed at step {self.step_count}: from here on float32, slower"
         self._compute_in(FLOAT32)
@@ -255,11 +272,21 @@ class Painting:
             f"memory ran out at step {self.step_count + 1}: from here on {rung}, slower", PaintWarning, stacklevel=4
         )
 
+    def _tidy_every(self) -> int:
+        every = self.settings.tidy
+        return self.canvas.tidy_every if every is None else every
+
     @torch.no_grad()
-    def _average(self) -> None:
-        if decay := self.settings.average:
-            for average, parameter in zip(self.averages, self.canvas.learnable(), strict=True):
-                average.lerp_(parameter, 1 - decay)
+    def _average(self, image: Tensor, judged: Tensor) -> None:
+        """Take the parameters, and the picture judged where its loss is a number, (n,) bool, into their averages."""
+        if not (decay := self.settings.average):
+            return
+        for average, parameter in zip(self.averages, self.canvas.learnable(), strict=True):
+            average.lerp_(parameter, 1 - decay)
+        if self.shown is None:
+            self.shown = image.clone()
+        weight = (1 - decay) / (1 - decay**self.step_count)  # so that it is free of bias at every step
+        self.shown.lerp_(torch.where(judged[:, None, None, None], image, self.shown), weight)
 
     def _report(self, image: Tensor, losses: Mapping[str, Tensor], sound: Tensor, look: bool) -> Frame:
         """The step's frame. Reading `sound` waits for the device, so on a GPU that is left to frames with a picture."""
@@ -270,9 +297,11 @@ class Painting:
             wrong = [name for name, loss in losses.items() if not loss.isfinite().all()] or ["the gradient"]
             raise NotANumber(f"step {step}: {', '.join(wrong)} is not a number; a smaller lr may help")
         losses = {name: loss.detach() for name, loss in losses.items()}
-        if look:
-            image = self.picture() if self.settings.average else image.detach().clone()
-        return Frame(step, steps, losses, image if look else None, kept)
+        if not look:
+            return Frame(step, steps, losses, None, kept)
+        if step == steps and (self.settings.average or self._tidy_every()):
+            return Frame(step, steps, losses, self.picture(), kept)
+        return Frame(step, steps, losses, (image if self.shown is None else self.shown).detach().clone(), kept)
 
 
 def run(

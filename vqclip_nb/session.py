@@ -57,7 +57,8 @@ def begin(settings: Settings, *, inputs: Path | None = None, state: Mapping[str,
             pulls.append(Likeness(canvas, settings.init_weight))
         return pulls
 
-    painting = Painting(settings, canvas, objectives, precision=device.precision(place))
+    precision = device.precision(place, side=max(judge.cut_size for judge in judges))
+    painting = Painting(settings, canvas, objectives, precision=precision)
     if state:
         painting.load_state_dict(state)
     return painting

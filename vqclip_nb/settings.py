@@ -85,6 +85,16 @@ class Settings(BaseModel):
         ge=0,
         le=0.9999,
     )
+    tidy: int | None = _field(
+        None,
+        "Painting",
+        "Tidy every",
+        "encode the picture anew every so many steps, which clears cracks and speckle; 0 is never; "
+        "left out, what suits the canvas",
+        ge=0,
+        le=100_000,
+        live=True,
+    )
     init_weight: float = _field(
         0.0, "Painting", "Likeness", "how strongly the picture is held to its start", ge=0, le=1000, live=True
     )
@@ -111,7 +121,7 @@ class Settings(BaseModel):
         le=16,
         live=True,
     )
-    every: int = _field(3, "Place", "Keep every", "keep each n-th picture, for the film", ge=1, le=100_000)
+    every: int = _field(1, "Place", "Keep every", "keep each n-th picture, for the film", ge=1, le=100_000)
     save_every: str = _field(
         "20s", "Place", "Save every", "keep the state, to go on from, every so many steps or seconds: 50 or 20s"
     )

@@ -18,6 +18,7 @@ class Canvas(nn.Module):
     lr: float  # the step size that suits this canvas
     precision: Precision = FLOAT32  # that its network computes in, where it has one
     thrifty = False  # whether it renders in less memory and more time
+    tidy_every = 0  # the steps between two tidyings that suit the canvas; 0 is none
 
     @classmethod
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
@@ -33,6 +34,9 @@ class Canvas(nn.Module):
 
     def constrain(self) -> None:
         """After each step: put the parameters back where they are allowed to be."""
+
+    def tidy(self) -> None:
+        """Put the parameters where they would be for their own picture, had they not been painted. Default: nothing."""
 
     def penalties(self, progress: float) -> dict[str, Tensor]:
         """Losses on the parameters themselves, each (n,)."""

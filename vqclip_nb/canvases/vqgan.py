@@ -29,6 +29,7 @@ class VQGANCanvas(Canvas):
     def __init__(self, vqgan: Any, *, size: tuple[int, int], seeds: Sequence[int]) -> None:
         super().__init__()
         self.vqgan = vqgan.requires_grad_(False).eval()
+        self.tidy_every = vqgan.tidy_every
         codebook = vqgan.codebook.detach().float()  # (codes, c)
         self.register_buffer("lowest", codebook.amin(0)[:, None, None])
         self.register_buffer("highest", codebook.amax(0)[:, None, None])
@@ -48,7 +49,7 @@ class VQGANCanvas(Canvas):
 
     def forward(self) -> Tensor:
         codes = quantize(self.z, self.vqgan.codebook)
-        with self.precision.within(codes.device):
+        with self.precision.rendering(codes.device):
             image = self.vqgan.decode(codes)
         return clamp_with_grad((image.float() + 1) / 2)
 
@@ -61,6 +62,17 @@ class VQGANCanvas(Canvas):
     @torch.no_grad()
     def constrain(self) -> None:
         self.z.copy_(self.z.maximum(self.lowest).minimum(self.highest))
+
+    @torch.no_grad()
+    def tidy(self) -> None:
+        """Encode the picture anew: what no encoder would say, such as cracks and speckle, is gone.
+
+        A step of the walk of a denoising autoencoder (Bengio et al., 2013), towards pictures like those it saw.
+        """
+        image = self()
+        with self.precision.rendering(image.device):
+            z = self.vqgan.encode(image * 2 - 1)
+        self.z.copy_(quantize(z.float(), self.vqgan.codebook))
 
     def save_memory(self) -> bool:
         """Decode block by block, and compute each block again on the way back (Chen et al., 2016)."""

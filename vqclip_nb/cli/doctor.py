@@ -154,7 +154,7 @@ def _room() -> str:
 
 def _clip_anchor() -> str:
     from vqclip_nb import models
-    from vqclip_nb.models import anchors
+    from vqclip_nb.cli import anchors
 
     _on_disk(models.info("ViT-B/32", "clip"))
     got = anchors.clip_answer(models.load_clip("ViT-B/32"), download.fetch(anchors.CLIP_PICTURE))
@@ -167,7 +167,7 @@ def _clip_anchor() -> str:
 
 def _vqgan_anchor() -> str:
     from vqclip_nb import models
-    from vqclip_nb.models import anchors
+    from vqclip_nb.cli import anchors
 
     entry = models.info("imagenet_f16_16384", "vqgan")
     _on_disk(entry)

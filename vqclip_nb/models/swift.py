@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _WIDE = 64  # channels; narrower convolutions gain nothing by Winograd's transforms
+_FEW = 128  # tokens; the weights between more of them take more memory than their products save time
 
 
 def quicken(network: Any) -> Any:
@@ -56,12 +57,16 @@ def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, d, h', w'), as the layer gives it."""
     patch = conv.kernel_size[0]
     if conv.kernel_size == conv.stride == (patch, patch) != (1, 1) and conv.bias is None:  # a ViT's patches
-        patches = F.pixel_unshuffle(x, patch)  # (n, c * patch², h / patch, w / patch)
-        return F.linear(patches.movedim(1, -1), conv.weight.flatten(1)).movedim(-1, 1)
-    same = (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((3, 3), (1, 1), (1, 1), 1)
+        patches = F.pixel_unshuffle(x, patch).movedim(1, -1).contiguous()  # (n, h / patch, w / patch, c * patch²)
+        return F.linear(patches, conv.weight.flatten(1)).movedim(-1, 1)
+    form = (conv.kernel_size, conv.stride, conv.padding, conv.groups)
+    one, three = (form == ((side, side), (1, 1), (side // 2, side // 2), 1) for side in (1, 3))
     wide = min(conv.in_channels, conv.out_channels) >= _WIDE and x.shape[2] * x.shape[3] >= 2 * conv.in_channels
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and conv.weight.is_contiguous()
-    if same and wide and plain and torch.backends.nnpack.is_available():  # asking also makes it ready
+    if one and plain and x.is_contiguous() and conv.bias is not None:
+        weight = conv.weight.flatten(1).expand(len(x), -1, -1)
+        return torch.baddbmm(conv.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
+    if three and wide and plain and torch.backends.nnpack.is_available():  # asking also makes it ready
         return _Winograd.apply(x, conv)
     return conv._conv_forward(x, conv.weight, conv.bias)
 
@@ -107,6 +112,27 @@ class _QuickGELU(torch.autograd.Function):
         return torch.ops.aten.silu_backward(grads[0], x * 1.702)
 
 
+def _attending(
+    attn: Any, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = True, attn_mask: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """torch's MultiheadAttention, (tokens, m, width); on a CPU, of few tokens, by products.
+
+    torch's own way there keeps no weights, which is slower, and on the way back in bfloat16 six times as slow.
+    """
+    if need_weights or attn_mask is not None or query.device.type != "cpu" or len(key) > _FEW:
+        asked: dict[str, Any] = {"need_weights": need_weights, "attn_mask": attn_mask}
+        return nn.MultiheadAttention.forward(attn, query, key, value, **asked)
+    weight, bias, width = attn.in_proj_weight, attn.in_proj_bias, attn.embed_dim
+    if query is key:
+        parts = F.linear(query, weight, bias).chunk(3, -1)
+    else:
+        alone = F.linear(query, weight[:width], bias[:width])
+        parts = (alone, *F.linear(key, weight[width:], bias[width:]).chunk(2, -1))
+    q, k, v = (part.reshape(len(part), -1, attn.head_dim).transpose(0, 1) for part in parts)  # (m * heads, tokens, c)
+    mixed = (q * attn.head_dim**-0.5 @ k.mT).softmax(-1) @ v
+    return F.linear(mixed.transpose(0, 1).reshape(query.shape), attn.out_proj.weight, attn.out_proj.bias), None
+
+
 def _class_token_alone(block: Any, x: Tensor) -> Tensor:
     """The last block of a VisionTransformer, for the one token that is read: (tokens, m, width) -> (1, m, width)."""
     seen = block.ln_1(x)
@@ -135,11 +161,12 @@ def _fold_norms(module: Any) -> None:
             setattr(module, name, nn.Identity())
 
 
-WAYS: dict[str, Callable[..., Tensor]] = {
+WAYS: dict[str, Callable[..., Any]] = {
     "Conv2d": _convolved,
     "ResnetBlock": _residual,
     "AttnBlock": _attended,
     "Decoder": _decoded,
+    "MultiheadAttention": _attending,
     "QuickGELU": lambda _, x: _QuickGELU.apply(x),
     "AttentionPool2d": _pooled,
 }

@@ -33,14 +33,16 @@ FIRST_STAGE = "first_stage_model."
 class VQGANConfig:
     """What a VQGAN is built from; `n_embed` None means as many codes as the file holds.
 
-    `patch_size` is our own addition to taming's form: the network works on patches of so many pixels a side, stacked as
-    channels (the demo VQGAN's is 2; the published ones have none, which is 1).
+    Two are our own additions to taming's form, which the published models lack. `patch_size`: the network works on
+    patches of so many pixels a side, stacked as channels. `tidy_every`: it paints best when its picture is encoded anew
+    every so many steps; 0 is never.
     """
 
     ddconfig: Mapping[str, Any]
     embed_dim: int
     n_embed: int | None = None
     patch_size: int = 1
+    tidy_every: int = 0
 
     @classmethod
     def from_taming(cls, config: Mapping[str, Any]) -> VQGANConfig:
@@ -51,9 +53,8 @@ class VQGANConfig:
         missing = [key for key in ("ddconfig", "embed_dim") if key not in params]
         if missing:
             raise ValueError(f"config must be a taming VQGAN's, with params.{missing[0]}, got keys {sorted(params)}")
-        return cls(
-            params["ddconfig"], int(params["embed_dim"]), params.get("n_embed"), int(params.get("patch_size", 1))
-        )
+        own = {name: int(params[name]) for name in ("patch_size", "tidy_every") if name in params}
+        return cls(params["ddconfig"], int(params["embed_dim"]), params.get("n_embed"), **own)
 
     @classmethod
     def read(cls, path: Path) -> VQGANConfig:
@@ -79,6 +80,7 @@ class VQGAN(nn.Module):
 
     codebook   (n_embed, embed_dim), the vectors that `decode` was trained on
     factor     pixels per place of the grid, along each side
+    tidy_every how often a picture wants to be encoded anew while it is painted, in steps; 0 is never
     unexpected how many tensors of the published file were not needed
 
     A GumbelVQ's way to its codes is folded into `quant_conv`, so that its `encode` too gives vectors of the codebook's
@@ -102,7 +104,7 @@ class VQGAN(nn.Module):
             self.quant_conv = nn.Sequential(self.quant_conv, codes)
         self.post_quant_conv = nn.Conv2d(config.embed_dim, z_channels, 1)
         self.register_buffer("codebook", torch.empty(n_embed, config.embed_dim))
-        self.patch_size = config.patch_size
+        self.patch_size, self.tidy_every = config.patch_size, config.tidy_every
         self.factor = self.patch_size * 2 ** (len(config.ddconfig["ch_mult"]) - 1)
         self.unexpected = 0
 
