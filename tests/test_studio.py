@@ -551,6 +551,7 @@ def test_in_colab_files_are_handed_over_and_the_cell_serves_until_its_stop_butto
 
     async def cell():
         task = asyncio.ensure_future(shown.serve())
+        await asyncio.sleep(0)  # it has begun
         shown.start.click()
         while not (panel._job and panel._job.news.step > 3):
             await asyncio.sleep(0.02)
@@ -643,7 +644,7 @@ def test_showing_a_run_costs_it_under_three_hundredths_of_its_speed(monkeypatch)
 
     timed(Studio, "tick")
     timed(jobs.Job, "_show")
-    timed(jobs.Job, "_take_in")
+    timed(jobs.Job, "_read_losses")
     shown = studio(steps=100_000, size=(512, 512))
     shown.start.click()
     painting(shown, 1)

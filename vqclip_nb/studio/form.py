@@ -10,6 +10,9 @@ from vqclip_nb import models
 from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group, limits, live_fields
 
 SHOWN_FIRST = ("canvas", "perceptor", "size", "steps", "seed", "variations", "lr", "cutn")
+TYPED = [
+    name for name, field in Settings.model_fields.items() if field.default is None and limits(field)
+]  # or left out
 ELSEWHERE = ("image_prompts", "init_image", "quiet")  # pictures have a box of their own; a panel has no use for quiet
 SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
 SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
@@ -53,7 +56,7 @@ class Form:
     def value(self, name: str) -> Any:
         """What a control says, as Settings wants it."""
         value = self.controls[name].value
-        if name == "lr":
+        if name in TYPED:
             return _number(value)
         return tuple(map(int, value.split(" "))) if name == "size" else value
 
@@ -129,7 +132,7 @@ def control(name: str) -> Any:
         low, high, step = SLIDERS[name]
         kind = widgets.FloatSlider if isinstance(step, float) else widgets.IntSlider
         widget = kind(value=default, min=low, max=high, step=step, continuous_update=False, **told)
-    elif name == "lr":
+    elif name in TYPED:
         widget = widgets.Text(value="", placeholder="what suits the canvas", continuous_update=False, **told)
     elif span and isinstance(default, int):
         widget = widgets.BoundedIntText(value=default, min=span.get("ge", 0), max=span["le"], **told)
@@ -199,8 +202,8 @@ def _show(widget: Any, name: str, value: Any) -> None:
     """A value in a control, which makes room for one that it did not offer."""
     if name == "size":
         value = f"{value[0]} {value[1]}" if not isinstance(value, str) else value
-    if name == "lr":
-        value = f"{value:g}" if value else ""
+    if name in TYPED:
+        value = "" if value is None else f"{value:g}"
     if isinstance(widget, widgets.Dropdown) and value not in [option[1] for option in widget._options_full]:
         label = value.replace(" ", " x ") if name == "size" else value
         widget.options = [*widget._options_full, (label, value)]

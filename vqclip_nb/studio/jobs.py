@@ -97,6 +97,7 @@ class Job:
         self._pressing = threading.Event()
         self._paused, self._stopping = paused, False
         self._curve: dict[str, list[tuple[int, float]]] = {}
+        self._unread: list[tuple[int, Mapping[str, Tensor]]] = []  # steps whose losses are still on the device
         self._thread = threading.Thread(target=self._work, name="vqclip-job", daemon=True)
 
     def start(self) -> "Job":
@@ -163,6 +164,7 @@ class Job:
             if not kept:
                 self._note("There is nothing to undo yet: no earlier state is kept.")
                 return
+            self._read_losses()
             sitting.record.rewind(sitting.painting, changed_at if changed_at in kept[-2:] else kept[-1])
             step = sitting.painting.step_count
             self._curve = {name: [p for p in points if p[0] <= step] for name, points in self._curve.items()}
@@ -213,7 +215,7 @@ class Job:
         self._hear(sitting)
         for frame in sitting if not self._stopping else ():
             pace.step()
-            self._take_in(frame)
+            self._unread.append((frame.step, frame.losses))
             now = time.monotonic()
             wait = _preview_seconds(pace.elapsed) * (
                 1 if frame.image is not None else 4
@@ -272,17 +274,18 @@ class Job:
         folder = sitting.record.folder if sitting else self.news.folder
         self._put(state="failed", said="Something went wrong", trouble=trouble, folder=folder)
 
-    def _take_in(self, frame: Any) -> None:
-        """A frame's losses; on a GPU only of those that waited for it anyway."""
-        if frame.image is None:
-            return
-        for name, loss in frame.losses.items():
-            points = self._curve.setdefault(name, [])
-            points.append((frame.step, float(loss.mean())))
-            if len(points) > 2 * CURVE:
-                del points[1:-1:2]
+    def _read_losses(self) -> None:
+        """Bring the losses of the last steps from the device, which waits for it: once a preview, not once a step."""
+        for step, losses in self._unread:
+            for name, loss in losses.items():
+                points = self._curve.setdefault(name, [])
+                points.append((step, float(loss.mean())))
+                if len(points) > 2 * CURVE:
+                    del points[1:-1:2]
+        self._unread = []
 
     def _thinned(self) -> dict[str, tuple[tuple[int, float], ...]]:
+        self._read_losses()
         return {name: tuple(points[:: 1 + len(points) // CURVE]) for name, points in self._curve.items()}
 
     def _show(self, image: "Tensor", step: int) -> None:
