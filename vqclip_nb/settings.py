@@ -89,8 +89,7 @@ class Settings(BaseModel):
         None,
         "Painting",
         "Tidy every",
-        "encode the picture anew every so many steps, which clears cracks and speckle; 0 is never; "
-        "left out, what suits the canvas",
+        "encode the picture anew every so many steps, against cracks; 0 is never; left out, what suits the canvas",
         ge=0,
         le=100_000,
         live=True,

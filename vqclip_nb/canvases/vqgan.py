@@ -65,10 +65,7 @@ class VQGANCanvas(Canvas):
 
     @torch.no_grad()
     def tidy(self) -> None:
-        """Encode the picture anew: what no encoder would say, such as cracks and speckle, is gone.
-
-        A step of the walk of a denoising autoencoder (Bengio et al., 2013), towards pictures like those it saw.
-        """
+        """Encode the picture anew, which clears cracks: a step of a denoising autoencoder (Bengio et al., 2013)."""
         image = self()
         with self.precision.rendering(image.device):
             z = self.vqgan.encode(image * 2 - 1)
