@@ -21,7 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "training"))
 
-from scenes import STYLES, Scene, caption, paint, scenes  # noqa: E402
+from scenes import EXTRA, MAIN, SHAPES, STYLES, Scene, caption, paint, scenes  # noqa: E402
 
 THIRDS = ("shapes", "landscapes", "styles")
 GOALS = {
@@ -110,6 +110,33 @@ def retrieval(pictures: np.ndarray, shown: list[Scene]) -> float:
     return float(((image @ text.T).argmax(1) == torch.arange(len(shown))).float().mean())
 
 
+def one_word(pictures: np.ndarray, shown: list[Scene]) -> dict[str, float]:
+    """The share of pictures whose caption is nearer than all those that name another shape, thing, or style in it."""
+    import torch
+
+    from vqclip_nb import perceptors
+
+    perceptor, right = perceptors.load("demo"), {}
+    for name, attribute, options in (
+        ("shape", "shape", SHAPES),
+        ("thing", "main", [thing for thing in MAIN if thing not in (None, "boat", "house")]),  # of no colour
+        ("beside", "extra", [thing for thing in EXTRA if thing not in (None, "flowers")]),
+        ("style", "style", list(STYLES)),
+    ):
+        found = []
+        for picture, scene in zip(pictures, shown, strict=True):
+            if getattr(scene, attribute) not in options:
+                continue
+            image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+            image = torch.nn.functional.interpolate(image, size=(perceptor.cut_size,) * 2, mode="area")
+            words = [caption(replace(scene, **{attribute: option})) for option in options]
+            with torch.no_grad():
+                nearest = (perceptor.encode_image(image) @ perceptor.encode_text(words).T).argmax()
+            found.append(options[int(nearest)] == getattr(scene, attribute))
+        right[f"one_word_{name}"] = float(np.mean(found))
+    return right
+
+
 def judge_on_scenes(pictures: np.ndarray, shown: list[Scene]) -> float:
     """The share of true scenes that the judge tells from 59 unequal others."""
     import torch
@@ -121,6 +148,25 @@ def judge_on_scenes(pictures: np.ndarray, shown: list[Scene]) -> float:
         unequal = [other for other in range(len(shown)) if shown[other] != scene]
         right += bool(every[index, index] > every[index, rng.choice(unequal, 59, replace=False)].max())
     return right / len(shown)
+
+
+def named(images: np.ndarray, asked: list[Scene]) -> dict[str, float]:
+    """The share of painted pictures of which the judge, choosing freely, names the shape, and the main thing."""
+    import torch
+    from judge import load_judge
+    from scenes import ATTRIBUTES, labels
+
+    guesses = dict(
+        zip(ATTRIBUTES, load_judge()(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255), strict=True)
+    )
+    truth = dict(zip(ATTRIBUTES, np.array([labels(scene) for scene in asked]).T, strict=True))
+    out = {}
+    for attribute in ("shape", "main"):
+        there = np.array([getattr(scene, attribute) is not None for scene in asked])
+        if there.any():
+            same = guesses[attribute].argmax(1).numpy() == truth[attribute]
+            out[f"judge_names_{attribute}"] = float(same[there].mean())
+    return out
 
 
 def paint_one(job: tuple[str, dict]) -> np.ndarray:
@@ -170,6 +216,7 @@ def main() -> None:
 
     pictures, shown = held_out_pictures(3, 500, unequal=True)
     report: dict = {**reconstruction(pictures[:200]), "right_of_500": retrieval(pictures, shown)}
+    report |= one_word(pictures, shown)
     report["judge_on_scenes"] = judge_on_scenes(pictures, shown)
     print(json.dumps(report), flush=True)
 
@@ -183,6 +230,7 @@ def main() -> None:
     picked = scores.argmax(1).tolist()
     right = [pick == k for pick, k in zip(picked, painted, strict=True)]
     report["right_of_60"] = float(np.mean(right))
+    report |= named(images, [wanted[k][1] for k in painted])
     for third in THIRDS:
         report[f"right_{third}"] = float(
             np.mean([r for r, k in zip(right, painted, strict=True) if wanted[k][0] == third])

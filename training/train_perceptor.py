@@ -1,10 +1,11 @@
-"""Train the demo perceptor: a small CLIP that is first made right, then robust, then a guide.
+"""Train the demo perceptor: a small CLIP that is first made right, then robust.
+
+A batch is made of groups of pictures that differ in one thing alone: the same colours around another shape, the same
+place and light around other things. Among pictures drawn at random colours tell the captions apart, and a perceptor
+learns nothing of shapes.
 
 The second phase is adversarial training (Madry et al., 2018) against the contrastive loss, in an L2 ball around each
 picture: the gradients of a robust network follow what people see (Santurkar et al., 2019), and painting needs that.
-
-The third phase trains the gradient itself, to lead from any picture to a true one (flow.py). It also shows the network
-the pictures that it is painting, as what does not fit their words: otherwise a blot can please it more than a house.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,11 @@ import torch
 import torch.nn.functional as F
 from augment import augment
 from data import Scenes, seen
-from flow import Painted, flow_error, nearest, spoiled, starts, views
-from safetensors.torch import save_file
-from scenes import ATTRIBUTES, all_words, caption, labels
+from safetensors.torch import load_file, save_file
+from scenes import ATTRIBUTES, SHAPES, all_words, caption, labels
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from vqclip_nb.device import FLOAT32, precision
 from vqclip_nb.models import tokenizer
 from vqclip_nb.models.openai_clip import part
 
@@ -104,12 +105,11 @@ class Heads(nn.Module):
         return (losses * weight).sum() / weight.sum().clamp(min=1) / len(self.each)
 
 
-def contrast(model, image, text, painted=None) -> torch.Tensor:
-    """CLIP's loss over a batch; a text's picture must be nearer than the `painted` embeddings, too."""
+def contrast(model, image, text) -> torch.Tensor:
+    """CLIP's loss over a batch."""
     scale, image, text = model.logit_scale.exp().clamp(max=60), F.normalize(image, dim=1), F.normalize(text, dim=1)
-    seen = image if painted is None else torch.cat([image, F.normalize(painted, dim=1)])
     own = torch.arange(len(image), device=image.device)
-    return (F.cross_entropy(scale * image @ text.T, own) + F.cross_entropy(scale * text @ seen.T, own)) / 2
+    return (F.cross_entropy(scale * image @ text.T, own) + F.cross_entropy(scale * text @ image.T, own)) / 2
 
 
 def attack(model, heads, images, text, targets, *, radius: float, steps: int) -> torch.Tensor:
@@ -119,7 +119,7 @@ def attack(model, heads, images, text, targets, *, radius: float, steps: int) ->
     moved = clean + torch.randn_like(clean) * (0.5 * radius / clean[0].numel() ** 0.5)
     for _ in range(steps):
         moved = moved.detach().requires_grad_()
-        image = model.visual(normal(moved))
+        image = model.visual(normal(moved)).float()
         loss = contrast(model, image, text) + heads(image, targets)
         (gradient,) = torch.autograd.grad(loss, moved)
         moved = moved.detach() + gradient / norm(gradient) * (1.5 * radius / steps)
@@ -128,13 +128,52 @@ def attack(model, heads, images, text, targets, *, radius: float, steps: int) ->
     return moved.detach()
 
 
-def batches(data: Scenes, small: np.ndarray, vocabulary, size: int, rng: np.random.Generator):
-    """Endless (pictures in [0, 1], tokens, targets, whether every attribute is said)."""
-    targets = torch.tensor([labels(scene) for scene in data.scenes])
-    while True:
-        chosen, whole = rng.integers(len(small), size=size), rng.random(size) < 0.8
-        texts = [caption(data.scenes[i], rng, whole=w) for i, w in zip(chosen, whole, strict=True)]
-        yield picture(small[chosen]), vocabulary(texts), targets[chosen], torch.from_numpy(whole).float()
+class Groups:
+    """Batches of pictures no two of which show the same: a quarter at random, the others in groups.
+
+    A group has one background, colour and style and a shape from each picture, or one place, time and style and other
+    things in each.
+    """
+
+    GROUP = 8
+
+    def __init__(self, wide: Scenes, many: Scenes, rng: np.random.Generator) -> None:
+        self.rng, self.many, self.small = rng, many, np.stack([seen(picture) for picture in wide.pictures])
+        self.scenes = [*wide.scenes, *many.scenes]
+        self.targets = torch.tensor([labels(scene) for scene in self.scenes])
+        shapes: dict[tuple, dict[tuple, list[int]]] = {}
+        places: dict[tuple, dict[tuple, list[int]]] = {}
+        for index, scene in enumerate(self.scenes):
+            if scene.shape:
+                group = shapes.setdefault((scene.colour, scene.background, scene.style), {})
+                group.setdefault((scene.shape,), []).append(index)
+            else:
+                group = places.setdefault((scene.place, scene.time, scene.style), {})
+                things = (scene.main, scene.main_colour, scene.extra, scene.extra_colour)
+                group.setdefault(things, []).append(index)
+        self.shapes = [list(group.values()) for group in shapes.values() if len(group) > self.GROUP // 2]
+        self.places = [list(group.values()) for group in places.values() if len(group) >= self.GROUP]
+
+    def __call__(self, size: int) -> tuple[torch.Tensor, list[str], torch.Tensor, torch.Tensor]:
+        """At most `size` (pictures in [0, 1], their captions, their labels, whether every attribute is said)."""
+        rng, chosen = self.rng, []
+        for groups, until in ((self.shapes, 3 * size // 8), (self.places, 6 * size // 8)):
+            while len(chosen) < until:
+                group = groups[rng.integers(len(groups))]
+                chosen += [rng.choice(group[k]) for k in rng.permutation(len(group))[: self.GROUP]]
+        chosen += rng.integers(len(self.scenes), size=max(0, size - len(chosen))).tolist()
+        chosen = list({self.scenes[index]: int(index) for index in chosen[:size]}.values())
+        whole = rng.random(len(chosen)) < 0.9
+        texts = [caption(self.scenes[i], rng, whole=bool(w)) for i, w in zip(chosen, whole, strict=True)]
+        pictures = picture(np.stack([self._pixels(index) for index in chosen]))
+        mirrored = torch.rand(len(pictures), 1, 1, 1) < 0.5
+        pictures = torch.where(mirrored, pictures.flip(3), pictures)
+        return pictures, texts, self.targets[chosen], torch.from_numpy(whole).float()
+
+    def _pixels(self, index: int) -> np.ndarray:
+        if index < len(self.small):
+            return self.small[index]
+        return self.many.pictures[index - len(self.small), self.rng.integers(self.many.pictures.shape[1])]
 
 
 def picture(pixels: np.ndarray) -> torch.Tensor:
@@ -143,20 +182,24 @@ def picture(pixels: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def right_of_500(model, data: Scenes, small: np.ndarray, vocabulary) -> float:
-    """The share of held-out pictures whose own caption is the nearest of 500 with unequal attributes."""
-    seen, chosen = set(), []
-    for index, scene in enumerate(data.scenes):
-        if scene not in seen and len(chosen) < 500:
-            seen.add(scene)
-            chosen.append(index)
+def right_of_500(model, data: Scenes, small: np.ndarray, vocabulary) -> tuple[float, float]:
+    """Of held-out pictures: the share whose own caption is the nearest of 500 with unequal attributes, and of shapes
+    the share whose own caption is the nearest of the eight that name a shape in these colours."""
+    chosen = list({scene: index for index, scene in enumerate(data.scenes)}.values())[:500]
     model.eval()
     place = next(model.parameters()).device
+    embed = lambda texts: F.normalize(encode_text(model, vocabulary(texts).to(place)), dim=1)  # noqa: E731
     pictures = picture(small[chosen]).to(place)
     image = F.normalize(torch.cat([model.visual(normal(part)) for part in pictures.split(100)]), dim=1)
-    text = F.normalize(encode_text(model, vocabulary([caption(data.scenes[i]) for i in chosen]).to(place)), dim=1)
+    nearest = (image @ embed([caption(data.scenes[i]) for i in chosen]).T).argmax(1).cpu()
+    shapes = []
+    for own, index in zip(image, chosen, strict=True):
+        scene = data.scenes[index]
+        if scene.shape:
+            words = embed([caption(replace(scene, shape=shape)) for shape in SHAPES])
+            shapes.append(SHAPES[int((words @ own).argmax())] == scene.shape)
     model.train()
-    return float(((image @ text.T).argmax(1).cpu() == torch.arange(len(chosen))).float().mean())
+    return float((nearest == torch.arange(len(chosen))).float().mean()), float(np.mean(shapes))
 
 
 def save(model, vocabulary, path: Path) -> None:
@@ -167,71 +210,15 @@ def save(model, vocabulary, path: Path) -> None:
     save_file(state, path)
 
 
-class Flow:
-    """One step of the third phase at a call. The words stay as they are, and so do the norms' statistics."""
-
-    def __init__(self, model, heads, vocabulary, data: Scenes, rng: np.random.Generator, place: torch.device) -> None:
-        self.model, self.heads, self.vocabulary, self.data, self.rng, self.place = (
-            model, heads, vocabulary, data, rng, place
-        )  # fmt: skip
-        self.targets = torch.tensor([labels(scene) for scene in data.scenes])
-        self.begun = starts(800).to(place)
-        self.painted = Painted(128, len(data.scenes), self.begun, rng)
-        self.scale = nn.Parameter(torch.tensor(math.log(300.0), device=place))  # of the gradient, as a logarithm
-
-    def __call__(self, batch: int) -> tuple[torch.Tensor, dict[str, float]]:
-        """(loss, what to tell of it); three of eight pictures are being painted, the others are spoiled true ones."""
-        rng, data = self.rng, self.data
-        places = self.painted.choose(3 * batch // 8)
-        fresh = rng.integers(len(data.scenes), size=batch - len(places))
-        owners = np.concatenate([fresh, self.painted.owner[places]])
-        texts = [caption(data.scenes[i], rng, whole=bool(rng.random() < 0.85)) for i in owners]
-        with torch.no_grad():
-            text = encode_text(self.model, self.vocabulary(texts).to(self.place))
-        words = F.normalize(text, dim=1)
-
-        true = self._pictures(fresh)
-        others = self._pictures(rng.integers(len(data.scenes), size=len(fresh)))
-        begun = self.begun[rng.integers(len(self.begun), size=len(fresh))]
-        painted = self.painted.paint(self._encode, places, words[len(fresh) :])
-        there = nearest(
-            painted, picture(np.stack([data.pictures[i] for i in self.painted.owner[places]])).to(self.place)
-        )
-        now = torch.cat([spoiled(true, others, begun, rng), painted])
-        true = torch.cat([true, there])
-
-        (now, goal), noise = views([now, true], rng)
-        way, now = goal - now, (now + noise).requires_grad_()
-        with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
-            seen_now = self._encode(now)
-            cosine = (seen_now * words).sum(1)
-            (gradient,) = torch.autograd.grad(cosine.sum(), now, create_graph=True)
-        error = flow_error(gradient, way, self.scale.exp())
-
-        (clean,), noise = views([true], rng)
-        image = self.model.visual(normal(clean + noise))
-        pull = contrast(self.model, image, text, seen_now[len(fresh) :])
-        loss = error.mean() + pull + 0.2 * self.heads(image, self.targets[owners].to(self.place))
-        told = {"spoiled": error[: len(fresh)].mean(), "painted": error[len(fresh) :].mean(), "contrast": pull}
-        return loss, {name: float(value.detach()) for name, value in told.items()}
-
-    def _pictures(self, chosen: np.ndarray) -> torch.Tensor:
-        which = self.rng.integers(self.data.pictures.shape[1], size=len(chosen))
-        return picture(np.stack([self.data.pictures[i, k] for i, k in zip(chosen, which, strict=True)])).to(self.place)
-
-    def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        return F.normalize(self.model.visual(normal(pictures)), dim=1)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("training/cache"), help="folder of scenes and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("vqclip_nb/models/demo/clip.safetensors"))
     parser.add_argument("--pictures", type=int, default=14000)
+    parser.add_argument("--begin", type=Path, help="weights to begin with; the clean phase is then left out")
     parser.add_argument("--steps", type=int, default=800, help="steps on clean pictures")
-    parser.add_argument("--robust-steps", type=int, default=500, help="steps of adversarial training after them")
-    parser.add_argument("--flow-steps", type=int, default=2000, help="steps that train the gradient, last")
-    parser.add_argument("--batch", type=int, default=128, help="pictures in a step; half as many in the last phase")
+    parser.add_argument("--robust-steps", type=int, default=5000, help="steps of adversarial training after them")
+    parser.add_argument("--batch", type=int, default=128, help="pictures in a step")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--radius", type=float, default=2.5, help="of the L2 ball, pictures in [0, 1]")
     parser.add_argument("--attack-steps", type=int, default=2)
@@ -243,17 +230,18 @@ def main() -> None:
     rng, place = np.random.default_rng(args.seed), torch.device(args.device)
     data, test = Scenes(args.work, 0, args.pictures, held_out=False), Scenes(args.work, 1, 600, held_out=True)
     many = Scenes(args.work, 77, 3000, held_out=False, each=10)
-    small, small_test = (np.stack([seen(scene) for scene in each.pictures]) for each in (data, test))
+    small_test = np.stack([seen(scene) for scene in test.pictures])
+    draw = Groups(data, many, rng)
 
     vocabulary = Vocabulary()
     model, heads, text_heads = (part.to(place) for part in (build(vocabulary), Heads(), Heads()))
-    flow = Flow(model, heads, vocabulary, many, rng, place)
+    if args.begin:
+        args.steps = 0
+        begun = {key: value for key, value in load_file(args.begin).items() if key != "token_ids"}
+        model.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in begun.items()})
     parameters = [*model.parameters(), *heads.parameters(), *text_heads.parameters()]
-    optimizer = torch.optim.AdamW(
-        [{"params": parameters}, {"params": [flow.scale], "lr": 10 * args.lr, "weight_decay": 0.0}],
-        lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98),
-    )  # fmt: skip
-    phases = (("clean", args.steps, 1.0), ("robust", args.robust_steps, 0.4), ("flow", args.flow_steps, 0.5))
+    optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98))
+    phases = (("clean", args.steps, 1.0), ("robust", args.robust_steps, 0.5))
     total = sum(length for _, length, _ in phases)
 
     def phase_of(step: int) -> tuple[str, int, int, float]:
@@ -275,27 +263,23 @@ def main() -> None:
         state = torch.load(checkpoint, weights_only=True, map_location=place)
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        step, flow.scale.data = state["step"], state["scale"].to(place)
-        rng = flow.rng = flow.painted.rng = np.random.default_rng((args.seed, step))
+        step, draw.rng = state["step"], np.random.default_rng((args.seed, state["step"]))
 
     began = time.time()
-    words = batches(data, small, vocabulary, args.batch, rng)
+    half = FLOAT32 if precision(place).scaled else precision(place)
     while step < total:
-        phase, step_in_phase, _, _ = phase_of(step)
-        if phase == "flow":
-            still(model)
-            loss, told = flow(args.batch // 2)
-        else:
-            pictures, tokens, targets, whole = (part.to(place) for part in next(words))
-            pictures = augment(pictures).contiguous(memory_format=torch.channels_last)
-            text = encode_text(model, tokens)
+        phase, step_in_phase, length, _ = phase_of(step)
+        pictures, texts, targets, whole = draw(args.batch)
+        pictures, targets, whole = (part.to(place) for part in (pictures, targets, whole))
+        pictures = augment(pictures).contiguous(memory_format=torch.channels_last)
+        with half.within(place):
+            text = encode_text(model, vocabulary(texts).to(place)).float()
             if phase == "robust":
-                radius = args.radius * min(1.0, (step_in_phase + 1) / 60)
+                radius = args.radius * min(1.0, 0.2 + step_in_phase / (0.4 * length))
                 pictures = attack(model, heads, pictures, text, targets, radius=radius, steps=args.attack_steps)
-            image = model.visual(normal(pictures))
-            pull = contrast(model, image, text)
-            loss = pull + heads(image, targets) + 0.3 * text_heads(text, targets, whole)
-            told = {"contrast": pull.item()}
+            image = model.visual(normal(pictures)).float()
+        pull = contrast(model, image, text)
+        loss = pull + heads(image, targets) + 0.3 * text_heads(text, targets, whole)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -303,28 +287,18 @@ def main() -> None:
         schedule.step()
         step += 1
         if step % 20 == 0 or step == total:
-            numbers = " ".join(f"{name} {value:.3f}" for name, value in told.items())
-            print(
-                f"{step:5d}/{total} {phase:7s} loss {loss.item():.3f} {numbers} {time.time() - began:.0f} s", flush=True
-            )
+            told = f"loss {loss.item():.3f} contrast {pull.item():.3f}"
+            print(f"{step:5d}/{total} {phase:7s} {told} {time.time() - began:.0f} s", flush=True)
         if step % 100 == 0 or step in (args.steps, total):
-            print(f"      right of 500: {right_of_500(model, test, small_test, vocabulary):.3f}", flush=True)
-            state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "scale": flow.scale.data}
+            whole_caption, shape = right_of_500(model, test, small_test, vocabulary)
+            print(f"      right of 500: {whole_caption:.3f}, right shape of eight: {shape:.3f}", flush=True)
+            state = {name: part.state_dict() for name, part in parts.items()} | {"step": step}
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
             if step == args.steps:
                 save(model, vocabulary, args.work / "clip-clean.safetensors")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save(model, vocabulary, args.out)
-
-
-def still(model) -> None:
-    """The norms of the picture's network keep their statistics, and the words their places."""
-    for module in model.visual.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith("visual.") or name == "logit_scale")
 
 
 if __name__ == "__main__":
