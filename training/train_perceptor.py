@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from copy import deepcopy
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from data import Scenes, seen
 from safetensors.torch import load_file, save_file
 from scenes import ATTRIBUTES, SHAPES, all_words, caption, labels
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vqclip_nb.device import FLOAT32, precision
 from vqclip_nb.models import tokenizer
@@ -112,14 +115,25 @@ def contrast(model, image, text) -> torch.Tensor:
     return (F.cross_entropy(scale * image @ text.T, own) + F.cross_entropy(scale * text @ image.T, own)) / 2
 
 
+def folded(visual: nn.Module) -> nn.Module:
+    """A frozen copy whose normalisations are folded into its convolutions, for an attack at half the cost."""
+    copy = deepcopy(visual).eval().requires_grad_(False)
+    for parent in list(copy.modules()):
+        for (one, conv), (two, norm) in pairwise(list(parent.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, one, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, two, nn.Identity())
+    return copy
+
+
 def attack(model, heads, images, text, targets, *, radius: float, steps: int) -> torch.Tensor:
     """The pictures moved inside an L2 ball of `radius` to where the loss is largest (projected gradient ascent)."""
-    clean, text = images, text.detach()
+    clean, text, visual = images, text.detach(), folded(model.visual)
     norm = lambda x: x.flatten(1).norm(dim=1).clamp(min=1e-9).view(-1, 1, 1, 1)  # noqa: E731
     moved = clean + torch.randn_like(clean) * (0.5 * radius / clean[0].numel() ** 0.5)
     for _ in range(steps):
         moved = moved.detach().requires_grad_()
-        image = model.visual(normal(moved)).float()
+        image = visual(normal(moved)).float()
         loss = contrast(model, image, text) + heads(image, targets)
         (gradient,) = torch.autograd.grad(loss, moved)
         moved = moved.detach() + gradient / norm(gradient) * (1.5 * radius / steps)
