@@ -116,7 +116,7 @@ def contrast(model, image, text) -> torch.Tensor:
 
 
 def folded(visual: nn.Module) -> nn.Module:
-    """A frozen copy whose normalisations are folded into its convolutions, for an attack at half the cost."""
+    """A frozen copy whose normalisations are folded into its convolutions: what an attack needs, for less."""
     copy = deepcopy(visual).eval().requires_grad_(False)
     for parent in list(copy.modules()):
         for (one, conv), (two, norm) in pairwise(list(parent.named_children())):
