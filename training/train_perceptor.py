@@ -1,11 +1,12 @@
-"""Train the demo perceptor: a small CLIP that is first made right, then robust.
+"""Train the demo perceptor: a small CLIP that is first made right, then robust, then sharp.
 
 A batch is made of groups of pictures that differ in one thing alone: the same colours around another shape, the same
-place and light around other things. Among pictures drawn at random colours tell the captions apart, and a perceptor
-learns nothing of shapes.
+place and light around other things, one scene in every style. Among pictures drawn at random colours tell the captions
+apart, and a perceptor learns nothing of shapes.
 
 The second phase is adversarial training (Madry et al., 2018) against the contrastive loss, in an L2 ball around each
-picture: the gradients of a robust network follow what people see (Santurkar et al., 2019), and painting needs that.
+picture: the gradients of a robust network follow what people see (Santurkar et al., 2019), and painting needs that. A
+large ball makes whole regions, and in the third phase a smaller one edges.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from augment import augment
 from data import Scenes, seen
 from safetensors.torch import load_file, save_file
-from scenes import ATTRIBUTES, SHAPES, all_words, caption, labels
+from scenes import ATTRIBUTES, SHAPES, Scene, all_words, caption, labels
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -145,18 +146,20 @@ def attack(model, heads, images, text, targets, *, radius: float, steps: int) ->
 class Groups:
     """Batches of pictures no two of which show the same: a quarter at random, the others in groups.
 
-    A group has one background, colour and style and a shape from each picture, or one place, time and style and other
-    things in each.
+    A group has one background, colour and style and a shape from each picture; or one place, time and style and other
+    things in each; or all the same but the style.
     """
 
     GROUP = 8
 
-    def __init__(self, wide: Scenes, many: Scenes, rng: np.random.Generator) -> None:
-        self.rng, self.many, self.small = rng, many, np.stack([seen(picture) for picture in wide.pictures])
-        self.scenes = [*wide.scenes, *many.scenes]
+    def __init__(self, wide: Scenes, many: Scenes, restyled: Scenes, rng: np.random.Generator) -> None:
+        self.rng, self.small = rng, np.stack([seen(picture) for picture in wide.pictures])
+        self.several = [*many.pictures, *restyled.pictures]
+        self.scenes = [*wide.scenes, *many.scenes, *restyled.scenes]
         self.targets = torch.tensor([labels(scene) for scene in self.scenes])
         shapes: dict[tuple, dict[tuple, list[int]]] = {}
         places: dict[tuple, dict[tuple, list[int]]] = {}
+        styles: dict[Scene, dict[tuple, list[int]]] = {}
         for index, scene in enumerate(self.scenes):
             if scene.shape:
                 group = shapes.setdefault((scene.colour, scene.background, scene.style), {})
@@ -165,13 +168,17 @@ class Groups:
                 group = places.setdefault((scene.place, scene.time, scene.style), {})
                 things = (scene.main, scene.main_colour, scene.extra, scene.extra_colour)
                 group.setdefault(things, []).append(index)
+            plain = styles.setdefault(replace(scene, style=None), {})
+            plain.setdefault((scene.style,), []).append(index)
         self.shapes = [list(group.values()) for group in shapes.values() if len(group) > self.GROUP // 2]
         self.places = [list(group.values()) for group in places.values() if len(group) >= self.GROUP]
+        self.styles = [list(group.values()) for group in styles.values() if len(group) > self.GROUP // 2]
 
     def __call__(self, size: int) -> tuple[torch.Tensor, list[str], torch.Tensor, torch.Tensor]:
         """At most `size` (pictures in [0, 1], their captions, their labels, whether every attribute is said)."""
         rng, chosen = self.rng, []
-        for groups, until in ((self.shapes, 3 * size // 8), (self.places, 6 * size // 8)):
+        parts = ((self.shapes, 2 * size // 8), (self.places, 4 * size // 8), (self.styles, 6 * size // 8))
+        for groups, until in parts:
             while len(chosen) < until:
                 group = groups[rng.integers(len(groups))]
                 chosen += [rng.choice(group[k]) for k in rng.permutation(len(group))[: self.GROUP]]
@@ -187,7 +194,8 @@ class Groups:
     def _pixels(self, index: int) -> np.ndarray:
         if index < len(self.small):
             return self.small[index]
-        return self.many.pictures[index - len(self.small), self.rng.integers(self.many.pictures.shape[1])]
+        several = self.several[index - len(self.small)]
+        return several[self.rng.integers(len(several))]
 
 
 def picture(pixels: np.ndarray) -> torch.Tensor:
@@ -232,9 +240,11 @@ def main() -> None:
     parser.add_argument("--begin", type=Path, help="weights to begin with; the clean phase is then left out")
     parser.add_argument("--steps", type=int, default=800, help="steps on clean pictures")
     parser.add_argument("--robust-steps", type=int, default=5000, help="steps of adversarial training after them")
+    parser.add_argument("--sharp-steps", type=int, default=800, help="steps of it in a smaller ball, last")
     parser.add_argument("--batch", type=int, default=128, help="pictures in a step")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--radius", type=float, default=2.5, help="of the L2 ball, pictures in [0, 1]")
+    parser.add_argument("--sharp-radius", type=float, default=1.2, help="of the smaller one")
     parser.add_argument("--attack-steps", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
@@ -245,7 +255,8 @@ def main() -> None:
     data, test = Scenes(args.work, 0, args.pictures, held_out=False), Scenes(args.work, 1, 600, held_out=True)
     many = Scenes(args.work, 77, 3000, held_out=False, each=10)
     small_test = np.stack([seen(scene) for scene in test.pictures])
-    draw = Groups(data, many, rng)
+    restyled = Scenes(args.work, 78, 7000, held_out=False, each=3, restyled=True)
+    draw = Groups(data, many, restyled, rng)
 
     vocabulary = Vocabulary()
     model, heads, text_heads = (part.to(place) for part in (build(vocabulary), Heads(), Heads()))
@@ -255,19 +266,23 @@ def main() -> None:
         model.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in begun.items()})
     parameters = [*model.parameters(), *heads.parameters(), *text_heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98))
-    phases = (("clean", args.steps, 1.0), ("robust", args.robust_steps, 0.5))
-    total = sum(length for _, length, _ in phases)
+    phases = (
+        ("clean", args.steps, 1.0, 0.0),
+        ("robust", args.robust_steps, 0.5, args.radius),
+        ("sharp", args.sharp_steps, 0.4, args.sharp_radius),
+    )
+    total = sum(length for _, length, _, _ in phases)
 
-    def phase_of(step: int) -> tuple[str, int, int, float]:
-        """(name, step in the phase, its length, its peak rate)"""
-        for name, length, peak in phases:
+    def phase_of(step: int) -> tuple[str, int, int, float, float]:
+        """(name, step in the phase, its length, its peak rate, its radius)"""
+        for name, length, peak, radius in phases:
             if step < length:
-                return name, step, length, peak
+                return name, step, length, peak, radius
             step -= length
-        return name, length, length, peak
+        return name, length, length, peak, radius
 
     def rate(step: int) -> float:  # each phase rises for 40 steps and falls along a cosine
-        _, step, length, peak = phase_of(step)
+        _, step, length, peak, _ = phase_of(step)
         return peak * min(1, (step + 1) / 40) * (0.06 + 0.94 * 0.5 * (1 + math.cos(math.pi * step / max(1, length))))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
@@ -282,14 +297,14 @@ def main() -> None:
     began = time.time()
     half = FLOAT32 if precision(place).scaled else precision(place)
     while step < total:
-        phase, step_in_phase, length, _ = phase_of(step)
+        phase, step_in_phase, length, _, radius = phase_of(step)
         pictures, texts, targets, whole = draw(args.batch)
         pictures, targets, whole = (part.to(place) for part in (pictures, targets, whole))
         pictures = augment(pictures).contiguous(memory_format=torch.channels_last)
         with half.within(place):
             text = encode_text(model, vocabulary(texts).to(place)).float()
-            if phase == "robust":
-                radius = args.radius * min(1.0, 0.2 + step_in_phase / (0.4 * length))
+            if radius:
+                radius *= min(1.0, 0.2 + step_in_phase / (0.4 * length))
                 pictures = attack(model, heads, pictures, text, targets, radius=radius, steps=args.attack_steps)
             image = model.visual(normal(pictures)).float()
         pull = contrast(model, image, text)
