@@ -242,7 +242,7 @@ def save(model: VQGAN, folder: Path, spread: float = 0.1) -> None:
     ):
         state[key] = state[key] * factor
     save_file({k: v.detach().half().contiguous() for k, v in state.items()}, folder / "vqgan.safetensors")
-    params = {"embed_dim": EMBED, "n_embed": CODES, "patch_size": PATCH, "tidy_every": 2, "ddconfig": DDCONFIG}
+    params = {"embed_dim": EMBED, "n_embed": CODES, "patch_size": PATCH, "tidy_every": 3, "ddconfig": DDCONFIG}
     config = {"model": {"target": "taming.models.vqgan.VQModel", "params": params}}
     (folder / "vqgan.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
