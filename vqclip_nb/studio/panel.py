@@ -418,8 +418,8 @@ class Studio(widgets.VBox):
             except Exception as error:
                 self._fail(error)
             finally:
-                self.large.disabled = False
                 self._offer_quietly()
+                self.large.disabled = False
 
         threading.Thread(target=work, name="vqclip-fetch", daemon=True).start()
 
