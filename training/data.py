@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -12,19 +12,20 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scenes import STYLES, Scene, paint, scenes
+from scenes import COLOURED, COLOURS, MAIN, STYLES, Scene, paint, scenes
 from tqdm import tqdm
 
 SIZE = 256
 SEEN = 64  # the side of what a perceptor sees
+Stream = Iterator[tuple[Scene, np.random.Generator]]
 
 
 class Scenes:
     """`count` painted scenes of one seed: `pictures` (count, size, size, 3) uint8, mapped, and `scenes` they show.
 
-    With `each`, so many pictures of each scene, as a perceptor sees them: (count, each, SEEN, SEEN, 3); `restyled`:
-    each scene is followed by itself in the other styles. Painted at the first call, by all processor cores, and read
-    from `folder` afterwards.
+    With `each`, so many pictures of each scene, as a perceptor sees them: (count, each, SEEN, SEEN, 3). With `varied`,
+    "styles" or "things", each scene is followed by itself in the other styles, or with other main things. Painted at
+    the first call, by all processor cores, and read from `folder` afterwards.
     """
 
     def __init__(
@@ -36,15 +37,15 @@ class Scenes:
         held_out: bool,
         size: int = SIZE,
         each: int = 0,
-        restyled: bool = False,
+        varied: str = "",
     ):
         shape = (count, each, SEEN, SEEN, 3) if each else (count, size, size, 3)
-        kind = ("held-out" if held_out else "train") + "-restyled" * restyled
+        kind = ("held-out" if held_out else "train") + (varied and f"-{varied}")
         name = f"{kind}-{seed}-{count}-{f'{each}x{SEEN}' if each else size}"
         pictures, words = Path(folder) / f"{name}.npy", Path(folder) / f"{name}.json"
         if not words.exists():
             stream = scenes(seed, held_out=held_out)
-            _paint_all(pictures, words, in_other_styles(stream) if restyled else stream, shape)
+            _paint_all(pictures, words, VARIED[varied](stream), shape)
         self.pictures = np.load(pictures, mmap_mode="r")
         self.scenes = [Scene(**scene) for scene in json.loads(words.read_text())]
 
@@ -56,17 +57,41 @@ def seen(picture: np.ndarray) -> np.ndarray:
     return ((cells.mean((1, 3)) + cells.max((1, 3))) / 2).round().astype(np.uint8)
 
 
-def in_other_styles(stream: Iterator[tuple[Scene, np.random.Generator]]) -> Iterator[tuple[Scene, np.random.Generator]]:
-    """Each scene, and after it the same place and things in the other styles, as far as they are held out like it."""
-    for scene, rng in stream:
-        others = [replace(scene, style=style) for style in STYLES if style != scene.style]
-        for other in (scene, *(other for other in others if other.held_out == scene.held_out)):
-            yield other, deepcopy(rng)
+def in_other_styles(scene: Scene, rng: np.random.Generator) -> list[Scene]:
+    return [replace(scene, style=style) for style in STYLES if style != scene.style]
 
 
-def _paint_all(
-    pictures: Path, words: Path, stream: Iterator[tuple[Scene, np.random.Generator]], shape: tuple[int, ...]
-) -> None:
+def with_other_things(scene: Scene, rng: np.random.Generator) -> list[Scene]:
+    """The same place and light around another house, castle, tree, boat or lighthouse, or around none."""
+    others = [main for main in MAIN if main != scene.main and (scene.extra or main) and scene.place]
+    colour = scene.main_colour or tuple(COLOURS)[rng.integers(len(COLOURS))]
+    return [
+        replace(scene, main=main, main_colour=colour if main in COLOURED else None)
+        for main in others
+        if main != "boat" or scene.place == "sea"
+    ]
+
+
+def _varied(vary: Callable[[Scene, np.random.Generator], list[Scene]]) -> Callable[[Stream], Stream]:
+    """Each scene, and after it its variations, as far as they are held out like it, painted with the same draws."""
+
+    def stream(given: Stream) -> Stream:
+        for scene, rng in given:
+            for each in (scene, *vary(scene, deepcopy(rng))):
+                if each.held_out == scene.held_out:
+                    yield each, deepcopy(rng)
+
+    return stream
+
+
+VARIED: dict[str, Callable[[Stream], Stream]] = {
+    "": lambda given: given,
+    "styles": _varied(in_other_styles),
+    "things": _varied(with_other_things),
+}
+
+
+def _paint_all(pictures: Path, words: Path, stream: Stream, shape: tuple[int, ...]) -> None:
     pictures.parent.mkdir(parents=True, exist_ok=True)
     part = pictures.with_suffix(".part")
     out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
