@@ -1,4 +1,4 @@
-"""Train the demo perceptor: a small CLIP that is first made right, then robust, then sharp, and then learns its words.
+"""Train the demo perceptor: a small CLIP that is first made right, then robust, then sharp, and learns from paintings.
 
 A batch is made of groups of pictures that differ in one thing alone: the same colours around another shape, the same
 place and light around other things, one scene with a house, a castle, a tree, and one scene in every style. Among
@@ -8,8 +8,11 @@ The second phase is adversarial training (Madry et al., 2018) against the contra
 picture: the gradients of a robust network follow what people see (Santurkar et al., 2019), and painting needs that. A
 large ball makes whole regions, and in the third phase a smaller one edges.
 
+In the fourth phase pictures are painted for captions all the while, and true ones must fit those captions better.
+
 The contrast leaves texts far from the pictures they name, in a direction that exaggerates what tells them apart, and a
-painting that follows it goes past every true picture. In the last phase a text learns the mean of its pictures instead.
+painting that follows it goes past every true picture. So from the fourth phase on a text learns the mean of its
+pictures instead, and the last phase trains nothing else.
 """
 
 from __future__ import annotations
@@ -18,17 +21,20 @@ import argparse
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from augment import augment
+from chains import Chains, against_paintings
 from data import Scenes, seen
 from groups import Groups
 from perceptor import EMBED, Vocabulary, build, encode_text, folded, load, normal, picture, save
 from scenes import ATTRIBUTES, SHAPES, caption
 from torch import nn
+from words import learn_words, said
 
 from vqclip_nb.device import FLOAT32, precision
 
@@ -87,43 +93,6 @@ def attack(model, heads, images, text, targets, *, radius: torch.Tensor, steps: 
 
 
 @torch.no_grad()
-def mean_embeddings(model, draw: Groups, views: int) -> torch.Tensor:
-    """Of each scene the mean of the unit embeddings of so many augmented pictures: (scenes, EMBED)."""
-    visual, place = folded(model.visual), next(model.parameters()).device
-    means = torch.zeros(len(draw.scenes), EMBED, device=place)
-    for _ in range(views):
-        for part in torch.arange(len(means)).split(256):
-            views_of = augment(draw.pictures(part.tolist()).to(place)).contiguous(memory_format=torch.channels_last)
-            means[part] += F.normalize(visual(normal(views_of)), dim=1) / views
-    return means
-
-
-def learn_words(model, vocabulary, draw: Groups, steps: int, *, views: int = 2, batch: int = 256) -> None:
-    """Train the text half alone, to say what the pictures of a caption look like on average to the other half."""
-    means, place = mean_embeddings(model, draw, views), next(model.parameters()).device
-    model.requires_grad_(False)
-    own = [p for name, p in model.named_parameters() if not name.startswith("visual.") and name != "logit_scale"]
-    for parameter in own:
-        parameter.requires_grad_()
-    optimizer = torch.optim.AdamW(own, lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
-    falling = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-    )
-    for step in range(1, steps + 1):
-        chosen = draw.rng.integers(len(means), size=batch)
-        texts = [caption(draw.scenes[k], draw.rng, whole=bool(draw.rng.random() < 0.85)) for k in chosen]
-        said = F.normalize(encode_text(model, vocabulary(texts).to(place)), dim=1)
-        loss = (said - means[chosen]).square().sum(1).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(own, 1.0)
-        optimizer.step()
-        falling.step()
-        if step % 100 == 0 or step == steps:
-            print(f"{step:5d}/{steps} words   loss {loss.item():.4f}", flush=True)
-
-
-@torch.no_grad()
 def right_of_500(model, data: Scenes, small: np.ndarray, vocabulary) -> tuple[float, float]:
     """Of held-out pictures: the share whose own caption is the nearest of 500 with unequal attributes, and of shapes
     the share whose own caption is the nearest of the eight that name a shape in these colours."""
@@ -152,7 +121,10 @@ def main() -> None:
     parser.add_argument("--begin", type=Path, help="weights to begin with; the clean phase is then left out")
     parser.add_argument("--steps", type=int, default=800, help="steps on clean pictures")
     parser.add_argument("--robust-steps", type=int, default=5000, help="steps of adversarial training after them")
-    parser.add_argument("--sharp-steps", type=int, default=800, help="steps of it in a smaller ball, last")
+    parser.add_argument("--sharp-steps", type=int, default=800, help="steps of it in a smaller ball")
+    parser.add_argument(
+        "--painted-steps", type=int, default=1000, help="steps of it beside pictures painted for captions"
+    )
     parser.add_argument("--word-steps", type=int, default=2000, help="steps of the texts alone, at the end")
     parser.add_argument("--batch", type=int, default=128, help="pictures in a step")
     parser.add_argument("--lr", type=float, default=1.5e-3)
@@ -185,6 +157,7 @@ def main() -> None:
         ("clean", args.steps, 1.0, 0.0),
         ("robust", args.robust_steps, 0.5, args.radius),
         ("sharp", args.sharp_steps, 0.4, args.sharp_radius),
+        ("painted", args.painted_steps, 0.4, args.sharp_radius),
     )
     total = sum(length for _, length, _, _ in phases)
 
@@ -216,6 +189,7 @@ def main() -> None:
             part.load_state_dict(state[name])
         step, draw.rng = state["step"], np.random.default_rng((args.seed, state["step"]))
 
+    chains, say = Chains(draw, 80, place), partial(said, model, vocabulary, draw)
     began = time.time()
     half = FLOAT32 if precision(place).scaled else precision(place)
     while step < total:
@@ -225,14 +199,21 @@ def main() -> None:
         shown = pictures = augment(pictures).contiguous(memory_format=torch.channels_last)
         with half.within(place):
             text = encode_text(model, vocabulary(texts).to(place)).float()
+            beside, loss_of_beside = pictures[:0], None
+            if phase == "painted":
+                text = text.detach()
+                beside, loss_of_beside = against_paintings(model, chains, say)
             if radius:
-                radius *= min(1.0, 0.2 + step_in_phase / (0.4 * length))
+                radius *= 1.0 if phase == "painted" else min(1.0, 0.2 + step_in_phase / (0.4 * length))
                 each = radius * (0.15 + 0.85 * torch.rand(len(pictures), 1, 1, 1, device=place))
                 pictures = attack(model, heads, pictures, text, targets, radius=each, steps=args.attack_steps)
-            image = model.visual(normal(pictures)).float()
+            image = model.visual(normal(torch.cat([pictures, beside]))).float()
+        image, of_beside = image[: len(pictures)], image[len(pictures) :]
         pull = contrast(model, image, text)
         place_of = layout(image, shown)
         loss = pull + heads(image, targets) + 8 * place_of + 0.3 * text_heads(text, targets, whole)
+        if loss_of_beside:
+            loss = loss + loss_of_beside(of_beside)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

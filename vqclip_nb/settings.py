@@ -98,7 +98,7 @@ class Settings(BaseModel):
         0.0, "Painting", "Likeness", "how strongly the picture is held to its start", ge=0, le=1000, live=True
     )
     smoothness: float = _field(
-        5.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", ge=0, le=1000, live=True
+        1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", ge=0, le=1000, live=True
     )
     cutouts: Literal["pooling", "pooling-published", "crops"] = _field(
         "pooling",

@@ -1,0 +1,54 @@
+"""A text learns to say what the pictures that it names look like, on average, to the other half of a perceptor."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from augment import augment
+from groups import Groups
+from perceptor import EMBED, encode_text, folded, normal
+from scenes import caption
+from torch import nn
+
+
+def said(model, vocabulary, draw: Groups, chosen, share: float) -> torch.Tensor:
+    """The unit embeddings of captions of these scenes, so large a share of them whole: (n, EMBED)."""
+    texts = [caption(draw.scenes[k], draw.rng, whole=bool(draw.rng.random() < share)) for k in chosen]
+    return F.normalize(encode_text(model, vocabulary(texts).to(next(model.parameters()).device)), dim=1)
+
+
+@torch.no_grad()
+def mean_embeddings(model, draw: Groups, views: int) -> torch.Tensor:
+    """Of each scene the mean of the unit embeddings of so many augmented pictures: (scenes, EMBED)."""
+    visual, place = folded(model.visual), next(model.parameters()).device
+    means = torch.zeros(len(draw.scenes), EMBED, device=place)
+    for _ in range(views):
+        for part in torch.arange(len(means)).split(256):
+            views_of = augment(draw.pictures(part.tolist()).to(place)).contiguous(memory_format=torch.channels_last)
+            means[part] += F.normalize(visual(normal(views_of)), dim=1) / views
+    return means
+
+
+def learn_words(model, vocabulary, draw: Groups, steps: int, *, views: int = 2, batch: int = 256) -> None:
+    """Train the text half alone, to say what the pictures of a caption look like on average to the other half."""
+    means = mean_embeddings(model, draw, views)
+    model.requires_grad_(False)
+    own = [p for name, p in model.named_parameters() if not name.startswith("visual.") and name != "logit_scale"]
+    for parameter in own:
+        parameter.requires_grad_()
+    optimizer = torch.optim.AdamW(own, lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
+    falling = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
+    )
+    for step in range(1, steps + 1):
+        chosen = draw.rng.integers(len(means), size=batch)
+        loss = (said(model, vocabulary, draw, chosen, 0.85) - means[chosen]).square().sum(1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(own, 1.0)
+        optimizer.step()
+        falling.step()
+        if step % 100 == 0 or step == steps:
+            print(f"{step:5d}/{steps} words   loss {loss.item():.4f}", flush=True)
