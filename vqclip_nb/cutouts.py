@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqclip_nb import gpu
 from vqclip_nb.chance import Draws
 
 
@@ -63,8 +64,13 @@ def pooling(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
 
     Differs from `pooling_published` only in what joining the two resamplings changes: it is a little sharper.
     """
-    views = _copies(_pool(image, cutouts.cut_size), cutouts.cutn)
-    return _varied(views, _Chances(POOLING_AUGMENT, draws, cutouts))
+    chances = _Chances(POOLING_AUGMENT, draws, cutouts)
+    if gpu.usable(image):
+        from vqclip_nb.gpu import views
+
+        numbers = chances.numbers().to(image.device)
+        return views.varied(views.pooled(image, cutouts.cut_size), numbers, chances.grain())
+    return _varied(_copies(_pool(image, cutouts.cut_size), cutouts.cutn), chances)
 
 
 def pooling_published(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
@@ -133,8 +139,8 @@ class _Chances:
         self.sharpness = torch.where(gates[:, 4] < augment.sharpness_p, values[:, 12] * augment.sharpness, 1.0)
         self.noise_level = values[:, 13] * augment.noise
 
-    def kept_area(self, like: Tensor) -> Tensor:
-        """1 where a view stays, 0 in the rectangle erased from all views of a picture: (n * cutn, 1, cut, cut)."""
+    def erased(self) -> Tensor:
+        """The rectangle erased from all views of a picture: top, left, height, width in pixels, (n, 4)."""
         gate, area, shape, tall, left, top = self.draws.uniform("erase", (6,)).unbind(1)  # (n,) each
         low, high = self.augment.erase_area
         area = (low + (high - low) * area) * self.cutouts.cut_size**2
@@ -144,17 +150,32 @@ class _Chances:
         size = self.cutouts.cut_size
         height, width = ((area * ratio).sqrt().floor().clamp(1, size), (area / ratio).sqrt().floor().clamp(1, size))
         top, left = ((top * (size - height + 1)).floor(), (left * (size - width + 1)).floor())
-        place = torch.arange(size)
+        return torch.stack([top, left, height, width], 1) * (gate < self.augment.erase_p)[:, None]
+
+    def kept_area(self, like: Tensor) -> Tensor:
+        """1 where a view stays, 0 in the rectangle that is erased: (n * cutn, 1, cut, cut)."""
+        place = torch.arange(self.cutouts.cut_size)
+        top, left, height, width = self.erased().unbind(1)
         in_row = (place >= top[:, None]) & (place < (top + height)[:, None])  # (n, cut)
         in_column = (place >= left[:, None]) & (place < (left + width)[:, None])
-        erased = in_row[:, :, None] & in_column[:, None, :] & (gate < self.augment.erase_p)[:, None, None]
+        erased = in_row[:, :, None] & in_column[:, None, :]
         return (~erased)[:, None].to(like).repeat_interleave(self.cutouts.cutn, 0)
+
+    def grain(self) -> Tensor:
+        """Normal numbers for each view, (n * cutn, 3, cut, cut), on the draws' device."""
+        size = self.cutouts.cut_size
+        return self.draws.normal("noise", (self.cutouts.cutn, 3, size, size)).flatten(0, 1)
 
     def noise(self) -> Tensor:
         """U(0, noise) * randn for each view, (n * cutn, 3, cut, cut), on the draws' device."""
-        size = self.cutouts.cut_size
-        grain = self.draws.normal("noise", (self.cutouts.cutn, 3, size, size)).flatten(0, 1)
+        grain = self.grain()
         return grain * self.noise_level.to(grain)[:, None, None, None]
+
+    def numbers(self) -> Tensor:
+        """All but the grain, as `gpu.views` wants it."""
+        maps = (_inverse(self.perspective).flatten(1), _inverse(self.affine)[:, :2].flatten(1))
+        single = torch.stack([self.hue, self.saturation, self.noise_level], 1)
+        return torch.cat([*maps, single, self.erased().repeat_interleave(self.cutouts.cutn, 0)], 1)
 
 
 def _varied(views: Tensor, chances: _Chances) -> Tensor:
@@ -194,16 +215,28 @@ def _affine(angle: Tensor, shift: Tensor, flip: Tensor, size: int) -> Tensor:
 
 
 def _perspective(inwards: Tensor, size: int) -> Tensor:
-    """The map that moves each corner inwards by a share of the side: (m, 4 corners, x and y) -> (m, 3, 3)."""
+    """The map that moves each corner inwards by a share of the side: (m, 4 corners, x and y) -> (m, 3, 3).
+
+    From a square to a quadrilateral, by Heckbert's formulas (1989).
+    """
     corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64) * (size - 1)
     towards = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]], dtype=torch.float64)
-    moved = corners + towards * inwards.double() * size
-    (x, y), (u, v) = corners.expand_as(moved).unbind(-1), moved.unbind(-1)  # (m, 4) each
-    one, none = torch.ones_like(x), torch.zeros_like(x)
-    to_u = torch.stack([x, y, one, none, none, none, -u * x, -u * y], -1)
-    to_v = torch.stack([none, none, none, x, y, one, -v * x, -v * y], -1)
-    eight = torch.linalg.solve(torch.cat([to_u, to_v], 1), torch.cat([u, v], 1))  # (m, 8)
-    return F.pad(eight, (0, 1), value=1.0).unflatten(1, (3, 3)).float()
+    one, two, three, four = (corners + towards * inwards.double() * size).unbind(1)  # (m, 2) each
+    across, down, rest = two - three, four - three, one - two + three - four
+    area = across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]
+    g = (rest[:, 0] * down[:, 1] - rest[:, 1] * down[:, 0]) / area
+    h = (across[:, 0] * rest[:, 1] - across[:, 1] * rest[:, 0]) / area
+    columns = [(two - one + g[:, None] * two) / (size - 1), (four - one + h[:, None] * four) / (size - 1), one]
+    last = torch.stack([g / (size - 1), h / (size - 1), torch.ones_like(g)], -1)[:, None]
+    return torch.cat([torch.stack(columns, -1), last], 1).float()
+
+
+def _inverse(maps: Tensor) -> Tensor:
+    """(m, 3, 3), by cofactors: LAPACK takes milliseconds for a few of them."""
+    first, second, third = maps.double().unbind(-2)
+    cofactors = [torch.linalg.cross(*pair) for pair in ((second, third), (third, first), (first, second))]
+    determinant = (first * cofactors[0]).sum(-1)[:, None, None]
+    return (torch.stack(cofactors, -1) / determinant).float()
 
 
 def _warp(views: Tensor, affine: Tensor, perspective: Tensor) -> Tensor:
@@ -211,11 +244,11 @@ def _warp(views: Tensor, affine: Tensor, perspective: Tensor) -> Tensor:
     size = views.shape[-1]
     place = torch.arange(size, dtype=torch.float32)
     ahead = torch.stack([*torch.meshgrid(place, place, indexing="xy"), torch.ones(size, size)], -1)  # (cut, cut, 3)
-    back = torch.linalg.inv(perspective.double()).float().to(views)
+    back = _inverse(perspective).to(views)
     between = torch.einsum("mij,yxj->myxi", back, ahead.to(views))
     between = between[..., :2] / between[..., 2:]  # where each pixel lies before the perspective
     inside = (between + 1).clamp(0, 1) * (size - between).clamp(0, 1)  # fades over the last pixel, as bilinear zeros do
-    turn = torch.linalg.inv(affine).to(views)
+    turn = _inverse(affine).to(views)
     source = (
         torch.einsum("mij,myxj->myxi", turn[:, :2, :2], between.clamp(-size, 2 * size)) + turn[:, None, None, :2, 2]
     )

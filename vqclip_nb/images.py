@@ -15,16 +15,8 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 100_000_000  # a picture that claims more is refused before it is decoded
 HASHED = re.compile(r"sha256:[0-9a-f]{64}")  # the name of a picture that is known by what is in it
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    KeyError,
-    zlib.error,
-    RecursionError,
-    Image.DecompressionBombError,
-)
+_BOMB = Image.DecompressionBombError
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, zlib.error, RecursionError, _BOMB)
 
 
 def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:

@@ -12,6 +12,7 @@ from vqclip_nb.canvases import Canvas
 from vqclip_nb.chance import Draws
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.device import FLOAT32, Precision
+from vqclip_nb.gpu.flow import replayed
 from vqclip_nb.gradients import straight_through
 from vqclip_nb.perceptors import Perceptor
 
@@ -77,7 +78,7 @@ class Guide(Objective):
     def _seen(self, views: Tensor) -> Tensor:
         """Views as the perceptor sees them, (m, d). Of several parts, each is computed again on the way back, alone."""
         if self.parts == 1:
-            return self.perceptor.encode_image(views)
+            return replayed(self.perceptor.encode_image, views)
         from torch.utils.checkpoint import checkpoint
 
         parts = views.chunk(self.parts)

@@ -34,6 +34,7 @@ from vqclip_nb import __version__, images, prompts, provenance, states
 from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.films import film
+from vqclip_nb.gpu import flow
 from vqclip_nb.keeper import Keeper, write
 from vqclip_nb.losses import Losses
 from vqclip_nb.painting import Frame, Painting
@@ -124,8 +125,8 @@ class Run:
             if frame.kept:
                 about = self._about(painting) if painting.settings.metadata else None
                 # Here, not in the keeper: torch at work in a second thread makes every later step on a CPU slower.
-                pixels = images.to_bytes(frame.image)
-                self._keeper.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(pixels, about))
+                pixels = flow.to_host(images.to_bytes(frame.image))
+                self._keeper.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(pixels(), about))
         if (changed or self._due(frame.step)) and frame.step < frame.steps:  # the last is kept when all is written
             self.save(painting)
 

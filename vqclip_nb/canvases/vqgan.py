@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vqclip_nb.canvases._canvas import Canvas
 from vqclip_nb.chance import generator
+from vqclip_nb.gpu.flow import replayed
 from vqclip_nb.gradients import clamp_with_grad, quantize
 
 _BLOCKS = {"ResnetBlock", "AttnBlock", "Upsample"}  # of taming's Decoder: what lies between them is small
@@ -50,7 +51,7 @@ class VQGANCanvas(Canvas):
     def forward(self) -> Tensor:
         codes = quantize(self.z, self.vqgan.codebook)
         with self.precision.rendering(codes.device):
-            image = self.vqgan.decode(codes)
+            image = self.vqgan.decode(codes) if self.thrifty else replayed(self.vqgan.decode, codes)
         return clamp_with_grad((image.float() + 1) / 2)
 
     @torch.no_grad()

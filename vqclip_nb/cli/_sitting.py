@@ -3,7 +3,9 @@
 import argparse
 import signal
 import sys
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,14 +66,15 @@ def see_through(sitting: "Sitting") -> int:
     quiet, steps, begun_at = painting.settings.quiet, painting.settings.steps, painting.step_count
     if (foreseen := foresee(painting)) and not quiet:
         print(foreseen, file=sys.stderr)
-    ending, frame = None, None
+    ending, frame, told_at = None, None, 0.0
     with (
         Stop() as stop,
         tqdm(total=sitting.until or steps, initial=begun_at, unit="step", disable=quiet, dynamic_ncols=True) as bar,
     ):
         try:
             for frame in sitting:
-                if not quiet and frame.image is not None:
+                if not quiet and frame.image is not None and time.monotonic() - told_at > 0.5:  # it waits for a GPU
+                    told_at = time.monotonic()
                     bar.set_postfix(loss=f"{frame.loss:.3f}", refresh=False)
                 bar.update()
                 if stop.heard:
@@ -97,14 +100,13 @@ def foresee(painting: "Painting") -> str | None:
         return None
     import torch
 
-    from vqclip_nb import memory
     from vqclip_nb.session import begin
 
     free = torch.cuda.mem_get_info(painting.device)[0] / 1e9
     used = painting.peak()
     if used is not None:
         return f"A step takes {used / 1e9:.1f} GB of the GPU's memory, and {free:.1f} are free"
-    fits = memory.fitting(painting.settings.size, lambda size: begin(painting.settings.but(size=size)).peak())
+    fits = fitting(painting.settings.size, lambda size: begin(painting.settings.but(size=size)).peak())
     size = f"--size {fits[0]} {fits[1]} fits" if fits else "no smaller size fits either; a smaller model may"
     width, height = painting.settings.size
     warnings.warn(
@@ -114,6 +116,12 @@ def foresee(painting: "Painting") -> str | None:
         stacklevel=2,
     )
     return None
+
+
+def fitting(size: tuple[int, int], peak_at: Callable[[tuple[int, int]], int | None]) -> tuple[int, int] | None:
+    """The largest of seven smaller sizes of this shape that is measured to fit, or None."""
+    smaller = [(size[0] * eighths // 8, size[1] * eighths // 8) for eighths in range(7, 0, -1)]
+    return next((tried for tried in smaller if min(tried) >= 16 and peak_at(tried) is not None), None)
 
 
 def find(name: str, out: str = "runs") -> Path:

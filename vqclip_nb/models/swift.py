@@ -10,22 +10,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqclip_nb import gpu
+
 _WIDE = 64  # channels; narrower convolutions gain nothing by Winograd's transforms
 _FEW = 128  # tokens; the weights between more of them take more memory than their products save time
+_ON_A_GPU = {"Upsample", "Linear", "NonDynamicallyQuantizableLinear", "LayerNorm", "Transformer"}  # and all of WAYS
 
 
 def quicken(network: Any) -> Any:
     """Replace, in a frozen network, how its modules compute: their weights, names and types stay. Returns it."""
     for module in network.modules():
         _fold_norms(module)
-        if way := WAYS.get(type(module).__name__):
-            module.forward = partial(way, module)
+        if (kind := type(module).__name__) in WAYS.keys() | _ON_A_GPU:
+            module.forward = partial(_computed, module, WAYS.get(kind, type(module).forward))
         if type(module).__name__ == "VisionTransformer":
             last = module.transformer.resblocks[-1]
             last.forward = partial(_class_token_alone, last)
         if type(module).__name__ == "ModifiedResNet":  # its convolutions are narrow, and laid out so 20 % faster
             module.to(memory_format=torch.channels_last)
     return network
+
+
+def _computed(module: Any, way: Callable[..., Any], x: Tensor, *others: Any, **more: Any) -> Any:
+    """As the GPU's kernels do it, where they run, in half precision; else in this way."""
+    if kernels := gpu.kernels(x):
+        way = kernels.WAYS.get(type(module).__name__, way)
+    return way(module, x, *others, **more)
 
 
 class _Winograd(torch.autograd.Function):
@@ -95,6 +105,8 @@ def _decoded(decoder: Any, z: Tensor) -> Tensor:
             h = block(h, None)
             h = level.attn[index](h) if len(level.attn) else h
         h = level.upsample(h) if hasattr(level, "upsample") else h
+    if kernels := gpu.kernels(h):
+        return decoder.conv_out(kernels.normed(decoder.norm_out, h, activated=True))
     return decoder.conv_out(F.silu(decoder.norm_out(h)))
 
 
@@ -130,7 +142,7 @@ def _attending(
         parts = (alone, *F.linear(key, weight[width:], bias[width:]).chunk(2, -1))
     q, k, v = (part.reshape(len(part), -1, attn.head_dim).transpose(0, 1) for part in parts)  # (m * heads, tokens, c)
     mixed = (q * attn.head_dim**-0.5 @ k.mT).softmax(-1) @ v
-    return F.linear(mixed.transpose(0, 1).reshape(query.shape), attn.out_proj.weight, attn.out_proj.bias), None
+    return attn.out_proj(mixed.transpose(0, 1).reshape(query.shape)), None
 
 
 def _class_token_alone(block: Any, x: Tensor) -> Tensor:

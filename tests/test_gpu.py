@@ -1,0 +1,119 @@
+"""What holds on a GPU alone. `pytest tests/test_gpu.py` runs it where there is one."""
+
+import warnings
+from unittest import mock
+
+import pytest
+import torch
+
+from tests import standins
+from vqclip_nb import Settings, device, gpu, models
+from vqclip_nb.changes import Change
+from vqclip_nb.device import FLOAT32
+from vqclip_nb.errors import PaintWarning
+from vqclip_nb.gpu import flow
+from vqclip_nb.models import vqgan
+from vqclip_nb.painting import run
+from vqclip_nb.session import begin
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+ASKED = {"prompt": "a red house by the sea", "device": "cuda", "steps": 12, "size": (128, 128), "cutn": 8}
+
+
+def test_the_kernels_run_here():
+    assert gpu.usable(torch.zeros(1, device="cuda"))
+
+
+@pytest.mark.parametrize("method", ["pooling", "pooling-published", "crops"])
+def test_every_kind_of_cutouts_paints(method):
+    frames = list(run(begin(Settings(**ASKED, cutouts=method, variations=2))))
+    assert frames[-1].loss < frames[0].loss
+
+
+def test_the_same_settings_paint_the_same_pixels():
+    one, again = (list(run(begin(Settings(**ASKED))))[-1].image for _ in range(2))
+    assert torch.equal(one, again)
+
+
+def test_a_painting_taken_up_paints_the_pixels_that_it_would_have_painted():
+    whole, first = begin(Settings(**ASKED)), begin(Settings(**ASKED))
+    *_, expected = run(whole)
+    list(run(first, until=5))
+    other = begin(Settings(**ASKED), state=first.state_dict())
+    *_, frame = run(other)
+    assert torch.equal(frame.image, expected.image)
+
+
+def test_half_precision_paints_as_float32_does():
+    painting = begin(Settings(**ASKED))
+    painting.step()
+    half = painting.canvas.precision
+    assert half != FLOAT32
+    pictures, gradients = [], []
+    for precision in (FLOAT32, half):
+        gradients.append(painting._trial(precision)[1].float())
+        with torch.no_grad():
+            pictures.append(painting.canvas().clone())
+    assert (pictures[0] - pictures[1]).square().mean().log10() * -10 > 38
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_changes_and_a_pick_between_two_steps_are_painted_on():
+    painting = begin(Settings(**ASKED, variations=3))
+    list(run(painting, until=3))
+    painting.apply(Change({"prompt": "a green tree"}))
+    list(run(painting, until=6))
+    painting.apply(Change({"cutn": 4}, variation=2))
+    *_, last = run(painting)
+    assert last.image.shape == (1, 3, 128, 128)
+    assert last.image.isfinite().all()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_network_with_attention_is_decoded_and_drawn_back_as_in_float32(precision):
+    torch.manual_seed(0)
+    config = vqgan.VQGANConfig.from_taming(standins.TINY_CONFIG)
+    network = models.quicken(vqgan.build(config, standins.tiny_vqgan())).cuda()
+    z = torch.randn(2, 8, 16, 16, device="cuda", requires_grad=True)
+    half, results = device.Precision(precision), []
+    for kind in (FLOAT32, half):
+        with kind.within(z.device):
+            image = network.decode(z).float()
+        results.append((image, torch.autograd.grad(image, z, torch.ones_like(image))[0]))
+    for right, here in zip(*results, strict=True):
+        assert (right - here).norm() / right.norm() < 0.05
+
+
+def test_what_is_replayed_is_what_was_recorded():
+    network = models.quicken(models.load_vqgan("demo")).cuda()
+    ours = device.Precision("bfloat16").within(torch.device("cuda"))
+    for _ in range(2):
+        z = torch.randn(1, 32, 16, 16, device="cuda", requires_grad=True)
+        with ours:
+            plain, replayed = network.decode(z), flow.replayed(network.decode, z)
+        assert torch.equal(plain, replayed)
+        pull = torch.randn_like(plain)
+        right = torch.autograd.grad(plain, z, pull)[0]
+        assert torch.equal(torch.autograd.grad(replayed, z, pull)[0], right)
+    flow.forget()
+
+
+def test_where_memory_runs_out_it_paints_with_less():
+    painting = begin(Settings(**ASKED))
+    full = mock.patch("vqclip_nb.canvases.vqgan.replayed", side_effect=torch.cuda.OutOfMemoryError("out of memory"))
+    with full, warnings.catch_warnings():
+        warnings.simplefilter("ignore", PaintWarning)
+        *_, last = run(painting)
+    assert painting.parts == 8
+    assert painting.canvas.thrifty
+    assert last.image.isfinite().all()
+
+
+def test_a_loss_that_is_not_a_number_is_heard_a_little_later():
+    painting = begin(Settings(**ASKED))
+    list(run(painting, until=3))
+    broken = mock.Mock(side_effect=lambda image, *_: {"broken": image.mean((1, 2, 3)) * torch.nan})
+    painting.objectives = [broken]
+    with pytest.raises(Exception, match="step 4: broken is not a number"):
+        list(run(painting))
+    assert painting.canvas.z.isfinite().all()
