@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
-from data import Scenes, seen
-from perceptor import picture
-from scenes import Scene, caption, labels
+from scenes import Scene
 
 
 class Groups:
-    """Batches of pictures no two of which show the same: a fifth at random, the others in groups.
+    """Batches of scenes no two of which are the same: a fifth at random, the others in groups.
 
     A group has one background, colour and style and a shape from each picture; or one place, time and style and other
     things in each; or all the same but the main thing; or all the same but the style.
@@ -20,16 +17,16 @@ class Groups:
 
     GROUP = 8
 
-    def __init__(self, wide: Scenes, several: list[Scenes], rng: np.random.Generator) -> None:
-        self.rng, self.small = rng, np.stack([seen(picture) for picture in wide.pictures])
-        self.several = [pictures for data in several for pictures in data.pictures]
-        self.scenes = [scene for data in (wide, *several) for scene in data.scenes]
-        self.targets = torch.tensor([labels(scene) for scene in self.scenes])
+    def __init__(self, scenes: list[Scene], rng: np.random.Generator) -> None:
+        self.rng = rng
+        number: dict[Scene, int] = {}
+        self.same = [number.setdefault(scene, len(number)) for scene in scenes]
+        self.different = len(number)
         shapes: dict[tuple, dict[tuple, list[int]]] = {}
         places: dict[tuple, dict[tuple, list[int]]] = {}
         things: dict[Scene, dict[tuple, list[int]]] = {}
         styles: dict[Scene, dict[tuple, list[int]]] = {}
-        for index, scene in enumerate(self.scenes):
+        for index, scene in enumerate(scenes):
             if scene.shape:
                 group = shapes.setdefault((scene.colour, scene.background, scene.style), {})
                 group.setdefault((scene.shape,), []).append(index)
@@ -46,27 +43,17 @@ class Groups:
         self.things = [list(group.values()) for group in things.values() if len(group) >= self.GROUP // 2]
         self.styles = [list(group.values()) for group in styles.values() if len(group) > self.GROUP // 2]
 
-    def __call__(self, size: int) -> tuple[torch.Tensor, list[str], torch.Tensor, torch.Tensor]:
-        """At most `size` (pictures in [0, 1], their captions, their labels, whether every attribute is said)."""
+    def __call__(self, size: int) -> np.ndarray:
+        """The indices of `size` scenes, or of as many as differ."""
         rng, chosen = self.rng, []
+        size = min(size, self.different)
         for part, groups in enumerate((self.shapes, self.places, self.things, self.styles), 1):
             while len(chosen) < part * size // 5:
                 group = groups[rng.integers(len(groups))]
-                chosen += [rng.choice(group[k]) for k in rng.permutation(len(group))[: self.GROUP]]
-        chosen += rng.integers(len(self.scenes), size=max(0, size - len(chosen))).tolist()
-        chosen = list({self.scenes[index]: int(index) for index in chosen[:size]}.values())
-        whole = rng.random(len(chosen)) < 0.9
-        texts = [caption(self.scenes[i], rng, whole=bool(w)) for i, w in zip(chosen, whole, strict=True)]
-        return self.pictures(chosen), texts, self.targets[chosen], torch.from_numpy(whole).float()
-
-    def pictures(self, chosen: list[int]) -> torch.Tensor:
-        """A picture of each of these scenes, mirrored or not: (n, 3, SEEN, SEEN) in [0, 1]."""
-        pictures = picture(np.stack([self._pixels(index) for index in chosen]))
-        mirrored = torch.rand(len(pictures), 1, 1, 1) < 0.5
-        return torch.where(mirrored, pictures.flip(3), pictures)
-
-    def _pixels(self, index: int) -> np.ndarray:
-        if index < len(self.small):
-            return self.small[index]
-        several = self.several[index - len(self.small)]
-        return several[self.rng.integers(len(several))]
+                several = [group[k] for k in rng.permutation(len(group))[: self.GROUP]]
+                chosen += [each[rng.integers(len(each))] for each in several]
+        unlike = {self.same[index]: index for index in chosen[:size]}
+        while len(unlike) < size:
+            index = int(rng.integers(len(self.same)))
+            unlike[self.same[index]] = index
+        return np.array(list(unlike.values()))

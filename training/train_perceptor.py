@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,14 +30,18 @@ import torch
 import torch.nn.functional as F
 from augment import augment
 from chains import Chains, against_paintings
-from data import Scenes, seen
+from data import Scenes
 from groups import Groups
-from perceptor import EMBED, Vocabulary, build, encode_text, folded, load, normal, picture, save
+from perceptor import EMBED, Folded, Vocabulary, build, encode_text, load, normal, picture, save
+from recorded import Recorded
 from scenes import ATTRIBUTES, SHAPES, caption
+from store import Store
 from torch import nn
 from words import learn_words, said
 
 from vqclip_nb.device import FLOAT32, precision
+
+WORDS = 25  # seconds that --minutes leaves for the last phase
 
 
 class Heads(nn.Module):
@@ -75,10 +80,10 @@ def contrast(model, image, text) -> torch.Tensor:
     return (F.cross_entropy(scale * image @ text.T, own) + F.cross_entropy(scale * text @ image.T, own)) / 2
 
 
-def attack(model, heads, images, text, targets, *, radius: torch.Tensor, steps: int) -> torch.Tensor:
-    """The pictures moved, each inside an L2 ball of its `radius` (n, 1, 1, 1), to where the loss is largest (projected
-    gradient ascent)."""
-    clean, text, visual = images, text.detach(), folded(model.visual)
+def attack(model, visual, heads, images, text, targets, *, radius: torch.Tensor, steps: int) -> torch.Tensor:
+    """The pictures moved, each inside an L2 ball of its `radius` (n, 1, 1, 1), to where the loss is largest for
+    `visual`, the model's own folded (projected gradient ascent)."""
+    clean, text = images, text.detach()
     norm = lambda x: x.flatten(1).norm(dim=1).clamp(min=1e-9).view(-1, 1, 1, 1)  # noqa: E731
     moved = clean + torch.randn_like(clean) * (0.5 * radius / clean[0].numel() ** 0.5)
     for _ in range(steps):
@@ -93,23 +98,21 @@ def attack(model, heads, images, text, targets, *, radius: torch.Tensor, steps: 
 
 
 @torch.no_grad()
-def right_of_500(model, data: Scenes, small: np.ndarray, vocabulary) -> tuple[float, float]:
+def right_of_500(model, data: Scenes, vocabulary) -> tuple[float, float]:
     """Of held-out pictures: the share whose own caption is the nearest of 500 with unequal attributes, and of shapes
     the share whose own caption is the nearest of the eight that name a shape in these colours."""
     chosen = list({scene: index for index, scene in enumerate(data.scenes)}.values())[:500]
     model.eval()
-    place = next(model.parameters()).device
+    place, scenes = next(model.parameters()).device, [data.scenes[index] for index in chosen]
     embed = lambda texts: F.normalize(encode_text(model, vocabulary(texts).to(place)), dim=1)  # noqa: E731
-    pictures = picture(small[chosen]).to(place)
+    pictures = picture(data.pictures[chosen, 0]).to(place)
     image = F.normalize(torch.cat([model.visual(normal(part)) for part in pictures.split(100)]), dim=1)
-    nearest = (image @ embed([caption(data.scenes[i]) for i in chosen]).T).argmax(1).cpu()
-    shapes = []
-    for own, index in zip(image, chosen, strict=True):
-        scene = data.scenes[index]
-        if scene.shape:
-            words = embed([caption(replace(scene, shape=shape)) for shape in SHAPES])
-            shapes.append(SHAPES[int((words @ own).argmax())] == scene.shape)
+    nearest = (image @ embed([caption(scene) for scene in scenes]).T).argmax(1).cpu()
+    shaped = [k for k, scene in enumerate(scenes) if scene.shape]
+    words = embed([caption(replace(scenes[k], shape=shape)) for k in shaped for shape in SHAPES])
+    named = torch.einsum("kse,ke->ks", words.view(len(shaped), len(SHAPES), -1), image[shaped]).argmax(1).tolist()
     model.train()
+    shapes = [SHAPES[name] == scenes[k].shape for name, k in zip(named, shaped, strict=True)]
     return float((nearest == torch.arange(len(chosen))).float().mean()), float(np.mean(shapes))
 
 
@@ -126,33 +129,51 @@ def main() -> None:
         "--painted-steps", type=int, default=1000, help="steps of it beside pictures painted for captions"
     )
     parser.add_argument("--word-steps", type=int, default=2000, help="steps of the texts alone, at the end")
+    parser.add_argument("--minutes", type=float, help="end by then: of the painted steps, do those that fit")
     parser.add_argument("--batch", type=int, default=128, help="pictures in a step")
+    parser.add_argument("--word-batch", type=int, default=256, help="captions in a step of the texts alone")
+    parser.add_argument("--chains", type=int, default=80, help="pictures that are on their way for captions")
+    parser.add_argument("--led", type=int, default=40, help="how many of them are led on in a step")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--radius", type=float, default=2.5, help="of the largest L2 ball, pictures in [0, 1]")
     parser.add_argument("--sharp-radius", type=float, default=1.6, help="of the smaller one")
     parser.add_argument("--attack-steps", type=int, default=2)
+    parser.add_argument("--check-every", type=int, default=100, help="steps between checkpoints")
+    parser.add_argument("--save-every", type=int, default=0, help="steps between weights kept in --work; 0: never")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--eager", action="store_true", help="on a GPU, replay no recorded steps: slower")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
+    began, place = time.time(), torch.device(args.device)
     torch.manual_seed(args.seed)
-    rng, place = np.random.default_rng(args.seed), torch.device(args.device)
-    data, test = Scenes(args.work, 0, args.pictures, held_out=False), Scenes(args.work, 1, 600, held_out=True)
-    several = [
+    test = Scenes(args.work, 1, 600, held_out=True, each=1)
+    sets = [
+        Scenes(args.work, 0, args.pictures, held_out=False, each=1),
         Scenes(args.work, 77, 3000, held_out=False, each=10),
         Scenes(args.work, 78, 7000, held_out=False, each=3, varied="styles"),
         Scenes(args.work, 79, 7000, held_out=False, each=3, varied="things"),
     ]
-    small_test = np.stack([seen(scene) for scene in test.pictures])
-    draw = Groups(data, several, rng)
+    store = Store(sets, place, args.seed)
+    print(f"{len(store.scenes)} scenes, {len(store.pixels)} pictures, {time.time() - began:.0f} s", flush=True)
+    # What is to be recorded on a GPU must not run in its first stream.
+    with torch.cuda.stream(torch.cuda.Stream(place)) if place.type == "cuda" else nullcontext():
+        train(args, store, test, began)
 
-    vocabulary = Vocabulary()
+
+def train(args: argparse.Namespace, store: Store, test: Scenes, began: float) -> None:
+    place, draw = store.device, Groups(store.scenes, np.random.default_rng(args.seed))
+    on_gpu, vocabulary = place.type == "cuda", Vocabulary()
     model, heads, layout, text_heads = (part.to(place) for part in (build(vocabulary), Heads(), Layout(), Heads()))
     if args.begin:
         args.steps = 0
         load(model, args.begin)
+    frozen = Folded(model.visual)
     parameters = [*model.parameters(), *heads.parameters(), *layout.parameters(), *text_heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98))
+    lr = torch.tensor(args.lr, device=place) if on_gpu else args.lr  # what is recorded reads it there
+    optimizer = torch.optim.AdamW(
+        parameters, lr=lr, weight_decay=0.02, betas=(0.9, 0.98), capturable=on_gpu, fused=on_gpu or None
+    )
     phases = (
         ("clean", args.steps, 1.0, 0.0),
         ("robust", args.robust_steps, 0.5, args.radius),
@@ -169,71 +190,87 @@ def main() -> None:
             step -= length
         return name, length, length, peak, radius
 
-    def rate(step: int) -> float:  # each phase rises for 40 steps and falls along a cosine
-        _, step, length, peak, _ = phase_of(step)
-        return peak * min(1, (step + 1) / 40) * (0.06 + 0.94 * 0.5 * (1 + math.cos(math.pi * step / max(1, length))))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    parts = {
-        "model": model,
-        "heads": heads,
-        "layout": layout,
-        "text": text_heads,
-        "optimizer": optimizer,
-        "schedule": schedule,
-    }
+    parts = {"model": model, "heads": heads, "layout": layout, "text": text_heads, "optimizer": optimizer}
     checkpoint, step = args.work / "perceptor.pt", 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=place)
         for name, part in parts.items():
             part.load_state_dict(state[name])
+        optimizer.param_groups[0]["lr"] = lr
         step, draw.rng = state["step"], np.random.default_rng((args.seed, state["step"]))
 
-    chains, say = Chains(draw, 80, place), partial(said, model, vocabulary, draw)
-    began = time.time()
+    say, chains = partial(said, model, store), Chains(store, args.chains)
     half = FLOAT32 if precision(place).scaled else precision(place)
-    while step < total:
-        phase, step_in_phase, length, _, radius = phase_of(step)
-        pictures, texts, targets, whole = draw(args.batch)
-        pictures, targets, whole = (part.to(place) for part in (pictures, targets, whole))
+    chosen = torch.zeros(min(args.batch, draw.different), dtype=torch.long, device=place)
+    reach = torch.zeros((), device=place)
+
+    def learn(phase: str) -> torch.Tensor:
+        """One step on the `chosen` scenes, inside balls of at most `reach`: (its loss, its contrast, its layout)"""
+        pictures, targets = store.pictures(chosen), store.targets[chosen]
+        tokens, whole = store.texts(chosen, 0.9)
         shown = pictures = augment(pictures).contiguous(memory_format=torch.channels_last)
+        if phase != "clean":
+            frozen.follow()
         with half.within(place):
-            text = encode_text(model, vocabulary(texts).to(place)).float()
+            text = encode_text(model, tokens).float()
             beside, loss_of_beside = pictures[:0], None
             if phase == "painted":
                 text = text.detach()
-                beside, loss_of_beside = against_paintings(model, chains, say)
-            if radius:
-                radius *= 1.0 if phase == "painted" else min(1.0, 0.2 + step_in_phase / (0.4 * length))
-                each = radius * (0.15 + 0.85 * torch.rand(len(pictures), 1, 1, 1, device=place))
-                pictures = attack(model, heads, pictures, text, targets, radius=each, steps=args.attack_steps)
+                beside, loss_of_beside = against_paintings(chains, frozen, say, args.led)
+            if phase != "clean":
+                radius = reach * (0.15 + 0.85 * torch.rand(len(pictures), 1, 1, 1, device=place))
+                pictures = attack(model, frozen, heads, pictures, text, targets, radius=radius, steps=args.attack_steps)
             image = model.visual(normal(torch.cat([pictures, beside]))).float()
         image, of_beside = image[: len(pictures)], image[len(pictures) :]
-        pull = contrast(model, image, text)
-        place_of = layout(image, shown)
-        loss = pull + heads(image, targets) + 8 * place_of + 0.3 * text_heads(text, targets, whole)
-        if loss_of_beside:
-            loss = loss + loss_of_beside(of_beside)
+        pull, place_of = contrast(model, image, text), layout(image, shown)
+        loss = pull + heads(image, targets) + 8 * place_of
+        # A detached text would teach its heads alone.
+        loss = loss + (loss_of_beside(of_beside) if loss_of_beside else 0.3 * text_heads(text, targets, whole))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        schedule.step()
+        return torch.stack([loss, pull, place_of]).detach()
+
+    lessons = {name: Recorded(partial(learn, name), record=on_gpu and not args.eager) for name, *_ in phases}
+    until = began + 60 * args.minutes - WORDS if args.minutes else math.inf
+    painted_since, told, following = math.inf, (step, time.time()), draw(args.batch)
+    while step < total:
+        phase, step_in_phase, length, peak, radius = phase_of(step)
+        done = step_in_phase / length
+        if phase == "painted":
+            painted_since = min(painted_since, time.time())
+            done = max(done, (time.time() - painted_since) / max(1, until - painted_since))
+        if done >= 1:
+            break
+        # Each phase rises for 40 steps and falls along a cosine.
+        rate = args.lr * peak * min(1, (step_in_phase + 1) / 40) * (0.53 + 0.47 * math.cos(math.pi * done))
+        optimizer.param_groups[0]["lr"] = lr.fill_(rate) if on_gpu else rate
+        reach.fill_(radius if phase == "painted" else radius * min(1.0, 0.2 + done / 0.4))
+        chosen.copy_(torch.from_numpy(following))
+        losses = lessons[phase]()
+        following = draw(args.batch)  # while a GPU is still at its step
         step += 1
         if step % 20 == 0 or step == total:
-            told = f"loss {loss.item():.3f} contrast {pull.item():.3f} layout {place_of.item():.4f}"
-            print(f"{step:5d}/{total} {phase:7s} {told} {time.time() - began:.0f} s", flush=True)
-        if step % 100 == 0 or step in (args.steps, total):
-            whole_caption, shape = right_of_500(model, test, small_test, vocabulary)
+            loss, pull, place_of = losses.tolist()
+            if not math.isfinite(loss):
+                raise SystemExit(f"the loss of step {step} is {loss}")
+            speed, told = (step - told[0]) / (time.time() - told[1]), (step, time.time())
+            terms = f"loss {loss:.3f} contrast {pull:.3f} layout {place_of:.4f}"
+            print(f"{step:5d}/{total} {phase:7s} {terms} {told[1] - began:.0f} s, {speed:.2f} steps/s", flush=True)
+        if step % args.check_every == 0 or step in (args.steps, total):
+            whole_caption, shape = right_of_500(model, test, vocabulary)
             print(f"      right of 500: {whole_caption:.3f}, right shape of eight: {shape:.3f}", flush=True)
             state = {name: part.state_dict() for name, part in parts.items()} | {"step": step}
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
             if step == args.steps:
                 save(model, vocabulary, args.work / "clip-clean.safetensors")
-    learn_words(model, vocabulary, draw, args.word_steps)
-    whole_caption, shape = right_of_500(model, test, small_test, vocabulary)
-    print(f"      right of 500: {whole_caption:.3f}, right shape of eight: {shape:.3f}")
+        if args.save_every and step % args.save_every == 0:
+            save(model, vocabulary, args.work / f"clip-{step}.safetensors")
+    learn_words(model, store, args.word_steps, batch=args.word_batch)
+    whole_caption, shape = right_of_500(model, test, vocabulary)
+    print(f"{step} steps, {time.time() - began:.0f} s; right of 500: {whole_caption:.3f}, right shape: {shape:.3f}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save(model, vocabulary, args.out)
 

@@ -7,33 +7,31 @@ import math
 import torch
 import torch.nn.functional as F
 from augment import augment
-from groups import Groups
-from perceptor import EMBED, encode_text, folded, normal
-from scenes import caption
+from perceptor import EMBED, Folded, encode_text, normal
+from store import Store
 from torch import nn
 
 
-def said(model, vocabulary, draw: Groups, chosen, share: float) -> torch.Tensor:
+def said(model, store: Store, chosen: torch.Tensor, share: float) -> torch.Tensor:
     """The unit embeddings of captions of these scenes, so large a share of them whole: (n, EMBED)."""
-    texts = [caption(draw.scenes[k], draw.rng, whole=bool(draw.rng.random() < share)) for k in chosen]
-    return F.normalize(encode_text(model, vocabulary(texts).to(next(model.parameters()).device)), dim=1)
+    return F.normalize(encode_text(model, store.texts(chosen, share)[0]).float(), dim=1)
 
 
 @torch.no_grad()
-def mean_embeddings(model, draw: Groups, views: int) -> torch.Tensor:
+def mean_embeddings(model, store: Store, views: int, batch: int) -> torch.Tensor:
     """Of each scene the mean of the unit embeddings of so many augmented pictures: (scenes, EMBED)."""
-    visual, place = folded(model.visual), next(model.parameters()).device
-    means = torch.zeros(len(draw.scenes), EMBED, device=place)
+    visual = Folded(model.visual)
+    means = torch.zeros(len(store.scenes), EMBED, device=store.device)
     for _ in range(views):
-        for part in torch.arange(len(means)).split(256):
-            views_of = augment(draw.pictures(part.tolist()).to(place)).contiguous(memory_format=torch.channels_last)
+        for part in torch.arange(len(means), device=store.device).split(batch):
+            views_of = augment(store.pictures(part)).contiguous(memory_format=torch.channels_last)
             means[part] += F.normalize(visual(normal(views_of)), dim=1) / views
     return means
 
 
-def learn_words(model, vocabulary, draw: Groups, steps: int, *, views: int = 2, batch: int = 256) -> None:
+def learn_words(model, store: Store, steps: int, *, views: int = 2, batch: int = 256) -> None:
     """Train the text half alone, to say what the pictures of a caption look like on average to the other half."""
-    means = mean_embeddings(model, draw, views)
+    means = mean_embeddings(model, store, views, batch)
     model.requires_grad_(False)
     own = [p for name, p in model.named_parameters() if not name.startswith("visual.") and name != "logit_scale"]
     for parameter in own:
@@ -43,8 +41,8 @@ def learn_words(model, vocabulary, draw: Groups, steps: int, *, views: int = 2, 
         optimizer, lambda step: min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
     )
     for step in range(1, steps + 1):
-        chosen = draw.rng.integers(len(means), size=batch)
-        loss = (said(model, vocabulary, draw, chosen, 0.85) - means[chosen]).square().sum(1).mean()
+        chosen = torch.randint(len(means), (batch,), device=store.device)
+        loss = (said(model, store, chosen, 0.85) - means[chosen]).square().sum(1).mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(own, 1.0)
