@@ -92,7 +92,7 @@ def start(settings: Settings, *, inputs: Path | None = None) -> Sitting:
 def resume(folder: Path, *, step: int | None = None, place: Mapping[str, Any] | None = None) -> Sitting:
     """Go on where a run stood, or at an earlier `step` whose state is kept; what came after is deleted.
 
-    `place` are settings of another place, as the device. On the CPU it paints the pixels that it would have painted.
+    `place` are settings of another place, as the device. On the same machine it paints the pixels that it would have.
     Raises RunError for a run that another process is painting.
     """
     story = Story.read(folder)
