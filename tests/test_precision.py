@@ -146,6 +146,21 @@ def test_an_overflow_in_mid_run_goes_on_in_float32(monkeypatch):
         here.step()
 
 
+def test_steps_that_overflowed_before_it_was_heard_are_forgiven_with_the_first(monkeypatch):
+    """On a GPU whether a step was sound is known two steps later."""
+    here = painting(monkeypatch, HALVES[1], Network())
+    here.step()
+    late = {"red": torch.tensor([torch.nan])}
+    here._unchecked.extend((step, late, lambda: torch.tensor(False)) for step in (2, 3))
+    with pytest.warns(PaintWarning, match="from here on float32"):
+        here.step()
+    assert here.canvas.precision == FLOAT32
+    here._unchecked.extend((step, late, lambda: torch.tensor(False)) for step in (4, 5))
+    with pytest.raises(NotANumber, match="step 4"):
+        here.step()
+    assert not here._unchecked
+
+
 @pytest.mark.parametrize("slope", [1e-9, 1e3], ids=["small", "large"])
 def test_gradients_that_float16_cannot_hold_neither_vanish_nor_overflow(monkeypatch, slope):
     """Each pixel of the canvas has a gradient of `slope`, which passes through float16 on its way."""

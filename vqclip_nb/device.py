@@ -35,11 +35,9 @@ class Precision:
         """What a network is run inside, to compute in this precision; its weights and what it is given stay float32."""
         import torch
 
-        return (
-            nullcontext()
-            if self == FLOAT32
-            else torch.autocast(device.type, getattr(torch, self.name), cache_enabled=False)
-        )
+        if self == FLOAT32:
+            return nullcontext()
+        return torch.autocast(device.type, getattr(torch, self.name), cache_enabled=False)
 
     def rendering(self, device: torch.device) -> AbstractContextManager[Any]:
         """What a canvas's network is run inside."""

@@ -238,6 +238,7 @@ class Painting:
 
     def _check(self, step: int, losses: Mapping[str, Tensor], sound: Callable[[], Tensor]) -> None:
         if not sound() and not self._forgiven(losses):
+            self._unchecked.clear()
             wrong = [name for name, loss in losses.items() if not loss.isfinite().all()] or ["the gradient"]
             raise NotANumber(f"step {step}: {', '.join(wrong)} is not a number; a smaller lr may help")
 
@@ -249,6 +250,7 @@ class Painting:
             return False
         said = f"{self.canvas.precision.name} overflowed at step {self.step_count}: from here on float32, slower"
         self._compute_in(FLOAT32)
+        self._unchecked.clear()  # steps that were made in half precision since
         warnings.warn(said, PaintWarning, stacklevel=4)
         return True
 
