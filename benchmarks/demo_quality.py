@@ -95,25 +95,27 @@ def reconstruction(pictures: np.ndarray) -> dict[str, float]:
     return {"psnr": float(np.mean(ratios)), "perplexity": float(torch.exp(-(share * (share + 1e-12).log()).sum()))}
 
 
-def retrieval(pictures: np.ndarray, shown: list[Scene]) -> float:
-    """The share of pictures whose own caption is the nearest of all the captions."""
+def fits(perceptor: list, pictures: np.ndarray, words: list[str]) -> np.ndarray:
+    """How well each picture fits each text, as those that judge under one name see it together: (pictures, texts)."""
     import torch
 
+    small = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    small = torch.nn.functional.interpolate(small, size=(perceptor[0].cut_size,) * 2, mode="area")
+    with torch.no_grad():
+        each = [torch.cat([p.encode_image(q) for q in small.split(100)]) @ p.encode_text(words).T for p in perceptor]
+    return (sum(each) / len(each)).numpy()
+
+
+def retrieval(pictures: np.ndarray, shown: list[Scene]) -> float:
+    """The share of pictures whose own caption is the nearest of all the captions."""
     from vqclip_nb import perceptors
 
-    perceptor = perceptors.load("demo")
-    small = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    small = torch.nn.functional.interpolate(small, size=(perceptor.cut_size,) * 2, mode="area")
-    with torch.no_grad():
-        image = torch.cat([perceptor.encode_image(part) for part in small.split(100)])
-        text = perceptor.encode_text([caption(scene) for scene in shown])
-    return float(((image @ text.T).argmax(1) == torch.arange(len(shown))).float().mean())
+    nearest = fits(perceptors.load("demo"), pictures, [caption(scene) for scene in shown]).argmax(1)
+    return float((nearest == np.arange(len(shown))).mean())
 
 
 def one_word(pictures: np.ndarray, shown: list[Scene]) -> dict[str, float]:
     """The share of pictures whose caption is nearer than all those that name another shape, thing, or style in it."""
-    import torch
-
     from vqclip_nb import perceptors
 
     perceptor, right = perceptors.load("demo"), {}
@@ -127,11 +129,8 @@ def one_word(pictures: np.ndarray, shown: list[Scene]) -> dict[str, float]:
         for picture, scene in zip(pictures, shown, strict=True):
             if getattr(scene, attribute) not in options:
                 continue
-            image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-            image = torch.nn.functional.interpolate(image, size=(perceptor.cut_size,) * 2, mode="area")
             words = [caption(replace(scene, **{attribute: option})) for option in options]
-            with torch.no_grad():
-                nearest = (perceptor.encode_image(image) @ perceptor.encode_text(words).T).argmax()
+            nearest = fits(perceptor, picture[None], words).argmax()
             found.append(options[int(nearest)] == getattr(scene, attribute))
         right[f"one_word_{name}"] = float(np.mean(found))
     return right

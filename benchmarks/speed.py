@@ -162,7 +162,7 @@ class Ours:
 
         with weights(pair):
             self.painting = begin(settings)
-        self.guide = next(objective for objective in self.painting.objectives if isinstance(objective, Guide))
+        self.guides = [objective for objective in self.painting.objectives if isinstance(objective, Guide)]
 
     def step(self) -> None:
         self.painting.step()
@@ -174,14 +174,17 @@ class Ours:
         from vqclip_nb.chance import Draws
 
         draws = Draws(self.painting.settings.seeds, 1, self.painting.device)
-        return self.guide.cutouts(image, draws.of(self.guide.perceptor.name), 0.0)
+        return [guide.cutouts(image, draws.of(guide.perceptor.name), 0.0) for guide in self.guides]
 
     def perceptor(self, views: Any) -> Any:
         from vqclip_nb.objectives import great_circle
 
-        with self.guide.precision.within(views.device):
-            seen = self.guide.perceptor.encode_image(views)
-        return great_circle(seen[:, None], self.guide.embeddings[0]).mean()
+        total = 0
+        for guide, part in zip(self.guides, views, strict=True):
+            with guide.precision.within(part.device):
+                seen = guide.perceptor.encode_image(part)
+            total = total + great_circle(seen[:, None], guide.embeddings[0]).mean()
+        return total
 
     def backward(self, loss: Any) -> None:
         loss.backward()
@@ -216,7 +219,7 @@ def weights(pair: tuple[Any, Any]) -> Iterator[None]:
     """Copies of these networks, whatever name is asked for."""
     with (
         mock.patch("vqclip_nb.models.load_vqgan", side_effect=lambda name: copy.deepcopy(pair[0]), create=True),
-        mock.patch("vqclip_nb.models.load_clip", side_effect=lambda name: copy.deepcopy(pair[1]), create=True),
+        mock.patch("vqclip_nb.models.load_clip", side_effect=lambda name, **_: copy.deepcopy(pair[1]), create=True),
     ):
         yield
 

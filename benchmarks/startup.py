@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def stages(steps: int) -> dict[str, Any]:
     from vqclip_nb.session import begin
 
     painting = begin(Settings(prompt=PROMPT, device="cpu"))
-    guide = next(objective for objective in painting.objectives if isinstance(objective, Guide))
+    guides = [objective for objective in painting.objectives if isinstance(objective, Guide)]
     spent: dict[str, float] = {}
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
@@ -89,12 +90,13 @@ def stages(steps: int) -> dict[str, Any]:
 
     painting.step()
     for step in range(steps):
-        draws = Draws(painting.settings.seeds, step).of(guide.perceptor.name)
-        image = timed("decode", painting.canvas)
-        views = timed("cutouts", lambda image=image, draws=draws: guide.cutouts(image, draws, 0.0))
-        seen = timed("perceptor", lambda views=views: guide.perceptor.encode_image(views))
-        distance = great_circle(seen[:, None], guide.embeddings[0])
-        loss = pull(distance, guide.weights, guide.stops).mean()
+        draws = Draws(painting.settings.seeds, step)
+        image, loss = timed("decode", painting.canvas), 0
+        for guide in guides:
+            views = timed("cutouts", partial(guide.cutouts, image, draws.of(guide.perceptor.name), 0.0))
+            seen = timed("perceptor", partial(guide.perceptor.encode_image, views))
+            distance = great_circle(seen[:, None], guide.embeddings[0])
+            loss = loss + pull(distance, guide.weights, guide.stops).mean()
         timed("backward", loss.backward)
         timed("saving", lambda image=image: images.grid(images.to_pils(image)).tobytes("jpeg", "RGB"))
     total = sum(spent.values())

@@ -214,6 +214,19 @@ def test_a_start_image_and_an_image_prompt_are_painted_from_and_towards(tmp_path
 
 def test_several_perceptors_each_pull():
     first, *_ = paint(settings(prompt="red", perceptor="a + b", steps=2, smoothness=0))
-    assert len(first.losses) == 1, "the toys share a name"
+    assert first.losses.keys() == {"a: red", "b: red"}
     alone, *_ = paint(settings(prompt="red", steps=2, smoothness=0))
     assert first.loss == pytest.approx(2 * alone.loss, rel=0.5)
+
+
+def test_perceptors_of_one_name_share_its_cutouts_and_pull_to_a_text_together():
+    bench = [ToyPerceptor(), ToyPerceptor()]
+    bench[1].name = "toy-2"
+    with mock.patch("vqclip_nb.perceptors.load", side_effect=lambda name: bench):
+        painting = begin(settings(prompt="red", cutn=5, smoothness=0))
+    guides = painting.objectives
+    assert [guide.cutouts.cutn for guide in guides] == [3, 2]
+    image, draws = painting.canvas().detach(), Draws(painting.settings.seeds, 0, painting.device)
+    each = [float(guide(image, draws, 0.0)["red"]) for guide in guides]
+    assert each[0] != each[1], "draws of their own"
+    assert painting.step().losses["red"].item() == pytest.approx(sum(each))

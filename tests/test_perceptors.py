@@ -104,7 +104,7 @@ def open_clip(monkeypatch):
 
 
 def test_an_open_clip_model_is_a_perceptor_like_any_other(open_clip):
-    perceptor = load(OPEN)
+    [perceptor] = load(OPEN)
     embedding = perceptor.encode_image(torch.full((2, 3, 8, 8), 0.75))
     torch.testing.assert_close(perceptor.clip.seen, torch.ones(2, 3, 8, 8))
     torch.testing.assert_close(embedding, torch.full((2, 3), 3**-0.5))

@@ -33,7 +33,7 @@ def painting(monkeypatch, precision, judge, **more):
     monkeypatch.setattr(device, "precision", lambda place, **_: precision)
     asked = {"prompt": "red", "canvas": "pixels", "size": (32, 32), "steps": 5, "cutn": 4, "device": "cpu", **more}
     with toy_models(), monkeypatch.context() as patch:
-        patch.setattr("vqclip_nb.perceptors.load", lambda name: judge)
+        patch.setattr("vqclip_nb.perceptors.load", lambda name: [judge])
         return begin(Settings(**asked))
 
 

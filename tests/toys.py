@@ -54,6 +54,6 @@ def toy_models() -> Iterator[None]:
     """The real assembly, with toys for models."""
     with (
         mock.patch("vqclip_nb.models.load_vqgan", side_effect=lambda name: ToyVQGAN(), create=True),
-        mock.patch("vqclip_nb.perceptors.load", side_effect=lambda name: ToyPerceptor()),
+        mock.patch("vqclip_nb.perceptors.load", side_effect=lambda name: [ToyPerceptor()]),
     ):
         yield

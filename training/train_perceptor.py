@@ -191,7 +191,7 @@ def train(args: argparse.Namespace, store: Store, test: Scenes, began: float) ->
         return name, length, length, peak, radius
 
     parts = {"model": model, "heads": heads, "layout": layout, "text": text_heads, "optimizer": optimizer}
-    checkpoint, step = args.work / "perceptor.pt", 0
+    checkpoint, step = args.work / f"{args.out.stem}.pt", 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=place)
         for name, part in parts.items():

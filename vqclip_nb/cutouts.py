@@ -249,10 +249,8 @@ def _warp(views: Tensor, affine: Tensor, perspective: Tensor) -> Tensor:
     between = between[..., :2] / between[..., 2:]  # where each pixel lies before the perspective
     inside = (between + 1).clamp(0, 1) * (size - between).clamp(0, 1)  # fades over the last pixel, as bilinear zeros do
     turn = _inverse(affine).to(views)
-    source = (
-        torch.einsum("mij,myxj->myxi", turn[:, :2, :2], between.clamp(-size, 2 * size)) + turn[:, None, None, :2, 2]
-    )
-    grid = (2 * source + 1) / size - 1
+    source = torch.einsum("mij,myxj->myxi", turn[:, :2, :2], between.clamp(-size, 2 * size))
+    grid = (2 * (source + turn[:, None, None, :2, 2]) + 1) / size - 1
     warped = F.grid_sample(views, grid, padding_mode="border", align_corners=False)
     return warped * inside.prod(-1)[:, None]
 

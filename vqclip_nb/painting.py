@@ -100,7 +100,10 @@ class Painting:
         progress = self.step_count / self.settings.steps
         image = self.canvas()
         draws = Draws(self.settings.seeds, self.step_count, self.device)
-        losses = {name: loss for judge in self.objectives for name, loss in judge(image, draws, progress).items()}
+        losses: dict[str, Tensor] = {}
+        for judge in self.objectives:
+            for name, loss in judge(image, draws, progress).items():  # several perceptors may pull to the same text
+                losses[name] = losses[name] + loss if name in losses else loss
         losses |= self.canvas.penalties(progress)
         total = torch.stack(list(losses.values())).sum(0)  # (n,): each picture is alone with its losses
         self.scaler.scale(total.sum()).backward()

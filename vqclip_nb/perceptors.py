@@ -27,6 +27,7 @@ class CLIPPerceptor(nn.Module):
 
     mean: Tensor
     std: Tensor
+    warns = True  # of words that the model does not know, or that do not fit into it
 
     def __init__(self, name: str, clip: Any, tokenizer: Any) -> None:
         super().__init__()
@@ -56,13 +57,13 @@ class CLIPPerceptor(nn.Module):
         start, end = (self.tokenizer.encoder[mark] for mark in ("<|startoftext|>", "<|endoftext|>"))
         room = self.clip.context_length - 2
         words = self.tokenizer.encode(text)
-        if dropped := self.tokenizer.decode(words[room:]).strip():
+        if self.warns and (dropped := self.tokenizer.decode(words[room:]).strip()):
             warnings.warn(
                 f"prompt is longer than the {room} tokens that perceptor {self.name} reads; dropped: {dropped!r}",
                 PaintWarning,
                 stacklevel=4,
             )
-        if unknown := self.unknown_words(text):
+        if self.warns and (unknown := self.unknown_words(text)):
             warnings.warn(
                 f"perceptor {self.name} does not know: {', '.join(unknown)}. A larger model does: "
                 "`vqclip models` lists them, and --perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one",
@@ -92,15 +93,21 @@ class OpenCLIPPerceptor(CLIPPerceptor):
         return self.tokenizer([text])[0].tolist()
 
 
-def load(name: str) -> CLIPPerceptor:
-    """The perceptor of this name, on the CPU: "demo", "ViT-B/32", "open_clip/ViT-B-32/laion2b_s34b_b79k", ...
+def load(name: str) -> list[CLIPPerceptor]:
+    """The perceptors of this name, on the CPU: "ViT-B/32", "open_clip/ViT-B-32/laion2b_s34b_b79k", ...
 
+    "demo" are three, which share the cutouts: what one of them takes for a castle by mistake, the others do not.
     Raises models.UnknownModel, models.CannotFetch, models.BrokenWeights, and ImportError where a package is missing.
     """
     from vqclip_nb import models
 
     if name.startswith(models.OPEN_CLIP):
-        return OpenCLIPPerceptor(name, *models.load_open_clip(name))
-    clip = models.load_clip(name)
-    models.quicken(clip.visual)
-    return CLIPPerceptor(name, clip, models.tokenizer())
+        return [OpenCLIPPerceptor(name, *models.load_open_clip(name))]
+    judges = []
+    files = len(models.info(name, "clip").weights)
+    for which in range(files + (files > 1) or 1):  # several, and the mean of their weights
+        clip = models.load_clip(name, which=which)
+        models.quicken(clip.visual)
+        judges.append(CLIPPerceptor(f"{name}-{which + 1}" if which else name, clip, models.tokenizer()))
+        judges[-1].warns = not which  # the others read the same words
+    return judges

@@ -185,13 +185,14 @@ def compare(hashes: Mapping[str, str], settings: Settings) -> None:
 
 
 def model_hashes(settings: Settings) -> dict[str, str]:
-    """The sha256 of each model's published file, or of its first packaged one, by the model's full name.
+    """The sha256 of each model's published file, or of its packaged ones together, by the model's full name.
 
     Raises models.UnknownModel.
     """
     hashes = {}
     for entry in models.chosen(settings.canvas, settings.perceptor):
-        weights = [path for path in entry.files() if path.suffix == ".safetensors"]
-        if digest := entry.sha256 or next((hashlib.sha256(path.read_bytes()).hexdigest() for path in weights), None):
-            hashes[entry.full_name] = digest
+        files = entry.weights or [path for path in entry.files() if path.suffix == ".safetensors"][:1]
+        if entry.sha256 or files:
+            joined = entry.sha256 or hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+            hashes[entry.full_name] = joined
     return hashes

@@ -173,11 +173,9 @@ class Run:
         self._losses, self._unread = Losses.read(folder / "losses.csv", step), []
         self._states = [kept for kept in self._states if kept <= step]
         self._changes = len(painting.timeline)
-        for name, data in (
-            ("losses.csv", self._losses.table()),
-            ("timeline.jsonl", _lines(self._timeline(painting))),
-        ):
-            self._keeper.put(name, lambda data=data: data)  # type: ignore[misc]
+        table, lines = self._losses.table(), _lines(self._timeline(painting))
+        self._keeper.put("losses.csv", lambda: table)
+        self._keeper.put("timeline.jsonl", lambda: lines)
         self._keeper.flush()
 
     def inherit(self, parent: Story, painting: Painting, *, of: int, variation: int | None) -> None:
@@ -308,10 +306,8 @@ def _given(
 ) -> dict[str, tuple[str, bytes]]:
     """The suffix and the bytes of each picture that recipes give, by name; but not of those that are `known`."""
     named = {name: field for recipe in recipes for name, field in provenance.given_pictures(recipe).items()}
-    found = {
-        name: images.locate(name, field=field, inputs=inputs) for name, field in named.items() if name not in known
-    }
-    return {name: (path.suffix.lower(), path.read_bytes()) for name, path in found.items()}
+    paths = {name: images.locate(name, field=of, inputs=inputs) for name, of in named.items() if name not in known}
+    return {name: (path.suffix.lower(), path.read_bytes()) for name, path in paths.items()}
 
 
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:

@@ -44,13 +44,16 @@ def begin(settings: Settings, *, inputs: Path | None = None, state: Mapping[str,
         pil = _given(settings.init_image, "init_image", inputs)
         covering = ImageOps.fit(pil, settings.size, Image.Resampling.LANCZOS)
         canvas.start_from(images.to_tensor(covering).to(place))
-    judges = [perceptors.load(name.strip()).to(place) for name in settings.perceptor.split("+")]
-    labels = [f"{judge.name}: " if len(judges) > 1 else "" for judge in judges]
+    benches = {name.strip(): perceptors.load(name.strip()) for name in settings.perceptor.split("+")}
+    judges = [judge.to(place) for bench in benches.values() for judge in bench]
 
     def objectives(settings: Settings) -> list[Objective]:
-        pulls: list[Objective] = [
-            _guide(settings, judge, label=label, inputs=inputs) for judge, label in zip(judges, labels, strict=True)
-        ]
+        pulls: list[Objective] = []
+        for name, bench in benches.items():
+            label = f"{name}: " if len(benches) > 1 else ""
+            for index, judge in enumerate(bench):
+                share = max(1, (settings.cutn - 1 - index) // len(bench) + 1)
+                pulls.append(_guide(settings, judge, label=label, cutn=share, inputs=inputs))
         if settings.smoothness:
             pulls.append(Smoothness(settings.smoothness))
         if settings.init_weight:
@@ -166,9 +169,9 @@ def _taken_up(story: Story, state: Mapping[str, Any] | None, place: Mapping[str,
         raise RunError(f"the state of {str(story.folder)!r} is not ours: {images.first_line(error)}") from None
 
 
-def _guide(settings: Settings, judge: CLIPPerceptor, *, label: str, inputs: Path | None) -> Guide:
+def _guide(settings: Settings, judge: CLIPPerceptor, *, label: str, cutn: int, inputs: Path | None) -> Guide:
     """One perceptor's pull towards all the texts and pictures that were given."""
-    cutouts = Cutouts(settings.cutouts, judge.cut_size, settings.cutn, settings.cut_pow)
+    cutouts = Cutouts(settings.cutouts, judge.cut_size, cutn, settings.cut_pow)
     texts = prompts.parse(settings.prompt)
     targets = [
         Target(f"{label}{prompt.text}", embedding[None, None], prompt.weight, prompt.stop)

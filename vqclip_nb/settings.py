@@ -200,9 +200,8 @@ class Settings(BaseModel):
     def _known_canvas(cls, value: str) -> str:
         family, _, model = value.partition("/")
         if family not in CANVASES or (family == "vqgan") != bool(model):
-            raise ValueError(
-                f"canvas must be {', '.join(_shown_canvases())}, got {value!r}{_closest(family, CANVASES)}"
-            )
+            known = ", ".join(_shown_canvases())
+            raise ValueError(f"canvas must be {known}, got {value!r}{_closest(family, CANVASES)}")
         return value
 
     @field_validator("save_every")
@@ -222,13 +221,9 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _something_to_paint(self) -> Self:
         if not prompts.parse(self.prompt) and not self.image_prompts:
-            raise ValueError(
-                f'prompt must say what to paint, got {self.prompt!r}; for example "a castle, a watercolor"'
-            )
+            raise ValueError(f'prompt must say what to paint, got {self.prompt!r}; such as "a castle, a watercolor"')
         if self.seed + self.variations - 1 > _TOP_SEED:
-            raise ValueError(
-                f"seed must leave room for {self.variations} variations, got {self.seed}; take a smaller one"
-            )
+            raise ValueError(f"seed must leave room for {self.variations} variations, got {self.seed}; lower it")
         return self
 
 
@@ -263,9 +258,8 @@ def allowed(name: str) -> str:
     if options := choices(field):
         return "one of " + ", ".join(options)
     if not (span := limits(field)):
-        return (
-            "true or false" if field.annotation is bool else "a list of files" if name == "image_prompts" else "a text"
-        )
+        text = "a list of files" if name == "image_prompts" else "a text"
+        return "true or false" if field.annotation is bool else text
     words = f"from {span['ge']} to {span['le']}" if "ge" in span else f"above {span['gt']} and up to {span['le']}"
     return "two whole numbers, width and height, each " + words if name == "size" else words
 

@@ -9,7 +9,7 @@ from vqclip_nb.models.errors import BrokenWeights, CannotFetch
 
 if TYPE_CHECKING:
     from vqclip_nb.models.download import fetch
-    from vqclip_nb.models.load import load_clip, load_state, load_vqgan
+    from vqclip_nb.models.load import load_clip, load_vqgan
     from vqclip_nb.models.open_clip import load_open_clip
     from vqclip_nb.models.openai_clip import expand_clip, tokenizer
     from vqclip_nb.models.swift import quicken
@@ -27,14 +27,13 @@ __all__ = [
     "info",
     "load_clip",
     "load_open_clip",
-    "load_state",
     "load_vqgan",
     "quicken",
     "tokenizer",
 ]
 
 _LAZY = {  # these import torch or the network, so only when asked for
-    **dict.fromkeys(("load_clip", "load_state", "load_vqgan"), "load"),
+    **dict.fromkeys(("load_clip", "load_vqgan"), "load"),
     **dict.fromkeys(("expand_clip", "tokenizer"), "openai_clip"),
     "load_open_clip": "open_clip",
     "fetch": "download",

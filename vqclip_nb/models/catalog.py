@@ -63,6 +63,11 @@ class Entry:
         return self.sources[0].size
 
     @property
+    def weights(self) -> list[Path]:
+        """Its packaged weights: of each network that goes by this name one file. Several have a mean, too."""
+        return [self.folder / name for name in self.packaged if name.endswith(".safetensors")]
+
+    @property
     def sha256(self) -> str | None:
         return self.sources[0].sha256 if self.sources else None
 

@@ -64,8 +64,7 @@ def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | No
     """
     if entry.packaged:
         return entry.files()[0]
-    found = _published(entry)
-    if found:
+    if found := _published(entry):
         return found
     if not entry.alive:
         raise CannotFetch(
@@ -203,8 +202,7 @@ def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
 
 
 def _places(entry: Entry, source: Source) -> Iterator[str]:
-    there = second_home()
-    if there is not None:
+    if (there := second_home()) is not None:
         copy = there / entry.folder.relative_to(catalog.home()) / source.file
         if copy.is_file():
             yield str(copy)
@@ -366,14 +364,12 @@ def alone(entry: Entry, tell: Report) -> Iterator[None]:
 
     lock = FileLock(entry.folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         tell(Progress(entry.name, note=f"another process is at {entry.full_name}, waiting for it"))
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

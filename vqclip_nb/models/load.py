@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, stack
 
 from vqclip_nb.models import openai_clip, vqgan
 from vqclip_nb.models.catalog import Entry, info
@@ -27,25 +27,23 @@ def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
     return _naming(entry, lambda: _counting(entry, vqgan.build(config, _weights(entry, vqgan.needed, report))))
 
 
-def load_clip(name: str, *, report: Report | None = None) -> Any:
+def load_clip(name: str, *, which: int = 0, report: Report | None = None) -> Any:
     """openai-clip's CLIP by name ("demo", "ViT-B/32", ...): float32, CPU, eval, frozen, with `known_tokens`.
 
+    `which` of the networks that go by this name; behind them comes the mean of their weights (Wortsman et al., 2022).
     What is not on the disk is fetched; `report` hears of it. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
     """
     entry = info(name, "clip")
-    return _naming(entry, lambda: _counting(entry, openai_clip.build(_weights(entry, str, report))))
+    return _naming(entry, lambda: _counting(entry, openai_clip.build(_weights(entry, str, report, which))))
 
 
-def load_state(name: str, kind: str, *, report: Report | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config and the tensors of a model that its canvas builds itself ("256" of kind "biggan")."""
-    entry = info(name, kind)
-    return dict(entry.config or {}), _naming(entry, lambda: _weights(entry, str, report))
-
-
-def _weights(entry: Entry, needed: Callable[[str], str | None], report: Report | None) -> dict[str, Tensor]:
+def _weights(
+    entry: Entry, needed: Callable[[str], str | None], report: Report | None, which: int = 0
+) -> dict[str, Tensor]:
     """The tensors that are used, mapped from the stripped copy, which the first load writes."""
     if entry.packaged:
-        return read_safetensors(entry.folder / next(name for name in entry.packaged if name.endswith(".safetensors")))
+        one = entry.weights[which:]
+        return read_safetensors(one[0]) if one else _mean([read_safetensors(path) for path in entry.weights])
     published = [path for path in entry.files() if path != entry.stripped]
     if entry.stripped.is_file() and not (published and _newer(published[0], entry.stripped)):
         return read_safetensors(entry.stripped)
@@ -63,6 +61,10 @@ def _weights(entry: Entry, needed: Callable[[str], str | None], report: Report |
         return kept
     del tensors, kept
     return read_safetensors(entry.stripped)
+
+
+def _mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {k: stack([state[k].float() for state in states]).mean(0).to(v.dtype) for k, v in states[0].items()}
 
 
 def _counting(entry: Entry, model: Any) -> Any:
