@@ -40,23 +40,13 @@ def test_a_painting_is_judged_to_show_its_prompt(scene):
 def test_the_demo_pair_knows_its_words_and_names_those_it_does_not():
     from vqclip_nb import perceptors
 
-    first, *others = perceptors.load("demo")
-    for demo in (first, *others):
+    first, second = perceptors.load("demo")
+    for demo in (first, second):
         assert demo.unknown_words(" ".join(sorted(all_words()))) == []
     with pytest.warns(PaintWarning, match="does not know: dragon"):
         first.encode_text(["a red dragon"])
     with warnings.catch_warnings(action="error"):  # said once is enough
-        others[0].encode_text(["a red dragon"])
-
-
-def test_the_third_demo_perceptor_is_the_mean_of_the_other_two():
-    from vqclip_nb.models import load_clip
-
-    one, two, mean = (load_clip("demo", which=which).state_dict() for which in range(3))
-    assert one.keys() == mean.keys()
-    for key in ("visual.conv1.weight", "visual.layer4.1.bn3.running_var", "text_projection", "token_embedding.weight"):
-        assert not torch.equal(one[key], two[key])
-        torch.testing.assert_close(mean[key], (one[key] + two[key]) / 2, rtol=1e-3, atol=1e-6)
+        second.encode_text(["a red dragon"])
 
 
 def test_tidying_clears_speckle_and_keeps_a_scene():

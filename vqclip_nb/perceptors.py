@@ -96,7 +96,7 @@ class OpenCLIPPerceptor(CLIPPerceptor):
 def load(name: str) -> list[CLIPPerceptor]:
     """The perceptors of this name, on the CPU: "ViT-B/32", "open_clip/ViT-B-32/laion2b_s34b_b79k", ...
 
-    "demo" are three, which share the cutouts: what one of them takes for a castle by mistake, the others do not.
+    "demo" are two, which share the cutouts: what one of them takes for a castle by mistake, the other does not.
     Raises models.UnknownModel, models.CannotFetch, models.BrokenWeights, and ImportError where a package is missing.
     """
     from vqclip_nb import models
@@ -104,10 +104,9 @@ def load(name: str) -> list[CLIPPerceptor]:
     if name.startswith(models.OPEN_CLIP):
         return [OpenCLIPPerceptor(name, *models.load_open_clip(name))]
     judges = []
-    files = len(models.info(name, "clip").weights)
-    for which in range(files + (files > 1) or 1):  # several, and the mean of their weights
+    for which in range(len(models.info(name, "clip").weights) or 1):
         clip = models.load_clip(name, which=which)
         models.quicken(clip.visual)
         judges.append(CLIPPerceptor(f"{name}-{which + 1}" if which else name, clip, models.tokenizer()))
-        judges[-1].warns = not which  # the others read the same words
+        judges[-1].warns = not which  # the other reads the same words
     return judges

@@ -64,7 +64,7 @@ class Entry:
 
     @property
     def weights(self) -> list[Path]:
-        """Its packaged weights: of each network that goes by this name one file. Several have a mean, too."""
+        """Its packaged weights: of each network that goes by this name one file."""
         return [self.folder / name for name in self.packaged if name.endswith(".safetensors")]
 
     @property

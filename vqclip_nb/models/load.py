@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, stack
+from torch import Tensor
 
 from vqclip_nb.models import openai_clip, vqgan
 from vqclip_nb.models.catalog import Entry, info
@@ -30,8 +30,8 @@ def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
 def load_clip(name: str, *, which: int = 0, report: Report | None = None) -> Any:
     """openai-clip's CLIP by name ("demo", "ViT-B/32", ...): float32, CPU, eval, frozen, with `known_tokens`.
 
-    `which` of the networks that go by this name; behind them comes the mean of their weights (Wortsman et al., 2022).
-    What is not on the disk is fetched; `report` hears of it. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
+    `which` of the networks that go by this name. What is not on the disk is fetched; `report` hears of it. Raises
+    `UnknownModel`, `CannotFetch` or `BrokenWeights`.
     """
     entry = info(name, "clip")
     return _naming(entry, lambda: _counting(entry, openai_clip.build(_weights(entry, str, report, which))))
@@ -42,8 +42,7 @@ def _weights(
 ) -> dict[str, Tensor]:
     """The tensors that are used, mapped from the stripped copy, which the first load writes."""
     if entry.packaged:
-        one = entry.weights[which:]
-        return read_safetensors(one[0]) if one else _mean([read_safetensors(path) for path in entry.weights])
+        return read_safetensors(entry.weights[which])
     published = [path for path in entry.files() if path != entry.stripped]
     if entry.stripped.is_file() and not (published and _newer(published[0], entry.stripped)):
         return read_safetensors(entry.stripped)
@@ -61,10 +60,6 @@ def _weights(
         return kept
     del tensors, kept
     return read_safetensors(entry.stripped)
-
-
-def _mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {k: stack([state[k].float() for state in states]).mean(0).to(v.dtype) for k, v in states[0].items()}
 
 
 def _counting(entry: Entry, model: Any) -> Any:
