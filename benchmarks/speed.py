@@ -196,7 +196,9 @@ def settings_of(arguments: argparse.Namespace, models: str, size: int, variation
     from vqclip_nb import Settings
 
     cutn = arguments.cutn or DEFAULTS[models][1]
-    values = {"size": (size, size), "cutn": cutn, "variations": variations, "device": arguments.device}
+    values: dict[str, Any] = {"size": (size, size), "cutn": cutn, "variations": variations, "device": arguments.device}
+    if models == "large":  # by whose names there is one perceptor; `weights` gives the networks
+        values |= {"canvas": "vqgan/imagenet_f16_16384", "perceptor": "ViT-B/32"}
     return Settings(**{"prompt": PROMPT, **values, "every": 100_000, "steps": 100_000, **more})
 
 

@@ -43,6 +43,7 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
         "coarse 40, picture": {"coarse": 40, "by": "picture"},
     },
     "cutouts": {"crops": {"cutouts": "crops"}, "published cutouts": {"cutouts": "pooling-published"}},
+    "steps between encodings": {f"tidy {every}": {"tidy": every} for every in (0, 2, 6, 12)},
 }
 RECIPES: dict[str, dict[str, Any]] = {DEFAULT: {}} | {n: c for family in FAMILIES.values() for n, c in family.items()}
 COLOURS = ("#1b6ca8", "#d1495b", "#3a7d44", "#edae49")

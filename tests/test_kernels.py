@@ -2,6 +2,7 @@
 
 import copy
 import os
+from functools import partial
 from unittest import mock
 
 import pytest
@@ -90,15 +91,15 @@ def test_quick_gelu_and_attention_are_clip_s():
     torch.testing.assert_close(got, wanted)
     right, ours = (torch.autograd.grad(each, x, pull)[0] for each in (wanted, got))
     torch.testing.assert_close(ours, right)
-    clip = disturbed(openai_clip.part("model").CLIP(16, 32, 3, 64, 16, 8, 99, 64, 1, 1))
-    attention, tokens = clip.visual.transformer.resblocks[0].attn, torch.randn(5, 3, 64)
-    for query in (tokens, tokens[:1]):
-        wanted = attention(query, tokens, tokens, need_weights=False)[0]
-        same = tokens if len(query) == len(tokens) else query
-        with mock.patch.object(networks, "half", lambda layer, _, prefix="": _weights(layer, prefix)):
-            torch.testing.assert_close(
-                networks.attended(attention, same, tokens, tokens, need_weights=False)[0], wanted
-            )
+    clip = disturbed(openai_clip.part("model").CLIP(16, 32, 3, 128, 16, 8, 99, 64, 1, 1))
+    layers, tokens = clip.visual.transformer, torch.randn(5, 3, 128)
+    models.quicken(clip.visual)
+    by_torch = layers.resblocks(tokens)
+    assert by_torch.shape == (1, 3, 128)  # the class token's alone
+    for block in layers.resblocks:
+        block.attn.forward = partial(networks.attended, block.attn)
+    with mock.patch.object(networks, "half", lambda layer, _, prefix="": _weights(layer, prefix)):
+        torch.testing.assert_close(networks.transformed(layers, tokens), by_torch)
 
 
 def _weights(layer, prefix):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vqclip_nb import gpu
 from vqclip_nb.chance import Draws
+from vqclip_nb.gpu import flow
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def pooling(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
     if gpu.usable(image):
         from vqclip_nb.gpu import views
 
-        numbers = chances.numbers().to(image.device)
+        numbers = flow.to_device(chances.numbers(), image.device)
         return views.varied(views.pooled(image, cutouts.cut_size), numbers, chances.grain())
     return _varied(_copies(_pool(image, cutouts.cut_size), cutouts.cutn), chances)
 

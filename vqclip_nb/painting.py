@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqclip_nb import device, gpu, memory
+from vqclip_nb import device, memory
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.chance import Draws
 from vqclip_nb.changes import Change
@@ -59,17 +59,18 @@ class Painting:
         precision: Precision = FLOAT32,
     ) -> None:
         self.settings, self.canvas, self.build = settings, canvas, build
-        for parameter in canvas.learnable():
+        self.learnable = canvas.learnable()
+        for parameter in self.learnable:
             parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
-        self.device = canvas.learnable()[0].device
+        self.device = self.learnable[0].device
         self.step_count = 0
         self.parts = 1  # micro-batches that the cutouts are judged in
         self.timeline: list[Change] = []
         self.objectives = self._pulls(settings)
         self._compute_in(precision)
         self._wanted, self._settled = precision, precision == FLOAT32
-        self.optimizer = Optimizer(settings.optimizer, canvas.learnable())
-        self.averages = [torch.zeros_like(parameter) for parameter in canvas.learnable()]
+        self.optimizer = Optimizer(settings.optimizer, self.learnable)
+        self.averages = [torch.zeros_like(parameter) for parameter in self.learnable]
         self.shown: Tensor | None = None  # the average of the pictures judged, where it is not the last one alone
         self._pace = flow.Pace(self.device)
         self._unchecked: deque[tuple[int, Mapping[str, Tensor], Callable[[], Tensor]]] = deque()
@@ -114,15 +115,15 @@ class Painting:
     @torch.no_grad()
     def picture(self) -> Tensor:
         """The picture as it is now (the average, tidied, where these are asked for): (n, 3, H, W) RGB in [0, 1]."""
-        decay, learnable = self.settings.average, self.canvas.learnable()
-        latest = [parameter.clone() for parameter in learnable]
+        decay = self.settings.average
+        latest = [parameter.clone() for parameter in self.learnable]
         if decay and self.step_count:
-            for parameter, average in zip(learnable, self.averages, strict=True):
+            for parameter, average in zip(self.learnable, self.averages, strict=True):
                 parameter.copy_(average / (1 - decay**self.step_count))
         if self._tidy_every():
             self.canvas.tidy()
         image = self.canvas().clone()
-        for parameter, value in zip(learnable, latest, strict=True):
+        for parameter, value in zip(self.learnable, latest, strict=True):
             parameter.copy_(value)
         return image
 
@@ -227,14 +228,10 @@ class Painting:
     def _trial(self, precision: Precision) -> tuple[Tensor, Tensor]:
         """The losses and the gradient of the coming step in this precision; nothing changes."""
         self._compute_in(precision)
-        again = 3 if self.device.type == "cuda" and precision != FLOAT32 else 1
-        for count in range(17 if precision.scaled else again):  # each halves a scale that is too large, down to 1
+        for _ in range(17 if precision.scaled else 1):  # each halves a scale that is too large, down to 1
             self.canvas.zero_grad()
-            if count and not precision.scaled:  # seen on an H200 and not understood; see docs/speed.md
-                flow.forget()
-                gpu.trusted = count == 1
             _, _, total = self._judge()
-            gradient = torch.cat([p.grad.flatten() for p in self.canvas.learnable() if p.grad is not None])
+            gradient = torch.cat([p.grad.flatten() for p in self.learnable if p.grad is not None])
             if gradient.isfinite().all():
                 break
         return total.detach(), gradient
@@ -300,7 +297,7 @@ class Painting:
         """Take the parameters, and the picture judged where its loss is a number, (n,) bool, into their averages."""
         if not (decay := self.settings.average):
             return
-        for average, parameter in zip(self.averages, self.canvas.learnable(), strict=True):
+        for average, parameter in zip(self.averages, self.learnable, strict=True):
             average.lerp_(parameter, 1 - decay)
         if self.shown is None:
             self.shown = image.clone()

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-trusted = True  # until what they computed was not a number
-
 
 def usable(x: Tensor) -> bool:
     """Whether the kernels run where x is."""
-    return trusted and x.device.type == "cuda" and _usable(x.device.index or 0)
+    return x.device.type == "cuda" and _usable(x.device.index or 0)
 
 
 def kernels(x: Tensor) -> Any:

@@ -29,6 +29,7 @@ def replayed(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         owner.__dict__.pop("_graph", None)
         sample = x.detach().clone().requires_grad_()
         warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # of what was recorded; no harm in it
+        _give_workspaces(x)
         with torch.enable_grad():
             owner.__dict__["_graph"] = kind, torch.cuda.make_graphed_callables(work, (sample,))
         _owners.add(owner)
@@ -36,11 +37,29 @@ def replayed(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return result
 
 
+def _give_workspaces(x: Tensor) -> None:
+    """Let cuBLAS take its workspaces for the stream that graphs are recorded on, both ways, before one is.
+
+    Taken while recording they would lie where the same graph, each time it is replayed, writes other things first; and
+    there are products that read theirs before they write it. Seen on an H200 as gradients that are not numbers.
+    """
+    kind = torch.cuda.graph
+    kind.default_capture_stream = kind.default_capture_stream or torch.cuda.Stream(x.device)
+    with torch.cuda.stream(kind.default_capture_stream):
+        square = torch.ones(16, 16, device=x.device, dtype=torch.get_autocast_dtype("cuda"), requires_grad=True)
+        torch.autograd.grad((square @ square).sum(), square)
+
+
 def forget() -> None:
     """Give back the memory of all that was recorded; it is recorded again when it is wanted."""
     for owner in _owners:
         owner.__dict__.pop("_graph", None)
     _owners.clear()
+
+
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """A CPU's tensor on a device; a GPU need not have done its work before Python goes on."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 
 def to_host(x: Tensor) -> Callable[[], Tensor]:

@@ -13,12 +13,16 @@ import torch
 import torch.nn.functional as F
 import triton
 import triton.language as tl
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 _TILE, _WARPS, _SUM_WARPS = 2048, 4, 8  # numbers that a program holds at once; its warps of 32 threads
+_GROUP_TILE = 8192  # of a program that does all of a group
+_AHEAD = 4  # tiles that a program which sums asks for before it needs the first
 _STRIPS = 528  # programs, about, that sum a batch: four for each processor of an H200
 _SMALL = 4096  # places; up to there one program does all of a group
+_FEW = 64  # tokens
+_FLASH, _EFFICIENT, _MATH = SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH
 
 
 def half(module: Any, dtype: torch.dtype, prefix: str = "") -> tuple[Tensor, Tensor | None]:
@@ -38,7 +42,7 @@ def convolved(conv: Any, x: Tensor) -> Tensor:
     patch, dtype = conv.kernel_size[0], torch.get_autocast_dtype(x.device.type)
     if conv.kernel_size == conv.stride == (patch, patch) != (1, 1) and conv.bias is None:  # a ViT's patches
         patches = F.pixel_unshuffle(x.to(dtype), patch).movedim(1, -1)  # (n, h / patch, w / patch, c * patch²)
-        return F.linear(patches, half(conv, dtype)[0].flatten(1)).movedim(-1, 1)
+        return F.linear(patches.contiguous(), half(conv, dtype)[0].flatten(1)).movedim(-1, 1)
     if _pointwise(conv):
         weight, bias = half(conv, dtype)
         return F.linear(_ready(x).movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
@@ -60,10 +64,19 @@ def residual(block: Any, x: Tensor, _: None = None) -> Tensor:
     return _Residual.apply(_ready(x), block)  # type: ignore[no-any-return]
 
 
+def transformed(layers: Any, x: Tensor) -> Tensor:
+    """A VisionTransformer's layers, picture by picture, to the one token that is read: (tokens, m, w) -> (1, m, w)."""
+    x = x.transpose(0, 1).contiguous()
+    *blocks, last = layers.resblocks
+    for block in blocks:
+        x = block(x)
+    seen, x = last.ln_1(x), x[:, :1]
+    x = x + last.attn(seen[:, :1], seen, seen, need_weights=False)[0]
+    return (x + last.mlp(last.ln_2(x))).transpose(0, 1)
+
+
 def attended(attn: Any, query: Tensor, key: Tensor, value: Tensor, **asked: Any) -> tuple[Tensor, Any]:
-    """torch's MultiheadAttention, of values that are the keys: (tokens, m, width) each -> as query."""
-    if asked.get("need_weights", True) or asked.get("attn_mask") is not None:
-        return nn.MultiheadAttention.forward(attn, query, key, value, **asked)
+    """torch's MultiheadAttention, of values that are the keys, without a mask: (m, tokens, width) each -> as query."""
     weight, bias = half(attn, query.dtype, "in_proj_")
     width = attn.embed_dim
     if query is key:
@@ -73,10 +86,11 @@ def attended(attn: Any, query: Tensor, key: Tensor, value: Tensor, **asked: Any)
             (weight[part], None if bias is None else bias[part]) for part in (slice(width), slice(width, None))
         )
         parts = (F.linear(query, *alone), *F.linear(key, *others).chunk(2, -1))
-    q, k, v = (part.unflatten(-1, (attn.num_heads, -1)).permute(1, 2, 0, 3) for part in parts)
-    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+    q, k, v = (part.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in parts)
+    few = key.shape[1] <= _FEW  # of which the second is twice as fast; of more its sums would be in no fixed order
+    with sdpa_kernel([_EFFICIENT, _MATH] if few else [_FLASH, _EFFICIENT, _MATH]):
         mixed = F.scaled_dot_product_attention(q, k, v)  # (m, heads, tokens, c)
-    return attn.out_proj(mixed.permute(2, 0, 1, 3).flatten(2)), None
+    return attn.out_proj(mixed.transpose(1, 2).flatten(2)), None
 
 
 def linear(layer: Any, x: Tensor) -> Tensor:
@@ -268,9 +282,10 @@ def _norm(x: Tensor, norm: Any, before: Tensor | None, activated: bool) -> tuple
     """
     n, channels, groups, places = len(x), x.shape[1], norm.num_groups, x.shape[2] * x.shape[3]
     line, stats = x.new_empty(n, 2, channels, dtype=torch.float32), x.new_empty(n, groups, 2, dtype=torch.float32)
-    out, kind = torch.empty_like(x), _kind(channels // groups, before)
+    small = places <= _SMALL
+    out, kind = torch.empty_like(x), _kind(channels // groups, before, _GROUP_TILE if small else _TILE)
     given = (norm.weight, norm.bias, before, line, stats)
-    if places <= _SMALL:
+    if small:
         _group_kernel[(groups, n)](x, *given, out, places, channels, norm.eps, ACTIVATED=activated, **kind, num_warps=8)
     else:
         sums = _sums(x, x, line, back=False, activated=False)
@@ -285,10 +300,11 @@ def _back(
     """The gradient of what `_norm` was given, from that of what it gave, plus `beside` where there is one."""
     (line, stats), grad = saved, grad.contiguous(memory_format=torch.channels_last)
     n, channels, groups, places = len(x), x.shape[1], norm.num_groups, x.shape[2] * x.shape[3]
-    out, kind = torch.empty_like(x), _kind(channels // groups, before)
+    small = places <= _SMALL
+    out, kind = torch.empty_like(x), _kind(channels // groups, before, _GROUP_TILE if small else _TILE)
     switches = {"ACTIVATED": activated, "BESIDE": beside is not None}
     beside = grad if beside is None else beside
-    if places <= _SMALL:
+    if small:
         given = (x, grad, norm.weight, before, line, stats, beside, out, places, channels)
         _group_back_kernel[(groups, n)](*given, **kind, **switches, num_warps=8)
         return out
@@ -298,10 +314,10 @@ def _back(
     return out
 
 
-def _kind(width: int, before: Tensor | None) -> dict[str, Any]:
+def _kind(width: int, before: Tensor | None, tile: int) -> dict[str, Any]:
     """What the kernels for groups are made for: (channels in a group, as a power of two too, places at once, bias)"""
     wide = triton.next_power_of_2(width)
-    return {"WIDTH": width, "WIDE": wide, "ROWS": max(1, _TILE // wide), "BEFORE": before is not None}
+    return {"WIDTH": width, "WIDE": wide, "ROWS": max(1, tile // wide), "BEFORE": before is not None}
 
 
 def _shape(x: Tensor) -> tuple[int, int, int, int]:
@@ -321,12 +337,12 @@ def _call(kernel: Any, x: Tensor, tensors: tuple[Any, ...], **switches: bool) ->
 def _sums(x: Tensor, grad: Tensor, line: Tensor, *, back: bool, activated: bool) -> Tensor:
     """Sums over strips of places, (n, strips, 2, c): of x and x², or, back, of the line's gradient and that * x."""
     places, channels, wide, rows = _shape(x)
-    tiles = triton.cdiv(places * len(x), rows * _STRIPS)
+    tiles = _AHEAD * triton.cdiv(places * len(x), rows * _STRIPS * _AHEAD)
     strips = triton.cdiv(places, rows * tiles)
     sums = x.new_empty(len(x), strips, 2, channels, dtype=torch.float32)
     _sum_kernel[(strips, len(x))](
         x, grad, line, sums, places, channels, tiles, BACK=back, ACTIVATED=activated, WIDE=wide, ROWS=rows,
-        num_warps=_SUM_WARPS,
+        AHEAD=_AHEAD, num_warps=_SUM_WARPS,
     )  # fmt: skip
     return sums
 
@@ -361,7 +377,7 @@ def _pair(pairs, picture, channel, channels):
 @triton.jit(do_not_specialize=["tiles"])
 def _sum_kernel(
     x, grad, line, sums, places, channels, tiles,
-    BACK: tl.constexpr, ACTIVATED: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr,
+    BACK: tl.constexpr, ACTIVATED: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     strip, picture = tl.program_id(0), tl.program_id(1)
     start, channel = picture.to(tl.int64) * places * channels, tl.arange(0, WIDE)
@@ -369,14 +385,16 @@ def _sum_kernel(
     second = tl.zeros((ROWS, WIDE), tl.float32)
     if BACK:
         scale, shift = _pair(line, picture, channel, channels)
-    for tile in range(tiles):
-        at, inside, _ = _tile(strip * tiles + tile, places, channels, WIDE, ROWS)
-        value = tl.load(x + start + at, inside, other=0.0).to(tl.float32)
-        one = value
-        if BACK:
-            one = _through(tl.load(grad + start + at, inside, other=0.0).to(tl.float32), value, scale, shift, ACTIVATED)
-        first += one
-        second += one * value
+    for begin in range(0, tiles, AHEAD):
+        for tile in tl.static_range(AHEAD):
+            at, inside, _ = _tile(strip * tiles + begin + tile, places, channels, WIDE, ROWS)
+            value = tl.load(x + start + at, inside, other=0.0).to(tl.float32)
+            one = value
+            if BACK:
+                one = tl.load(grad + start + at, inside, other=0.0).to(tl.float32)
+                one = _through(one, value, scale, shift, ACTIVATED)
+            first += one
+            second += one * value
     to = sums + (picture * tl.num_programs(0) + strip) * 2 * channels + channel
     tl.store(to, tl.sum(first, 0), channel < channels)
     tl.store(to + channels, tl.sum(second, 0), channel < channels)
@@ -603,5 +621,5 @@ WAYS: dict[str, Callable[..., Any]] = {
     "LayerNorm": layer_normed,
     "MultiheadAttention": attended,
     "QuickGELU": lambda _, x: QuickGELU.apply(x),
-    "Transformer": lambda layers, x: layers.resblocks(x.contiguous()),
+    "Transformer": transformed,
 }
