@@ -67,8 +67,8 @@ def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, d, h', w'), as the layer gives it."""
     patch = conv.kernel_size[0]
     if conv.kernel_size == conv.stride == (patch, patch) != (1, 1) and conv.bias is None:  # a ViT's patches
-        patches = F.pixel_unshuffle(x, patch).movedim(1, -1).contiguous()  # (n, h / patch, w / patch, c * patch²)
-        return F.linear(patches, conv.weight.flatten(1)).movedim(-1, 1)
+        split = x.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))  # (n, c, h', patch, w', patch)
+        return F.linear(split.permute(0, 2, 4, 1, 3, 5).flatten(3), conv.weight.flatten(1)).movedim(-1, 1)
     form = (conv.kernel_size, conv.stride, conv.padding, conv.groups)
     one, three = (form == ((side, side), (1, 1), (side // 2, side // 2), 1) for side in (1, 3))
     wide = min(conv.in_channels, conv.out_channels) >= _WIDE and x.shape[2] * x.shape[3] >= 2 * conv.in_channels
