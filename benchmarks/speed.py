@@ -362,7 +362,7 @@ def peak(device: str) -> float:
 def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, float]:
     """What a run's folder costs, as shares of a bare step's time, by the clock and of the processors.
 
-    frames: steps that are kept, their files waited for (on a GPU after each ten), beside bare ones, in turn. state: a
+    frames: steps that are kept, their files waited for (on a GPU after each fifty), beside bare ones, in turn. state: a
     saving every 20 seconds. preview: one every half second, as the panel makes them. film: with the result, over the
     steps of a run.
     """
@@ -370,8 +370,9 @@ def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, f
     from vqclip_nb.session import begin, start
     from vqclip_nb.studio.jobs import PREVIEW_SIDE, _jpeg, _pils
 
-    steps, device, pair = Settings().steps, device_of(arguments.device), networks(models)
-    wait, at_once = waiting(device), 10 if device.startswith("cuda") else 1
+    device, pair = device_of(arguments.device), networks(models)
+    wait, at_once = waiting(device), 50 if device.startswith("cuda") else 1
+    steps = Settings().steps * min(at_once, 10)
     with tempfile.TemporaryDirectory() as out, weights(pair):
         asked = settings_of(arguments, models, size, 1, out=out, every=1, steps=steps, save_every="100000")
         sitting, bare = start(asked), begin(asked.but(steps=100_000, every=100_000))

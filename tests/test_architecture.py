@@ -14,7 +14,7 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
     "settings": 2,
     "gpu": 0,
     "chance": 0,
-    "gradients": 1,
+    "gradients": 0,
     "optimizers": 0,
     "device": 1,
     "models": 1,

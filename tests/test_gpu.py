@@ -12,7 +12,6 @@ from vqclip_nb.changes import Change
 from vqclip_nb.device import FLOAT32
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.gpu import flow
-from vqclip_nb.gradients import nearest_codes
 from vqclip_nb.models import vqgan
 from vqclip_nb.painting import run
 from vqclip_nb.session import begin
@@ -83,13 +82,6 @@ def test_a_network_with_attention_is_decoded_and_drawn_back_as_in_float32(precis
         results.append((image, torch.autograd.grad(image, z, torch.ones_like(image))[0]))
     for right, here in zip(*results, strict=True):
         assert (right - here).norm() / right.norm() < 0.05
-
-
-def test_the_nearest_codes_are_those_of_float64():
-    torch.manual_seed(0)
-    z, codebook = torch.randn(2, 256, 33, 20), torch.randn(5000, 256) * torch.rand(5000, 1)
-    exact = nearest_codes(z.double(), codebook.double())
-    assert torch.equal(nearest_codes(z.cuda(), codebook.cuda()).cpu(), exact)
 
 
 def test_what_is_replayed_is_what_was_recorded():

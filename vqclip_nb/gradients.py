@@ -5,8 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqclip_nb.gpu import products
-
 
 def straight_through(value: Tensor, proxy: Tensor) -> Tensor:
     """`value` going forward, the gradient of `proxy` going back."""
@@ -18,13 +16,9 @@ def nearest_codes(z: Tensor, codebook: Tensor) -> Tensor:
 
     That is the largest z·code - |code|² / 2, one matrix product, for so many places at a time that it stays small.
     """
-    places = z.detach().movedim(1, -1)  # (n, h, w, c)
-    if products.usable(z):
-        nearest = [products.similar(part, codebook).argmax(-1) for part in places.flatten(0, 2).split(1024)]
-    else:
-        places = torch.nn.functional.pad(places, (0, 1), value=1.0)  # (n, h, w, c + 1)
-        codes = torch.cat([codebook, codebook.square().sum(1, keepdim=True) / -2], 1).T  # (c + 1, codes)
-        nearest = [(part @ codes).argmax(-1) for part in places.flatten(0, 2).split(1024)]
+    places = torch.nn.functional.pad(z.detach().movedim(1, -1), (0, 1), value=1.0)  # (n, h, w, c + 1)
+    codes = torch.cat([codebook, codebook.square().sum(1, keepdim=True) / -2], 1).T  # (c + 1, codes)
+    nearest = [(part @ codes).argmax(-1) for part in places.flatten(0, 2).split(1024)]
     return torch.cat(nearest).view(places.shape[:-1])
 
 

@@ -16,10 +16,10 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-_TILE, _WARPS = 2048, 4  # numbers that a program holds at once; its warps of 32 threads
+_TILE, _WARPS, _SUM_WARPS = 2048, 4, 4  # numbers that a program holds at once; its warps of 32 threads
 _GROUP_TILE = 8192  # of a program that does all of a group
-_SUM, _BACK, _ADD = (8, 1056, 2), (4, 528, 4), (2, 1056, 4)  # which also sum a batch, each program a strip of places:
-# tiles that it asks for before it needs the first, programs for a batch (an H200 has 132 processors), warps
+_AHEAD = 4  # tiles that a program which sums asks for before it needs the first
+_STRIPS = 528  # programs, about, that sum a batch: four for each processor of an H200
 _SMALL = 4096  # places; up to there one program does all of a group
 _FEW = 64  # tokens
 _FLASH, _EFFICIENT, _MATH = SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH
@@ -41,9 +41,8 @@ def convolved(conv: Any, x: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, d, h', w')"""
     patch, dtype = conv.kernel_size[0], torch.get_autocast_dtype(x.device.type)
     if conv.kernel_size == conv.stride == (patch, patch) != (1, 1) and conv.bias is None:  # a ViT's patches
-        split = x.to(dtype).unflatten(3, (-1, patch)).unflatten(2, (-1, patch))  # (n, c, h', patch, w', patch)
-        patches = split.permute(0, 2, 4, 1, 3, 5).flatten(3)
-        return F.linear(patches, half(conv, dtype)[0].flatten(1)).movedim(-1, 1)
+        patches = F.pixel_unshuffle(x.to(dtype), patch).movedim(1, -1)  # (n, h / patch, w / patch, c * patch²)
+        return F.linear(patches.contiguous(), half(conv, dtype)[0].flatten(1)).movedim(-1, 1)
     if _pointwise(conv):
         weight, bias = half(conv, dtype)
         return F.linear(_ready(x).movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
@@ -57,12 +56,12 @@ def upsampled(layer: Any, x: Tensor) -> Tensor:
     """
     if not layer.with_conv:
         return F.interpolate(x, scale_factor=2.0)
-    return _with_sums(*_Doubling.apply(_ready(x), layer.conv))
+    return _Doubling.apply(_ready(x), layer.conv)  # type: ignore[no-any-return]
 
 
 def residual(block: Any, x: Tensor, _: None = None) -> Tensor:
     """taming's ResnetBlock."""
-    return _with_sums(*_Residual.apply(_ready(x), _sums_of(x), block))
+    return _Residual.apply(_ready(x), block)  # type: ignore[no-any-return]
 
 
 def transformed(layers: Any, x: Tensor) -> Tensor:
@@ -108,31 +107,13 @@ def layer_normed(norm: Any, x: Tensor) -> Tensor:
 
 def normed(norm: Any, x: Tensor, *, activated: bool) -> Tensor:
     """A group norm, then x * sigmoid(x) where asked: (n, c, h, w) -> the same."""
-    return _Normed.apply(_ready(x), _sums_of(x), norm, activated)  # type: ignore[no-any-return]
+    return _Normed.apply(_ready(x), norm, activated)  # type: ignore[no-any-return]
 
 
-def added(x: Tensor, other: Tensor | None, bias: Tensor) -> tuple[Tensor, Tensor | None]:
-    """x, (n, c, h, w) and channels last, with another such and a bias, (c,), added in place; its sums, as `_sums` has.
-
-    The sums are for the norm that comes next: where its places are few, it makes them itself.
-    """
-    strips, places, channels, tiles, sizes = _strips(x, _ADD, together=True)
-    sums = x.new_empty(len(x), strips, 2, channels, dtype=torch.float32) if places > _SMALL else None
-    _add_kernel[(strips, len(x))](
-        x, x if other is None else other, bias, sums, places, channels, tiles, OTHER=other is not None,
-        SUMMED=sums is not None, **sizes,
-    )  # fmt: skip
-    return x, sums
-
-
-def _with_sums(x: Tensor, sums: Tensor | None) -> Tensor:
-    """x, which carries its sums to the norm that it is given to."""
-    x.__dict__["_sums"] = sums
+def added(x: Tensor, other: Tensor | None, bias: Tensor) -> Tensor:
+    """x, (n, c, h, w) and channels last, with another such and a bias, (c,), added in place."""
+    _call(_add_kernel, x, (x, x if other is None else other, bias), OTHER=other is not None)
     return x
-
-
-def _sums_of(x: Tensor) -> Tensor | None:
-    return x.__dict__.get("_sums")
 
 
 def attended_places(block: Any, x: Tensor) -> Tensor:
@@ -233,14 +214,14 @@ class _Convolution(torch.autograd.Function):
 
 class _Doubling(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, conv: Any) -> tuple[Tensor, Tensor | None]:
+    def forward(ctx: Any, x: Tensor, conv: Any) -> Tensor:
         if "_doubling" not in conv.__dict__ or conv._doubling.dtype != x.dtype:
             spread = x.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=torch.float32)
             with torch.autocast(x.device.type, enabled=False):
                 weight = torch.einsum("ai,bj,dcij->cdab", spread, spread, conv.weight.float())
             conv.__dict__["_doubling"] = weight.to(x.dtype, memory_format=torch.channels_last)
         ctx.conv = conv
-        return _summed_up(ctx, *added(F.conv_transpose2d(x, conv._doubling, stride=2, padding=1), None, conv.bias))
+        return added(F.conv_transpose2d(x, conv._doubling, stride=2, padding=1), None, conv.bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -250,32 +231,32 @@ class _Doubling(torch.autograd.Function):
 
 class _Normed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, sums: Tensor | None, norm: Any, activated: bool) -> Tensor:
-        out, *saved = _norm(x, norm, None, activated, sums)
+    def forward(ctx: Any, x: Tensor, norm: Any, activated: bool) -> Tensor:
+        out, *saved = _norm(x, norm, None, activated)
         ctx.save_for_backward(x, *saved)
         ctx.norm, ctx.activated = norm, activated
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         x, *saved = ctx.saved_tensors
-        return _back(x, grads[0], ctx.norm, None, saved, ctx.activated, None), None, None, None
+        return _back(x, grads[0], ctx.norm, None, saved, ctx.activated, None), None, None
 
 
 class _Residual(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, sums: Tensor | None, block: Any) -> tuple[Tensor, Tensor | None]:
-        out, *first = _norm(x, block.norm1, None, True, sums)
+    def forward(ctx: Any, x: Tensor, block: Any) -> Tensor:
+        out, *first = _norm(x, block.norm1, None, True)
         middle = _conv(block.conv1, out, None)
-        out, *second = _norm(middle, block.norm2, block.conv1.bias, True, None)
+        out, *second = _norm(middle, block.norm2, block.conv1.bias, True)
         shortcut = _shortcut(block)
         beside = x if shortcut is None else _conv(shortcut, x, half(shortcut, x.dtype)[1])
         ctx.block = block
         ctx.save_for_backward(x, middle, *first, *second)
-        return _summed_up(ctx, *added(_conv(block.conv2, out, None), beside, block.conv2.bias))
+        return added(_conv(block.conv2, out, None), beside, block.conv2.bias)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         block, grad = ctx.block, grads[0].contiguous(memory_format=torch.channels_last)
         x, middle, *saved = ctx.saved_tensors
         back = _conv_back(block.conv2, grad, middle.shape)
@@ -283,15 +264,7 @@ class _Residual(torch.autograd.Function):
         back = _conv_back(block.conv1, back, x.shape)
         shortcut = _shortcut(block)
         beside = grad if shortcut is None else _conv_back(shortcut, grad, x.shape)
-        return _back(x, back, block.norm1, None, saved[:2], True, beside), None, None
-
-
-def _summed_up(ctx: Any, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """What a function gives: nothing is drawn back through the sums."""
-    ctx.set_materialize_grads(False)
-    if sums is not None:
-        ctx.mark_non_differentiable(sums)
-    return x, sums
+        return _back(x, back, block.norm1, None, saved[:2], True, beside), None
 
 
 def _shortcut(block: Any) -> Any:
@@ -301,13 +274,11 @@ def _shortcut(block: Any) -> Any:
     return block.conv_shortcut if block.use_conv_shortcut else block.nin_shortcut
 
 
-def _norm(
-    x: Tensor, norm: Any, before: Tensor | None, activated: bool, sums: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _norm(x: Tensor, norm: Any, before: Tensor | None, activated: bool) -> tuple[Tensor, Tensor, Tensor]:
     """A group norm of x + before, (c,), and x * sigmoid(x) where asked; what it comes to; its groups.
 
     A norm comes to x * scale + shift, for each channel of each picture: (n, 2, c). Of each group the mean and
-    1 / deviation: (n, groups, 2). Both float32. sums: of x, as `_sums` gives them, where they are known.
+    1 / deviation: (n, groups, 2). Both float32.
     """
     n, channels, groups, places = len(x), x.shape[1], norm.num_groups, x.shape[2] * x.shape[3]
     line, stats = x.new_empty(n, 2, channels, dtype=torch.float32), x.new_empty(n, groups, 2, dtype=torch.float32)
@@ -317,7 +288,7 @@ def _norm(
     if small:
         _group_kernel[(groups, n)](x, *given, out, places, channels, norm.eps, ACTIVATED=activated, **kind, num_warps=8)
     else:
-        sums = _sums(x, x, line, back=False, activated=False) if sums is None else sums
+        sums = _sums(x, x, line, back=False, activated=False)
         _line_kernel[(groups, n)](sums, *given, places, channels, sums.shape[1], norm.eps, **kind)
         _call(_apply_kernel, x, (x, line, out), ACTIVATED=activated)
     return out, line, stats
@@ -365,28 +336,15 @@ def _call(kernel: Any, x: Tensor, tensors: tuple[Any, ...], **switches: bool) ->
 
 def _sums(x: Tensor, grad: Tensor, line: Tensor, *, back: bool, activated: bool) -> Tensor:
     """Sums over strips of places, (n, strips, 2, c): of x and x², or, back, of the line's gradient and that * x."""
-    plan = _BACK if back else _SUM
-    strips, places, channels, tiles, sizes = _strips(x, plan)
+    places, channels, wide, rows = _shape(x)
+    tiles = _AHEAD * triton.cdiv(places * len(x), rows * _STRIPS * _AHEAD)
+    strips = triton.cdiv(places, rows * tiles)
     sums = x.new_empty(len(x), strips, 2, channels, dtype=torch.float32)
     _sum_kernel[(strips, len(x))](
-        x, grad, line, sums, places, channels, tiles, BACK=back, ACTIVATED=activated, AHEAD=plan[0], **sizes
-    )
+        x, grad, line, sums, places, channels, tiles, BACK=back, ACTIVATED=activated, WIDE=wide, ROWS=rows,
+        AHEAD=_AHEAD, num_warps=_SUM_WARPS,
+    )  # fmt: skip
     return sums
-
-
-def _strips(
-    x: Tensor, plan: tuple[int, int, int], *, together: bool = False
-) -> tuple[int, int, int, int, dict[str, int]]:
-    """How programs share a batch: (strips of a picture, places, channels, tiles of a strip, what they are made for).
-
-    together: the tiles that are asked for ahead are one.
-    """
-    (ahead, programs, warps), (places, channels, wide, rows) = plan, _shape(x)
-    tiles = ahead * triton.cdiv(places * len(x), rows * ahead * programs)
-    strips = triton.cdiv(places, rows * tiles)
-    if together:
-        tiles, rows = tiles // ahead, rows * ahead
-    return strips, places, channels, tiles, {"WIDE": wide, "ROWS": rows, "num_warps": warps}
 
 
 @triton.jit
@@ -630,31 +588,15 @@ def _back_kernel(
     tl.store(out + start + at, result, inside)
 
 
-@triton.jit(do_not_specialize=["tiles"])
-def _add_kernel(
-    x, other, bias, sums, places, channels, tiles,
-    OTHER: tl.constexpr, SUMMED: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr,
-):  # fmt: skip
-    strip, picture = tl.program_id(0), tl.program_id(1)
-    start, channel = picture.to(tl.int64) * places * channels, tl.arange(0, WIDE)
-    level = tl.load(bias + channel, channel < channels, other=0.0).to(tl.float32)[None, :]
-    first = tl.zeros((ROWS, WIDE), tl.float32)
-    second = tl.zeros((ROWS, WIDE), tl.float32)
-    for tile in range(tiles):
-        at, inside, _ = _tile(strip * tiles + tile, places, channels, WIDE, ROWS)
-        total = level + tl.load(x + start + at, inside, other=0.0).to(tl.float32)
-        if OTHER:
-            total += tl.load(other + start + at, inside, other=0.0).to(tl.float32)
-        kept = total.to(x.dtype.element_ty)
-        tl.store(x + start + at, kept, inside)
-        if SUMMED:
-            value = tl.where(inside, kept.to(tl.float32), 0.0)
-            first += value
-            second += value * value
-    if SUMMED:
-        to = sums + (picture * tl.num_programs(0) + strip) * 2 * channels + channel
-        tl.store(to, tl.sum(first, 0), channel < channels)
-        tl.store(to + channels, tl.sum(second, 0), channel < channels)
+@triton.jit
+def _add_kernel(x, other, bias, places, channels, OTHER: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr):
+    at, inside, channel = _tile(tl.program_id(0), places, channels, WIDE, ROWS)
+    start = tl.program_id(1).to(tl.int64) * places * channels
+    total = tl.load(bias + channel, channel < channels, other=0.0).to(tl.float32)[None, :]
+    total += tl.load(x + start + at, inside, other=0.0).to(tl.float32)
+    if OTHER:
+        total += tl.load(other + start + at, inside, other=0.0).to(tl.float32)
+    tl.store(x + start + at, total, inside)
 
 
 @triton.jit
