@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vqclip_nb import gpu
 
 _WIDE = 64  # channels; narrower convolutions gain nothing by Winograd's transforms
+_VAST = 128 * 128  # places; of fewer, NNPACK's threads, which go on waiting, cost OpenMP's more than its products save
 _FEW = 128  # tokens; the weights between more of them take more memory than their products save time
 _ON_A_GPU = {"Upsample", "Linear", "NonDynamicallyQuantizableLinear", "LayerNorm", "Transformer"}  # and all of WAYS
 
@@ -38,16 +39,13 @@ def _computed(module: Any, way: Callable[..., Any], x: Tensor, *others: Any, **m
     return way(module, x, *others, **more)
 
 
-class _Winograd(torch.autograd.Function):
-    """A 3 x 3 convolution by NNPACK's Winograd transforms: a fifth of the products, twice to thrice as fast on a CPU.
-
-    Picture by picture, so that each rounds as it would alone. Its weights are frozen.
-    """
+class _ThreeByThree(torch.autograd.Function):
+    """A 3 x 3 convolution whose weights are frozen, so that nothing is kept for the way back."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, conv: nn.Conv2d) -> Tensor:
         ctx.conv = conv
-        return _by_nnpack(x, conv.weight, conv.bias)
+        return _by_winograd(x, conv.weight, conv.bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -55,11 +53,14 @@ class _Winograd(torch.autograd.Function):
             ctx.conv.register_buffer(
                 "backwards", ctx.conv.weight.flip(2, 3).transpose(0, 1).contiguous(), persistent=False
             )
-        return _by_nnpack(grads[0], ctx.conv.backwards, None), None
+        return _by_winograd(grads[0], ctx.conv.backwards, None), None
 
 
-def _by_nnpack(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    parts = [torch._nnpack_spatial_convolution(part, weight, bias, padding=1) for part in x.contiguous().split(1)]
+def _by_winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """By NNPACK's transforms, a fifth of the products, where these pay. Each picture rounds as it would alone."""
+    pays = x.shape[2] * x.shape[3] >= _VAST or torch.get_num_threads() == 1
+    way = torch._nnpack_spatial_convolution if pays else F.conv2d
+    parts = [way(part, weight, bias, padding=1) for part in x.contiguous().split(1)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
@@ -77,7 +78,7 @@ def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
         weight = conv.weight.flatten(1).expand(len(x), -1, -1)
         return torch.baddbmm(conv.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
     if three and wide and plain and torch.backends.nnpack.is_available():  # asking also makes it ready
-        return _Winograd.apply(x, conv)
+        return _ThreeByThree.apply(x, conv)
     return conv._conv_forward(x, conv.weight, conv.bias)
 
 
