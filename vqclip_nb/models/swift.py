@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vqclip_nb import gpu
 
 _WIDE = 64  # channels; narrower convolutions gain nothing by Winograd's transforms
-_VAST = 128 * 128  # places; of fewer, NNPACK's threads, which go on waiting, cost OpenMP's more than its products save
+_LONG = 2**27  # places x channels x channels; in shorter ones NNPACK's threads, which go on waiting, hinder OpenMP's
 _FEW = 128  # tokens; the weights between more of them take more memory than their products save time
 _ON_A_GPU = {"Upsample", "Linear", "NonDynamicallyQuantizableLinear", "LayerNorm", "Transformer"}  # and all of WAYS
 
@@ -58,7 +58,8 @@ class _ThreeByThree(torch.autograd.Function):
 
 def _by_winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """By NNPACK's transforms, a fifth of the products, where these pay. Each picture rounds as it would alone."""
-    pays = x.shape[2] * x.shape[3] >= _VAST or torch.get_num_threads() == 1
+    work = x.shape[2] * x.shape[3] * weight.shape[0] * weight.shape[1]
+    pays = work >= _LONG or torch.get_num_threads() == 1
     way = torch._nnpack_spatial_convolution if pays else F.conv2d
     parts = [way(part, weight, bias, padding=1) for part in x.contiguous().split(1)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
