@@ -1,6 +1,11 @@
 """What holds on a GPU alone. `pytest tests/test_gpu.py` runs it where there is one."""
 
+import json
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -17,6 +22,7 @@ from vqclip_nb.painting import run
 from vqclip_nb.session import begin
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+LIMITS = Path(__file__).resolve().parents[1] / "benchmarks" / "limits.py"
 ASKED = {"prompt": "a red house by the sea", "device": "cuda", "steps": 12, "size": (128, 128), "cutn": 8}
 
 
@@ -96,6 +102,13 @@ def test_what_is_replayed_is_what_was_recorded():
         right = torch.autograd.grad(plain, z, pull)[0]
         assert torch.equal(torch.autograd.grad(replayed, z, pull)[0], right)
     flow.forget()
+
+
+def test_a_process_s_first_gradient_in_half_precision_is_a_number():
+    """cuBLAS's workspaces are taken before a graph is recorded: seen at 512², in a process's first painting alone."""
+    words = [sys.executable, str(LIMITS), "--alone", "512", "--json", os.devnull]
+    found = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    assert (found["precision"], found["finite"], found["warned"]) == ("bfloat16", True, [])
 
 
 def test_where_memory_runs_out_it_paints_with_less():
