@@ -47,6 +47,7 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
     "steps between encodings": {f"tidy {every}": {"tidy": every} for every in (0, 2, 6, 12)},
 }
 RECIPES: dict[str, dict[str, Any]] = {DEFAULT: {}} | {n: c for family in FAMILIES.values() for n, c in family.items()}
+LOWEST = -12.0  # likeness that the plot still shows
 COLOURS = ("#1b6ca8", "#d1495b", "#3a7d44", "#edae49")
 
 
@@ -132,7 +133,7 @@ def stepping(recipe: dict[str, Any], steps: int) -> Iterator[Any]:
 
 
 def plot(recipes: dict[str, list[dict[str, float]]]) -> Any:
-    """The judge's mean probability, a row for each family beside the default: against steps, and against seconds."""
+    """The pictures' likeness to their prompts, a row for each family beside the default: against steps, and seconds."""
     from PIL import Image, ImageDraw, ImageFont
 
     families = {name: [each for each in family if each in recipes] for name, family in FAMILIES.items()}
@@ -147,15 +148,15 @@ def plot(recipes: dict[str, list[dict[str, float]]]) -> Any:
         for column, across in enumerate(("step", "seconds")):
             x, y = column * width + left, row * height + top
             most = max(look[across] for rows in drawn.values() for look in rows)
-            pen.text((x, y - 20), f"{family}: the judge's probability, against {across}", fill="#222222", font=font)
+            pen.text((x, y - 20), f"{family}: likeness, against {across}", fill="#222222", font=font)
             pen.rectangle((x, y, x + wide, y + tall), outline="#888888")
             for quarter in range(5):
                 level, place = y + tall * (1 - quarter / 4), x + wide * quarter / 4
                 pen.line((x, level, x + wide, level), fill="#e4e4e4")
-                pen.text((x - 8, level), f"{quarter / 4:.2f}", fill="#444444", font=font, anchor="rm")
+                pen.text((x - 8, level), f"{LOWEST * (4 - quarter) / 4 + 0.0:g}", fill="#444444", font=font, anchor="rm")
                 pen.text((place, y + tall + 6), f"{most * quarter / 4:.0f}", fill="#444444", font=font, anchor="ma")
             for name, rows in drawn.items():
-                points = [(x + wide * look[across] / most, y + tall * (1 - look["chance"])) for look in rows]
+                points = [(x + wide * look[across] / most, y + tall * min(look["likeness"] / LOWEST, 1)) for look in rows]
                 pen.line([(x, y + tall), *points], fill=inks[name], width=2, joint="curve")
         for index, name in enumerate(drawn):
             y = row * height + top + 10 + 22 * index
