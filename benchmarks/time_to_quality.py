@@ -153,10 +153,12 @@ def plot(recipes: dict[str, list[dict[str, float]]]) -> Any:
             for quarter in range(5):
                 level, place = y + tall * (1 - quarter / 4), x + wide * quarter / 4
                 pen.line((x, level, x + wide, level), fill="#e4e4e4")
-                pen.text((x - 8, level), f"{LOWEST * (4 - quarter) / 4 + 0.0:g}", fill="#444444", font=font, anchor="rm")
+                said = f"{LOWEST * (4 - quarter) / 4 + 0.0:g}"
+                pen.text((x - 8, level), said, fill="#444444", font=font, anchor="rm")
                 pen.text((place, y + tall + 6), f"{most * quarter / 4:.0f}", fill="#444444", font=font, anchor="ma")
             for name, rows in drawn.items():
-                points = [(x + wide * look[across] / most, y + tall * min(look["likeness"] / LOWEST, 1)) for look in rows]
+                down = [min(look["likeness"] / LOWEST, 1) for look in rows]
+                points = [(x + wide * look[across] / most, y + tall * d) for look, d in zip(rows, down, strict=True)]
                 pen.line([(x, y + tall), *points], fill=inks[name], width=2, joint="curve")
         for index, name in enumerate(drawn):
             y = row * height + top + 10 + 22 * index
