@@ -10,6 +10,7 @@ import vqclip_nb
 PACKAGE = Path(vqclip_nb.__file__).parent
 LEVELS = {  # a module may import, at its top, only from levels below its own
     "errors": 0,
+    "places": 0,
     "prompts": 1,
     "settings": 2,
     "gpu": 0,

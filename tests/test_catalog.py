@@ -6,7 +6,9 @@ import pytest
 
 from tests import standins
 from vqclip_nb.cli import main
-from vqclip_nb.models import UnknownModel, catalog, entries, info
+from vqclip_nb.cli.models import removed
+from vqclip_nb.errors import PaintWarning
+from vqclip_nb.models import UnknownModel, entries, info
 
 VQGANS = [
     *("imagenet_f16_16384", "imagenet_f16_1024", "openimages_f8_8192", "wikiart_1024", "wikiart_16384", "sflckr"),
@@ -96,19 +98,31 @@ def test_a_model_of_ones_own_is_added_painted_with_checked_and_removed(tmp_path,
         ("- a list", True, "must be a YAML table"),
         (None, True, "cannot be read as YAML"),
         (f"model: {standins.TINY_CONFIG!r}".replace("False", "false"), False, "is not there"),
+        ("model:", True, "whose params are a table, got {'model': None}"),
+        ("params: 3", True, "whose params are a table, got {'params': 3}"),
+        (f"model: {standins.TINY_CONFIG!r}".replace("'z_channels'", "'z'"), "whole", "KeyError('z_channels')"),
     ],
 )
 def test_a_wrong_model_of_ones_own_leaves_nothing_behind(tmp_path, capsys, home, config, weights, said):
     path = tmp_path / "mine.yaml"
     if config:
         path.write_text(config)
-    if weights:
+    if weights == "whole":
+        standins.save_lightning(tmp_path / "mine.ckpt", standins.tiny_vqgan())
+    elif weights:
         (tmp_path / "mine.ckpt").write_bytes(b"some")
     assert main(["models", "add", "mine", "--config", str(path), "--weights", str(tmp_path / "mine.ckpt")]) == 2
     assert said in capsys.readouterr().err
     assert not (home / "vqgan" / "mine").exists()
 
 
+def test_a_damaged_entry_is_named_and_hides_no_other(home):
+    (home / "vqgan" / "mine").mkdir(parents=True)
+    (home / "vqgan" / "mine" / "added.json").write_bytes(b"")
+    with pytest.warns(PaintWarning, match=r"mine/added.json is damaged"):
+        assert info("demo", "vqgan").packaged
+
+
 def test_the_packaged_pair_cannot_be_removed():
     with pytest.raises(ValueError, match="part of the package"):
-        catalog.remove(info("vqgan/demo"))
+        removed(info("vqgan/demo"))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, cli
+from vqclip_nb import Settings, cli, films
 
 SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu"]
 
@@ -82,6 +82,8 @@ def test_info_prints_the_command_that_paints_the_same_pixels_again(capsys):
         ),
         (["red", "--init-image", "broken.png"], "init_image must be a picture (PNG, JPEG, WebP, …), got 'broken.png'"),
         (["red", "--image-prompts", "cut.png"], "image_prompts must be a readable picture, got 'cut.png'"),
+        (["red", "--init-image", "~nobody-here/a.png"], "init_image must be a picture file, got '~nobody-here/a.png'"),
+        (["red", "--init-image", "depth.tif"], "its grey is of neither 8 nor 16 bits"),
         (["red", "--init-image", "https://x.org/a.png"], "init_image must be a file, got the address"),
         (["red", "--out", "broken.png/runs"], "out must be a folder that can be written to, got 'broken.png/runs'"),
         (["red", "--canvas", "vqgan/nope"], "there is no vqgan model 'nope'"),
@@ -98,6 +100,7 @@ def test_bad_input_is_one_line_status_2_and_nothing_half_written(capsys, tmp_pat
     noise = Image.effect_noise((64, 64), 90)
     noise.save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:900])
+    Image.new("F", (8, 8), 0.5).save(tmp_path / "depth.tif")
     before = sorted(tmp_path.rglob("*"))
 
     assert vqclip("paint", *words) == 2
@@ -123,6 +126,23 @@ def test_ctrl_c_is_a_normal_ending(capsys):
     result = said.out.splitlines()[-1].removeprefix("Painted: ")
     assert Image.open(result).size == (32, 24)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(("presses", "status", "told"), [(1, 0, "the film was left out"), (3, 130, "interrupted")])
+def test_ctrl_c_while_the_film_is_made_leaves_out_the_film_alone(capsys, monkeypatch, presses, status, told):
+    def pressing(frames):
+        for _ in range(presses):
+            os.kill(os.getpid(), signal.SIGINT)
+        yield from readable(frames)
+
+    readable = films._readable
+    monkeypatch.setattr(films, "_readable", pressing)
+    assert vqclip("paint", "red", *SMALL) == status
+    assert told in capsys.readouterr().err
+    (run,) = Path("runs").iterdir()
+    assert Image.open(run / "result.png").size == (32, 24)
+    assert [path.name for path in run.iterdir() if "progress" in path.name] == []
+    assert vqclip("resume", str(run), "--steps", "5") == status, "it goes on, and is interrupted again"
 
 
 def test_help_explains_every_setting_in_its_group(capsys):

@@ -1,8 +1,10 @@
 """The commands around a run: each says what it did in its last line, and what is wrong in one."""
 
+import io
 import os
 import re
 import shlex
+import shutil
 
 import pytest
 from PIL import Image
@@ -11,7 +13,7 @@ from tests import standins, victims
 from tests.servers import mirror
 from tests.toys import toy_models
 from vqclip_nb import cli
-from vqclip_nb.models import catalog
+from vqclip_nb.cli.models import added
 from vqclip_nb.stories import Story
 
 SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu", "--quiet"]
@@ -78,7 +80,7 @@ def test_prune_names_what_it_deletes_and_asks(capsys, run, monkeypatch):
     assert vqclip("runs", "--prune", run.name) == 0
     assert not run.exists()
     assert vqclip("runs", "--prune", "../elsewhere") == 2
-    assert "prune must name runs, got 'elsewhere'" in capsys.readouterr().err
+    assert "prune must name runs of 'runs', got '../elsewhere'" in capsys.readouterr().err
 
     empty = run.parent / "empty"
     empty.mkdir()
@@ -89,6 +91,64 @@ def test_prune_names_what_it_deletes_and_asks(capsys, run, monkeypatch):
         os.utime(path, (0, 0))
     assert vqclip("runs", "--prune", "--yes") == 0
     assert not empty.exists()
+
+
+def test_prune_deletes_the_folder_that_was_named_and_no_other_of_its_name(capsys, run, monkeypatch):
+    other = run.parent.parent / "backup" / run.name
+    shutil.copytree(run, other)
+    assert vqclip("runs", "--prune", f"backup/{run.name}", "--yes") == 2
+    assert run.exists()
+    assert other.exists()
+
+    def nobody(question):
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", nobody)
+    assert vqclip("runs", "--prune", str(run)) == 0
+    assert run.exists()
+    assert vqclip("runs", "--prune", f"runs/{run.name}", "--yes") == 0
+    assert not run.exists()
+
+
+def test_one_broken_run_hides_no_other(capsys, run):
+    broken = run.parent / "broken"
+    shutil.copytree(run, broken)
+    for line in ('{"step": 3, "settings": {"steps": -5}}', '{"step": 3, "settings": {"seed": "x"}, "variation": 1}'):
+        (broken / "timeline.jsonl").write_text(f"{line}\n" * 2)
+        assert vqclip("runs") == 0
+        shown = said(capsys)
+        assert shown[0].startswith(run.name)
+        assert "broken' cannot be read" in shown[1]
+
+
+def test_a_console_without_our_letters_shows_all_the_rest(run, monkeypatch):
+    assert vqclip("branch", str(run), "green", "--quiet") == 0
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr("sys.stdout", narrow)
+    assert vqclip("runs") == 0
+    narrow.flush()
+    assert re.search(rb"\n  \? \S+-green-5 ", narrow.buffer.getvalue())
+
+
+def test_what_resume_refuses_deletes_nothing(capsys, run):
+    assert vqclip("resume", str(run), "--steps", "6", "--quiet") == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert len(Story.read(run).kept) == 2
+    first = str(Story.read(run).kept[0])
+    for refused in (["--lr", "abc"], ["--steps", first], ["--prompt", ""], ["--image-prompts", "gone.png"]):
+        assert vqclip("resume", str(run), "--step", first, *refused) == 2
+        assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_frame_is_painted_again_with_the_pictures_its_run_was_given(capsys, tmp_path):
+    Image.new("RGB", (20, 20), "blue").save(tmp_path / "plain", "PNG")  # a file without a suffix
+    assert vqclip("paint", "red", *SMALL, "--image-prompts", "plain") == 0
+    run = (tmp_path / capsys.readouterr().out.strip()).parent
+    (tmp_path / "plain").unlink()
+    for words in (["replay", str(run / "frames" / "000002.jpg"), "--quiet"], ["resume", str(run), "--steps", "5"]):
+        assert vqclip(*words) == 0
+        assert Image.open(capsys.readouterr().out.strip().removeprefix("Painted: ")).size == (32, 24)
+    assert vqclip("paint", "--settings", str(run / "frames" / "000002.jpg"), "--quiet") == 0
 
 
 def test_info_says_the_command_that_paints_it_again_for_files_and_folders(capsys, run):
@@ -136,7 +196,7 @@ def test_a_model_that_is_not_here_is_announced_and_fetched_before_painting(capsy
     monkeypatch.delenv("VQCLIP_OFFLINE", raising=False)
     loud = [word for word in SMALL if word != "--quiet"]
     with mirror(b"weights" * 300_000) as server:
-        entry = catalog.add("mine", standins.TINY_CONFIG, server.at("good"))
+        entry = added("mine", standins.TINY_CONFIG, server.at("good"))
         file = entry.folder / entry.sources[0].file
         assert vqclip("paint", "red", *loud, "--canvas", "vqgan/mine", "--steps", "1") == 0
         shown = capsys.readouterr()

@@ -11,6 +11,7 @@ from tests.toys import toy_models
 from vqclip_nb import keeper, runs
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.session import resume, start
+from vqclip_nb.stories import Story
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +113,22 @@ def test_too_many_pictures_in_memory_are_thinned(tmp_path, monkeypatch):
         put_all()
     assert len(kept.held) <= 3
     assert "frames/000008.jpg" in kept.held or "frames/000007.jpg" in kept.held
+
+
+def test_a_state_that_cannot_be_made_deletes_none_before_it(tmp_path, monkeypatch):
+    sitting = start(victims.settings(tmp_path))
+    next(frame for frame in sitting if frame.step == 4)
+    monkeypatch.setattr(runs.states, "pack", lambda state: bytes(10**18))  # more than any machine has
+
+    def save_twice():
+        for _ in range(2):
+            sitting.painting.step()
+            assert not sitting.record.save(sitting.painting)
+
+    with pytest.warns(PaintWarning, match="could not be made"):
+        save_twice()
+    assert sitting.record.kept == (2, 4)
+    assert Story.read(sitting.record.folder).kept == [2, 4]
 
 
 def test_a_file_that_cannot_be_made_costs_only_itself(tmp_path):

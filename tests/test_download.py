@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.servers import mirror
-from vqclip_nb.models import CannotFetch, catalog, download
+from vqclip_nb.cli.doctor import answer
+from vqclip_nb.cli.models import keep, removed
+from vqclip_nb.models import CannotFetch, download
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.download import Patience, fetch
 
@@ -122,7 +124,7 @@ def test_offline_opens_no_connection(server, monkeypatch):
     monkeypatch.setenv("VQCLIP_OFFLINE", "1")
     with pytest.raises(CannotFetch, match="VQCLIP_OFFLINE is set"):
         fetch(entry(server.at("good")))
-    assert download.answer(server.at("good"))[0] is False
+    assert answer(server.at("good"))[0] is False
     assert server.requests == []
 
 
@@ -144,7 +146,7 @@ def test_a_second_home_is_copied_from_and_kept(tmp_path, monkeypatch, home):
     assert found.read_bytes() == CONTENT
 
     there.unlink()
-    assert download.keep(entry()) == there
+    assert keep(entry()) == there
     assert there.read_bytes() == CONTENT
 
 
@@ -158,7 +160,7 @@ def test_a_spoiled_copy_in_the_second_home_yields_to_the_addresses(tmp_path, mon
 
 @pytest.mark.parametrize(("path", "good"), [("good", True), ("missing", False), ("page", False)])
 def test_an_address_can_be_asked_with_a_head_request(server, path, good):
-    assert download.answer(server.at(path))[0] is good
+    assert answer(server.at(path))[0] is good
 
 
 CHILD = """
@@ -189,7 +191,7 @@ def killed_at_random(server, times: int) -> None:
         parts += any(tiny.folder.glob("*.part"))
         for found in tiny.files():
             assert found.read_bytes() == CONTENT
-            catalog.remove(tiny)  # whole: begin again
+            removed(tiny)  # whole: begin again
     assert parts, "no kill came in the middle"
     assert fetch(tiny).read_bytes() == CONTENT
     assert {path.name for path in tiny.folder.iterdir()} <= {"last.ckpt", ".lock"}

@@ -1,6 +1,7 @@
 """A run goes on as if nothing had happened, is painted again, branches, and is taken back."""
 
 import json
+import shutil
 from itertools import pairwise
 
 import pytest
@@ -13,6 +14,7 @@ from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, RunError, SettingsError
 from vqclip_nb.provenance import read
 from vqclip_nb.session import branch, replay, resume, start
+from vqclip_nb.settings import live_fields
 from vqclip_nb.stories import Story
 
 STEPS = 7
@@ -92,6 +94,33 @@ def test_changes_made_while_painting_are_taken_up_and_painted_again(tmp_path):
     assert outcome(see_through(replay(folder / "result.png", place={"every": 1}))) == whole
 
 
+def test_a_replay_or_a_changed_run_that_is_killed_still_makes_its_changes(tmp_path):
+    asked = settings(tmp_path, save_every="1000")
+    changes = [Change({"prompt": "green"}, 2), Change({"lr": 0.3, "steps": 9}, 5)]
+    folder = see_through(start(asked), changes)
+    whole = outcome(folder)
+    killed = left_off(replay(folder), after=3)
+    assert [change.step for change in Story.read(killed).timeline] == [2, 5], "one made, one ahead"
+    assert outcome(see_through(resume(killed))) == whole
+
+    stopped = see_through(start(settings(tmp_path)), stop_after=3)
+    sitting = resume(stopped, change=Change({"prompt": "green"}))
+    left_off(sitting, after=3 + 1)
+    assert sitting.record.kept[-1] == 4
+    (stopped / "state" / "000004.safetensors").write_bytes(b"torn")
+    with pytest.warns(PaintWarning, match="cannot be read"):
+        assert see_through(resume(stopped)) == stopped
+    assert Story.read(stopped).current.prompt == "green"
+
+
+def test_a_run_without_a_state_is_painted_again_with_its_changes(tmp_path):
+    folder = see_through(start(settings(tmp_path, save_every="1000")), [Change({"prompt": "green", "steps": 9}, 4)])
+    whole = outcome(folder)
+    shutil.rmtree(folder / "state")
+    left_off(resume(folder), after=2)
+    assert outcome(see_through(resume(folder))) == whole
+
+
 def left_off_with(sitting, changes, after):
     for frame in sitting:
         for change in changes:
@@ -157,6 +186,10 @@ def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
     assert Story.read(see_through(other)).parent == (child.name, STEPS)
     with pytest.raises(SettingsError, match="variation must be from 1 to 3, got 4"):
         branch(parent, Change({}, variation=4))
+
+    same = {name: getattr(asked, name) for name in live_fields()}
+    short = branch(parent, Change({**same, "prompt": "white", "steps": 3}))
+    assert dict(short.painting.timeline[-1].settings) == {"prompt": "white", "steps": 4 + 3}, "what differs alone"
 
 
 def test_a_branch_begins_at_any_step_whether_its_state_is_kept_or_not(tmp_path):

@@ -3,11 +3,12 @@
 import json
 
 import imageio_ffmpeg
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, films, provenance, runs
+from vqclip_nb import Settings, films, images, provenance, runs
 from vqclip_nb.errors import PaintWarning, PictureError, RunError
 from vqclip_nb.painting import run
 from vqclip_nb.runs import Run, slug
@@ -168,6 +169,14 @@ def test_settings_of_a_stranger_are_data(tmp_path, text):
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png", pnginfo=chunk)
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         Settings.from_image(tmp_path / "a.png")
+
+
+def test_grey_of_sixteen_bits_is_as_bright_as_of_eight(tmp_path):
+    grey = np.linspace(0, 65535, 4096).reshape(64, 64)
+    for kind in (np.uint16, np.int32):
+        Image.fromarray(grey.astype(kind)).save(tmp_path / "deep.tif")
+        seen = np.array(images.read(tmp_path / "deep.tif", field="init_image"))
+        assert np.abs(seen - (grey / 257)[..., None]).max() <= 1
 
 
 def test_damaged_pictures_are_one_line(tmp_path):

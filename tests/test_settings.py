@@ -50,7 +50,7 @@ def test_what_is_written_names_no_place():
     assert not {"out", "device", "quiet", "every"} & Settings.from_json(written).recipe().keys()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"steps": {}}', '{"nope": 1}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"steps": {}}', '{"nope": 1}', '{"self": 1}', "[" * 100_000])
 def test_settings_that_are_no_settings_are_one_line(text):
     with pytest.raises(SettingsError) as error:
         Settings.from_json(text)

@@ -34,6 +34,7 @@ class Change:
             or type(change.step) is not int
             or type(change.variation) not in (int, type(None))
             or not isinstance(change.settings, dict)
+            or type(change.settings.get("seed", 0)) is not int
             or change.settings.keys() - live_fields()
         ):
             raise RunError(f'a change must be {{"step": …, "settings": {{…}}}}, got {str(value)[:60]!r}')

@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,13 @@ def film(
     fps: float | None = None,
     hold: float = 1.0,
     about: Mapping[str, Any] | None = None,
+    hurry: Callable[[], bool] = lambda: False,
 ) -> None:
     """A film of the kind that `path` ends in, the last frame held for `hold` seconds.
 
     With `fps` alone every frame is shown once; with `seconds` (6, where neither is given) so many in all. One frame is
     in memory at a time; odd sides get a row or column of black. `about` goes into an mp4's metadata. Raises RunError
-    when there is no frame, or the encoder fails; then no file is left.
+    when there is no frame, the encoder fails, or there is `hurry`; then no file is left.
     """
     if path.suffix.lower() not in FORMATS:
         raise RunError(f"a film must end in one of {', '.join(FORMATS)}, got {path.name!r}")
@@ -59,7 +60,7 @@ def film(
     shown, fps = _schedule(frames, seconds, fps, hold)
     unfinished = path.with_name(f".{path.name}.part")
     try:
-        _encode(shown, unfinished, fps, FORMATS[path.suffix.lower()], about)
+        _encode(shown, unfinished, fps, FORMATS[path.suffix.lower()], about, hurry)
         os.replace(unfinished, path)
     except (*BROKEN, RuntimeError) as error:
         raise RunError(f"the film could not be written: {first_line(error)}") from None
@@ -80,7 +81,7 @@ def _schedule(
     return shown + [frames[-1]] * round(hold * fps), fps
 
 
-def _encode(frames: Sequence[Path], path: Path, fps: float, form: Mapping[str, Any], about: Any) -> None:
+def _encode(frames: Sequence[Path], path: Path, fps: float, form: Any, about: Any, hurry: Callable[[], bool]) -> None:
     """Feed frames to ffmpeg, and wait for it."""
     from imageio_ffmpeg import write_frames
 
@@ -95,6 +96,8 @@ def _encode(frames: Sequence[Path], path: Path, fps: float, form: Mapping[str, A
     writer.send(None)
     try:
         for pil in _readable(frames):
+            if hurry():
+                raise RunError("the film was left out; `vqclip film RUN` makes it")
             sheet = Image.new("RGB", even)
             sheet.paste(pil if pil.size == size else ImageOps.pad(pil, size))
             writer.send(sheet.tobytes())

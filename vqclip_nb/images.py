@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vqclip_nb.errors import PictureError
+from vqclip_nb.places import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,13 +26,16 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
     Raises PictureError, naming `field`, when there is none.
     """
     if HASHED.fullmatch(name):
-        if found := sorted(inputs.glob(name.removeprefix("sha256:") + ".*")) if inputs else []:
+        if found := sorted(inputs.glob(name.removeprefix("sha256:") + "*")) if inputs else []:
             return found[0]
         flag = "--" + field.replace("_", "-")
-        raise PictureError(f"{field} is known only by its hash, {name[:19]}…; give the file again, with {flag}")
+        raise PictureError(
+            f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of a run here; "
+            f"keep what was painted within its run's folder, or give the file again, with `vqclip paint … {flag}`"
+        )
     if "://" in name:
         raise PictureError(f"{field} must be a file, got the address {name!r}; download it first")
-    path = Path(name).expanduser()
+    path = expanded(name)
     if not path.is_file():
         raise PictureError(f"{field} must be a picture file, got {name!r}: there is no such file")
     return path
@@ -43,7 +47,7 @@ def read(path: Path, *, field: str) -> Image.Image:
         with Image.open(path) as pil:
             if pil.width * pil.height > MOST_PIXELS:
                 raise PictureError(f"it has {pil.width} x {pil.height} pixels, more than {MOST_PIXELS:,}; shrink it")
-            upright = ImageOps.exif_transpose(pil).convert("RGBA")
+            upright = _in_bytes(ImageOps.exif_transpose(pil)).convert("RGBA")
     except UnidentifiedImageError:
         raise PictureError(
             f"{field} must be a picture (PNG, JPEG, WebP, …), got {str(path)!r}: it is not one"
@@ -52,6 +56,14 @@ def read(path: Path, *, field: str) -> Image.Image:
         raise PictureError(f"{field} must be a readable picture, got {str(path)!r}: {first_line(error)}") from None
     white = Image.new("RGBA", upright.size, "white")
     return Image.alpha_composite(white, upright).convert("RGB")
+
+
+def _in_bytes(pil: Image.Image) -> Image.Image:
+    """Grey of 16 bits as grey of 8, where Pillow would cut off all above 255. Raises ValueError for other numbers."""
+    if pil.mode == "F":
+        raise ValueError("its grey is of neither 8 nor 16 bits; save it as one of these")
+    deep = pil.mode.startswith("I") and pil.getextrema()[1] > 255  # type: ignore[operator]
+    return pil.convert("I").point(lambda grey: grey * (1 / 257)).convert("L") if deep else pil
 
 
 def to_tensor(pil: Image.Image) -> "Tensor":

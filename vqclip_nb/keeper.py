@@ -80,6 +80,10 @@ class Keeper:
         """Delete the file of this name, in its turn."""
         self._coming.put((name, None))
 
+    def has(self, name: str) -> bool:
+        """Whether the file of this name is on the disk, or held until it can be."""
+        return self.held.get(name) is not None or (self.folder / name).exists()
+
     def flush(self) -> bool:
         """Wait until everything that came was tried. Whether all of it is on the disk."""
         self._coming.join()

@@ -66,6 +66,7 @@ class Painting:
         self.step_count = 0
         self.parts = 1  # micro-batches that the cutouts are judged in
         self.timeline: list[Change] = []
+        self.ahead: deque[Change] = deque()  # changes that are still to be made, each at its step
         self.objectives = self._pulls(settings)
         self._compute_in(precision)
         self._wanted, self._settled = precision, precision == FLOAT32
@@ -320,17 +321,14 @@ class Painting:
         return Frame(step, steps, losses, (image if self.shown is None else self.shown).detach().clone(), kept)
 
 
-def run(
-    painting: Painting, timeline: Sequence[Change] = (), *, until: int | None = None, look: bool = False
-) -> Iterator[Frame]:
-    """Paint to the end, or for `until` steps, one frame per step, making each change of a `timeline` at its step.
+def run(painting: Painting, *, until: int | None = None, look: bool = False) -> Iterator[Frame]:
+    """Paint to the end, or for `until` steps, one frame per step, making each change that is ahead at its step.
 
     Frames that are kept carry their picture; with `look` all of them do.
     """
-    ahead = deque(timeline)
     while until is None or painting.step_count < until:
-        while ahead and ahead[0].step <= painting.step_count:
-            painting.apply(ahead.popleft())
+        while painting.ahead and painting.ahead[0].step <= painting.step_count:
+            painting.apply(painting.ahead.popleft())
         if painting.step_count >= painting.settings.steps:
             return
         yield painting.step(look=look)

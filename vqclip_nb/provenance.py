@@ -29,7 +29,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from vqclip_nb import __version__, models, prompts
 from vqclip_nb.errors import PaintWarning, PictureError
-from vqclip_nb.images import BROKEN, HASHED, first_line
+from vqclip_nb.images import BROKEN, HASHED, first_line, locate
 from vqclip_nb.settings import Settings
 
 KEY, VERSION = "vqclip", 1
@@ -70,6 +70,19 @@ def unnamed(recipe: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, 
         given = [prompts.parse_picture(line) for line in recipe["image_prompts"]]
         hidden["image_prompts"] = [str(replace(picture, text=_hashed(picture.text, digests))) for picture in given]
     return hidden
+
+
+def differs(name: str, one: Settings, other: Settings) -> bool:
+    """Whether a field of the two differs; given pictures are the same when what is in them is the same."""
+    first, second = getattr(one, name), getattr(other, name)
+    return _by_content(first) != _by_content(second) if name == "image_prompts" else first != second
+
+
+def _by_content(lines: Sequence[str]) -> list[str]:
+    names = [name for name in given_pictures({"image_prompts": lines}) if not HASHED.fullmatch(name)]
+    files = {name: locate(name, field="image_prompts") for name in names}
+    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    return list(unnamed({"image_prompts": lines}, digests)["image_prompts"])
 
 
 def _hashed(name: str, digests: Mapping[str, str]) -> str:

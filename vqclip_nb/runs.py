@@ -22,7 +22,7 @@ import tempfile
 import time
 import unicodedata
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -38,11 +38,13 @@ from vqclip_nb.gpu import flow
 from vqclip_nb.keeper import Keeper, write
 from vqclip_nb.losses import Losses
 from vqclip_nb.painting import Frame, Painting
+from vqclip_nb.places import expanded
 from vqclip_nb.settings import Settings
 from vqclip_nb.stories import PLACE, VERSION, Story, frames
 
 FRAME_QUALITY = 92
 STATES_KEPT = 2
+MADE_WHEN_ASKED = ("progress.gif", "progress.webp", "run.zip")  # of the frames there were; the panel makes them
 
 
 class Run:
@@ -57,7 +59,7 @@ class Run:
         self._losses = Losses()
         self._unread: list[Frame] = []  # whose losses are still on the device
         self._states = story.kept
-        self._changes = len(story.timeline)
+        self._changes = 0  # of the painting's, whose pictures have been taken in
         self._saved_at = time.monotonic()
 
     @classmethod
@@ -72,7 +74,7 @@ class Run:
         """A new folder under `settings.out`, with the settings and the given pictures in it.
 
         Pictures named by their sha256 are looked for in the folder `inputs`. `changes` are those that are known
-        already: of a branch, which has a `parent`, or a replay. Raises RunError, PictureError.
+        already, made or still ahead: of a branch, which has a `parent`, or a replay. Raises RunError, PictureError.
         """
         hashes = provenance.model_hashes(settings)
         given = _given([settings.recipe(), *(change.settings for change in changes)], inputs)
@@ -90,8 +92,10 @@ class Run:
         } | ({"parent": {"run": parent[0], "step": parent[1]}} if parent else {})
         founding = {f"inputs/{digests[name]}{suffix}": data for name, (suffix, data) in given.items()}
         founding["settings.json"] = (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
+        if changes:
+            founding["timeline.jsonl"] = _lines(changes, digests)
         try:
-            folder = _found(Path(settings.out).expanduser(), name, founding)
+            folder = _found(expanded(settings.out), name, founding)
         except OSError as error:
             raise _unwritable(settings.out, error.strerror or str(error)) from None
         return cls(Story(folder, settings, parent=parent, hashes=hashes), founding, digests)
@@ -100,9 +104,10 @@ class Run:
     def open(cls, story: Story) -> Self:
         """Go on in a folder that is there. Raises RunError, models.UnknownModel."""
         provenance.compare(story.hashes or {}, story.settings)
-        own = [story.folder / "settings.json", *story.inputs.glob("[0-9a-f]*.*")]
-        founding = {path.relative_to(story.folder).as_posix(): path.read_bytes() for path in own}
-        digests = {f"sha256:{path.stem}": path.stem for path in own[1:]}
+        given = [path for path in story.inputs.glob("[0-9a-f]*") if len(path.stem) == 64]
+        founding = {f"inputs/{path.name}": path.read_bytes() for path in given}
+        founding["settings.json"] = (story.folder / "settings.json").read_bytes()
+        digests = {f"sha256:{path.stem}": path.stem for path in given}
         return cls(story, founding, digests)
 
     @property
@@ -131,24 +136,26 @@ class Run:
             self.save(painting)
 
     def save(self, painting: Painting) -> bool:
-        """Keep the state as it is now, and wait until it is on the disk. Whether it is."""
+        """Keep the state as it is now, and wait until it is on the disk. Whether it is; if not, older ones stay."""
         self._take_in(painting)
         self._read_losses()
         state = painting.state_dict()
         state["facts"] |= {
             "settings": provenance.unnamed(state["facts"]["settings"], self._digests),
-            "timeline": self._timeline(painting),
+            "timeline": _told(painting.timeline, self._digests),
         }
         table, step = self._losses.table(), painting.step_count
-        self._keeper.put("timeline.jsonl", lambda: _lines(state["facts"]["timeline"]))
+        lines = _lines([*painting.timeline, *painting.ahead], self._digests)
+        self._keeper.put("timeline.jsonl", lambda: lines)
         self._keeper.put("losses.csv", lambda: table)
-        self._keeper.put(f"state/{step:06}.safetensors", lambda: states.pack(state))
+        self._keeper.put(name := f"state/{step:06}.safetensors", lambda: states.pack(state))
+        saved, self._saved_at = self._keeper.flush(), time.monotonic()
+        if not self._keeper.has(name):
+            return False
         self._states = [*(kept for kept in self._states if kept != step), step]
         for old in self._states[:-STATES_KEPT]:
             self._keeper.remove(f"state/{old:06}.safetensors")
         self._states = self._states[-STATES_KEPT:]
-        saved = self._keeper.flush()
-        self._saved_at = time.monotonic()
         return saved
 
     def rewind(self, painting: Painting, step: int) -> None:
@@ -160,20 +167,22 @@ class Run:
         given = [prompts.parse_picture(line) for line in told["image_prompts"]]
         told["image_prompts"] = [str(replace(each, text=here.get(each.text, each.text))) for each in given]
         painting.load_state_dict(state)
+        painting.ahead.clear()
         self.cut(painting)
 
     def cut(self, painting: Painting) -> None:
-        """Forget, on the disk too, what came after the painting's step: frames, losses, changes and states."""
+        """Forget, on the disk too, what came after the painting's step, and what was made of it; changes ahead stay."""
         step, folder = painting.step_count, self.folder
         numbered = [*folder.glob("frames/*.jpg"), *folder.glob("state/*.safetensors")]
         late = [path for path in numbered if path.stem.isdecimal() and int(path.stem) > step]
-        for path in (*late, *folder.glob(".*.part"), *folder.glob("*/.*.part")):
+        stale = [folder / name for name in MADE_WHEN_ASKED]
+        for path in (*late, *stale, *folder.glob(".*.part"), *folder.glob("*/.*.part")):
             path.unlink(missing_ok=True)
         self.latest = None
         self._losses, self._unread = Losses.read(folder / "losses.csv", step), []
         self._states = [kept for kept in self._states if kept <= step]
-        self._changes = len(painting.timeline)
-        table, lines = self._losses.table(), _lines(self._timeline(painting))
+        self._take_in(painting)
+        table, lines = self._losses.table(), _lines([*painting.timeline, *painting.ahead], self._digests)
         self._keeper.put("losses.csv", lambda: table)
         self._keeper.put("timeline.jsonl", lambda: lines)
         self._keeper.flush()
@@ -187,11 +196,12 @@ class Run:
         self._losses = Losses.read(parent.folder / "losses.csv", step, only=variation)
         self.save(painting)
 
-    def finish(self, painting: Painting) -> Path:
+    def finish(self, painting: Painting, *, hurry: Callable[[], bool] = lambda: False) -> Path:
         """Write state, result and film, however the painting ended; returns the path of result.png.
 
         Where the folder cannot be written to at the end, all that is held goes into a new one among the temporary
-        files. What was painted is what counts: when the film fails that is a PaintWarning, no more. Raises RunError.
+        files. What was painted is what counts: when the film fails that is a PaintWarning, no more. As soon as there is
+        `hurry`, the film is left out. Raises RunError.
         """
         done = painting.step_count >= painting.settings.steps
         if not done:  # a state after the last step says that all is there, and comes last
@@ -201,7 +211,7 @@ class Run:
         result = self._write_result(self._last_picture(painting), painting)
         try:
             about = self._about(painting) if painting.settings.metadata else None
-            film(frames(self.folder), self.folder / "progress.mp4", about=about)
+            film(frames(self.folder), self.folder / "progress.mp4", about=about, hurry=hurry)
         except RunError as error:
             warnings.warn(str(error), PaintWarning, stacklevel=2)
         if done:
@@ -234,15 +244,10 @@ class Run:
             self._keeper.founding[f"inputs/{digest}{suffix}"] = data
             self._keeper.put(f"inputs/{digest}{suffix}", lambda data=data: data)  # type: ignore[misc]
 
-    def _timeline(self, painting: Painting) -> list[dict[str, Any]]:
-        """The changes made so far, given pictures named by hash."""
-        changes = [change.to_dict() for change in painting.timeline]
-        return [{**change, "settings": provenance.unnamed(change["settings"], self._digests)} for change in changes]
-
     def _about(self, painting: Painting, alone: int | None = None) -> dict[str, Any]:
         """What a picture says of itself; `alone` is the one of the variations, from 0, that it shows."""
         self._take_in(painting)
-        settings, timeline = self.settings, self._timeline(painting)
+        settings, timeline = self.settings, _told(painting.timeline, self._digests)
         if alone is not None:
             settings = settings.but(seed=settings.seeds[alone], variations=1)
             for change in timeline:
@@ -284,7 +289,7 @@ class Run:
 
 def check_out(out: str) -> None:
     """Raise RunError when no folder could be made under `out`. Makes nothing."""
-    folder = Path(out).expanduser()
+    folder = expanded(out)
     nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
     if not nearest.is_dir():
         raise _unwritable(out, f"{nearest} is not a folder")
@@ -307,7 +312,7 @@ def _given(
     """The suffix and the bytes of each picture that recipes give, by name; but not of those that are `known`."""
     named = {name: field for recipe in recipes for name, field in provenance.given_pictures(recipe).items()}
     paths = {name: images.locate(name, field=of, inputs=inputs) for name, of in named.items() if name not in known}
-    return {name: (path.suffix.lower(), path.read_bytes()) for name, path in paths.items()}
+    return {name: (path.suffix.lower() or ".img", path.read_bytes()) for name, path in paths.items()}
 
 
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
@@ -323,8 +328,13 @@ def _picked(path: Path, variation: int | None, count: int) -> bytes:
         return provenance.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
 
 
-def _lines(changes: Sequence[Mapping[str, Any]]) -> bytes:
-    return "".join(json.dumps(change, ensure_ascii=False) + "\n" for change in changes).encode()
+def _told(changes: Sequence[Change], digests: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Changes as they are written, given pictures named by hash."""
+    return [{**each.to_dict(), "settings": provenance.unnamed(each.settings, digests)} for each in changes]
+
+
+def _lines(changes: Sequence[Change], digests: Mapping[str, str]) -> bytes:
+    return "".join(json.dumps(told, ensure_ascii=False) + "\n" for told in _told(changes, digests)).encode()
 
 
 def _found(out: Path, name: str, founding: Mapping[str, bytes]) -> Path:

@@ -1,6 +1,6 @@
 """Session: where settings become a painting. The only place that knows canvases, perceptors and objectives alike."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from vqclip_nb.painting import Frame, Painting, run
 from vqclip_nb.perceptors import CLIPPerceptor
 from vqclip_nb.runs import Run, check_out
 from vqclip_nb.settings import Settings
-from vqclip_nb.stories import Story
+from vqclip_nb.stories import Story, inputs_of
 
 
 def paint(settings: Settings) -> Iterator[Frame]:
@@ -71,16 +71,15 @@ def begin(settings: Settings, *, inputs: Path | None = None, state: Mapping[str,
 class Sitting:
     """A painting at work, and the folder that keeps it. Iterate to paint; `record.finish(painting)` ends it.
 
-    timeline: changes that are still to be made, each at its step. until: the step to stop after, or None.
+    until: the step to stop after, or None.
     """
 
     painting: Painting
     record: Run
-    timeline: Sequence[Change] = ()
     until: int | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        for frame in run(self.painting, self.timeline, until=self.until):
+        for frame in run(self.painting, until=self.until):
             self.record.add(frame, self.painting)
             yield frame
 
@@ -92,16 +91,26 @@ def start(settings: Settings, *, inputs: Path | None = None) -> Sitting:
     return Sitting(painting, Run.create(settings, inputs=inputs))
 
 
-def resume(folder: Path, *, step: int | None = None, place: Mapping[str, Any] | None = None) -> Sitting:
+def resume(
+    folder: Path, *, step: int | None = None, change: Change | None = None, place: Mapping[str, Any] | None = None
+) -> Sitting:
     """Go on where a run stood, or at an earlier `step` whose state is kept; what came after is deleted.
 
-    `place` are settings of another place, as the device. On the same machine it paints the pixels that it would have.
-    Raises RunError for a run that another process is painting.
+    `change` is made first; with one, even an empty one, a step must be left to make. `place` are settings of another
+    place, as the device. On the same machine it paints the pixels that it would have. Raises RunError (also for a run
+    that another process is painting), SettingsError, PictureError, and then nothing is deleted.
     """
     story = Story.read(folder)
     check_free(folder)  # before models are loaded for nothing
     state = story.latest() if step is None else story.state(step)
     painting = _taken_up(story, state, place or {})
+    if step is None:
+        painting.ahead.extend(story.timeline[len(painting.timeline) :])
+    if change and (change.settings or change.variation):
+        painting.apply(change)
+    if change and not painting.ahead and (done := painting.step_count) >= painting.settings.steps:
+        said = f"the run has made all its {done} steps; `--steps {2 * done}` paints on"
+        raise RunError(f"{said}, and `vqclip branch` goes another way")
     record = Run.open(story)
     record.cut(painting)
     return Sitting(painting, record)
@@ -118,8 +127,8 @@ def branch(
     """A new run that goes another way from this one: other words, another seed, one variation.
 
     It begins at the latest state, or at any `step` that was made: where that one's state is not kept, the way there is
-    painted again from the nearest one before it, each step told to `on_way`. Where no step is left to make, it makes as
-    many again. Raises RunError.
+    painted again from the nearest one before it, each step told to `on_way`. Of the change that counts which differs
+    from the settings there. Where no step is left to make, it makes as many as `steps` says. Raises RunError.
     """
     story = Story.read(folder)
     state = story.latest() if step is None else story.before(step)
@@ -127,12 +136,16 @@ def branch(
         raise RunError(f"the run {str(folder)!r} has kept no state to branch from")
     painting = _taken_up(story, state, place or {})
     if step is not None:
-        for frame in run(painting, story.timeline[len(painting.timeline) :], until=step):
+        painting.ahead.extend(story.timeline[len(painting.timeline) :])
+        for frame in run(painting, until=step):
             on_way(frame.step)
-    begun_at, steps, count = painting.step_count, painting.settings.steps, painting.settings.variations
-    if begun_at >= steps and "steps" not in change.settings:
-        change = Change({**change.settings, "steps": begun_at + steps}, variation=change.variation)
-    painting.apply(change)
+        painting.ahead.clear()
+    begun_at, count = painting.step_count, painting.settings.variations
+    asked = painting.settings.but(**change.settings)
+    new = {name: getattr(asked, name) for name in change.settings if provenance.differs(name, asked, painting.settings)}
+    if begun_at >= asked.steps:
+        new["steps"] = begun_at + asked.steps
+    painting.apply(Change(new, variation=change.variation))
     settings = story.settings.but(**place or {})
     parent = (story.folder.resolve().name, begun_at)
     record = Run.create(settings, inputs=story.inputs, changes=painting.timeline, parent=parent)
@@ -153,9 +166,10 @@ def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> Sitting:
     settings = settings.but(**place or {})
     check_out(settings.out)
     provenance.compare(hashes if isinstance(hashes, dict) else {}, settings)
-    inputs = (source if source.is_dir() else source.parent) / "inputs"
+    inputs = inputs_of(source)
     painting = begin(settings, inputs=inputs)
-    return Sitting(painting, Run.create(settings, inputs=inputs, changes=timeline), timeline, until)
+    painting.ahead.extend(timeline)
+    return Sitting(painting, Run.create(settings, inputs=inputs, changes=timeline), until)
 
 
 def _taken_up(story: Story, state: Mapping[str, Any] | None, place: Mapping[str, Any]) -> Painting:

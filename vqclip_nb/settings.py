@@ -5,6 +5,7 @@ import json
 import pkgutil
 import re
 import secrets
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 
 from vqclip_nb import prompts
-from vqclip_nb.errors import SettingsError
+from vqclip_nb.errors import PaintWarning, SettingsError
 
 GROUPS = ("What", "Models", "Picture", "Painting", "Cutouts", "Place")
 CANVASES = tuple(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent / "canvases")]) if m.name[0] != "_")
@@ -129,7 +130,7 @@ class Settings(BaseModel):
     metadata: bool = _field(True, "Place", "Settings inside the picture", "write these settings into the picture")
     quiet: bool = _field(False, "Place", "Quiet", "no progress bar")
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -170,10 +171,19 @@ class Settings(BaseModel):
 
     @classmethod
     def from_image(cls, path: str | Path) -> Self:
-        """The settings that a picture was painted with. Opens nothing else, and fetches nothing."""
-        from vqclip_nb.provenance import read
+        """The settings that a picture was painted with, as they were at its end. Opens nothing else, fetches nothing.
 
-        return cls(**read(path)["settings"])
+        Warns (PaintWarning) when it was steered on the way, or branched. Raises PictureError, RunError, SettingsError.
+        """
+        from vqclip_nb.changes import Change
+        from vqclip_nb.provenance import at_the_end, read
+
+        told = read(path)
+        timeline = [Change.from_dict(change).to_dict() for change in told["timeline"]]
+        if timeline:
+            said = f"{str(path)!r} was steered while it was painted; taken are its settings at the end"
+            warnings.warn(f"{said}. `vqclip replay` follows the whole way", PaintWarning, stacklevel=2)
+        return cls(**at_the_end(cls(**told["settings"]).recipe(), timeline))
 
     @field_validator("size", mode="before")
     @classmethod

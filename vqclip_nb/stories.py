@@ -11,6 +11,7 @@ from vqclip_nb import provenance, states
 from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, RunError, SettingsError
 from vqclip_nb.images import first_line
+from vqclip_nb.places import expanded
 from vqclip_nb.settings import Settings
 
 VERSION = 1
@@ -21,7 +22,8 @@ PLACE = ("every", "save_every", "metadata", "device")  # written into settings.j
 class Story:
     """A run's folder, read. `settings` are those of the first step; `parent` is what a branch began from.
 
-    parent: the name of the folder and the step. hashes: of the models it began with.
+    timeline: the changes that were made, and after them those that are ahead. parent: the name of the folder and the
+    step. hashes: of the models it began with.
     """
 
     folder: Path
@@ -46,7 +48,9 @@ class Story:
         if isinstance(values, dict) and "settings" not in values:
             values = {"version": 0, "settings": values}
         try:
-            return cls(folder, **_fields(values, folder), timeline=tuple(map(Change.from_dict, changes)))
+            story = cls(folder, **_fields(values, folder), timeline=tuple(map(Change.from_dict, changes)))
+            story.current  # noqa: B018 - what cannot be is said here, where the folder is known
+            return story
         except (SettingsError, RunError) as error:
             raise RunError(f"the run {str(folder)!r} cannot be read: {error}") from None
 
@@ -98,11 +102,18 @@ def frames(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("frames/*.jpg") if path.stem.isdecimal())
 
 
+def inputs_of(source: Path) -> Path:
+    """Where the pictures lie that a run was given: its folder, its result or one of its frames."""
+    if not source.is_dir():
+        source = source.parent.parent if source.parent.name == "frames" else source.parent
+    return source / "inputs"
+
+
 def read_all(out: str | Path) -> tuple[list[Story], list[str]]:
     """The runs in a folder, by name, and what is wrong with those that cannot be read."""
     found: list[Story] = []
     wrong: list[str] = []
-    for path in sorted(Path(out).expanduser().glob("[!.]*/settings.json")):
+    for path in sorted(expanded(out).glob("[!.]*/settings.json")):
         try:
             found.append(Story.read(path.parent))
         except RunError as error:

@@ -6,6 +6,7 @@ arguments and returns the exit status.
 
 import argparse
 import difflib
+import io
 import os
 import sys
 import warnings
@@ -72,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         warnings.simplefilter("always", PaintWarning)
         warnings.showwarning = _show_warning
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a pipe on Windows has no letter for a tick
         try:
             return _run(parser(command), arguments)
         except (ValueError, OSError, ImportError) as error:

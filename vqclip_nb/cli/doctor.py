@@ -92,11 +92,29 @@ def addresses() -> Iterator[bool]:
     asked = [(entry, address) for entry, source in sources for address in source.addresses if "://" in address]
     good: dict[str, bool] = {}
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(download.answer, [address for _, address in asked])
+        answers = pool.map(answer, [address for _, address in asked])
         for (entry, address), (right, said) in zip(asked, answers, strict=True):
             print(f"  {'✓' if right else '✗'} {entry.full_name} {address}: {said}")
             good[entry.full_name] = good.get(entry.full_name, False) or right or not entry.alive
     yield from good.values()
+
+
+def answer(address: str, timeout: float = 10) -> tuple[bool, str]:
+    """Ask an address with a HEAD request: whether it would give a file, and what it said in a few words."""
+    import requests
+
+    if os.environ.get("VQCLIP_OFFLINE"):
+        return False, "not asked, VQCLIP_OFFLINE is set"
+    try:
+        reply = requests.head(address, allow_redirects=True, timeout=timeout)
+    except requests.RequestException as wrong:
+        return False, download.reason(wrong)
+    if reply.status_code >= 400:
+        return False, f"{reply.status_code} {reply.reason}"
+    if reply.headers.get("Content-Type", "").startswith("text/html"):
+        return False, "a web page instead of the file"
+    size = reply.headers.get("Content-Length")
+    return True, f"{int(size):,} bytes" if size else "ok"
 
 
 def _clip() -> str:

@@ -1,10 +1,10 @@
 """`vqclip film`: a film of a run, from the frames it has kept."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from vqclip_nb.cli._sitting import find
+from vqclip_nb.places import expanded
 
 
 def add(subparsers: Any) -> None:
@@ -37,7 +37,7 @@ def film(arguments: argparse.Namespace) -> int:
         if value is not None and not low <= value <= high:
             raise RunError(f"{name} must be from {low} to {high}, got {value}")
     story = Story.read(find(arguments.folder))
-    path = Path(arguments.to).expanduser() if arguments.to else story.folder / "progress.mp4"
+    path = expanded(arguments.to) if arguments.to else story.folder / "progress.mp4"
     kept = frames(story.folder)
     about = describe(
         story.settings,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb.places import expanded
 from vqclip_nb.settings import Settings
 
 
@@ -24,7 +25,7 @@ def add(subparsers: Any) -> None:
 
 def info(arguments: argparse.Namespace) -> int:
     """Print what the picture says about itself."""
-    described = _described(Path(arguments.file).expanduser())
+    described = _described(expanded(arguments.file))
     settings = Settings(**described["settings"])
     print(json.dumps(described, indent=2, ensure_ascii=False))
     print(command(settings, described, arguments.file))

@@ -33,10 +33,11 @@ def paint(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments)
     from vqclip_nb.runs import check_out
     from vqclip_nb.session import start
+    from vqclip_nb.stories import inputs_of
 
     check_out(settings.out)
     prepare(settings)
-    inputs = Path(arguments.settings).parent / "inputs" if arguments.settings else None
+    inputs = inputs_of(Path(arguments.settings)) if arguments.settings else None
     return see_through(start(settings, inputs=inputs))
 
 

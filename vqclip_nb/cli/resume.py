@@ -31,7 +31,6 @@ def add(subparsers: Any) -> None:
 def resume(arguments: argparse.Namespace) -> int:
     """Take the run up, change what was asked for, and paint on."""
     from vqclip_nb.changes import Change
-    from vqclip_nb.errors import RunError
     from vqclip_nb.session import resume
     from vqclip_nb.stories import Story
 
@@ -39,14 +38,4 @@ def resume(arguments: argparse.Namespace) -> int:
     place = {name: values.pop(name) for name in PLACE if name in values}
     folder = find(arguments.folder)
     prepare(Story.read(folder).settings.but(**place))
-    sitting = resume(folder, step=arguments.step, place=place)
-    painting = sitting.painting
-    if values:
-        painting.apply(Change(values))
-    if painting.step_count >= painting.settings.steps:
-        done = painting.step_count
-        raise RunError(
-            f"the run has made all its {done} steps; `--steps {2 * done}` paints on, and `vqclip branch` "
-            "goes another way"
-        )
-    return see_through(sitting)
+    return see_through(resume(folder, step=arguments.step, change=Change(values), place=place))

@@ -41,7 +41,7 @@ def runs(arguments: argparse.Namespace) -> int:
     out = getattr(arguments, "out", "runs")
     found, wrong = read_all(out)
     if arguments.prune is not None:
-        return _prune(found, arguments.prune, sure=arguments.yes)
+        return _prune(found, arguments.prune, out=out, sure=arguments.yes)
     for line in (*tree(found), *wrong):
         print(line)
     print(f"{len(found)} runs in {out}, {_size(sum(_bytes(story.folder) for story in found))}")
@@ -80,22 +80,22 @@ def _line(story: "Story", depth: int) -> str:
     return f"{mark}{story.folder.name}  {' '.join(current.prompt.split())!r}  {told}"
 
 
-def _prune(stories: Sequence["Story"], names: Sequence[str], *, sure: bool) -> int:
+def _prune(stories: Sequence["Story"], names: Sequence[str], *, out: str, sure: bool) -> int:
     """Name what is deleted, ask, and delete it."""
     from vqclip_nb.errors import RunError
     from vqclip_nb.keeper import check_free
 
-    by_name = {story.folder.name: story for story in stories}
-    wanted = [Path(name).name for name in names]
-    if unknown := [name for name in wanted if name not in by_name]:
-        raise RunError(f"prune must name runs, got {unknown[0]!r}; `vqclip runs` lists them")
-    chosen = [by_name[name] for name in wanted] or [story for story in stories if _empty(story)]
+    known = {story.folder.name: story for story in stories} | {str(story.folder.resolve()): story for story in stories}
+    wanted = [name if name in known else str(Path(name).resolve()) for name in names]
+    if unknown := [name for name, key in zip(names, wanted, strict=True) if key not in known]:
+        raise RunError(f"prune must name runs of {out!r}, got {unknown[0]!r}; `vqclip runs` lists them")
+    chosen = [known[key] for key in dict.fromkeys(wanted)] or [story for story in stories if _empty(story)]
     if not chosen:
         print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
         return 0
     for story in chosen:
         print(f"{story.folder}  {_size(_bytes(story.folder))}")
-    if not sure and input("Delete these? [y/N] ").strip().lower() not in ("y", "yes"):
+    if not sure and not _agreed("Delete these? [y/N] "):
         print("Nothing was deleted", file=sys.stderr)
         return 0
     for story in chosen:
@@ -106,6 +106,14 @@ def _prune(stories: Sequence["Story"], names: Sequence[str], *, sure: bool) -> i
             raise RunError(f"{story.folder} could not be deleted: {error.strerror or error}") from None
     print(f"Deleted {len(chosen)}")
     return 0
+
+
+def _agreed(question: str) -> bool:
+    """What a person says to a question; nobody there is a no."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _empty(story: "Story") -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import shutil
 import tomllib
+import warnings
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+
+from vqclip_nb.errors import PaintWarning
+from vqclip_nb.places import expanded
 
 KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "canvases"}
 OPEN_CLIP = "open_clip/"  # begins the names of perceptors that open_clip_torch knows and keeps
@@ -97,7 +100,7 @@ class Entry:
 def home() -> Path:
     """The cache folder: `VQCLIP_HOME`, or where this platform keeps caches. It is not created here."""
     if chosen := os.environ.get("VQCLIP_HOME"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     return platformdirs.user_cache_path("vqclip_nb")
 
 
@@ -138,38 +141,12 @@ def chosen(canvas: str, perceptor: str) -> list[Entry]:
     return [*judges, info(model, family)] if model else judges
 
 
-def add(name: str, config: dict[str, Any], weights: str) -> Entry:
-    """Enter a person's own VQGAN under `name`: its config (target, params) and the path or address of its weights."""
-    if not name or any(not (c.isalnum() or c in "-_.") for c in name) or name.startswith("."):
-        raise ValueError(f"name must be letters, digits, '-', '_' and '.', got {name!r}")
-    if any(name in (entry.name, *entry.aliases) for entry in entries("vqgan")):
-        raise ValueError(f"name must be a new one, and {name!r} is taken; `vqclip models remove {name}` frees your own")
-    address = weights if "://" in weights else str(Path(weights).expanduser().resolve())
-    file = Path(weights.partition("?")[0]).name or "weights.ckpt"
-    entry = Entry(
-        "vqgan", name, "your own", "yours to know", config=config, sources=(Source(file, (address,)),), added=True
-    )
-    save(entry)
-    return entry
-
-
 def save(entry: Entry) -> None:
     """Write what is known of a person's own model beside its weights."""
     entry.folder.mkdir(parents=True, exist_ok=True)
     fresh = entry.folder / f"{ADDED}.part"
     fresh.write_text(json.dumps(asdict(entry), indent=2), encoding="utf-8")
     os.replace(fresh, entry.folder / ADDED)
-
-
-def remove(entry: Entry) -> int:
-    """Delete a model's files from the disk; returns the bytes that this freed. The packaged pair stays."""
-    if entry.packaged:
-        raise ValueError(f"{entry.full_name} is part of the package and cannot be removed")
-    if not entry.folder.is_dir():
-        return 0
-    freed = sum(path.stat().st_size for path in entry.folder.iterdir() if path.is_file())
-    shutil.rmtree(entry.folder)
-    return freed
 
 
 @cache
@@ -198,8 +175,12 @@ def _source(table: dict[str, Any]) -> Source:
 def _added() -> list[Entry]:
     found = []
     for path in sorted(home().glob(f"vqgan/*/{ADDED}")):
-        table = json.loads(path.read_text(encoding="utf-8"))
-        table["sources"] = tuple(Source(**{**s, "addresses": tuple(s["addresses"])}) for s in table["sources"])
-        table["aliases"], table["packaged"] = (), ()
-        found.append(Entry(**table))
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+            table["sources"] = tuple(Source(**{**s, "addresses": tuple(s["addresses"])}) for s in table["sources"])
+            table["aliases"], table["packaged"] = (), ()
+            found.append(Entry(**table))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            said = f"{path} is damaged ({error}), and its model left out; delete its folder, and add it again"
+            warnings.warn(said, PaintWarning, stacklevel=3)
     return found

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from vqclip_nb.models import catalog
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.errors import CannotFetch
+from vqclip_nb.places import expanded
 
 CHUNK = 1 << 18
 SILENT = "fell silent"
@@ -64,7 +65,7 @@ def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | No
     """
     if entry.packaged:
         return entry.files()[0]
-    if found := _published(entry):
+    if found := published(entry):
         return found
     if not entry.alive:
         raise CannotFetch(
@@ -75,35 +76,21 @@ def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | No
     tell = report or (lambda progress: None)
     entry.folder.mkdir(parents=True, exist_ok=True)
     with alone(entry, tell):
-        return _published(entry) or _from_anywhere(entry, tell, patience or Patience())
+        return published(entry) or _from_anywhere(entry, tell, patience or Patience())
 
 
 def second_home() -> Path | None:
     """A folder laid out as the cache that outlives this machine: `VQCLIP_SECOND_HOME`, or `vqclip` in Colab's Drive."""
     if chosen := os.environ.get("VQCLIP_SECOND_HOME"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     return COLAB_DRIVE if COLAB_DRIVE.is_dir() else None
-
-
-def keep(entry: Entry, report: Report | None = None) -> Path:
-    """Copy a model's published file to the second home. Raises `CannotFetch` when there is no such folder or file."""
-    there, path = second_home(), _published(entry)
-    if there is None or path is None:
-        lacks = "VQCLIP_SECOND_HOME names no folder" if there is None else f"{entry.full_name} is not on the disk"
-        raise CannotFetch(f"{lacks}, so nothing was copied")
-    target = there / path.relative_to(catalog.home())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    _copy(path, part, lambda done: report and report(Progress(entry.name, done, path.stat().st_size)))
-    os.replace(part, target)
-    return target
 
 
 @contextmanager
 def borrowed(place: str) -> Iterator[Path]:
     """A small file (a config) by path or address, to be read inside the `with`. Raises `CannotFetch`."""
     if "://" not in place:
-        yield Path(place).expanduser()
+        yield expanded(place)
         return
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
@@ -116,54 +103,13 @@ def borrowed(place: str) -> Iterator[Path]:
         yield part
 
 
-def check(entry: Entry) -> str:
-    """Read a model's files whole and say in a sentence that they are right. Raises `CannotFetch` naming a wrong one."""
-    import pooch
-
-    from vqclip_nb.models.checkpoints import read_safetensors
-
-    if not entry.on_disk:
-        raise CannotFetch(f"{entry.full_name} is not on the disk; `vqclip models get {entry.name}` fetches it")
-    said = []
-    for path in entry.files():
-        if path.suffix == ".safetensors":
-            read_safetensors(path)
-        source = next((source for source in entry.sources if source.file == path.name), None)
-        if source is None:
-            said.append(f"{path.name} is whole")
-            continue
-        sha256 = pooch.file_hash(str(path))
-        if source.sha256 and sha256 != source.sha256:
-            remedy = f"`vqclip models remove {entry.name}`, then `get` it again"
-            raise CannotFetch(f"{path} has sha256 {sha256}, published is {source.sha256}; {remedy}")
-        said.append(f"{path.name} has sha256 {sha256}, " + ("as published" if source.sha256 else "none is published"))
-    return "; ".join(said)
-
-
-def answer(address: str, timeout: float = 10) -> tuple[bool, str]:
-    """Ask an address with a HEAD request: whether it would give a file, and what it said in a few words."""
-    import requests
-
-    if os.environ.get("VQCLIP_OFFLINE"):
-        return False, "not asked, VQCLIP_OFFLINE is set"
-    try:
-        reply = requests.head(address, allow_redirects=True, timeout=timeout)
-    except requests.RequestException as wrong:
-        return False, _reason(wrong)
-    if reply.status_code >= 400:
-        return False, f"{reply.status_code} {reply.reason}"
-    if reply.headers.get("Content-Type", "").startswith("text/html"):
-        return False, "a web page instead of the file"
-    size = reply.headers.get("Content-Length")
-    return True, f"{int(size):,} bytes" if size else "ok"
-
-
 def looks_like_html(head: bytes) -> bool:
     """Whether a file begins as a web page does: some hosts send one under a checkpoint's name."""
     return head.lstrip().lower().startswith((b"<!doctype", b"<html"))
 
 
-def _published(entry: Entry) -> Path | None:
+def published(entry: Entry) -> Path | None:
+    """Its file as it was published, where that is on the disk."""
     return next((path for path in entry.files() if path != entry.stripped), None)
 
 
@@ -263,7 +209,7 @@ class _Download:
             raise Refused("is not there")
         total = path.stat().st_size
         self.make_room(total)
-        _copy(path, self.part, lambda done: self.tell(Progress(self.name, done, total)))
+        copied(path, self.part, lambda done: self.tell(Progress(self.name, done, total)))
 
     def fill(self, address: str) -> None:
         """Ask for the rest until it is there; give up once an answer brings nothing new."""
@@ -277,7 +223,7 @@ class _Download:
                 if self.stream(address):
                     return
             except (requests.RequestException, HTTPError, TimeoutError, ConnectionError) as problem:
-                wrong = _reason(problem)
+                wrong = reason(problem)
                 if wrong == SILENT:
                     raise TooSlow(wrong) from None
             if self.have <= best:
@@ -341,7 +287,8 @@ class _Download:
             )
 
 
-def _copy(path: Path, part: Path, told: Callable[[int], Any]) -> None:
+def copied(path: Path, part: Path, told: Callable[[int], Any]) -> None:
+    """A large file copied in blocks, the bytes so far told."""
     with path.open("rb") as source, part.open("wb") as target:
         while block := source.read(1 << 22):
             target.write(block)
@@ -386,7 +333,7 @@ def _short(address: str) -> str:
     return urlsplit(address).netloc or address
 
 
-def _reason(problem: Exception) -> str:
+def reason(problem: Exception) -> str:
     """A few words for what `requests` says in a paragraph."""
     words = {
         "ConnectTimeout": "did not answer",

@@ -47,10 +47,12 @@ class VQGANConfig:
     @classmethod
     def from_taming(cls, config: Mapping[str, Any]) -> VQGANConfig:
         """Read taming's `target`/`params` table (or the `model:` around it); losses and paths are ignored."""
-        config = config.get("model", config)
-        params = config.get("params", {})
-        params = params.get("first_stage_config", {}).get("params", params)
-        missing = [key for key in ("ddconfig", "embed_dim") if key not in params]
+        try:
+            params = config.get("model", config).get("params", {})
+            params = params.get("first_stage_config", {}).get("params", params)
+            missing = [key for key in ("ddconfig", "embed_dim") if key not in {**params}]
+        except (AttributeError, TypeError):
+            raise ValueError(f"config must be a taming VQGAN's, whose params are a table, got {config}") from None
         if missing:
             raise ValueError(f"config must be a taming VQGAN's, with params.{missing[0]}, got keys {sorted(params)}")
         own = {name: int(params[name]) for name in ("patch_size", "tidy_every") if name in params}
@@ -143,8 +145,11 @@ def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
             state.update({new + key.removeprefix(old): state.pop(key) for key in list(state) if key.startswith(old)})
         state["quant_conv.1.embed.weight"] = codebook
 
-    with Unfilled():
-        model = VQGAN(config, len(codebook), gumbel=gumbel)
+    try:
+        with Unfilled():
+            model = VQGAN(config, len(codebook), gumbel=gumbel)
+    except (LookupError, TypeError, ArithmeticError) as error:
+        raise BrokenWeights(f"its config's ddconfig makes no network of taming's: {error!r}") from None
     model.unexpected = fill(model, state)
     return model
 
