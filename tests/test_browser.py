@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 SHOTS = Path(__file__).parent / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FEW_IN_A_LINK = "from vqclip_nb.studio import front\nfront.MOST_IN_A_LINK = 200_000\n"  # bytes; run.zip has more
 # Colab's versions; widgetsnbextension 3.6.10 breaks Output in the classic Notebook, 3.6.6 does not.
 CLASSIC = [
     *("notebook==6.5.7", "ipywidgets==7.7.1", "widgetsnbextension==3.6.6", "ipykernel==6.17.1", "ipython==7.34.0"),
@@ -35,7 +37,7 @@ CLASSIC = [
 class Lab:
     """JupyterLab 4."""
 
-    name, page = "jupyterlab", "lab/tree/studio.ipynb?reset"
+    name, page = "jupyterlab", "lab/tree/my%20notes/studio.ipynb?reset"
     options = ("--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True")
     root = "--ServerApp.root_dir={}"
     ready = """() => {
@@ -56,14 +58,14 @@ class Lab:
 class Notebook7(Lab):
     """Notebook 7."""
 
-    name, page = "notebook", "notebooks/studio.ipynb"
+    name, page = "notebook", "notebooks/my%20notes/studio.ipynb"
     options = ("--IdentityProvider.token=", "--ServerApp.password=", "--JupyterNotebookApp.expose_app_in_browser=True")
 
 
 class Classic:
     """Notebook 6.5 with ipywidgets 7.7.1 and ipykernel 6.17.1, as near to Colab's as can be had."""
 
-    name, page = "notebook", "notebooks/studio.ipynb"
+    name, page = "notebook", "notebooks/my%20notes/studio.ipynb"
     options = ("--NotebookApp.token=", "--NotebookApp.password=")
     root = "--notebook-dir={}"
     ready = """() => window.Jupyter && Jupyter.notebook && Jupyter.notebook._fully_loaded
@@ -110,10 +112,12 @@ def browser():
 
 @pytest.fixture
 def page(browser, request, tmp_path):
-    """A page with studio.ipynb open in a front end, its kernel ready."""
-    front = request.param()
-    SHOTS.mkdir(exist_ok=True)
-    shutil.copy(ROOT / "notebooks" / "studio.ipynb", tmp_path / "studio.ipynb")
+    """A page with studio.ipynb, which lies in a folder of the server's, open in a front end, its kernel ready."""
+    front, folder, startup = request.param(), tmp_path / "my notes", tmp_path / "ipythondir/profile_default/startup"
+    for place in (SHOTS, folder, startup):
+        place.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "notebooks" / "studio.ipynb", folder)
+    (startup / "few.py").write_text(FEW_IN_A_LINK)
     port = free_port()
     places = {name: str(tmp_path / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     places |= {name: str(tmp_path / name.lower()) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")}
@@ -132,7 +136,7 @@ def page(browser, request, tmp_path):
         wait_for_server(port, server, tmp_path / "server.log")
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
         page.set_default_timeout(120_000)
-        page.front, page.folder = front, tmp_path
+        page.front, page.folder = front, folder
         page.goto(f"http://127.0.0.1:{port}/{front.page}")
         page.wait_for_function(front.ready)
         yield page
@@ -272,6 +276,12 @@ def paint_steer_stop_and_take_home(page):
     changes = [change["settings"] for change in told["timeline"]]
     assert {"prompt": steered} in changes
     assert {"cutn": cutn} in changes
+
+    page.locator("button.vq-get-everything").click()
+    with page.expect_download() as coming:
+        page.locator("a.vq-link", has_text="run.zip").click()
+    with zipfile.ZipFile(coming.value.path()) as file:
+        assert [name for name in file.namelist() if name.endswith("/result.png")], "the file, and no page about it"
 
     page.locator("button.vq-undo").click()
     says(page, "Paused")

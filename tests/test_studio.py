@@ -5,6 +5,7 @@ import html
 import io
 import json
 import queue
+import shutil
 import struct
 import sys
 import threading
@@ -14,6 +15,7 @@ import zipfile
 import zlib
 from datetime import datetime
 from html.parser import HTMLParser
+from pathlib import Path
 
 import ipywidgets as widgets
 import pytest
@@ -22,7 +24,7 @@ from PIL import Image
 from tests import colab
 from tests.toys import toy_models
 from vqclip_nb import Settings, films
-from vqclip_nb.errors import PaintWarning
+from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.provenance import read
 from vqclip_nb.session import start
 from vqclip_nb.settings import live_fields
@@ -30,6 +32,7 @@ from vqclip_nb.stories import Story, read_all
 from vqclip_nb.studio import Studio, front, jobs, markup, mirrors, panel
 from vqclip_nb.studio.words import has, surprise, toggled, words
 
+SMALL = {"prompt": "red", "size": (16, 16), "steps": 20, "cutn": 2, "device": "cpu"}
 TOOLTIP = "tooltip" if widgets.Text().has_trait("tooltip") else "description_tooltip"
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -47,7 +50,7 @@ def toys(monkeypatch, tmp_path):
 
 
 def studio(**values):
-    shown = Studio(out="runs", settings=Settings(prompt="red", size=(16, 16), steps=20, cutn=2, device="cpu", every=1))
+    shown = Studio(out="runs", settings=Settings(**SMALL))
     shown._looking.join(20)
     shown.form.load(values)
     shown._redraw_chips()
@@ -66,6 +69,18 @@ def ended(shown, state="done"):
     shown.tick()
     assert panel._job.news.state == state, panel._job.news
     return panel._job.news
+
+
+def paused(shown, step=1):
+    painting(shown, step)
+    shown.pause.click()
+    until(lambda: panel._job.news.state == "paused")
+    shown.tick()
+    return panel._job.news
+
+
+def seen(*parts):
+    return [part.layout.display != "none" for part in parts]
 
 
 def painting(shown, step=1):
@@ -185,11 +200,69 @@ def test_pause_continue_steer_undo_and_stop():
     assert panel._job.news.step < news.step
     shown.stop.click()
     ended(shown, "stopped")
-    shown.form.controls["steps"].value = 100
-    shown.more_steps.click()
-    painting(shown)
+
+
+def test_an_undo_that_cannot_be_is_one_note_and_leaves_all_else_as_it_was():
+    shown = studio(steps=5)
+    shown.start.click()
+    news, said = ended(shown), "There is nothing to undo: no earlier state of this run is kept."
+    for _ in range(2):
+        shown.undo.click()
+    assert panel._job.news is news
+    assert shown.message.value == markup.notes([said])
+    assert all(seen(shown.after.box, shown.view.looking, shown.more_steps))
+
+
+def test_after_a_job_that_opens_no_run_the_last_one_is_there_to_be_gone_on_with(monkeypatch):
+    shown = studio(steps=5)
+    shown.start.click()
+    last, picture = ended(shown), shown.view.picture.value
+
+    def there():
+        assert all(seen(shown.after.box, shown.view.looking, shown.more_steps))
+        assert shown.more_steps.description == "Paint 10 more steps"
+        assert not shown.undo.disabled
+        assert (panel._job.news.folder, panel._job.news.curve) == (last.folder, last.curve)
+        assert shown.view.picture.value == picture
+        assert (shown.form.value("prompt"), shown.form.value("seed")) == ("blue", 3), "and the form is as it was left"
+
+    shown.form.controls["prompt"].value, shown.form.controls["seed"].value = "blue", 3
+    shown.form.controls["out"].value = str(last.folder / "result.png")
+    shown.start.click()
+    ended(shown, "failed")
+    assert "is not a folder" in shown.message.value
+    there()
+    shown.form.controls["out"].value = "runs"
+
+    gate = threading.Event()
+    monkeypatch.setattr(jobs, "fetch_models", lambda settings, tell: (gate.wait(20), tell("Fetching")))
+    shown.start.click()
     shown.stop.click()
-    assert ended(shown, "stopped").folder == news.folder
+    gate.set()
+    ended(shown, "stopped")
+    assert shown.message.value == ""
+    assert "Stopped while loading" in shown.view.status.value
+    there()
+    shown.more_steps.click()
+    news = ended(shown)
+    assert (news.step, news.settings.prompt, news.folder) == (15, "blue", last.folder)
+
+
+def test_a_stop_while_a_run_is_taken_up_again_leaves_it_where_it_stood(monkeypatch):
+    from vqclip_nb import session
+
+    shown = studio(steps=5)
+    shown.start.click()
+    news, begun, gate = ended(shown), session.begin, threading.Event()
+    monkeypatch.setattr(session, "begin", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
+    shown.more_steps.click()
+    until(lambda: "Taking" in panel._job.news.said)
+    shown.stop.click()
+    gate.set()
+    stopped = ended(shown, "stopped")
+    assert (stopped.step, stopped.steps, stopped.folder) == (5, 15, news.folder)
+    assert "Stopped at step 5" in shown.view.status.value
+    assert shown.more_steps.description == "Continue this run"
 
 
 def test_undo_knows_given_pictures_and_takes_back_what_was_just_changed():
@@ -222,6 +295,7 @@ def test_what_is_changed_while_the_run_loads_is_painted_with(monkeypatch):
     shown.form.controls["prompt"].value = "white"
     gate.set()
     assert ended(shown).settings.prompt == "white"
+    assert shown.form.value("prompt") == "white"
 
     gate.clear()
     shown.start.click()
@@ -259,6 +333,35 @@ def test_variations_are_enlarged_and_one_goes_on_alone():
     assert read(ended(shown, "stopped").folder / "result.png")["timeline"][0]["variation"] == 2
 
 
+def test_a_picture_picked_in_a_pause_is_shown_at_once():
+    shown = studio(variations=3, steps=4000)
+    shown.start.click()
+    step = paused(shown, 3).step
+    shown.view.thumbs.children[1].children[2].click()
+    until(lambda: (shown.tick(), not shown.view.thumbs.children)[1])
+    assert (panel._job.news.step, len(panel._job.news.previews)) == (step, 1)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_picture_picked_while_the_run_is_saved_or_later_goes_on_as_a_branch(late, monkeypatch):
+    encode, gate = films._encode, threading.Event()
+    monkeypatch.setattr(films, "_encode", lambda *given: (gate.wait(20), encode(*given)))
+    shown = studio(variations=3, steps=5, seed=7)
+    shown.start.click()
+    until(lambda: panel._job.news.state == "finishing")
+    shown.tick()
+    if late:
+        gate.set()
+        ended(shown)
+    shown.form.load({"prompt": "blue"})
+    first = panel._job
+    shown.view.thumbs.children[1].children[2].click()
+    gate.set()
+    until(lambda: panel._job is not first)
+    settings = ended(shown).settings
+    assert (settings.prompt, settings.seed, settings.variations) == ("blue", 8, 1)
+
+
 def test_look_back_and_go_on_from_a_frame_with_other_words():
     shown = studio(steps=9)
     shown.start.click()
@@ -274,6 +377,30 @@ def test_look_back_and_go_on_from_a_frame_with_other_words():
     child = ended(shown).folder
     story = Story.read(child)
     assert (story.parent, story.current.prompt) == ((parent.name, 4), "blue")
+
+
+def test_what_goes_on_is_painted_with_what_the_form_says():
+    shown = studio(steps=4000)
+    shown.start.click()
+    held = paused(shown, 12).step
+    shown.form.controls["prompt"].value = "blue"
+    shown.stop.click()
+    folder = ended(shown, "stopped").folder
+    shown.form.controls["steps"].value = 10
+    shown.more_steps.click()
+    assert painting(shown, held + 1).news.steps == 4000, "so many were made already"
+    shown.stop.click()
+    held = ended(shown, "stopped").step
+    shown.form.controls["steps"].value = held + 3
+    shown.form.controls["prompt"].value = "white"
+    shown.more_steps.click()
+    news = ended(shown)
+    assert (news.folder, news.step, news.settings.prompt) == (folder, held + 3, "white")
+
+    shown.view.back.value = 3
+    shown.view.again.click()
+    (change,) = Story.read(ended(shown).folder).timeline
+    assert (change.step, change.settings) == (4, {"prompt": "white", "steps": held + 3}), "and not as it was in the end"
 
 
 def test_chips_surprises_examples_and_recipes():
@@ -349,6 +476,51 @@ def test_given_pictures_are_shown_removed_and_painted_with(tmp_path):
     upload(shown.given.upload, bomb)
     assert "larger than 100,000,000 pixels" in shown.message.value
     assert len(shown.given.shown.children) == 1
+    upload(shown.given.upload, plain)
+    assert "pixels" not in shown.message.value
+
+
+def test_given_pictures_follow_the_run():
+    shown = studio(steps=4000)
+    shown.given.take(png("white"), "init_image")
+    shown.start.click()
+    paused(shown, 3)
+    run = lambda: len(panel._job.news.settings.image_prompts)  # noqa: E731
+
+    def shows(count, panel_shown=shown):
+        until(lambda: run() == count and (panel_shown.tick(), len(panel_shown.given.towards) == count)[1])
+        assert len(panel_shown.given.shown.children) == count + 1
+        assert panel_shown.given.init_image
+
+    shown.given.take(png("blue"), "image_prompts")
+    shows(1)
+    shown.undo.click()
+    shows(0)
+    shown.given.take(png("green"), "image_prompts")
+    shows(1)
+    shown.pause.click()
+    paused(shown, panel._job.news.step + 2)
+    card = shown.given.shown.children[1]
+    shown.form.controls["prompt"].value = "blue"
+    shown.undo.click()
+    until(lambda: (shown.tick(), shown.form.value("prompt") == "red")[1])
+    assert shown.given.shown.children[1] is card, "what is as it was is not drawn anew"
+    card.children[-1].click()
+    shows(0)
+    shown.undo.click()
+    shows(1)
+
+    again = studio()
+    shows(1, again)
+    again.given.take(png("red"), "image_prompts")
+    shows(2, again)
+    again.stop.click()
+    held = ended(again, "stopped").step
+    for card in again.given.shown.children[1:]:
+        card.children[-1].click()
+    again.form.controls["steps"].value = held + 2
+    again.more_steps.click()
+    assert ended(again).settings.image_prompts == (), "what was removed does not pull"
 
 
 def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp_path):
@@ -356,7 +528,8 @@ def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp
     shown.start.click()
     folder = ended(shown).folder
     told = read(folder / "result.png")
-    told["settings"] |= {"prompt": EVIL, "init_image": "/etc/passwd", "lr": 0.5}
+    told["settings"] |= {"prompt": EVIL, "init_image": "/etc/passwd", "lr": 0.25}
+    told["timeline"] = [{"step": 1, "settings": {"lr": 0.5}}]
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
@@ -380,7 +553,7 @@ def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp
     assert not [tag for tag, attributes in seen if tag in ("img", "script") or "onerror" in attributes]
     assert sum(markup.escape(EVIL)[:20] in w.value for w in children(shown) if isinstance(w, widgets.HTML)) >= 4
     upload(shown.load, b"<html>")
-    assert "cannot be read as a picture" in shown.message.value
+    assert "that file cannot be read as a picture" in shown.message.value
 
 
 def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
@@ -491,6 +664,102 @@ def test_running_the_cell_again_finds_the_run_and_one_that_was_cut_off_is_offere
     ended(third, "stopped")
 
 
+def test_the_newer_of_two_panels_has_taken_over():
+    older, newer = studio(), studio()
+    acting = (older.start, older.pause, older.stop, older.undo, older.more_steps, older.remedy, older.accept)
+    assert all(button.disabled for button in acting)
+    assert older.message.value == markup.trouble(panel.TAKEN_OVER)
+    older.start.click()
+    assert older.message.value.count(panel.TAKEN_OVER) == 2, "with details"
+    with pytest.raises(RunError, match="A newer panel has taken over"):
+        older.run(lambda tell: None)
+    assert panel._job is None
+    newer.start.click()
+    painting(newer)
+    older.form.controls["prompt"].value = "blue"
+    assert ended(newer).settings.prompt == "red"
+    older.tick()
+    assert older.start.disabled
+
+
+def test_the_folder_and_the_settings_are_those_that_were_asked_for():
+    asked = Settings(**SMALL | {"steps": 2}, out="mine")
+    shown = Studio(settings=asked)
+    assert (shown.out, shown.form.value("out")) == (Path("mine"), "mine")
+    shown = Studio(settings=asked, out="ours")
+    shown._looking.join(20)
+    shown.start.click()
+    assert ended(shown).folder.parent == Path("ours")
+    assert "1 run in ours" in shown.earlier.said.value
+    shown.form.controls["out"].value = "mine"
+    assert "No runs yet in mine" in shown.earlier.said.value
+    shown.start.click()
+    assert ended(shown).folder.parent == Path("mine")
+    assert "1 run in mine" in shown.earlier.said.value
+
+    Path("start.png").write_bytes(png())
+    given = Studio(settings=asked.but(prompt="blue", steps=4000, lr=0.123456789, init_image="start.png"))
+    assert (given.form.value("prompt"), given.form.value("lr"), given.out) == ("blue", 0.123456789, Path("mine"))
+    assert len(given.given.shown.children) == 1
+    assert Studio().form.value("prompt") == "red", "the last run's"
+    given = Studio(settings=asked.but(steps=4000))
+    given.start.click()
+    painting(given)
+    assert Studio(settings=asked.but(prompt="blue")).form.value("prompt") == "red", "the run's that is going on"
+
+
+def test_while_an_earlier_run_is_shown_nothing_happens_to_the_last_one():
+    shown = studio(steps=3, save_every="1")
+    for prompt in ("red", "blue"):
+        shown.form.load({"prompt": prompt})
+        shown.start.click()
+        last = ended(shown)
+    assert not shown.undo.disabled
+    assert seen(shown.more_steps) == [True]
+    shown.earlier._take(next(story for story in read_all("runs")[0] if story.current.prompt == "red"))
+    assert shown.undo.disabled
+    assert seen(shown.more_steps) == [False]
+    shown.undo.click()
+    assert panel._job.news is last
+    assert Story.read(last.folder).kept[-1] == 3
+
+
+def test_a_film_that_was_made_is_made_anew_once_the_run_has_gone_on():
+    shown = studio(steps=5)
+    shown.start.click()
+    film = ended(shown).folder / "progress.gif"
+    for _ in range(2):
+        shown.after.buttons["GIF"].click()
+        until(lambda: "progress.gif" in shown.after.links.value)
+        made = film.read_bytes()
+        shown.more_steps.click()
+        assert ended(shown).folder == film.parent
+        assert not film.exists()
+        assert "progress.gif" not in shown.after.links.value
+    assert int(made) >= 15
+
+
+def test_a_large_file_is_linked_to_where_the_notebooks_server_hands_it_out(monkeypatch, tmp_path):
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("JPY_PARENT_PID", "7")
+    assert jupyter_runtime_dir() == str(tmp_path)
+    path = tmp_path / "my notes" / "run.zip"
+    assert front.address(path) is None, "no server is known"
+    told = {"base_url": "/user/me/", "root_dir": str(tmp_path)}
+    (tmp_path / "jpserver-7.json").write_text(json.dumps(told))
+    assert front.address(path) == "/user/me/files/my%20notes/run.zip?download=1"
+    monkeypatch.chdir(tmp_path)
+    assert front.address(Path("run.zip")) == "/user/me/files/run.zip?download=1"
+    assert front.address(tmp_path.parent / "run.zip") is None, "not below its root"
+    (tmp_path / "jpserver-7.json").rename(tmp_path / "nbserver-7.json")
+    (tmp_path / "nbserver-7.json").write_text(json.dumps({"base_url": "/", "notebook_dir": str(tmp_path)}))
+    assert front.address(path) == "/files/my%20notes/run.zip?download=1"
+    colab.stand_in(monkeypatch)
+    assert front.address(path) is None
+
+
 def test_earlier_runs_give_their_settings_and_go_on():
     with_folder = start(Settings(prompt="green", size=(16, 16), steps=9, cutn=2, device="cpu", save_every="2", lr=0.3))
     for frame in with_folder:
@@ -520,6 +789,18 @@ def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
     shown.mirror.wait(20)
     names = lambda place: {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}  # noqa: E731
     assert names(drive / folder.name) == names(folder)
+    max((folder / "frames").iterdir()).unlink()  # as an Undo does
+    shown.mirror.copy(folder)
+    shown.mirror.wait(20)
+    assert names(drive / folder.name) == names(folder)
+    shutil.rmtree(folder)
+    shown._read_earlier()
+    shown.earlier.cards.children[0].children[-1].click()
+    shown.view.back.value = 1
+    shown.view.again.click()
+    child = ended(shown).folder
+    assert (child.parent.name, Story.read(child).parent) == ("runs", (folder.name, 2)), "the drive is for copies"
+    folder = child
     (tmp_path / "file").write_text("in the way")
     mirror = mirrors.Mirror(tmp_path / "file", said.append)
     for _ in range(2):

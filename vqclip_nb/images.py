@@ -29,10 +29,8 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
         if found := sorted(inputs.glob(name.removeprefix("sha256:") + "*")) if inputs else []:
             return found[0]
         flag = "--" + field.replace("_", "-")
-        raise PictureError(
-            f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of a run here; "
-            f"keep what was painted within its run's folder, or give the file again, with `vqclip paint … {flag}`"
-        )
+        said = f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of the run"
+        raise PictureError(f"{said}; leave pictures within their run's folder, or paint anew with {flag}")
     if "://" in name:
         raise PictureError(f"{field} must be a file, got the address {name!r}; download it first")
     path = expanded(name)

@@ -28,6 +28,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from vqclip_nb import __version__, models, prompts
+from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, PictureError
 from vqclip_nb.images import BROKEN, HASHED, first_line, locate
 from vqclip_nb.settings import Settings
@@ -138,6 +139,12 @@ def at_the_end(recipe: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]])
             changed |= {"seed": changed["seed"] + number - 1, "variations": 1}
         changed |= change["settings"]
     return changed
+
+
+def settled(told: Mapping[str, Any]) -> Settings:
+    """The settings at the end of what `read` gave. Raises RunError, SettingsError."""
+    timeline = [Change.from_dict(change).to_dict() for change in told["timeline"]]
+    return Settings(**at_the_end(Settings(**told["settings"]).recipe(), timeline))
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -92,8 +92,7 @@ class Run:
         } | ({"parent": {"run": parent[0], "step": parent[1]}} if parent else {})
         founding = {f"inputs/{digests[name]}{suffix}": data for name, (suffix, data) in given.items()}
         founding["settings.json"] = (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
-        if changes:
-            founding["timeline.jsonl"] = _lines(changes, digests)
+        founding |= {"timeline.jsonl": _lines(changes, digests)} if changes else {}
         try:
             folder = _found(expanded(settings.out), name, founding)
         except OSError as error:
@@ -175,8 +174,8 @@ class Run:
         step, folder = painting.step_count, self.folder
         numbered = [*folder.glob("frames/*.jpg"), *folder.glob("state/*.safetensors")]
         late = [path for path in numbered if path.stem.isdecimal() and int(path.stem) > step]
-        stale = [folder / name for name in MADE_WHEN_ASKED]
-        for path in (*late, *stale, *folder.glob(".*.part"), *folder.glob("*/.*.part")):
+        late += [folder / name for name in MADE_WHEN_ASKED]
+        for path in (*late, *folder.glob(".*.part"), *folder.glob("*/.*.part")):
             path.unlink(missing_ok=True)
         self.latest = None
         self._losses, self._unread = Losses.read(folder / "losses.csv", step), []

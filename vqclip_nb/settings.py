@@ -170,20 +170,17 @@ class Settings(BaseModel):
         return cls(**recipe)
 
     @classmethod
-    def from_image(cls, path: str | Path) -> Self:
+    def from_image(cls, path: str | Path) -> "Settings":
         """The settings that a picture was painted with, as they were at its end. Opens nothing else, fetches nothing.
 
         Warns (PaintWarning) when it was steered on the way, or branched. Raises PictureError, RunError, SettingsError.
         """
-        from vqclip_nb.changes import Change
-        from vqclip_nb.provenance import at_the_end, read
+        from vqclip_nb.provenance import read, settled
 
-        told = read(path)
-        timeline = [Change.from_dict(change).to_dict() for change in told["timeline"]]
-        if timeline:
+        if (told := read(path))["timeline"]:
             said = f"{str(path)!r} was steered while it was painted; taken are its settings at the end"
             warnings.warn(f"{said}. `vqclip replay` follows the whole way", PaintWarning, stacklevel=2)
-        return cls(**at_the_end(cls(**told["settings"]).recipe(), timeline))
+        return settled(told)
 
     @field_validator("size", mode="before")
     @classmethod

@@ -67,10 +67,11 @@ class After:
     def _made(self, text: str) -> None:
         name = FILES[text]
         try:
-            path = make(self._folder, name)
+            path = make(folder := self._folder, name)
             front.download(path)
-            self._linked = [*(other for other in self._linked if other != name), name]
-            self._draw()
+            if folder == self._folder:  # else another run is shown by now
+                self._linked = [*(other for other in self._linked if other != name), name]
+                self._draw()
             self._said("")
         except Exception as error:
             self._failed(error)
@@ -85,7 +86,8 @@ class After:
             if size <= front.MOST_IN_A_LINK:
                 small.append(markup.link(path, f"Save {name} ({_size(size)})"))
             else:
-                told += markup.file_link(path, f"{path.name} ({_size(size)}): {path}")
+                said, address = f"{name} ({_size(size)}): {path}", front.address(path)
+                told += markup.link_to(address, said) if address else markup.small(said)
         self.links.value = "".join(small) + told
 
 

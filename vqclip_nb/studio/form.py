@@ -203,7 +203,7 @@ def _show(widget: Any, name: str, value: Any) -> None:
     if name == "size":
         value = f"{value[0]} {value[1]}" if not isinstance(value, str) else value
     if name in TYPED:
-        value = "" if value is None else f"{value:g}"
+        value = "" if value is None else f"{value:.15g}"
     if isinstance(widget, widgets.Dropdown) and value not in [option[1] for option in widget._options_full]:
         label = value.replace(" ", " x ") if name == "size" else value
         widget.options = [*widget._options_full, (label, value)]

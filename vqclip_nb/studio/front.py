@@ -1,10 +1,13 @@
 """Front: what differs from one notebook front end to another. The only place that knows google.colab."""
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from vqclip_nb.device import in_colab
 
@@ -19,6 +22,27 @@ def download(path: Path) -> bool:
 
     files.download(str(path))
     return True
+
+
+def address(path: Path) -> str | None:
+    """Where the notebook's server hands out a file, from the server's root on; None where none is known to do so."""
+    server = {} if in_colab() else _server()
+    root = server.get("root_dir") or server.get("notebook_dir")
+    if not root or not path.resolve().is_relative_to(Path(root).resolve()):
+        return None
+    way = path.resolve().relative_to(Path(root).resolve()).as_posix()
+    return f"{server['base_url']}files/{quote(way)}?download=1"
+
+
+def _server() -> dict[str, Any]:
+    """What the server that started this kernel wrote down of itself (Jupyter Server, Notebook 6); else nothing."""
+    if pid := os.environ.get("JPY_PARENT_PID"):
+        from jupyter_core.paths import jupyter_runtime_dir
+
+        for kind in ("jpserver", "nbserver"):
+            with suppress(OSError, ValueError):
+                return dict(json.loads((Path(jupyter_runtime_dir()) / f"{kind}-{pid}.json").read_bytes()))
+    return {}
 
 
 def drive_folder() -> str:

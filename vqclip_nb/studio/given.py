@@ -5,6 +5,7 @@ import io
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Given:
         self._changed, self._failed = changed, failed
         self._folder: Path | None = None
         self.init_image: str | None = None
-        self.towards: list[tuple[str, Any]] = []  # path, and the control of its weight
+        self.towards: list[tuple[Prompt, Any]] = []  # a picture by its path, and the control of its weight
         self.role = widgets.ToggleButtons(
             options=[("Start from it", "init_image"), ("Paint towards it", "image_prompts")]
         )
@@ -59,23 +60,24 @@ class Given:
 
     @property
     def image_prompts(self) -> tuple[str, ...]:
-        """Each path with its weight."""
-        return tuple(str(Prompt(path, weight.value)) for path, weight in self.towards)
+        """Each path with its weight, and its stop where it has one."""
+        return tuple(str(replace(picture, weight=weight.value)) for picture, weight in self.towards)
 
     def take(self, data: bytes, role: str) -> None:
         """Keep a picture's bytes among the temporary files, named by hash, and show it. Raises PictureError."""
-        self._took(data, role, 1.0)
+        self._took(role, Prompt(""), data)
         self._changed(role)
 
-    def _took(self, data: bytes, role: str, weight: float) -> None:
-        path = self._kept(data)
+    def _took(self, role: str, picture: Prompt, data: bytes) -> None:
+        path, weight = str(self._kept(data)), picture.weight
         if role == "init_image":
-            self.init_image = str(path)
+            self.init_image = path
         else:
-            control = widgets.BoundedFloatText(value=weight, min=-10, max=10, step=0.1, layout={"width": "96px"})
+            span = {"min": min(-10, weight), "max": max(10, weight)}
+            control = widgets.BoundedFloatText(value=weight, **span, step=0.1, layout={"width": "96px"})
             explain(control, "How strongly it pulls; below 0 it pushes away")
             control.observe(lambda _: self._changed("image_prompts"), "value")
-            self.towards.append((str(path), control))
+            self.towards.append((replace(picture, text=path), control))
         self._draw()
 
     def load(self, settings: Any, inputs: Path | None) -> None:
@@ -83,11 +85,8 @@ class Given:
 
         Nothing is fetched, and no path that a stranger's file names is opened. Raises PictureError.
         """
-        self.init_image, self.towards = None, []
-        self._draw()
-        lines = [("init_image", Prompt(settings.init_image))] if settings.init_image else []
-        lines += [("image_prompts", parse_picture(line)) for line in settings.image_prompts]
-        for role, picture in lines:
+        self._clear()
+        for role, picture in _named(settings):
             if not images.HASHED.fullmatch(picture.text):
                 raise PictureError(f"the settings name a picture by its path, {picture.text!r}; add it again")
             try:
@@ -96,7 +95,22 @@ class Given:
                 lost = {"init_image": "start image", "image_prompts": "image prompt"}[role]
                 said = f"The settings are in the form, but no picture carries the {lost} that it was painted with; "
                 raise PictureError(said + "add that file again") from None
-            self._took(path.read_bytes(), role, picture.weight)
+            self._took(role, picture, path.read_bytes())
+
+    def follow(self, settings: Any, inputs: Path | None) -> None:
+        """Show the pictures of our own settings, which may name them by path, too. Raises PictureError.
+
+        Where the same are shown already nothing is drawn.
+        """
+        wanted = _read(settings, inputs)
+        if wanted != _read(self, None):
+            self._clear()
+            for role, picture, data in wanted:
+                self._took(role, picture, data)
+
+    def _clear(self) -> None:
+        self.init_image, self.towards = None, []
+        self._draw()
 
     def _uploaded(self) -> None:
         if data := uploaded(self.upload):
@@ -151,20 +165,32 @@ class Given:
     def _draw(self) -> None:
         starts = [("Start image", self.init_image, None)] if self.init_image else []
         cards = []
-        for said, path, weight in [*starts, *(("Towards", path, weight) for path, weight in self.towards)]:
+        for said, path, weight in [*starts, *(("Towards", picture.text, weight) for picture, weight in self.towards)]:
             remove = widgets.Button(description="Remove", layout={"width": "96px"})
-            remove.on_click(lambda _, path=path, weight=weight: self._removed(path, weight))
+            remove.on_click(lambda _, weight=weight: self._removed(weight))
             thumb = widgets.Image(value=thumbnail(Path(path), THUMB), format="jpeg", layout={"width": f"{THUMB}px"})
             cards.append(widgets.VBox([widgets.HTML(markup.small(said)), thumb, *([weight] if weight else []), remove]))
         self.shown.children = cards
 
-    def _removed(self, path: str, weight: Any) -> None:
+    def _removed(self, weight: Any) -> None:
         if weight is None:
             self.init_image = None
         else:
             self.towards = [given for given in self.towards if given[1] is not weight]
         self._draw()
         self._changed("init_image" if weight is None else "image_prompts")
+
+
+def _named(given: Any) -> list[tuple[str, Prompt]]:
+    """The pictures that settings, or a Given, name, each with its field."""
+    start = [("init_image", Prompt(given.init_image))] if given.init_image else []
+    return start + [("image_prompts", parse_picture(line)) for line in given.image_prompts]
+
+
+def _read(given: Any, inputs: Path | None) -> list[tuple[str, Prompt, bytes]]:
+    """Those pictures, known by their bytes and not by their names. Raises PictureError."""
+    paths = [(role, picture, images.locate(picture.text, field=role, inputs=inputs)) for role, picture in _named(given)]
+    return [(role, replace(picture, text=""), path.read_bytes()) for role, picture, path in paths]
 
 
 def thumbnail(path: Path, side: int) -> bytes:

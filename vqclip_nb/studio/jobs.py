@@ -46,7 +46,8 @@ class News:
     `shown`. curve: by the name of a loss, (step, mean over the pictures) thinned to CURVE points. speed: steps per
     second, nought before it is known. memory: (used, whole) bytes of the GPU, or None. room: the pixels of the largest
     picture that the GPU holds, by the measure of one step, or None. folder: of the run. turned: counts how often the
-    settings came from elsewhere than from `steer`: at the opening, by `undo`, by a picture picked.
+    settings came from elsewhere than from `steer`: at the opening, by `undo`, by a picture picked; a job counts on from
+    the one before.
     """
 
     state: str = "loading"
@@ -67,6 +68,11 @@ class News:
     trouble: Trouble | None = None
 
     @property
+    def complete(self) -> bool:
+        """Whether no step is left to make."""
+        return self.step >= self.steps
+
+    @property
     def seconds_left(self) -> float | None:
         """How long it still takes, or None before that is known."""
         return (self.steps - self.step) / self.speed if self.speed else None
@@ -80,7 +86,8 @@ class Job:
     """One run, from loading to the film. `open` makes the Sitting, in the worker; it may tell what it is doing.
 
     start, pause, go_on, stop, steer, pick and undo return at once; the worker hears them between two steps.
-    `news` is always the newest. `saved` is called in the worker after each save, with the run's folder.
+    `news` is always the newest. `saved` is called in the worker after each save, with the run's folder. `before` is
+    what was known of the last run: it stands again where this job ends without a run of its own.
     """
 
     def __init__(
@@ -89,8 +96,10 @@ class Job:
         *,
         paused: bool = False,
         saved: Callable[[Path], object] = lambda folder: None,
+        before: News | None = None,
     ) -> None:
-        self.news = News()
+        self._before = before or News()
+        self.news = News(turned=self._before.turned)
         self._open, self._saved = open, saved
         self._orders: deque[Callable[[Sitting], None]] = deque()
         self._wake = threading.Condition()
@@ -149,6 +158,8 @@ class Job:
                 if sitting.painting.step_count not in sitting.record.kept:
                     sitting.record.save(sitting.painting)
                 sitting.painting.apply(Change(new, variation=pick))
+                if pick is not None:
+                    self._show(sitting.painting.picture(), sitting.painting.step_count)
                 settings = sitting.painting.settings
                 self._put(settings=settings, steps=settings.steps, turned=turned)
 
@@ -187,13 +198,12 @@ class Job:
             sitting = None
             try:
                 sitting = self._open(self._loading)
-                self._loading("Ready")
                 self._paint(sitting)
                 self._finish(sitting)
             except _Stopped:
-                if sitting:
-                    sitting.record.finish(sitting.painting)
-                self._put(state="stopped", said="Stopped before the first step")
+                seen = self._before.step
+                said = "Stopped while loading; the last run is as it was" if seen else "Stopped before the first step"
+                self._end(None, state="stopped", said=said)
             except Exception as error:
                 self._fail(error, sitting)
 
@@ -204,10 +214,11 @@ class Job:
         self._put(said=said)
 
     def _paint(self, sitting: "Sitting") -> None:
+        self._obey(sitting)  # first, since what was changed while the models were loaded stands in the form already
         painting, begun = sitting.painting, sitting.painting.step_count
         self._put(
-            folder=sitting.record.folder, settings=painting.settings, step=begun, begun_at=begun, turned=1,
-            steps=sitting.until or painting.settings.steps, memory=_memory(painting.device), room=_room(painting),
+            **_standing(sitting), begun_at=begun, turned=self.news.turned + 1,
+            memory=_memory(painting.device), room=_room(painting),
         )  # fmt: skip
         pace, shown_at, saved_at, states = _Pace(), 0.0, 0.0, sitting.record.kept
         if begun:
@@ -236,22 +247,27 @@ class Job:
     def _hear(self, sitting: "Sitting", pace: "_Pace | None" = None) -> None:
         """Follow the orders that came, and hold while there is a pause."""
         while True:
+            self._obey(sitting)
             with self._wake:
-                order = self._orders.popleft() if self._orders else None
-                if order is None:
-                    if self._stopping or not self._paused:
-                        break
-                    self._put(state="paused", said="Paused", curve=self._thinned())
-                    self._wake.wait()
+                if self._orders:
                     continue
-            try:
-                order(sitting)
-            except (SettingsError, PictureError, RunError) as error:
-                self._note(str(error))
+                if self._stopping or not self._paused:
+                    break
+                self._put(state="paused", said="Paused", curve=self._thinned())
+                self._wake.wait()
         if self.news.state == "paused":
             self._put(state="painting", said="Painting")
         if pace:
             pace.mark()
+
+    def _obey(self, sitting: "Sitting") -> None:
+        """Follow the orders that came."""
+        while self._orders:
+            order = self._orders.popleft()
+            try:
+                order(sitting)
+            except (SettingsError, PictureError, RunError) as error:
+                self._note(str(error))
 
     def _finish(self, sitting: "Sitting") -> None:
         self._put(state="finishing", said="Saving the picture and its film", curve=self._thinned())
@@ -259,9 +275,10 @@ class Job:
             self._show(sitting.painting.picture(), sitting.painting.step_count)
         sitting.record.finish(sitting.painting)
         self._saved(sitting.record.folder)
-        done = sitting.painting.step_count >= sitting.painting.settings.steps
-        said = "Done" if done else f"Stopped at step {sitting.painting.step_count}; everything is kept"
-        self._put(state="done" if done else "stopped", said=said, folder=sitting.record.folder)
+        step = sitting.painting.step_count
+        done = step >= sitting.painting.settings.steps
+        stopped = f"Stopped at step {step}; everything is kept" if step else "Stopped before the first step"
+        self._end(sitting, state="done" if done else "stopped", said="Done" if done else stopped)
 
     def _fail(self, error: Exception, sitting: "Sitting | None") -> None:
         """Keep what there is, and say what happened."""
@@ -271,8 +288,12 @@ class Job:
                 sitting.record.finish(sitting.painting)
             except Exception as second:
                 trouble = replace(trouble, details=f"{trouble.details}\n{second}")
-        folder = sitting.record.folder if sitting else self.news.folder
-        self._put(state="failed", said="Something went wrong", trouble=trouble, folder=folder)
+        self._end(sitting, state="failed", said="Something went wrong", trouble=trouble)
+
+    def _end(self, sitting: "Sitting | None", **told: Any) -> None:
+        """The last news: of the run, or, where none was opened, of the one before, which can be gone on with."""
+        known = _standing(sitting) if sitting else vars(self._before)
+        self._put(**known | {"notes": self.news.notes, "trouble": None} | told)
 
     def _read_losses(self) -> None:
         """Bring the losses of the last steps from the device, which waits for it: once a preview, not once a step."""
@@ -300,6 +321,13 @@ class Job:
             before, self.news = self.news, replace(self.news, **changes)
         if self.news.presses(before):
             self._pressing.set()
+
+
+def _standing(sitting: "Sitting") -> dict[str, Any]:
+    """Where a run stands, as News has it."""
+    painting, folder = sitting.painting, sitting.record.folder
+    steps = sitting.until or painting.settings.steps
+    return {"folder": folder, "settings": painting.settings, "step": painting.step_count, "steps": steps}
 
 
 def fetch_models(settings: "Settings", tell: Report) -> None:

@@ -97,13 +97,9 @@ def link(path: Path, said: str) -> str:
     return f'<a class="vq-link" download="{name}" href="data:application/octet-stream;base64,{data}">{escape(said)}</a>'
 
 
-def file_link(path: Path, said: str) -> str:
-    """A file that is too large to lie within the page, by the way the notebook's server knows it."""
-    try:
-        way = path.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:  # not below the notebook: no server hands it out
-        return small(said)
-    return f'<a class="vq-link" href="files/{escape(way, quote=True)}" download>{escape(said)}</a>'
+def link_to(address: str, said: str) -> str:
+    """A file that is too large to lie within the page, by the address at which a click saves it."""
+    return f'<a class="vq-link" href="{escape(address, quote=True)}" download>{escape(said)}</a>'
 
 
 def chart(curves: Mapping[str, Sequence[tuple[int, float]]], *, width: int = 512, height: int = 96) -> str:

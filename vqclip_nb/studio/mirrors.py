@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vqclip_nb.images import first_line
+from vqclip_nb.stories import frames
 
 
 class Mirror:
@@ -50,7 +51,10 @@ class Mirror:
 
 
 def copy_over(folder: Path, into: Path) -> None:
-    """Make `into` hold what a run's folder holds, each file whole or not at all. Raises OSError."""
+    """Make `into` hold what a run's folder holds, each file whole or not at all. Raises OSError.
+
+    States that are gone from the folder go there, too, and frames after its last one, which an Undo took away.
+    """
     into.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.rglob("*")):
         target = into / path.relative_to(folder)
@@ -66,6 +70,9 @@ def copy_over(folder: Path, into: Path) -> None:
     for state in into.glob("state/*.safetensors"):
         if not (folder / "state" / state.name).exists():
             state.unlink(missing_ok=True)
+    for frame in frames(into):
+        if (here := frames(folder)) and frame.name > here[-1].name:
+            frame.unlink(missing_ok=True)
 
 
 def _same(path: Path, target: Path) -> bool:

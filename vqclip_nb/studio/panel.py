@@ -12,8 +12,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from vqclip_nb import models, provenance
-from vqclip_nb.errors import RunError
+from vqclip_nb.errors import PictureError, RunError
 from vqclip_nb.keeper import check_free
+from vqclip_nb.places import expanded
 from vqclip_nb.settings import Settings, live_fields
 from vqclip_nb.stories import Story
 from vqclip_nb.studio import front, jobs, markup, mirrors
@@ -32,6 +33,7 @@ LARGE: dict[str, Any] = {
     "steps": 300,
     "cutn": 32,
 }
+TAKEN_OVER = "A newer panel has taken over: use that one, or run this cell again."
 _panel: "Studio | None" = None
 _job: Job | None = None  # the run that goes on, so that a cell that is run again finds it
 
@@ -39,15 +41,17 @@ _job: Job | None = None  # the run that goes on, so that a cell that is run agai
 class Studio(widgets.VBox):
     """The panel. Put it last in a cell; running the cell again finds the run that is still going.
 
-    out: the folder of the runs. mirror: a second folder, such as one on a mounted drive, that they are copied to.
-    settings: what the form begins with.
+    out: the folder of the runs; without it that of the settings. mirror: a second folder, such as one on a mounted
+    drive, that they are copied to. settings: what the form begins with, unless a run is still going; without them it
+    begins with those of the last run.
     """
 
     def __init__(
-        self, *, out: str | Path = "runs", mirror: str | Path | None = None, settings: Settings | None = None
+        self, *, out: str | Path | None = None, mirror: str | Path | None = None, settings: Settings | None = None
     ) -> None:
         self._lock = threading.RLock()
         self._seen: News | None = None
+        self._turned = _job.news.turned if _job and not _job.alive and settings else 0  # of the settings in the form
         self._ticked_at = 0.0
         self._trouble: Trouble | None = None
         self._notes: tuple[str, ...] = ()
@@ -56,21 +60,22 @@ class Studio(widgets.VBox):
         self._filling = False  # the form is being filled: nobody changed anything
         self._accepted: Callable[[], object] = lambda: None  # what the offer of the day does
         self._ticker: threading.Thread | None = None
-        global _panel
-        if _panel:
-            _panel._closed = True  # this one takes over: two would send everything twice
-        _panel = self
-        self.out = Path(out).expanduser()
         self.mirror = mirrors.Mirror(mirror, self._note) if mirror else None
         self.form = Form(self._safe(self._changed))
         self.given = Given(self._safe(self._changed), self._fail)
         self.view = View(self._safe(self._pick), self._safe(self._go_on_from))
         self.after = After(self._say_working, self._fail)
         self.earlier = Earlier(self._safe(self._take_settings), self._safe(self._continue))
-        self.form.load({"out": str(self.out)} | (settings.model_dump() if settings else {}))
+        self.form.load((settings.model_dump() if settings else {}) | ({"out": str(out)} if out else {}))
         self._build()
+        if settings:
+            self._guarded(lambda: self.given.follow(settings, None))
         super().__init__([widgets.HTML(markup.STYLE), self._head, self._columns, self._folds])
         self.add_class("vq-studio")
+        global _panel
+        if _panel:
+            _panel._give_way()
+        _panel = self
         self._redraw_chips()
         self._offer_quietly()
         self._buttons()
@@ -130,13 +135,18 @@ class Studio(widgets.VBox):
         self.load = widgets.FileUpload(accept="image/*", multiple=False, description="Load settings from a picture")
         self.load.layout.width = "290px"
         self.load.add_class("vq-load")
-        self.load.observe(lambda _: self._guarded(self._loaded), "value")
+        self.load.observe(self._safe(self._loaded), "value")
         self.disconnect = widgets.Checkbox(value=False, description="Disconnect from Colab when done", indent=False)
         offered = front.in_colab() and self.mirror  # without a copy elsewhere the picture would go with the machine
         extras = [self.load, *([self.disconnect] if offered else [])]
         self._folds = widgets.Accordion([widgets.VBox([*extras, self.earlier.box])])
         self._folds.set_title(0, "Earlier runs")
         self._folds.selected_index = None
+
+    @property
+    def out(self) -> Path:
+        """The folder of the runs."""
+        return expanded(self.form.value("out"))
 
     # --- what a person does
 
@@ -158,9 +168,10 @@ class Studio(widgets.VBox):
         return Settings(**values)
 
     def run(self, open: Callable[[Callable[[str], None]], Any], *, paused: bool = False) -> None:
-        """Start a job, unless one is going on."""
+        """Start a job, unless one is going on. Raises RunError in a panel that another has taken over from."""
         global _job
         with self._lock:
+            self._in_charge()
             if _job and _job.alive:
                 return
             self._trouble, self._notes, self._seen, self._looked_at = None, (), None, None
@@ -168,7 +179,7 @@ class Studio(widgets.VBox):
             self.view.forget()
             self.after.forget()
             saved = self.mirror.copy if self.mirror else lambda folder: None
-            _job = Job(open, paused=paused, saved=saved).start()
+            _job = Job(open, paused=paused, saved=saved, before=_job.news if _job else None).start()
             self._watch()
 
     def _pause(self) -> None:
@@ -184,19 +195,21 @@ class Studio(widgets.VBox):
     def _undo(self) -> None:
         if _job and _job.alive:
             _job.undo()
-        elif _job and (folder := _job.news.folder):
-            self._reopen(folder, undo=True)
+        elif _job and (folder := _job.news.folder) and not self._looked_at:
+            if len(kept := Story.read(folder).kept) < 2:
+                self._note("There is nothing to undo: no earlier state of this run is kept.")
+            else:
+                self._reopen(folder, back_to=kept[-2])
 
     def _reopen(
         self,
         folder: Path,
         *,
-        undo: bool = False,
-        steps: int | None = None,
+        back_to: int | None = None,
         changed: Mapping[str, Any] | None = None,
         copied_from: Path | None = None,
     ) -> None:
-        """Go on with a run's folder; with `undo` from the state before its last, held; with `steps` as many more."""
+        """Go on with a run's folder, from its last state, or, held, from the one of the step `back_to`."""
 
         def open(tell: Callable[[str], None]) -> Any:
             tell("Taking the run up again")
@@ -206,57 +219,55 @@ class Studio(widgets.VBox):
             if copied_from:
                 tell("Copying the run from the second folder")
                 mirrors.copy_over(copied_from, folder)
-            kept = Story.read(folder).kept
-            if undo and len(kept) < 2:
-                raise RunError("There is nothing to undo: no earlier state of this run is kept.")
-            sitting = session.resume(folder, step=kept[-2] if undo else None)
-            more = {"steps": sitting.painting.step_count + steps} if steps else {}
-            if changes := {} if undo else dict(changed or {}) | more:
-                sitting.painting.apply(Change(changes))
-            return sitting
+            return session.resume(folder, step=back_to, change=Change(changed) if changed else None)
 
-        self.run(open, paused=undo)
+        self.run(open, paused=back_to is not None)
 
     def _more(self) -> None:
         if _job and not _job.alive and (news := _job.news).folder and news.settings:
-            changed = {name: value for name, value in self._steered(news.settings).items() if name != "steps"}
-            self._reopen(news.folder, steps=_more(news) if news.state == "done" else None, changed=changed)
+            changed = self._steered(news.settings)
+            if news.complete:
+                changed["steps"] = news.step + _more(news)
+            elif changed.get("steps", news.steps) <= news.step:
+                del changed["steps"]
+            self._reopen(news.folder, changed=changed)
 
     def _pick(self, number: int) -> None:
-        if _job and _job.alive:
+        if _job and _job.alive and _job.news.state != "finishing":
             _job.steer({}, pick=number)
         elif _job and (folder := _job.news.folder):
-            self._branch(folder, {}, None, number)
+            self._once_ended(partial(self._branch, folder, self._live(), None, number))
 
     def _go_on_from(self, step: int) -> None:
-        news = _job.news if _job else News()
-        folder = self._looked_at or news.folder
-        if not folder:
-            return
-        changes = self._steered(Story.read(folder).current)
-        if (old := _job) and old.alive:
-            old.stop()
-            threading.Thread(target=self._after(old, partial(self._branch, folder, changes, step, None))).start()
-        else:
-            self._branch(folder, changes, step, None)
+        if folder := self._looked_at or (_job and _job.news.folder):
+            changes = self._live()
+            if _job and _job.alive:
+                _job.stop()
+            self._once_ended(partial(self._branch, folder, changes, step, None))
 
-    def _after(self, job: Job, work: Callable[[], object]) -> Callable[[], None]:
-        """Do something once a job has ended; not in a click, which must not wait."""
+    def _once_ended(self, work: Callable[[], object]) -> None:
+        """Do something when no job goes on any more; not in a click, which must not wait."""
+        if not ((job := _job) and job.alive):
+            work()
+            return
 
         def later() -> None:
             job.wait()
             self._guarded(work)
 
-        return later
+        threading.Thread(target=later, name="vqclip-later", daemon=True).start()
 
     def _branch(self, folder: Path, changes: Mapping[str, Any], step: int | None, pick: int | None) -> None:
+        """A new run from a step of this one, painted with the changes that are none there."""
+
         def open(tell: Callable[[str], None]) -> Any:
             tell("Going back to that frame")
             from vqclip_nb import session
             from vqclip_nb.changes import Change
 
             way = lambda made: tell(f"Painting the way to that frame again: step {made} of {step}")  # noqa: E731
-            return session.branch(folder, Change(changes, variation=pick), step=step, on_way=way)
+            place = {"out": str(self.out)}  # it may lie in the second folder alone
+            return session.branch(folder, Change(changes, variation=pick), step=step, place=place, on_way=way)
 
         self.run(open)
 
@@ -267,10 +278,15 @@ class Studio(widgets.VBox):
 
     def _changed(self, name: str) -> None:
         """A control changed: while a run goes on, it is steered."""
+        if name == "out":
+            self._read_earlier()
         if name in ("prompt", "perceptor"):
             self._redraw_chips()
         if name in ("canvas", "perceptor"):
             self._offer_quietly()
+        if name in ("init_image", "image_prompts"):  # a picture that was no picture is forgotten by the next
+            self._trouble = None
+            self._say()
         if self._filling or not (_job and _job.alive) or name not in live_fields():
             return
         value = self.given.image_prompts if name == "image_prompts" else self.form.value(name)
@@ -278,10 +294,16 @@ class Studio(widgets.VBox):
         self._trouble = None
         _job.steer({name: value})
 
+    def _live(self) -> dict[str, Any]:
+        """What the form says of the settings that may change in flight. Raises SettingsError."""
+        settings = self.settings()
+        return {name: getattr(settings, name) for name in live_fields()}
+
     def _steered(self, current: Settings) -> dict[str, Any]:
-        """The live settings in which the form differs from these."""
-        values = self.form.values() | ({"image_prompts": self.given.image_prompts} if self.given.towards else {})
-        return {name: values[name] for name in live_fields() & values.keys() if values[name] != getattr(current, name)}
+        """Those in which the form differs from these."""
+        live = self._live()
+        shown = current.but(**live)
+        return {name: value for name, value in live.items() if provenance.differs(name, shown, current)}
 
     # --- words
 
@@ -332,7 +354,7 @@ class Studio(widgets.VBox):
         self._looked_at = story.folder
         self.view.show_run(story.folder)
         self.after.show(story.folder, story)
-        self.more_steps.layout.display = "none"  # of the last run, which is not the one that is shown
+        self._buttons()
 
     def _loaded(self) -> None:
         """Settings of a picture that was uploaded: data, and nothing more."""
@@ -343,11 +365,12 @@ class Studio(widgets.VBox):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture"
             path.write_bytes(data)
-            told = provenance.read(path)
-            self._fill(Settings(**told["settings"]), None)
-        steered = (
-            " It was steered while it was painted; these are the settings it began with." if told["timeline"] else ""
-        )
+            try:
+                told = provenance.read(path)
+            except PictureError as error:
+                raise PictureError(str(error).replace(repr(str(path)), "that file")) from None
+        self._fill(provenance.settled(told), None)
+        steered = " It was steered while it was painted; these are the settings at its end." if told["timeline"] else ""
         self._note("The settings of that picture are in the form." + steered)
 
     def _fill(self, settings: Settings, inputs: Path | None) -> None:
@@ -361,13 +384,17 @@ class Studio(widgets.VBox):
     def _look_around(self) -> None:
         """After the panel is shown: what runs there are, whether one was cut off, and whether there is a GPU."""
         try:
-            stories = self.earlier.read(self.out, *([self.mirror.place] if self.mirror else []))
+            stories = self._read_earlier()
             if not (_job and _job.alive) and (story := cut_off(stories)):
                 self._offer_to_continue(story)
             elif not _job and self.form.value("perceptor") == "demo" and shutil.which("nvidia-smi"):
                 self._offer_large()
         except Exception as error:
             self._fail(error)
+
+    def _read_earlier(self) -> list[Story]:
+        """The gallery, read anew."""
+        return self.earlier.read(self.out, *([self.mirror.place] if self.mirror else []))
 
     def _offer_to_continue(self, story: Story) -> None:
         run = f"The run “{story.current.prompt[:80]}”"
@@ -428,12 +455,14 @@ class Studio(widgets.VBox):
     def tick(self) -> None:
         """Bring the panel up to what the job knows. Cheap when there is nothing new."""
         with self._lock:
-            if not _job or (news := _job.news) is self._seen:
+            if self._closed or not _job or (news := _job.news) is self._seen:
                 return
             before, self._seen = self._seen, news
             self.view.show(news)
-            if news.settings and news.turned != (before.turned if before else 0):
-                self._follow(news.settings, everything=before is None or not before.turned)
+            if news.settings and news.turned != self._turned:
+                self._turned = news.turned
+                inputs = news.folder and news.folder / "inputs"
+                self._follow(news.settings, inputs, everything=before is None or before.state == "loading")
             if news.room is not None and news.room != (before.room if before else None):
                 self.form.mark_sizes(news.room)
             if news.notes != (before.notes if before else ()):
@@ -442,9 +471,9 @@ class Studio(widgets.VBox):
                 self._trouble = news.trouble
             self._say()
             if before is None or news.state != before.state:
-                self._buttons()
                 if news.state in jobs.CALM:
                     self._guarded(lambda: self._ended(news))
+                self._buttons()
 
     def _paced(self) -> None:
         """Tick, once a beat at most, unless something is new that should not wait."""
@@ -452,13 +481,14 @@ class Studio(widgets.VBox):
             self._ticked_at = time.monotonic()
             self.tick()
 
-    def _follow(self, settings: Settings, *, everything: bool) -> None:
+    def _follow(self, settings: Settings, inputs: Path | None, *, everything: bool) -> None:
         """Show what the run is painted with: all of it in a panel that comes to it, else what may have turned."""
         shown = settings.model_dump()
         names = [name for name in shown if everything or name in live_fields() or name == "variations"]
         self._filling = True
         try:
             self.form.load({name: shown[name] for name in names if name not in ("quiet", "out")})
+            self._guarded(lambda: self.given.follow(settings, inputs))
         finally:
             self._filling = False
         self._redraw_chips()
@@ -470,7 +500,7 @@ class Studio(widgets.VBox):
             self.after.show(news.folder, Story.read(news.folder))
             if self.mirror:
                 self.mirror.copy(news.folder)
-            self.earlier.read(self.out, *([self.mirror.place] if self.mirror else []))
+            self._read_earlier()
         if self.disconnect.value and news.state == "done" and self.mirror:
             threading.Thread(target=self._leave, name="vqclip-leave", daemon=True).start()
 
@@ -482,17 +512,22 @@ class Studio(widgets.VBox):
             self._note("The copy in the second folder is not complete, so Colab was not disconnected.")
 
     def _buttons(self) -> None:
-        """Which can be pressed now."""
-        state = _job.news.state if _job else "none"
+        """Which can be pressed now: none in a panel that another has taken over from."""
+        if self._closed:
+            for button in (self.start, self.pause, self.stop, self.undo, self.more_steps, self.remedy, self.accept):
+                button.disabled = True
+            return
+        news = _job.news if _job else None
+        state = news.state if news else "none"
         running = state in ("loading", "painting", "paused")
         self.start.disabled = running or state == "finishing"
         self.pause.disabled = self.stop.disabled = not running
         self.pause.description, self.pause.icon = ("Continue", "play") if state == "paused" else ("Pause", "pause")
-        self.undo.disabled = state in ("none", "loading", "finishing")
+        self.undo.disabled = state in ("none", "loading", "finishing") or self._looked_at is not None
         self.form.freeze(running, wholly=state == "finishing")
-        known = bool(_job and _job.news.folder and _job.news.settings)
+        known = news and news.folder and news.settings and not self._looked_at
         self.more_steps.layout.display = "" if state in jobs.CALM and known else "none"
-        more = f"Paint {_more(_job.news)} more steps" if _job and state == "done" else "Continue this run"
+        more = f"Paint {_more(news)} more steps" if news and news.complete else "Continue this run"
         self.more_steps.description = more
 
     def _say(self, more: str = "") -> None:
@@ -512,7 +547,7 @@ class Studio(widgets.VBox):
             self._start()
 
     def _note(self, said: str) -> None:
-        self._notes = (*self._notes, said)[-5:]
+        self._notes = (*(note for note in self._notes if note != said), said)[-5:]
         self._say()
 
     def _fail(self, error: Exception) -> None:
@@ -523,10 +558,13 @@ class Studio(widgets.VBox):
         self._say(markup.good(said) if said else "")
 
     def _safe(self, act: Callable[..., object]) -> Callable[..., None]:
-        """A callback that is guarded; a trait's change is not given to those that want none."""
-        return lambda *given: self._guarded(
-            lambda: act(*(each for each in given if not (isinstance(each, dict) and "owner" in each)))
-        )
+        """What a person may ask for, guarded; a trait's change is not given to those that want none."""
+
+        def work(*given: Any) -> None:
+            self._in_charge()
+            act(*(each for each in given if not (isinstance(each, dict) and "owner" in each)))
+
+        return lambda *given: self._guarded(lambda: work(*given))
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """Do what a click asks for; what goes wrong is said in the panel, since elsewhere nobody would see it."""
@@ -535,7 +573,18 @@ class Studio(widgets.VBox):
         except Exception as error:
             self._fail(error)
 
-    # --- who ticks
+    # --- who is in charge, and who ticks
+
+    def _in_charge(self) -> None:
+        if self._closed:
+            raise RunError(TAKEN_OVER)
+
+    def _give_way(self) -> None:
+        """To another panel, which takes over: two would send everything twice."""
+        with self._lock:
+            self._closed, self._trouble = True, Trouble(TAKEN_OVER)
+            self._say()
+            self._buttons()
 
     def _watch(self) -> None:
         """Tick in a thread of its own while a job goes on. In Colab `serve` does it besides."""
@@ -565,7 +614,8 @@ class Studio(widgets.VBox):
         self, text: str, tooltip: str, act: Callable[[], object], icon: str = "", style: str = ""
     ) -> widgets.Button:
         button = widgets.Button(description=text, tooltip=tooltip, icon=icon, button_style=style)
-        button.on_click(lambda _: self._guarded(act))
+        clicked = self._safe(act)
+        button.on_click(lambda _: clicked())
         button.add_class("vq-" + (text.lower().replace(" ", "-") or "remedy"))
         return button
 
