@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from judge import load_judge
+from PIL import Image
 from scenes import Scene, all_words, caption
 from scenes import paint as draw
 
@@ -47,6 +48,15 @@ def test_the_demo_pair_knows_its_words_and_names_those_it_does_not():
         first.encode_text(["a red dragon"])
     with warnings.catch_warnings(action="error"):  # said once is enough
         second.encode_text(["a red dragon"])
+
+
+def test_a_picture_without_words_is_painted_towards(tmp_path):
+    Image.new("RGB", (20, 20), "blue").save(tmp_path / "blue.png")
+    asked = Settings(
+        prompt="", image_prompts=(str(tmp_path / "blue.png"),), size=(32, 32), cutn=2, steps=1, device="cpu"
+    )
+    (frame,) = paint(asked)
+    assert frame.losses.keys() == {"picture 1", "smoothness"}
 
 
 def test_tidying_clears_speckle_and_keeps_a_scene():

@@ -14,9 +14,10 @@ import pytest
 from tests.servers import mirror
 from vqclip_nb.cli.doctor import answer
 from vqclip_nb.cli.models import keep, removed
+from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models import CannotFetch, download
 from vqclip_nb.models.catalog import Entry, Source
-from vqclip_nb.models.download import Patience, fetch
+from vqclip_nb.models.download import Patience
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -38,6 +39,11 @@ def server():
         yield running
 
 
+def fetch(entry, report=lambda progress: None, **more):
+    """As somebody who is told how far it is."""
+    return download.fetch(entry, report=report, **more)
+
+
 def entry(*addresses: str, sha256: str | None = SHA256, size: int | None = len(CONTENT)) -> Entry:
     return Entry("vqgan", "tiny", sources=(Source("last.ckpt", addresses, size, sha256),))
 
@@ -52,6 +58,14 @@ WRONGS = {
     "wrong": "sent other bytes than the published ones",
     "silent": "fell silent",
 }
+
+
+def test_what_nobody_follows_is_announced(server):
+    with pytest.warns(PaintWarning) as heard:
+        download.fetch(entry(server.at("missing"), server.at("good")), patience=HASTY)
+    said = [str(warning.message) for warning in heard]
+    assert re.fullmatch(r"fetching vqgan/tiny once \(3 MB, into .*tiny\)", said[0])
+    assert "trying the next address" in said[1]
 
 
 @pytest.mark.parametrize(("path", "said"), WRONGS.items())

@@ -117,6 +117,36 @@ def test_when_nothing_is_left_to_save_it_stops_with_the_remedy_and_the_state(cap
         assert session.resume(folder).painting.step_count == 2
 
 
+def test_where_the_canvas_was_too_large_the_cutouts_are_judged_at_once_again(monkeypatch):
+    painting = begin(settings(canvas="vqgan/toy"))
+    judged = painting._judge
+    monkeypatch.setattr(painting.canvas, "save_memory", lambda: setattr(painting.canvas, "thrifty", True) or True)
+    monkeypatch.setattr(painting, "_judge", lambda: judged() if painting.canvas.thrifty else fail())
+    with pytest.warns(PaintWarning) as heard:
+        painting.step()
+    assert "piece by piece" in str(heard[-1].message)
+    assert (painting.parts, painting.objectives[0].parts) == (1, 1)
+
+
+def fail():
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_picture_that_cannot_be_tidied_is_painted_on_as_it_is(monkeypatch):
+    *_, whole = run(begin(settings(average=0.5, tidy=0)))
+    painting = begin(settings(average=0.5, tidy=2))
+    monkeypatch.setattr(painting.canvas, "tidy", fail)
+    with pytest.warns(PaintWarning) as heard:
+        *_, last = run(painting)
+    assert str(heard[0].message).startswith("memory is not enough to tidy the picture at step 2")
+    assert torch.equal(last.image, whole.image)
+    monkeypatch.setattr(painting.canvas, "tidy", lambda: 1 / 0)
+    kept = [parameter.clone() for parameter in painting.learnable]
+    with pytest.raises(ZeroDivisionError):
+        painting.picture()
+    assert all(map(torch.equal, kept, painting.learnable)), "the average was shown, not painted with"
+
+
 def failing_after(encode, calls):
     """A perceptor that sees so many times; then memory is gone for good."""
     left = iter(range(calls))
@@ -134,7 +164,12 @@ def test_another_error_is_not_taken_for_memory():
     painting.objectives[0].perceptor.encode_image = lambda batch: (_ for _ in ()).throw(RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         painting.step()
-    assert memory.ran_out(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+    for said in (
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ):
+        assert memory.ran_out(RuntimeError(said))
 
 
 def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):

@@ -27,14 +27,16 @@ def test_prompts_are_text_weight_stop(line, prompts):
     assert parse(line) == tuple(Prompt(*prompt) for prompt in prompts)
 
 
-@pytest.mark.parametrize("line", ["a:b", "a:nan", "a:inf", "a:1:x", "a:1:2:3", ":2", 'a "b'])
+@pytest.mark.parametrize(
+    "line", ["a:b", "a:nan", "a:inf", "a:-inf", "a:1e999", "a:1:inf", "a:1:x", "a:1:2:3", ":2", 'a "b']
+)
 def test_what_is_no_prompt_is_one_line(line):
     with pytest.raises(SettingsError, match=r"^prompt[^\n]*$"):
         parse(line)
 
 
 @pytest.mark.parametrize("text", ["plain", "a: b | c", 'say "hi"', "back\\slash", "https://x.org:80/y", 'end"'])
-@pytest.mark.parametrize("weights", [(), (0.5,), (-1.0, 0.25)])
+@pytest.mark.parametrize("weights", [(), (0.5,), (-1.0, 0.25), (1 / 3, -1.23456789e-7)])
 def test_a_prompt_written_is_the_prompt_read(text, weights):
     prompt = Prompt(text, *weights)
     assert parse(str(prompt)) == (prompt,)

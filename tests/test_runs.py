@@ -1,6 +1,7 @@
 """A run's folder explains itself, holds no path, and is whole or not there."""
 
 import json
+from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
@@ -12,7 +13,7 @@ from vqclip_nb import Settings, films, images, provenance, runs
 from vqclip_nb.errors import PaintWarning, PictureError, RunError
 from vqclip_nb.painting import run
 from vqclip_nb.runs import Run, slug
-from vqclip_nb.session import begin
+from vqclip_nb.session import begin, start
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +170,20 @@ def test_settings_of_a_stranger_are_data(tmp_path, text):
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png", pnginfo=chunk)
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         Settings.from_image(tmp_path / "a.png")
+
+
+def test_a_run_stays_where_it_began_wherever_the_process_goes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sitting = start(Settings(prompt="red", size=(16, 16), steps=4, cutn=2, device="cpu", out="runs"))
+    assert sitting.record.folder.parent == Path("runs"), "said as it was asked for"
+    (tmp_path / "elsewhere" / "runs").mkdir(parents=True)
+    for frame in sitting:
+        if frame.step == 2:
+            monkeypatch.chdir(tmp_path / "elsewhere")
+    result = sitting.record.finish(sitting.painting)
+    assert result.parent.parent == tmp_path / "runs"
+    assert len(list((result.parent / "frames").iterdir())) == 4
+    assert list((tmp_path / "elsewhere" / "runs").iterdir()) == []
 
 
 def test_grey_of_sixteen_bits_is_as_bright_as_of_eight(tmp_path):

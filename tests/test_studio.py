@@ -284,6 +284,19 @@ def test_undo_knows_given_pictures_and_takes_back_what_was_just_changed():
     painting(shown, held + 3)
 
 
+def test_words_written_after_an_undo_was_asked_for_are_painted_and_stay():
+    shown, gate = studio(steps=4000, save_every="2"), threading.Event()
+    shown.start.click()
+    job = painting(shown, 5)
+    job._tell(order=lambda sitting: gate.wait(20))  # a step that takes its time
+    shown.undo.click()
+    shown.form.controls["prompt"].value = "white"
+    gate.set()
+    until(lambda: job.news.settings.prompt == "white" and job.news.state == "paused")
+    shown.tick()
+    assert shown.form.value("prompt") == "white"
+
+
 def test_what_is_changed_while_the_run_loads_is_painted_with(monkeypatch):
     from vqclip_nb import session
 
@@ -317,6 +330,12 @@ def test_a_panel_shows_what_the_run_is_painted_with():
     assert again.form.value("variations") == 1
     again.earlier._take(read_all("runs")[0][0])
     assert "A run is going on" in again.message.value
+    again._say_good("Something good.")
+    again.stop.click()
+    ended(again, "stopped")
+    again.earlier._take(read_all("runs")[0][0])
+    assert "A run is going on" not in again.message.value, "the click that was refused has been made"
+    assert "Something good." in again.message.value
 
 
 def test_variations_are_enlarged_and_one_goes_on_alone():
@@ -544,7 +563,7 @@ def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp
     broken = tmp_path / "runs" / EVIL.replace("/", "")
     broken.mkdir()
     (broken / "settings.json").write_text("{")
-    shown.earlier.read("runs")
+    shown._read_earlier()
     shown._fail(ValueError(EVIL))
     shown._note(EVIL)
     shown.view.show(jobs.News(said=EVIL, curve={EVIL: ((1, 0.0), (2, 1.0))}))
@@ -685,21 +704,22 @@ def test_the_newer_of_two_panels_has_taken_over():
 def test_the_folder_and_the_settings_are_those_that_were_asked_for():
     asked = Settings(**SMALL | {"steps": 2}, out="mine")
     shown = Studio(settings=asked)
-    assert (shown.out, shown.form.value("out")) == (Path("mine"), "mine")
+    assert (shown.out, shown.form.value("out")) == (Path("mine").absolute(), "mine")
     shown = Studio(settings=asked, out="ours")
     shown._looking.join(20)
     shown.start.click()
-    assert ended(shown).folder.parent == Path("ours")
+    assert ended(shown).folder.parent == Path("ours").absolute()
     assert "1 run in ours" in shown.earlier.said.value
     shown.form.controls["out"].value = "mine"
     assert "No runs yet in mine" in shown.earlier.said.value
     shown.start.click()
-    assert ended(shown).folder.parent == Path("mine")
+    assert ended(shown).folder.parent == Path("mine").absolute()
     assert "1 run in mine" in shown.earlier.said.value
 
     Path("start.png").write_bytes(png())
     given = Studio(settings=asked.but(prompt="blue", steps=4000, lr=0.123456789, init_image="start.png"))
-    assert (given.form.value("prompt"), given.form.value("lr"), given.out) == ("blue", 0.123456789, Path("mine"))
+    shown = (given.form.value("prompt"), given.form.value("lr"), given.out)
+    assert shown == ("blue", 0.123456789, Path("mine").absolute())
     assert len(given.given.shown.children) == 1
     assert Studio().form.value("prompt") == "red", "the last run's"
     given = Studio(settings=asked.but(steps=4000))
@@ -808,6 +828,43 @@ def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
         mirror.wait(20)
     assert len(said) == 1
     assert "could not be written" in said[0]
+
+
+def test_a_copy_outlives_what_it_is_of(tmp_path, monkeypatch):
+    shown = studio(steps=6, save_every="2")
+    shown.start.click()
+    run = ended(shown).folder
+    names = lambda place: sorted(p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file())  # noqa: E731
+    whole, drive = names(run), tmp_path / "drive"
+    mirror, gate, copied = mirrors.Mirror(drive), threading.Event(), mirrors.copy_over
+    other = shutil.copytree(run, run.parent / "other")
+    monkeypatch.setattr(mirrors, "copy_over", lambda *folders: (gate.wait(20), copied(*folders)))
+    for folder in (run, other, run):
+        mirror.copy(folder)
+    gate.set()
+    assert mirror.wait(20)
+    assert names(drive / run.name) == names(drive / "other") == whole
+
+    shutil.rmtree(other / "state")  # made again in a hurry, as a drive that came back has it
+    shutil.rmtree(run)
+    for folder in (other, run):
+        mirror.copy(folder)
+    assert not mirror.wait(20), "one of them is gone"
+    assert names(drive / run.name) == names(drive / "other") == whole
+
+    def breaks_off(source, target):
+        if next(left, None) is None:
+            raise OSError(107, "Transport endpoint is not connected")
+        return copy(source, target)
+
+    copy, left = shutil.copy2, iter(range(5))
+    with monkeypatch.context() as torn:
+        torn.setattr(shutil, "copy2", breaks_off)
+        with pytest.raises(RunError, match=r"could not be copied back from .*drive.*; try again"):
+            mirrors.bring_back(drive / run.name, run)
+    assert not run.exists()
+    mirrors.bring_back(drive / run.name, run)
+    assert names(run) == whole
 
 
 def test_every_control_says_what_it_is():

@@ -114,9 +114,6 @@ def _readable(frames: Sequence[Path]) -> Iterator[Image.Image]:
                 yield pil.convert("RGB")
         except BROKEN as error:
             if not lost:
-                warnings.warn(
-                    f"the film is without {path.name}, which cannot be read: {first_line(error)}",
-                    PaintWarning,
-                    stacklevel=2,
-                )
+                said = f"the film is without {path.name}, which cannot be read: {first_line(error)}"
+                warnings.warn(said, PaintWarning, stacklevel=2)
             lost.add(path)

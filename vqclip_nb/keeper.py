@@ -62,7 +62,7 @@ class Keeper:
     """
 
     def __init__(self, folder: Path, founding: Mapping[str, bytes]) -> None:
-        self.folder, self.founding = folder, dict(founding)
+        self.folder, self.founding = folder.absolute(), dict(founding)  # wherever this process goes
         self._lock = claim(folder)
         self.held: dict[str, bytes | None] = {}  # by name within the folder, in the order they came; None deletes
         self._coming: queue.Queue[tuple[str, Callable[[], bytes] | None] | None] = queue.Queue(maxsize=8)

@@ -4,11 +4,13 @@ import gc
 
 import torch
 
+# What torch, cuBLAS and cuDNN, and the CPU's allocators, say of it.
+RAN_OUT = ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory")
+
 
 def ran_out(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU, on Apple's, or on the CPU."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in RAN_OUT)
 
 
 def release(device: torch.device) -> None:

@@ -92,7 +92,7 @@ class Painting:
         self.canvas.constrain()
         self.step_count += 1
         if (every := self._tidy_every()) and self.step_count % every == 0:
-            self.canvas.tidy()
+            self._tidy()
         self._average(image.detach(), judged)
 
         return self._report(image, losses, sound, look)
@@ -121,12 +121,13 @@ class Painting:
         if decay and self.step_count:
             for parameter, average in zip(self.learnable, self.averages, strict=True):
                 parameter.copy_(average / (1 - decay**self.step_count))
-        if self._tidy_every():
-            self.canvas.tidy()
-        image = self.canvas().clone()
-        for parameter, value in zip(self.learnable, latest, strict=True):
-            parameter.copy_(value)
-        return image
+        try:
+            if self._tidy_every():
+                self._tidy()
+            return self.canvas().clone()
+        finally:
+            for parameter, value in zip(self.learnable, latest, strict=True):
+                parameter.copy_(value)
 
     def apply(self, change: Change) -> None:
         """Take new settings from the next step on, and, where one is picked, paint that picture alone.
@@ -274,20 +275,27 @@ class Painting:
         settings, views = self.settings, self.settings.cutn * self.settings.variations
         if self.parts < views:
             self.parts = min(2 * self.parts, views)
-            for judge in self.objectives:
-                judge.parts = self.parts
             rung = f"the cutouts are judged in {self.parts} parts"
         elif self.canvas.save_memory():
-            rung = "the picture is rendered piece by piece"
+            self.parts, rung = 1, "the picture is rendered piece by piece"  # it, and not they, may have been too large
         else:
             width, height = settings.size
-            raise OutOfMemory(
-                f"memory ran out at step {self.step_count + 1} with all savings made; "
-                f"paint smaller than --size {width} {height}, or with fewer --variations or --cutn"
-            )
-        warnings.warn(
-            f"memory ran out at step {self.step_count + 1}: from here on {rung}, slower", PaintWarning, stacklevel=4
-        )
+            remedy = f"paint smaller than --size {width} {height}, or with fewer --variations or --cutn"
+            raise OutOfMemory(f"memory ran out at step {self.step_count + 1} with all savings made; {remedy}")
+        for judge in self.objectives:
+            judge.parts = self.parts
+        said = f"memory ran out at step {self.step_count + 1}: from here on {rung}, slower"
+        warnings.warn(said, PaintWarning, stacklevel=4)
+
+    def _tidy(self) -> None:
+        """The canvas tidied, where memory is enough for that; a painting goes on without."""
+        try:
+            self.canvas.tidy()
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+            said = f"memory is not enough to tidy the picture at step {self.step_count}; it stays as it is"
+            warnings.warn(f"{said}, as with --tidy 0", PaintWarning, stacklevel=3)
 
     def _tidy_every(self) -> int:
         every = self.settings.tidy

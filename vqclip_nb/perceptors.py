@@ -58,18 +58,12 @@ class CLIPPerceptor(nn.Module):
         room = self.clip.context_length - 2
         words = self.tokenizer.encode(text)
         if self.warns and (dropped := self.tokenizer.decode(words[room:]).strip()):
-            warnings.warn(
-                f"prompt is longer than the {room} tokens that perceptor {self.name} reads; dropped: {dropped!r}",
-                PaintWarning,
-                stacklevel=4,
-            )
+            said = f"prompt is longer than the {room} tokens that perceptor {self.name} reads; dropped: {dropped!r}"
+            warnings.warn(said, PaintWarning, stacklevel=4)
         if self.warns and (unknown := self.unknown_words(text)):
-            warnings.warn(
-                f"perceptor {self.name} does not know: {', '.join(unknown)}. A larger model does: "
-                "`vqclip models` lists them, and --perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one",
-                PaintWarning,
-                stacklevel=4,
-            )
+            remedy = "--perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one"
+            said = f"perceptor {self.name} does not know: {', '.join(unknown)}. A larger model does"
+            warnings.warn(f"{said}: `vqclip models` lists them, and {remedy}", PaintWarning, stacklevel=4)
         tokens = [start, *words[:room], end]
         return tokens + [0] * (self.clip.context_length - len(tokens))
 

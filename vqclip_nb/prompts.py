@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from vqclip_nb.errors import SettingsError
 
-_NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|inf)"
+_NUMBER = r"(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|-inf)"
 _WEIGHTS_FOLLOW = rf"\s*{_NUMBER}\s*(?::\s*{_NUMBER}\s*)?(?:\||$)"
 _PIECE = re.compile(
     r'\\(?P<escaped>[:|"\\])'
@@ -36,13 +36,18 @@ class Prompt:
     weight: float = 1.0
     stop: float = -math.inf
 
+    def __post_init__(self) -> None:
+        if math.isinf(self.weight) or self.stop == math.inf:
+            raise SettingsError(f"prompt {self.text!r} must have finite numbers, got {self.weight:g} and {self.stop:g}")
+
     def __str__(self) -> str:
         text = self.text
         if re.search(r'[:|"\\]', text):
             text = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+        weight, stop = (f"{x:g}" if float(f"{x:g}") == x else repr(x) for x in (self.weight, self.stop))
         if self.stop != -math.inf:
-            return f"{text}:{self.weight:g}:{self.stop:g}"
-        return text if self.weight == 1 else f"{text}:{self.weight:g}"
+            return f"{text}:{weight}:{stop}"
+        return text if self.weight == 1 else f"{text}:{weight}"
 
 
 def parse(line: str, *, field: str = "prompt") -> tuple[Prompt, ...]:
@@ -83,16 +88,12 @@ def _read(part: list[str], field: str) -> Prompt:
     whole = ":".join([text, *numbers])
     if not text:
         raise SettingsError(f"{field} has a weight without a text, got {whole!r}; write text:weight")
+    remedy = f'to keep a colon in the text, quote it: "{whole}"'
     if len(numbers) > 2:
-        raise SettingsError(
-            f'{field} must be text:weight:stop, got {whole!r}; to keep a colon in the text, quote it: "…"'
-        )
+        raise SettingsError(f"{field} must be text:weight:stop, got {whole!r}; {remedy}")
     values = []
     for name, written in zip(("weight", "stop"), numbers, strict=False):
-        if not re.fullmatch(_NUMBER, written, re.IGNORECASE) or (name == "weight" and math.isinf(float(written))):
-            raise SettingsError(
-                f"{field}: {name} must be a number, got {written!r} in {whole!r}; "
-                'to keep a colon in the text, quote it: "' + whole + '"'
-            )
+        if not re.fullmatch(_NUMBER, written, re.IGNORECASE):
+            raise SettingsError(f"{field}: {name} must be a number, got {written!r} in {whole!r}; {remedy}")
         values.append(float(written))
     return Prompt(text, *values)

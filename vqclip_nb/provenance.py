@@ -160,9 +160,8 @@ def read(path: str | Path) -> dict[str, Any]:
     except BROKEN as error:
         raise PictureError(f"{str(path)!r} cannot be read as a picture: {first_line(error)}") from None
     if not isinstance(description, dict) or not isinstance(description.get("settings"), dict):
-        raise PictureError(
-            f"{str(path)!r} holds no settings; a picture painted by vqclip does, unless --no-metadata left them out"
-        )
+        remedy = "a picture painted by vqclip does, unless --no-metadata left them out"
+        raise PictureError(f"{str(path)!r} holds no settings; {remedy}")
     version, timeline = description.get("version"), description.setdefault("timeline", [])
     if type(version) is int and version > VERSION:
         raise PictureError(f"{str(path)!r} holds settings of version {version}, from a newer vqclip; update this one")
@@ -197,11 +196,8 @@ def compare(hashes: Mapping[str, str], settings: Settings) -> None:
     """Warn when the models here are other files than those with these hashes. Raises models.UnknownModel."""
     here = model_hashes(settings)
     if others := [name for name, digest in hashes.items() if here.get(name) not in (digest, None)]:
-        warnings.warn(
-            f"{others[0]} is another file here than the one this was painted with; the picture may differ",
-            PaintWarning,
-            stacklevel=3,
-        )
+        said = f"{others[0]} is another file here than the one this was painted with; the picture may differ"
+        warnings.warn(said, PaintWarning, stacklevel=3)
 
 
 def model_hashes(settings: Settings) -> dict[str, str]:

@@ -111,8 +111,9 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where it is kept: the folder it was made in, unless that could not be written to at the end."""
-        return self._keeper.folder
+        """Where it is kept, seen from here; elsewhere than where it was made if that could not be written to."""
+        here = self._keeper.folder
+        return here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
 
     @property
     def kept(self) -> tuple[int, ...]:

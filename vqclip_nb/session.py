@@ -187,9 +187,10 @@ def _guide(settings: Settings, judge: CLIPPerceptor, *, label: str, cutn: int, i
     """One perceptor's pull towards all the texts and pictures that were given."""
     cutouts = Cutouts(settings.cutouts, judge.cut_size, cutn, settings.cut_pow)
     texts = prompts.parse(settings.prompt)
+    embeddings = judge.encode_text([prompt.text for prompt in texts]) if texts else ()  # pictures alone may pull
     targets = [
         Target(f"{label}{prompt.text}", embedding[None, None], prompt.weight, prompt.stop)
-        for prompt, embedding in zip(texts, judge.encode_text([prompt.text for prompt in texts]), strict=True)
+        for prompt, embedding in zip(texts, embeddings, strict=True)
     ]
     for index, line in enumerate(settings.image_prompts, 1):
         given = prompts.parse_picture(line)

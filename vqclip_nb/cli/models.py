@@ -113,7 +113,7 @@ def ready(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
 
         for name, entry in missing.items():
             bar.set_description(name, refresh=False)
-            download.fetch(entry, report=None if quiet else report)
+            download.fetch(entry, report=(lambda progress: None) if quiet else report)
 
 
 def added(name: str, config: dict[str, Any], weights: str) -> catalog.Entry:

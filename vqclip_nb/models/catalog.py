@@ -18,7 +18,7 @@ import platformdirs
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.places import expanded
 
-KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "canvases"}
+KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "nothing paints with them yet"}
 OPEN_CLIP = "open_clip/"  # begins the names of perceptors that open_clip_torch knows and keeps
 STRIPPED = "stripped.safetensors"
 ADDED = "added.json"

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models import catalog
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.errors import CannotFetch
@@ -61,19 +63,23 @@ def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | No
     """The published file of a model, fetched unless it is on the disk already.
 
     Each source's addresses are tried in order, after the second home; the file gets its name only when size and sha256
-    are right. An interrupted download is resumed by the next call. Raises `CannotFetch` with what each address did.
+    are right. An interrupted download is resumed by the next call. Without a `report` it is a PaintWarning that a file
+    is fetched, and all that is noteworthy. Raises `CannotFetch` with what each address did.
     """
     if entry.packaged:
         return entry.files()[0]
     if found := published(entry):
         return found
     if not entry.alive:
+        remedy = f"`vqclip models add {entry.name}-mine --config FILE --weights FILE`"
         raise CannotFetch(
-            f"no address of {entry.full_name} was reported alive; if you have its files, enter them with "
-            f"`vqclip models add {entry.name}-mine --config FILE --weights FILE`"
+            f"no address of {entry.full_name} was reported alive; enter its files, if you have them, with {remedy}"
         )
 
-    tell = report or (lambda progress: None)
+    if report is None and any("://" in address for source in entry.sources for address in source.addresses):
+        size = f"{entry.size / 1e6:,.0f} MB, " if entry.size else ""
+        warnings.warn(f"fetching {entry.full_name} once ({size}into {entry.folder})", PaintWarning, stacklevel=2)
+    tell = report or _warned
     entry.folder.mkdir(parents=True, exist_ok=True)
     with alone(entry, tell):
         return published(entry) or _from_anywhere(entry, tell, patience or Patience())
@@ -113,6 +119,12 @@ def published(entry: Entry) -> Path | None:
     return next((path for path in entry.files() if path != entry.stripped), None)
 
 
+def _warned(progress: Progress) -> None:
+    """What a person should know, said where nobody listens."""
+    if progress.note:
+        warnings.warn(progress.note, PaintWarning, stacklevel=2)
+
+
 def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
     tried: list[str] = []
     slow: list[tuple[Source, str]] = []
@@ -136,15 +148,11 @@ def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
             return found
 
     first = entry.sources[0]
+    place = f"or put the file at {entry.folder / first.file}"
     if not tried:
-        raise CannotFetch(
-            f"{entry.full_name} is not on the disk and VQCLIP_OFFLINE is set; unset it, or put the file at "
-            f"{entry.folder / first.file}"
-        )
-    raise CannotFetch(
-        f"{entry.full_name} could not be fetched: {'; '.join(tried)}. Try again later (what was fetched is kept), "
-        f"or put the file at {entry.folder / first.file}"
-    )
+        raise CannotFetch(f"{entry.full_name} is not on the disk and VQCLIP_OFFLINE is set; unset it, {place}")
+    said = f"{entry.full_name} could not be fetched: {'; '.join(tried)}"
+    raise CannotFetch(f"{said}. Try again later (what was fetched is kept), {place}")
 
 
 def _places(entry: Entry, source: Source) -> Iterator[str]:
@@ -175,10 +183,12 @@ def _from_address(entry: Entry, source: Source, address: str, tell: Report, pati
         raise Refused("sent other bytes than the published ones (their sha256 differs)") from None
     if source.sha256 is None:
         sha256 = pooch.file_hash(path)
-        tell(Progress(entry.name, note=f"the sha256 of {entry.full_name} was never published; this file's is {sha256}"))
         if entry.added:
             size = Path(path).stat().st_size
             catalog.save(dataclasses.replace(entry, sources=(dataclasses.replace(source, sha256=sha256, size=size),)))
+        else:
+            said = f"the sha256 of {entry.full_name} was never published; this file's is {sha256}"
+            tell(Progress(entry.name, note=said))
     return Path(path)
 
 
@@ -281,10 +291,9 @@ class _Download:
     def make_room(self, size: int) -> None:
         free = shutil.disk_usage(self.part.parent).free
         if size > free:
-            raise CannotFetch(
-                f"{self.name} needs {size / 1e9:.1f} GB in {self.part.parent} where {free / 1e9:.1f} GB are free; "
-                "remove a model (`vqclip models`), or set VQCLIP_HOME to a folder on a larger disk"
-            )
+            said = f"{self.name} needs {size / 1e9:.1f} GB in {self.part.parent} where {free / 1e9:.1f} GB are free"
+            remedy = "remove a model (`vqclip models`), or set VQCLIP_HOME to a folder on a larger disk"
+            raise CannotFetch(f"{said}; {remedy}")
 
 
 def copied(path: Path, part: Path, told: Callable[[int], Any]) -> None:

@@ -26,9 +26,8 @@ def load_open_clip(name: str) -> tuple[Any, Any]:
     if (model_name, tag) not in open_clip.list_pretrained():
         tags = open_clip.list_pretrained_tags_by_model(model_name)
         near = difflib.get_close_matches(tag, tags, n=5, cutoff=0)
-        known = (
-            f"the closest of {model_name} are {', '.join(near)}" if tags else "`open_clip.list_pretrained()` lists them"
-        )
+        closest = f"the closest of {model_name} are {', '.join(near)}"
+        known = closest if tags else "`open_clip.list_pretrained()` lists them"
         raise UnknownModel(f"there is no open_clip model {name!r} (open_clip/MODEL/PRETRAINED); {known}")
     try:
         model = open_clip.create_model(model_name, pretrained=tag, cache_dir=str(home() / "open_clip"))

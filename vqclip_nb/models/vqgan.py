@@ -18,13 +18,8 @@ from vqclip_nb.models.errors import BrokenWeights
 
 # What of a checkpoint is used; losses, discriminators, transformers and optimizers are not.
 PARTS = (
-    "encoder.",
-    "decoder.",
-    "quant_conv.",
-    "post_quant_conv.",
-    "quantize.embedding.",
-    "quantize.embed.",
-    "quantize.proj.",
+    *("encoder.", "decoder.", "quant_conv.", "post_quant_conv."),
+    *("quantize.embedding.", "quantize.embed.", "quantize.proj."),
 )
 FIRST_STAGE = "first_stage_model."
 
@@ -175,14 +170,11 @@ def fill(model: nn.Module, state: Mapping[str, Tensor]) -> int:
     wanted = model.state_dict()
     missing = [key for key in wanted if key not in state]
     if missing:
-        raise BrokenWeights(
-            f"{len(missing)} of {len(wanted)} tensors are missing from the file, the first is {missing[0]}"
-        )
+        raise BrokenWeights(f"{len(missing)} of {len(wanted)} tensors are missing from the file, first {missing[0]}")
     for key, value in wanted.items():
         if value.shape != state[key].shape:
-            raise BrokenWeights(
-                f"{key} is {tuple(state[key].shape)} in the file where its config asks {tuple(value.shape)}"
-            )
+            here, asked = tuple(state[key].shape), tuple(value.shape)
+            raise BrokenWeights(f"{key} is {here} in the file where its config asks {asked}")
     model.load_state_dict({key: state[key] for key in wanted}, assign=True)
     model.eval().requires_grad_(False)
     return len(state) - len(wanted)

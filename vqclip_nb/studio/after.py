@@ -86,7 +86,7 @@ class After:
             if size <= front.MOST_IN_A_LINK:
                 small.append(markup.link(path, f"Save {name} ({_size(size)})"))
             else:
-                said, address = f"{name} ({_size(size)}): {path}", front.address(path)
+                said, address = f"{name} ({_size(size)}): {markup.near(path)}", front.address(path)
                 told += markup.link_to(address, said) if address else markup.small(said)
         self.links.value = "".join(small) + told
 

@@ -39,7 +39,7 @@ class Earlier:
                 child.close()
         more = f"; the newest {MOST} of {len(stories)}" if len(stories) > MOST else ""
         count = f"{len(stories)} run{'s' if len(stories) > 1 else ''}" if stories else "No runs yet"
-        told = f"{count} in {out}{more}"
+        told = f"{count} in {markup.near(out)}{more}"
         self.said.value = markup.small(told) + markup.notes(wrong[:3])
         return stories
 

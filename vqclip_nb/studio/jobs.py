@@ -104,7 +104,7 @@ class Job:
         self._orders: deque[Callable[[Sitting], None]] = deque()
         self._wake = threading.Condition()
         self._pressing = threading.Event()
-        self._paused, self._stopping = paused, False
+        self._paused, self._stopping, self._turned = paused, False, False
         self._curve: dict[str, list[tuple[int, float]]] = {}
         self._unread: list[tuple[int, Mapping[str, Tensor]]] = []  # steps whose losses are still on the device
         self._thread = threading.Thread(target=self._work, name="vqclip-job", daemon=True)
@@ -152,7 +152,7 @@ class Job:
         from vqclip_nb.changes import Change
 
         def change(sitting: "Sitting") -> None:
-            now, turned = sitting.painting.settings, self.news.turned + (pick is not None)
+            now = sitting.painting.settings
             new = {name: value for name, value in changes.items() if getattr(now, name) != value}
             if new or pick is not None:
                 if sitting.painting.step_count not in sitting.record.kept:
@@ -160,8 +160,9 @@ class Job:
                 sitting.painting.apply(Change(new, variation=pick))
                 if pick is not None:
                     self._show(sitting.painting.picture(), sitting.painting.step_count)
+                    self._turned = True
                 settings = sitting.painting.settings
-                self._put(settings=settings, steps=settings.steps, turned=turned)
+                self._put(settings=settings, steps=settings.steps)
 
         self._tell(order=change)
 
@@ -180,7 +181,8 @@ class Job:
             step = sitting.painting.step_count
             self._curve = {name: [p for p in points if p[0] <= step] for name, points in self._curve.items()}
             self._show(sitting.painting.picture(), step)
-            self._put(step=step, settings=sitting.painting.settings, turned=self.news.turned + 1, curve=self._thinned())
+            self._turned = True
+            self._put(step=step, settings=sitting.painting.settings, curve=self._thinned())
 
         self._tell(order=undo, paused=True)
 
@@ -214,12 +216,10 @@ class Job:
         self._put(said=said)
 
     def _paint(self, sitting: "Sitting") -> None:
-        self._obey(sitting)  # first, since what was changed while the models were loaded stands in the form already
         painting, begun = sitting.painting, sitting.painting.step_count
-        self._put(
-            **_standing(sitting), begun_at=begun, turned=self.news.turned + 1,
-            memory=_memory(painting.device), room=_room(painting),
-        )  # fmt: skip
+        self._put(memory=_memory(painting.device), room=_room(painting), begun_at=begun)
+        self._turned = True
+        self._obey(sitting)  # what was changed while the models were loaded stands in the form already
         pace, shown_at, saved_at, states = _Pace(), 0.0, 0.0, sitting.record.kept
         if begun:
             self._show(painting.picture(), begun)
@@ -239,7 +239,7 @@ class Job:
             self._put(state="painting", said="Painting", **told)
             if sitting.record.kept != states or now - saved_at > 60:
                 states, saved_at = sitting.record.kept, now
-                self._saved(sitting.record.folder)
+                self._saved(sitting.record.folder.absolute())
             self._hear(sitting, pace)
             if self._stopping:
                 break
@@ -261,20 +261,23 @@ class Job:
             pace.mark()
 
     def _obey(self, sitting: "Sitting") -> None:
-        """Follow the orders that came."""
+        """Follow the orders that came. That settings turned is told at the end: what came later is in the form."""
         while self._orders:
             order = self._orders.popleft()
             try:
                 order(sitting)
             except (SettingsError, PictureError, RunError) as error:
                 self._note(str(error))
+        if self._turned:
+            self._turned = False
+            self._put(**_standing(sitting), turned=self.news.turned + 1)
 
     def _finish(self, sitting: "Sitting") -> None:
         self._put(state="finishing", said="Saving the picture and its film", curve=self._thinned())
         if sitting.record.latest is None or sitting.record.latest.step != sitting.painting.step_count:
             self._show(sitting.painting.picture(), sitting.painting.step_count)
         sitting.record.finish(sitting.painting)
-        self._saved(sitting.record.folder)
+        self._saved(sitting.record.folder.absolute())
         step = sitting.painting.step_count
         done = step >= sitting.painting.settings.steps
         stopped = f"Stopped at step {step}; everything is kept" if step else "Stopped before the first step"
@@ -325,7 +328,7 @@ class Job:
 
 def _standing(sitting: "Sitting") -> dict[str, Any]:
     """Where a run stands, as News has it."""
-    painting, folder = sitting.painting, sitting.record.folder
+    painting, folder = sitting.painting, sitting.record.folder.absolute()
     steps = sitting.until or painting.settings.steps
     return {"folder": folder, "settings": painting.settings, "step": painting.step_count, "steps": steps}
 

@@ -90,6 +90,11 @@ def code(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
+def near(path: Path) -> str:
+    """A path as it is seen from here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def link(path: Path, said: str) -> str:
     """A file that a click saves, the file itself within the link."""
     data = base64.b64encode(path.read_bytes()).decode()

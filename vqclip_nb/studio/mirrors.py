@@ -6,24 +6,24 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from vqclip_nb.errors import RunError
 from vqclip_nb.images import first_line
-from vqclip_nb.stories import frames
 
 
 class Mirror:
-    """Copies a run to `place`, in a thread of its own; trouble is told once, and the painting never waits."""
+    """Copies runs to `place`, in a thread of its own; trouble with a run is told once, and the painting never waits."""
 
     def __init__(self, place: str | Path, tell: Callable[[str], object] = lambda said: None) -> None:
-        self.place, self._tell = Path(place).expanduser(), tell
-        self._wanted: Path | None = None
+        self.place, self._tell = Path(place).expanduser().absolute(), tell
+        self._wanted: dict[Path, None] = {}  # in the order they were asked for
+        self._failing: set[Path] = set()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._said = False
 
     def copy(self, folder: Path) -> None:
         """Copy what is new of a run, soon."""
         with self._lock:
-            self._wanted = folder
+            self._wanted[folder] = None
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="vqclip-mirror", daemon=True)
                 self._thread.start()
@@ -32,29 +32,32 @@ class Mirror:
         """Wait until all that was asked for was tried; whether it is all there."""
         if thread := self._thread:
             thread.join(seconds)
-        return self._thread is None and not self._said
+        return self._thread is None and not self._failing
 
     def _work(self) -> None:
         while True:
             with self._lock:
-                folder, self._wanted = self._wanted, None
-                if folder is None:
+                if not self._wanted:
                     self._thread = None
                     return
+                folder = next(iter(self._wanted))
+                del self._wanted[folder]
             try:
                 copy_over(folder, self.place / folder.name)
-                self._said = False
+                self._failing.discard(folder)
             except OSError as error:
-                if not self._said:
+                if folder not in self._failing:
                     self._tell(f"The copy in {self.place} could not be written: {first_line(error)}")
-                self._said = True
+                self._failing.add(folder)
 
 
 def copy_over(folder: Path, into: Path) -> None:
     """Make `into` hold what a run's folder holds, each file whole or not at all. Raises OSError.
 
-    States that are gone from the folder go there, too, and frames after its last one, which an Undo took away.
+    States that newer ones took the place of go there, too, and frames after the last one, which an Undo took away.
     """
+    if not (folder / "settings.json").exists():  # gone, with its drive: then the copy is all there is
+        raise FileNotFoundError(f"{folder} is not there")
     into.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.rglob("*")):
         target = into / path.relative_to(folder)
@@ -67,12 +70,22 @@ def copy_over(folder: Path, into: Path) -> None:
                 os.replace(part, target)
             except FileNotFoundError:  # of a run that is being painted: an old state, gone by now
                 part.unlink(missing_ok=True)
-    for state in into.glob("state/*.safetensors"):
-        if not (folder / "state" / state.name).exists():
-            state.unlink(missing_ok=True)
-    for frame in frames(into):
-        if (here := frames(folder)) and frame.name > here[-1].name:
-            frame.unlink(missing_ok=True)
+    for kind in ("state/*.safetensors", "frames/*.jpg"):
+        here = {path.name for path in folder.glob(kind)}
+        for path in into.glob(kind) if here else ():
+            if path.name > max(here) or (kind.startswith("state") and path.name not in here):
+                path.unlink(missing_ok=True)
+
+
+def bring_back(copy: Path, folder: Path) -> None:
+    """Make a run's folder of its copy, whole or not there; what broke off is gone on with. Raises RunError."""
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        copy_over(copy, part)
+        part.rename(folder)
+    except OSError as error:
+        said = f"the run could not be copied back from {copy}: {first_line(error)}"
+        raise RunError(f"{said}; try again when that folder can be read") from None
 
 
 def _same(path: Path, target: Path) -> bool:

@@ -55,6 +55,8 @@ class Studio(widgets.VBox):
         self._ticked_at = 0.0
         self._trouble: Trouble | None = None
         self._notes: tuple[str, ...] = ()
+        self._good = ""
+        self._here = Path.cwd()
         self._closed = False
         self._looked_at: Path | None = None  # an earlier run, whose frames the view shows
         self._filling = False  # the form is being filled: nobody changed anything
@@ -64,7 +66,7 @@ class Studio(widgets.VBox):
         self.form = Form(self._safe(self._changed))
         self.given = Given(self._safe(self._changed), self._fail)
         self.view = View(self._safe(self._pick), self._safe(self._go_on_from))
-        self.after = After(self._say_working, self._fail)
+        self.after = After(self._say_good, self._fail)
         self.earlier = Earlier(self._safe(self._take_settings), self._safe(self._continue))
         self.form.load((settings.model_dump() if settings else {}) | ({"out": str(out)} if out else {}))
         self._build()
@@ -145,13 +147,13 @@ class Studio(widgets.VBox):
 
     @property
     def out(self) -> Path:
-        """The folder of the runs."""
-        return expanded(self.form.value("out"))
+        """The folder of the runs, below where the panel was made, wherever a later cell goes."""
+        return self._here / expanded(self.form.value("out"))
 
     # --- what a person does
 
     def _start(self) -> None:
-        settings = self.settings()
+        settings = self.settings().but(out=str(self.out))
 
         def open(tell: Callable[[str], None]) -> Any:
             tell("Loading PyTorch and the models")
@@ -174,12 +176,11 @@ class Studio(widgets.VBox):
             self._in_charge()
             if _job and _job.alive:
                 return
-            self._trouble, self._notes, self._seen, self._looked_at = None, (), None, None
+            self._trouble, self._notes, self._good, self._seen, self._looked_at = None, (), "", None, None
             self._offered.layout.display = "none"
             self.view.forget()
             self.after.forget()
-            saved = self.mirror.copy if self.mirror else lambda folder: None
-            _job = Job(open, paused=paused, saved=saved, before=_job.news if _job else None).start()
+            _job = Job(open, paused=paused, saved=_copied, before=_job.news if _job else None).start()
             self._watch()
 
     def _pause(self) -> None:
@@ -218,7 +219,7 @@ class Studio(widgets.VBox):
 
             if copied_from:
                 tell("Copying the run from the second folder")
-                mirrors.copy_over(copied_from, folder)
+                mirrors.bring_back(copied_from, folder)
             return session.resume(folder, step=back_to, change=Change(changed) if changed else None)
 
         self.run(open, paused=back_to is not None)
@@ -284,14 +285,10 @@ class Studio(widgets.VBox):
             self._redraw_chips()
         if name in ("canvas", "perceptor"):
             self._offer_quietly()
-        if name in ("init_image", "image_prompts"):  # a picture that was no picture is forgotten by the next
-            self._trouble = None
-            self._say()
         if self._filling or not (_job and _job.alive) or name not in live_fields():
             return
         value = self.given.image_prompts if name == "image_prompts" else self.form.value(name)
         (_job.news.settings or self.settings()).but(**{name: value})  # says what is wrong before the run hears of it
-        self._trouble = None
         _job.steer({name: value})
 
     def _live(self) -> dict[str, Any]:
@@ -434,14 +431,14 @@ class Studio(widgets.VBox):
 
         def work() -> None:
             try:
-                jobs.fetch_models(Settings(**LARGE), lambda said: self._say(markup.good(said)))
+                jobs.fetch_models(Settings(**LARGE), self._say_good)
                 self.form.refresh_models()
                 if _job and _job.alive:
-                    self._say(markup.good("The large models are here; choose them when this run has ended."))
+                    self._say_good("The large models are here; choose them when this run has ended.")
                     return
                 self.form.load(LARGE)
                 self._redraw_chips()
-                self._say(markup.good("The large models are here, and chosen."))
+                self._say_good("The large models are here, and chosen.")
             except Exception as error:
                 self._fail(error)
             finally:
@@ -465,8 +462,6 @@ class Studio(widgets.VBox):
                 self._follow(news.settings, inputs, everything=before is None or before.state == "loading")
             if news.room is not None and news.room != (before.room if before else None):
                 self.form.mark_sizes(news.room)
-            if news.notes != (before.notes if before else ()):
-                self._notes = news.notes
             if news.trouble is not None:
                 self._trouble = news.trouble
             self._say()
@@ -502,12 +497,13 @@ class Studio(widgets.VBox):
                 self.mirror.copy(news.folder)
             self._read_earlier()
         if self.disconnect.value and news.state == "done" and self.mirror:
-            threading.Thread(target=self._leave, name="vqclip-leave", daemon=True).start()
+            threading.Thread(target=self._leave, args=(_job,), name="vqclip-leave", daemon=True).start()
 
-    def _leave(self) -> None:
-        """Disconnect, once the copy in the second folder is complete."""
+    def _leave(self, job: Job | None) -> None:
+        """Disconnect, once the copy in the second folder is complete, unless another run has begun by then."""
         if self.mirror and self.mirror.wait(1800):
-            self._guarded(front.disconnect)
+            if _job is job and self.disconnect.value:
+                self._guarded(front.disconnect)
         else:
             self._note("The copy in the second folder is not complete, so Colab was not disconnected.")
 
@@ -530,10 +526,11 @@ class Studio(widgets.VBox):
         more = f"Paint {_more(news)} more steps" if news and news.complete else "Continue this run"
         self.more_steps.description = more
 
-    def _say(self, more: str = "") -> None:
-        """Trouble and notes, above everything."""
+    def _say(self) -> None:
+        """Trouble, notes of the panel and of the run, and what is no trouble, above everything."""
         said = markup.trouble(self._trouble.said, self._trouble.details) if self._trouble else ""
-        self.message.value = said + markup.notes(self._notes) + more
+        notes = dict.fromkeys((*self._notes, *(self._seen.notes if self._seen else ())))
+        self.message.value = said + markup.notes(notes) + (markup.good(self._good) if self._good else "")
         remedy = dict(self._trouble.remedy or {}) if self._trouble else {}
         self.remedy.layout.display = "" if remedy else "none"
         if remedy:
@@ -554,15 +551,20 @@ class Studio(widgets.VBox):
         self._trouble = jobs.explain(error)
         self._say()
 
-    def _say_working(self, said: str) -> None:
-        self._say(markup.good(said) if said else "")
+    def _say_good(self, said: str) -> None:
+        self._good = said
+        self._say()
 
     def _safe(self, act: Callable[..., object]) -> Callable[..., None]:
         """What a person may ask for, guarded; a trait's change is not given to those that want none."""
 
         def work(*given: Any) -> None:
             self._in_charge()
+            old = self._trouble
             act(*(each for each in given if not (isinstance(each, dict) and "owner" in each)))
+            if old and old is self._trouble and not (_job and old is _job.news.trouble):
+                self._trouble = None  # it was of an earlier click
+                self._say()
 
         return lambda *given: self._guarded(lambda: work(*given))
 
@@ -618,6 +620,12 @@ class Studio(widgets.VBox):
         button.on_click(lambda _: clicked())
         button.add_class("vq-" + (text.lower().replace(" ", "-") or "remedy"))
         return button
+
+
+def _copied(folder: Path) -> None:
+    """Have what was saved copied to the second folder that the panel in charge has."""
+    if _panel and _panel.mirror:
+        _panel.mirror.copy(folder)
 
 
 def _more(news: News) -> int:
