@@ -98,7 +98,8 @@ def crops(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
     (a = 2), the same cut-off, renormalised at the picture's border.
     """
     height, width = image.shape[-2:]
-    side, left, top = draws.uniform("crop", (cutouts.cutn, 3)).flatten(0, 1).unbind(1)  # (n * cutn,) each
+    drawn = flow.to_device(draws.uniform("crop", (cutouts.cutn, 3)).flatten(0, 1), image.device)
+    side, left, top = drawn.unbind(1)  # (n * cutn,) each
     most = min(height, width)
     least = min(most, cutouts.cut_size)
     side = (side**cutouts.cut_pow * (most - least) + least).floor()
@@ -283,7 +284,7 @@ def _sharpened(views: Tensor, factor: Tensor) -> Tensor:
 def _resize_weights(start: Tensor, side: Tensor, length: int, size: int) -> Tensor:
     """Rows that resize [start, start + side) of a line of `length` pixels to `size`: (m,) each -> (m, size, length)."""
     scale = (side / size)[:, None, None]
-    middles = start[:, None, None] + (torch.arange(size)[:, None] + 0.5) * scale  # (m, size, 1)
-    away = (torch.arange(length) + 0.5 - middles) / scale.clamp(min=1)  # (m, size, length)
+    middles = start[:, None, None] + (torch.arange(size, device=start.device)[:, None] + 0.5) * scale  # (m, size, 1)
+    away = (torch.arange(length, device=start.device) + 0.5 - middles) / scale.clamp(min=1)  # (m, size, length)
     weights = torch.where(away.abs() < 2, torch.sinc(away) * torch.sinc(away / 2), 0.0)  # Lanczos, a = 2
     return weights / weights.sum(-1, keepdim=True)
