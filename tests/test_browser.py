@@ -295,7 +295,7 @@ def paint_steer_stop_and_take_home(page):
     unfold(page, "Earlier runs")
     upload(page, "vq-load", taken)
     page.locator(".vq-trouble", has_text="add that file again").wait_for()  # the start image is not in the picture
-    assert page.locator(".vq-prompt textarea").input_value() == told["settings"]["prompt"]
+    assert page.locator(".vq-prompt textarea").input_value() == steered, "as it was at the picture's end"
     shot(page, "5-settings-of-a-picture")
     return heard
 
