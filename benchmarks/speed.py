@@ -1,6 +1,7 @@
 """How fast a step is, beside the loop that the 2021 notebooks published, on the same weights.
 
-    python benchmarks/speed.py [--device D] [--models demo large] [--size N ...] [--variations N ...] --json FILE
+    python benchmarks/speed.py [--device D] [--models demo large] [--size N ...] [--variations N ...] [--tidy N]
+        --json FILE
 
 Both run in one process, a few steps of one, then of the other, and so on; the ratio is the median over these rounds.
 Memory, start-up and the first frame are measured in processes of their own. `large` are networks of the shapes of
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs="+", help="sides in pixels (default: 192 for demo, 256 for large)")
     parser.add_argument("--variations", type=int, nargs="+", default=[1])
     parser.add_argument("--cutn", type=int, help="cutouts (default: 16 for demo, 32 for large)")
+    parser.add_argument("--tidy", type=int, help="ours encodes its picture anew so often; 0, as published, never")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each loop in each round (default: 4)")
     parser.add_argument("--quick", action="store_true", help="without memory, start-up (of one picture) and saving")
@@ -197,6 +199,8 @@ def settings_of(arguments: argparse.Namespace, models: str, size: int, variation
 
     cutn = arguments.cutn or DEFAULTS[models][1]
     values: dict[str, Any] = {"size": (size, size), "cutn": cutn, "variations": variations, "device": arguments.device}
+    if arguments.tidy is not None:
+        values["tidy"] = arguments.tidy
     if models == "large":  # by whose names there is one perceptor; `weights` gives the networks
         values |= {"canvas": "vqgan/imagenet_f16_16384", "perceptor": "ViT-B/32"}
     return Settings(**{"prompt": PROMPT, **values, "every": 100_000, "steps": 100_000, **more})
@@ -320,6 +324,7 @@ def in_a_process(arguments: argparse.Namespace, name: str, models: str, size: in
     """Start-up, first frame and peak memory of a loop that is alone in a fresh process."""
     words = ["--alone", name, "--models", models, "--size", str(size), "--variations", str(variations)]
     words += ["--cutn", str(arguments.cutn)] if arguments.cutn else []
+    words += ["--tidy", str(arguments.tidy)] if arguments.tidy is not None else []
     words += ["--device", arguments.device, "--json", os.devnull]
     done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))

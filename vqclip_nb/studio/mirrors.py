@@ -8,13 +8,14 @@ from pathlib import Path
 
 from vqclip_nb.errors import RunError
 from vqclip_nb.images import first_line
+from vqclip_nb.places import expanded
 
 
 class Mirror:
     """Copies runs to `place`, in a thread of its own; trouble with a run is told once, and the painting never waits."""
 
     def __init__(self, place: str | Path, tell: Callable[[str], object] = lambda said: None) -> None:
-        self.place, self._tell = Path(place).expanduser().absolute(), tell
+        self.place, self._tell = expanded(place).absolute(), tell
         self._wanted: dict[Path, None] = {}  # in the order they were asked for
         self._failing: set[Path] = set()
         self._thread: threading.Thread | None = None
