@@ -176,11 +176,11 @@ def paint_one(job: tuple[str, dict]) -> np.ndarray:
 
     from vqclip_nb import Settings
     from vqclip_nb.painting import run
-    from vqclip_nb.session import begin
+    from vqclip_nb.session import build_painting
 
     prompt, changes = job
     torch.set_num_threads(1)
-    *_, last = run(begin(Settings(prompt=prompt, **changes)))
+    *_, last = run(build_painting(Settings(prompt=prompt, **changes)))
     return last.image[0].permute(1, 2, 0).mul(255).round().byte().cpu().numpy()
 
 

@@ -65,7 +65,7 @@ def limited(place: str, name: str) -> dict[str, Any]:
 
     from vqclip_nb import device
     from vqclip_nb.errors import PaintWarning
-    from vqclip_nb.gpu import networks
+    from vqclip_nb.gpu import triton_layers
 
     size, most, steps = LIMITS[name]
     torch.cuda.set_per_process_memory_fraction(most * 1e9 / torch.cuda.get_device_properties(0).total_memory)
@@ -75,7 +75,9 @@ def limited(place: str, name: str) -> dict[str, Any]:
         warnings.simplefilter("always")
         if name == "t4":
             old = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-            patches.enter_context(mock.patch.object(networks, "sdpa_kernel", side_effect=lambda _: sdpa_kernel(old)))
+            patches.enter_context(
+                mock.patch.object(triton_layers, "sdpa_kernel", side_effect=lambda _: sdpa_kernel(old))
+            )
             patches.enter_context(mock.patch.object(device, "precision", return_value=half))
         painting = speed.Ours(speed.networks("large"), speed.settings_of(asked, "large", size, 1)).painting
         losses = [float(painting.step().loss) for _ in range(3)]
@@ -100,9 +102,9 @@ def agreement(place: str) -> dict[str, list[float]]:
     import torch
 
     from vqclip_nb import Settings, device
-    from vqclip_nb.session import begin
+    from vqclip_nb.session import build_painting
 
-    painting = begin(Settings(prompt=speed.PROMPT, device=place, every=100_000, tidy=0))
+    painting = build_painting(Settings(prompt=speed.PROMPT, device=place, every=100_000, tidy=0))
     found: dict[str, list[float]] = {"psnr_db": [], "gradient_cosine": []}
     for step in range(120):
         painting.step()

@@ -160,10 +160,10 @@ class Ours:
 
     def __init__(self, pair: tuple[Any, Any], settings: Any) -> None:
         from vqclip_nb.objectives import Guide
-        from vqclip_nb.session import begin
+        from vqclip_nb.session import build_painting
 
         with weights(pair):
-            self.painting = begin(settings)
+            self.painting = build_painting(settings)
         self.guides = [objective for objective in self.painting.objectives if isinstance(objective, Guide)]
 
     def step(self) -> None:
@@ -173,7 +173,7 @@ class Ours:
         return self.painting.canvas()
 
     def cutouts(self, image: Any) -> Any:
-        from vqclip_nb.chance import Draws
+        from vqclip_nb.rng import Draws
 
         draws = Draws(self.painting.settings.seeds, 1, self.painting.device)
         return [guide.cutouts(image, draws.of(guide.perceptor.name), 0.0) for guide in self.guides]
@@ -372,7 +372,7 @@ def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, f
     steps of a run.
     """
     from vqclip_nb import Settings
-    from vqclip_nb.session import begin, start
+    from vqclip_nb.session import build_painting, start
     from vqclip_nb.studio.jobs import PREVIEW_SIDE, _jpeg, _pils
 
     device, pair = device_of(arguments.device), networks(models)
@@ -380,8 +380,8 @@ def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, f
     steps = Settings().steps * min(at_once, 10)
     with tempfile.TemporaryDirectory() as out, weights(pair):
         asked = settings_of(arguments, models, size, 1, out=out, every=1, steps=steps, save_every="100000")
-        sitting, bare = start(asked), begin(asked.but(steps=100_000, every=100_000))
-        frames, record = iter(sitting), sitting.record
+        active, bare = start(asked), build_painting(asked.replace(steps=100_000, every=100_000))
+        frames, record = iter(active), active.record
 
         def without() -> None:
             for _ in range(at_once):
@@ -396,11 +396,11 @@ def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, f
             without(), kept()
         count = min(12 * arguments.rounds, steps // at_once - 3)
         pairs = [(timed(without, 1, wait), timed(kept, 1, wait)) for _ in range(count)]
-        image = sitting.painting.picture()
-        state = timed(lambda: record.save(sitting.painting), 3, wait)
+        image = active.painting.picture()
+        state = timed(lambda: record.save(active.painting), 3, wait)
         preview = timed(lambda: _jpeg(_pils(image)[0], PREVIEW_SIDE), 10, wait)
         list(frames)
-        film = timed(lambda: record.finish(sitting.painting), 1, wait)
+        film = timed(lambda: record.finish(active.painting), 1, wait)
     shares = {}
     for name, kind in (("", 0), ("cpu_", 1)):
         step = statistics.mean(pair[0][kind] for pair in pairs) / at_once

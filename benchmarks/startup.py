@@ -74,11 +74,11 @@ def command_seconds() -> dict[str, float]:
 def stages(steps: int) -> dict[str, Any]:
     """The share of each stage of a step, and the milliseconds of a step, saving counted as if it were in line."""
     from vqclip_nb import Settings, images
-    from vqclip_nb.chance import Draws
     from vqclip_nb.objectives import Guide, great_circle, pull
-    from vqclip_nb.session import begin
+    from vqclip_nb.rng import Draws
+    from vqclip_nb.session import build_painting
 
-    painting = begin(Settings(prompt=PROMPT, device="cpu"))
+    painting = build_painting(Settings(prompt=PROMPT, device="cpu"))
     guides = [objective for objective in painting.objectives if isinstance(objective, Guide)]
     spent: dict[str, float] = {}
 

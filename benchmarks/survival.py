@@ -24,8 +24,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as out:
         asked = Settings(steps=arguments.steps, device=arguments.device, save_every="100000", out=out)
         began = time.perf_counter()
-        sitting = start(asked)
-        *_, whole = sitting
+        active = start(asked)
+        *_, whole = active
         painted = time.perf_counter() - began
 
         dropped = start(asked)
@@ -40,11 +40,11 @@ def main() -> None:
         taken_up = time.perf_counter() - began
         *_, resumed = again
 
-        sitting.record.finish(sitting.painting)
-        *_, replayed = replay(sitting.record.folder)
+        active.record.finish(active.painting)
+        *_, replayed = replay(active.record.folder)
 
     figures = {
-        "device": device.describe(sitting.painting.device),
+        "device": device.describe(active.painting.device),
         "steps": arguments.steps,
         "largest difference after resuming half-way (of 1)": float((whole.image - resumed.image).abs().max()),
         "largest difference after replaying (of 1)": float((whole.image - replayed.image).abs().max()),

@@ -114,14 +114,14 @@ def stepping(recipe: dict[str, Any], steps: int) -> Iterator[Any]:
     import torch
 
     from vqclip_nb import Settings
-    from vqclip_nb.session import begin
+    from vqclip_nb.session import build_painting
 
     coarse, by = recipe.pop("coarse", 0), recipe.pop("by", "codes")
     settings = Settings(**recipe, steps=steps)
-    painting = begin(settings.but(size=[side // 2 for side in settings.size]) if coarse else settings)
+    painting = build_painting(settings.replace(size=[side // 2 for side in settings.size]) if coarse else settings)
     for step in range(steps):
         if coarse and step == coarse:
-            small, painting = painting, begin(settings)
+            small, painting = painting, build_painting(settings)
             with torch.no_grad():
                 if by == "picture":
                     painting.canvas.start_from(small.picture())

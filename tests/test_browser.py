@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vqclip_nb.provenance import read
-from vqclip_nb.stories import read_all
+from vqclip_nb.runs.metadata import read
+from vqclip_nb.runs.reader import read_all
 
 ROOT = Path(__file__).parent.parent
 SHOTS = Path(__file__).parent / "screenshots"

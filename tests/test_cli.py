@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, cli, films
+from vqclip_nb import Settings, cli, video
 
 SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu"]
 
@@ -135,8 +135,8 @@ def test_ctrl_c_while_the_film_is_made_leaves_out_the_film_alone(capsys, monkeyp
             os.kill(os.getpid(), signal.SIGINT)
         yield from readable(frames)
 
-    readable = films._readable
-    monkeypatch.setattr(films, "_readable", pressing)
+    readable = video._readable
+    monkeypatch.setattr(video, "_readable", pressing)
     assert vqclip("paint", "red", *SMALL) == status
     assert told in capsys.readouterr().err
     (run,) = Path("runs").iterdir()

@@ -9,12 +9,12 @@ import shutil
 import pytest
 from PIL import Image
 
-from tests import standins, victims
+from tests import crash_worker, standins
 from tests.servers import mirror
 from tests.toys import toy_models
 from vqclip_nb import cli
 from vqclip_nb.cli.models import added
-from vqclip_nb.stories import Story
+from vqclip_nb.runs.reader import RunInfo
 
 SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu", "--quiet"]
 
@@ -22,7 +22,7 @@ SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu",
 @pytest.fixture(autouse=True)
 def toys(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with toy_models(), victims.no_film():
+    with toy_models(), crash_worker.no_film():
         yield
 
 
@@ -50,7 +50,7 @@ def test_resume_branch_replay_and_runs(capsys, run, tmp_path):
     assert "has made all its 4 steps; `--steps 8` paints on" in capsys.readouterr().err
     assert vqclip("resume", run.name, "--steps", "6", "--lr", "0.2", "--quiet") == 0
     assert said(capsys) == [f"runs/{run.name}/result.png"]
-    assert Story.read(run).current.steps == 6
+    assert RunInfo.read(run).current.steps == 6
 
     assert vqclip("branch", f"runs/{run.name}", "green", "--variation", "2", "--quiet") == 0
     (branched,) = said(capsys)
@@ -133,8 +133,8 @@ def test_a_console_without_our_letters_shows_all_the_rest(run, monkeypatch):
 def test_what_resume_refuses_deletes_nothing(capsys, run):
     assert vqclip("resume", str(run), "--steps", "6", "--quiet") == 0
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    assert len(Story.read(run).kept) == 2
-    first = str(Story.read(run).kept[0])
+    assert len(RunInfo.read(run).kept) == 2
+    first = str(RunInfo.read(run).kept[0])
     for refused in (["--lr", "abc"], ["--steps", first], ["--prompt", ""], ["--image-prompts", "gone.png"]):
         assert vqclip("resume", str(run), "--step", first, *refused) == 2
         assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -159,7 +159,7 @@ def test_info_says_the_command_that_paints_it_again_for_files_and_folders(capsys
     command = said(capsys)[-1]
     assert command == f"vqclip replay {run / 'frames' / '000003.jpg'}", "it shows an earlier step"
     assert vqclip(*shlex.split(command)[1:], "--quiet") == 0
-    assert Story.read(said(capsys)[0].rpartition("/")[0]).kept == [3]
+    assert RunInfo.read(said(capsys)[0].rpartition("/")[0]).kept == [3]
     assert vqclip("info", "nowhere") == 2
 
 

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from vqclip_nb import cutouts
-from vqclip_nb.chance import Draws
 from vqclip_nb.cutouts import METHODS, POOLING_AUGMENT, Cutouts
+from vqclip_nb.rng import Draws
 
 EVERY_METHOD = pytest.mark.parametrize("name", METHODS)
 

@@ -6,25 +6,25 @@ import tempfile
 import pytest
 from PIL import Image
 
-from tests import victims
+from tests import crash_worker
 from tests.toys import toy_models
-from vqclip_nb import keeper, runs
 from vqclip_nb.errors import PaintWarning
+from vqclip_nb.runs import background_writer, writer
+from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import resume, start
-from vqclip_nb.stories import Story
 
 
 @pytest.fixture(autouse=True)
 def toys():
-    with toy_models(), victims.no_film():
+    with toy_models(), crash_worker.no_film():
         yield
 
 
-def painted(out, at_step=lambda step, sitting: None):
-    sitting = start(victims.settings(out))
-    for frame in sitting:
-        at_step(frame.step, sitting)
-    return sitting.record.finish(sitting.painting).parent
+def painted(out, at_step=lambda step, active: None):
+    active = start(crash_worker.settings(out))
+    for frame in active:
+        at_step(frame.step, active)
+    return active.record.finish(active.painting).parent
 
 
 def names(folder):
@@ -34,16 +34,16 @@ def names(folder):
 def test_a_full_disk_is_said_once_and_all_is_saved_when_there_is_room(tmp_path, monkeypatch):
     whole, disk = painted(tmp_path / "whole"), {"full": False}
 
-    def write(path, data, real=keeper.write, **more):
+    def write(path, data, real=background_writer.write, **more):
         if disk["full"]:
             raise OSError(28, "No space left on device")
         real(path, data, **more)
 
-    def fill(step, sitting):
-        sitting.record._keeper.flush()
+    def fill(step, active):
+        active.record._keeper.flush()
         disk["full"] = 2 <= step < 6
 
-    monkeypatch.setattr(keeper, "write", write)
+    monkeypatch.setattr(background_writer, "write", write)
     with pytest.warns(PaintWarning) as heard:
         folder = painted(tmp_path / "runs", fill)
     said = [str(warning.message).partition(": ")[0] for warning in heard]
@@ -59,8 +59,8 @@ def test_a_full_disk_is_said_once_and_all_is_saved_when_there_is_room(tmp_path, 
 def test_a_drive_that_goes_and_comes_back_is_written_to_again(tmp_path):
     whole, out, away = painted(tmp_path / "whole"), tmp_path / "drive", tmp_path / "away"
 
-    def unplug(step, sitting):
-        sitting.record._keeper.flush()
+    def unplug(step, active):
+        active.record._keeper.flush()
         if step == 3:
             out.rename(away)
         if step == 6:
@@ -74,22 +74,22 @@ def test_a_drive_that_goes_and_comes_back_is_written_to_again(tmp_path):
 
 
 def test_a_folder_that_was_deleted_is_made_again_and_resumes(tmp_path):
-    def lose(step, sitting):
+    def lose(step, active):
         if step == 5:
-            sitting.record._keeper.flush()
-            shutil.rmtree(sitting.record.folder)
+            active.record._keeper.flush()
+            shutil.rmtree(active.record.folder)
 
     folder = painted(tmp_path / "runs", lose)
     assert {"settings.json", "losses.csv", "result.png", "frames/000008.jpg"} <= names(folder)
-    assert resume(folder).painting.step_count == victims.STEPS
+    assert resume(folder).painting.step_count == crash_worker.STEPS
 
 
 def test_what_cannot_be_written_to_the_end_is_rescued(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    def unplug(step, sitting):
+    def unplug(step, active):
         if step == 3:
-            sitting.record._keeper.flush()
+            active.record._keeper.flush()
             (tmp_path / "drive").rename(tmp_path / "away")
 
     with pytest.warns(PaintWarning) as heard:
@@ -97,12 +97,12 @@ def test_what_cannot_be_written_to_the_end_is_rescued(tmp_path, monkeypatch):
     assert [str(warning.message) for warning in heard if f"what it lacks is in {folder}" in str(warning.message)]
     assert folder.parent == tmp_path
     assert Image.open(folder / "result.png").size == (32, 16)
-    assert resume(folder).painting.step_count == victims.STEPS
+    assert resume(folder).painting.step_count == crash_worker.STEPS
 
 
 def test_too_many_pictures_in_memory_are_thinned(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper, "MOST_HELD", 1000)
-    kept = keeper.Keeper(tmp_path / "gone" / "run", {})
+    monkeypatch.setattr(background_writer, "MOST_HELD", 1000)
+    kept = background_writer.BackgroundWriter(tmp_path / "gone" / "run", {})
 
     def put_all():
         for step in range(1, 9):
@@ -116,23 +116,23 @@ def test_too_many_pictures_in_memory_are_thinned(tmp_path, monkeypatch):
 
 
 def test_a_state_that_cannot_be_made_deletes_none_before_it(tmp_path, monkeypatch):
-    sitting = start(victims.settings(tmp_path))
-    next(frame for frame in sitting if frame.step == 4)
-    monkeypatch.setattr(runs.states, "pack", lambda state: bytes(10**18))  # more than any machine has
+    active = start(crash_worker.settings(tmp_path))
+    next(frame for frame in active if frame.step == 4)
+    monkeypatch.setattr(writer.checkpoint, "pack", lambda state: bytes(10**18))  # more than any machine has
 
     def save_twice():
         for _ in range(2):
-            sitting.painting.step()
-            assert not sitting.record.save(sitting.painting)
+            active.painting.step()
+            assert not active.record.save(active.painting)
 
     with pytest.warns(PaintWarning, match="could not be made"):
         save_twice()
-    assert sitting.record.kept == (2, 4)
-    assert Story.read(sitting.record.folder).kept == [2, 4]
+    assert active.record.kept == (2, 4)
+    assert RunInfo.read(active.record.folder).kept == [2, 4]
 
 
 def test_a_file_that_cannot_be_made_costs_only_itself(tmp_path):
-    kept = keeper.Keeper(tmp_path / "run", {})
+    kept = background_writer.BackgroundWriter(tmp_path / "run", {})
 
     def put_both():
         kept.put("a.txt", lambda: bytes(1 // 0))
@@ -141,5 +141,5 @@ def test_a_file_that_cannot_be_made_costs_only_itself(tmp_path):
 
     with pytest.warns(PaintWarning, match="a.txt could not be made: .*by zero"):
         put_both()
-    assert runs.frames(tmp_path) == []
+    assert writer.frames(tmp_path) == []
     assert (tmp_path / "run" / "b.txt").read_bytes() == b"b"

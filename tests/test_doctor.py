@@ -5,7 +5,7 @@ import pytest
 from tests import standins
 from tests.servers import mirror
 from vqclip_nb import device
-from vqclip_nb.cli import anchors, doctor, main
+from vqclip_nb.cli import doctor, main, reference_values
 from vqclip_nb.models import catalog, openai_clip, vqgan
 
 
@@ -61,9 +61,10 @@ def test_the_anchors_run_and_tell_random_weights_from_right_ones(tmp_path):
     Image.radial_gradient("L").convert("RGB").save(tmp_path / "photo.png")
     config = vqgan.VQGANConfig.from_taming(standins.TINY_CONFIG)
     assert (
-        anchors.psnr(vqgan.build(config, standins.tiny_vqgan()), tmp_path / "photo.png", side=32) < anchors.LEAST_PSNR
+        reference_values.psnr(vqgan.build(config, standins.tiny_vqgan()), tmp_path / "photo.png", side=32)
+        < reference_values.LEAST_PSNR
     )
 
-    answer = anchors.clip_answer(openai_clip.build(standins.tiny_clip().state_dict()), tmp_path / "photo.png")
+    answer = reference_values.clip_answer(openai_clip.build(standins.tiny_clip().state_dict()), tmp_path / "photo.png")
     assert sum(answer) == pytest.approx(1)
-    assert sum(anchors.CLIP_ANSWER) == pytest.approx(1)
+    assert sum(reference_values.CLIP_ANSWER) == pytest.approx(1)

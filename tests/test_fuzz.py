@@ -8,15 +8,16 @@ import warnings
 import pytest
 from PIL import Image
 
-from tests import victims
+from tests import crash_worker
 from tests.toys import toy_models
-from vqclip_nb import Settings, states
-from vqclip_nb.changes import Change
+from vqclip_nb import Settings
 from vqclip_nb.cli.runs import tree
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.provenance import describe, encode, read
+from vqclip_nb.runs import checkpoint
+from vqclip_nb.runs.metadata import describe, encode, read
+from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import resume, start
-from vqclip_nb.stories import Story
+from vqclip_nb.timeline import Edit
 
 CASES = [pytest.param(100, id="100"), pytest.param(700, id="700", marks=pytest.mark.long)]
 WEIRD = [None, True, -1, 0, 3.5, 10**30, float("inf"), float("nan"), "", "x" * 999, "../../a", [], [[]], {}, {"a": 1}]
@@ -27,12 +28,12 @@ def whole(tmp_path_factory):
     """A run with everything in it."""
     place = tmp_path_factory.mktemp("whole")
     Image.new("RGB", (8, 8), "blue").save(place / "given.png")
-    with toy_models(), victims.no_film():
-        sitting = start(victims.settings(place / "runs").but(init_image=str(place / "given.png")))
-        for frame in sitting:
+    with toy_models(), crash_worker.no_film():
+        active = start(crash_worker.settings(place / "runs").replace(init_image=str(place / "given.png")))
+        for frame in active:
             if frame.step == 3:
-                sitting.painting.apply(Change({"prompt": "green", "lr": 0.1}))
-        return sitting.record.finish(sitting.painting).parent
+                active.painting.apply(Edit({"prompt": "green", "lr": 0.1}))
+        return active.record.finish(active.painting).parent
 
 
 def damaged(data, chance):
@@ -74,10 +75,10 @@ def in_one_line(work):
 @pytest.mark.parametrize("cases", CASES)
 def test_a_damaged_folder_is_one_line_or_a_correct_load(tmp_path, whole, cases):
     def look():
-        story = Story.read(folder)
+        story = RunInfo.read(folder)
         assert list(tree([story]))
         if state := story.latest():
-            whole_state = states.unpack(whole / "state" / f"{state['facts']['step']:06}.safetensors")
+            whole_state = checkpoint.unpack(whole / "state" / f"{state['facts']['step']:06}.safetensors")
             assert state["facts"] == whole_state["facts"], "what passes for a state is the state"
 
     folder, survived = tmp_path / "run", 0
@@ -105,12 +106,12 @@ def test_a_state_that_somebody_made_up_is_one_line_or_painted_from(tmp_path, who
     shutil.copytree(whole, folder)
     shutil.rmtree(folder / "state")
     (folder / "state").mkdir()
-    good = states.unpack(whole / "state" / "000006.safetensors")
+    good = checkpoint.unpack(whole / "state" / "000006.safetensors")
     with toy_models():
         for case in range(cases):
             facts = twisted(good["facts"], random.Random(case))
             made_up = {"tensors": good["tensors"], "facts": facts if isinstance(facts, dict) else {"step": facts}}
-            (folder / "state" / "000006.safetensors").write_bytes(states.pack(made_up))
+            (folder / "state" / "000006.safetensors").write_bytes(checkpoint.pack(made_up))
             in_one_line(lambda: resume(folder).record._keeper.close())
 
 

@@ -13,13 +13,13 @@ import torch
 
 from tests import standins
 from vqclip_nb import Settings, device, gpu, models
-from vqclip_nb.changes import Change
 from vqclip_nb.device import FLOAT32
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.gpu import flow
+from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.models import vqgan
 from vqclip_nb.painting import run
-from vqclip_nb.session import begin
+from vqclip_nb.session import build_painting
+from vqclip_nb.timeline import Edit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 LIMITS = Path(__file__).resolve().parents[1] / "benchmarks" / "limits.py"
@@ -32,26 +32,26 @@ def test_the_kernels_run_here():
 
 @pytest.mark.parametrize("method", ["pooling", "pooling-published", "crops"])
 def test_every_kind_of_cutouts_paints(method):
-    frames = list(run(begin(Settings(**ASKED, cutouts=method, variations=2))))
+    frames = list(run(build_painting(Settings(**ASKED, cutouts=method, variations=2))))
     assert frames[-1].loss < frames[0].loss
 
 
 def test_the_same_settings_paint_the_same_pixels():
-    one, again = (list(run(begin(Settings(**ASKED))))[-1].image for _ in range(2))
+    one, again = (list(run(build_painting(Settings(**ASKED))))[-1].image for _ in range(2))
     assert torch.equal(one, again)
 
 
 def test_a_painting_taken_up_paints_the_pixels_that_it_would_have_painted():
-    whole, first = begin(Settings(**ASKED)), begin(Settings(**ASKED))
+    whole, first = build_painting(Settings(**ASKED)), build_painting(Settings(**ASKED))
     *_, expected = run(whole)
     list(run(first, until=5))
-    other = begin(Settings(**ASKED), state=first.state_dict())
+    other = build_painting(Settings(**ASKED), state=first.state_dict())
     *_, frame = run(other)
     assert torch.equal(frame.image, expected.image)
 
 
 def test_half_precision_paints_as_float32_does():
-    painting = begin(Settings(**ASKED))
+    painting = build_painting(Settings(**ASKED))
     painting.step()
     half = painting.canvas.precision
     assert half != FLOAT32
@@ -65,11 +65,11 @@ def test_half_precision_paints_as_float32_does():
 
 
 def test_changes_and_a_pick_between_two_steps_are_painted_on():
-    painting = begin(Settings(**ASKED, variations=3))
+    painting = build_painting(Settings(**ASKED, variations=3))
     list(run(painting, until=3))
-    painting.apply(Change({"prompt": "a green tree"}))
+    painting.apply(Edit({"prompt": "a green tree"}))
     list(run(painting, until=6))
-    painting.apply(Change({"cutn": 4}, variation=2))
+    painting.apply(Edit({"cutn": 4}, variation=2))
     *_, last = run(painting)
     assert last.image.shape == (1, 3, 128, 128)
     assert last.image.isfinite().all()
@@ -79,7 +79,7 @@ def test_changes_and_a_pick_between_two_steps_are_painted_on():
 def test_a_network_with_attention_is_decoded_and_drawn_back_as_in_float32(precision):
     torch.manual_seed(0)
     config = vqgan.VQGANConfig.from_taming(standins.TINY_CONFIG)
-    network = models.quicken(vqgan.build(config, standins.tiny_vqgan())).cuda()
+    network = models.optimize_network(vqgan.build(config, standins.tiny_vqgan())).cuda()
     z = torch.randn(2, 8, 16, 16, device="cuda", requires_grad=True)
     half, results = device.Precision(precision), []
     for kind in (FLOAT32, half):
@@ -91,17 +91,17 @@ def test_a_network_with_attention_is_decoded_and_drawn_back_as_in_float32(precis
 
 
 def test_what_is_replayed_is_what_was_recorded():
-    network = models.quicken(models.load_vqgan("demo")).cuda()
+    network = models.optimize_network(models.load_vqgan("demo")).cuda()
     ours = device.Precision("bfloat16").within(torch.device("cuda"))
     for _ in range(2):
         z = torch.randn(1, 32, 16, 16, device="cuda", requires_grad=True)
         with ours:
-            plain, replayed = network.decode(z), flow.replayed(network.decode, z)
+            plain, replayed = network.decode(z), cuda_graphs.replayed(network.decode, z)
         assert torch.equal(plain, replayed)
         pull = torch.randn_like(plain)
         right = torch.autograd.grad(plain, z, pull)[0]
         assert torch.equal(torch.autograd.grad(replayed, z, pull)[0], right)
-    flow.forget()
+    cuda_graphs.forget()
 
 
 def test_a_process_s_first_gradient_in_half_precision_is_a_number():
@@ -112,7 +112,7 @@ def test_a_process_s_first_gradient_in_half_precision_is_a_number():
 
 
 def test_where_memory_runs_out_it_paints_with_less():
-    painting = begin(Settings(**ASKED))
+    painting = build_painting(Settings(**ASKED))
     full = mock.patch("vqclip_nb.canvases.vqgan.replayed", side_effect=torch.cuda.OutOfMemoryError("out of memory"))
     with full, warnings.catch_warnings():
         warnings.simplefilter("ignore", PaintWarning)
@@ -123,7 +123,7 @@ def test_where_memory_runs_out_it_paints_with_less():
 
 
 def test_a_loss_that_is_not_a_number_is_heard_a_little_later():
-    painting = begin(Settings(**ASKED))
+    painting = build_painting(Settings(**ASKED))
     list(run(painting, until=3))
     broken = mock.Mock(side_effect=lambda image, *_: {"broken": image.mean((1, 2, 3)) * torch.nan})
     painting.objectives = [broken]

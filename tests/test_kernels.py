@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from tests.test_speed import NETWORKS
 from vqclip_nb import cutouts, gpu, models
-from vqclip_nb.chance import Draws
 from vqclip_nb.cutouts import Cutouts
+from vqclip_nb.rng import Draws
 
 if not os.environ.get("TRITON_INTERPRET"):
     pytest.skip("where there is a GPU, tests/test_gpu.py runs the kernels", allow_module_level=True)
@@ -20,7 +20,7 @@ pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alon
 
 from taming.modules.diffusionmodules.model import AttnBlock, ResnetBlock, Upsample
 
-from vqclip_nb.gpu import networks, views
+from vqclip_nb.gpu import cutout_kernels, triton_layers
 from vqclip_nb.models import openai_clip
 
 
@@ -42,12 +42,12 @@ def layers():
     attention, up = disturbed(AttnBlock(64)), disturbed(Upsample(32, True))
     norm = disturbed(torch.nn.GroupNorm(32, 64, eps=1e-6))
     return {
-        "block": (64, lambda x: same(x, None), lambda x: networks.residual(same, x)),
-        "block of other width": (64, lambda x: wider(x, None), lambda x: networks.residual(wider, x)),
-        "attention": (64, attention, lambda x: networks.attended_places(attention, x)),
-        "upsampling": (32, up, lambda x: networks.upsampled(up, x)),
-        "norm": (64, plain_norm(norm, False), lambda x: networks.normed(norm, x, activated=False)),
-        "norm, activated": (64, plain_norm(norm, True), lambda x: networks.normed(norm, x, activated=True)),
+        "block": (64, lambda x: same(x, None), lambda x: triton_layers.residual(same, x)),
+        "block of other width": (64, lambda x: wider(x, None), lambda x: triton_layers.residual(wider, x)),
+        "attention": (64, attention, lambda x: triton_layers.attended_places(attention, x)),
+        "upsampling": (32, up, lambda x: triton_layers.upsampled(up, x)),
+        "norm": (64, plain_norm(norm, False), lambda x: triton_layers.normed(norm, x, activated=False)),
+        "norm, activated": (64, plain_norm(norm, True), lambda x: triton_layers.normed(norm, x, activated=True)),
     }
 
 
@@ -60,7 +60,7 @@ def far(one, other):
     "name", ["block", "block of other width", "attention", "upsampling", "norm", "norm, activated"]
 )
 def test_a_fused_layer_answers_as_taming_s_in_value_and_gradient(name, small, monkeypatch):
-    monkeypatch.setattr(networks, "_SMALL", small)
+    monkeypatch.setattr(triton_layers, "_SMALL", small)
     torch.manual_seed(0)
     channels, plain, fused = layers()[name]
     x = (2 * torch.randn(2, channels, 7, 5) + 1).requires_grad_()
@@ -75,9 +75,9 @@ def test_a_fused_layer_answers_as_taming_s_in_value_and_gradient(name, small, mo
 
 
 def test_the_sums_of_strips_are_those_of_all_places(monkeypatch):
-    monkeypatch.setattr(networks, "_STRIPS", 6)
+    monkeypatch.setattr(triton_layers, "_STRIPS", 6)
     x = torch.randn(2, 64, 40, 33).to(memory_format=torch.channels_last)
-    sums = networks._sums(x, x, x.new_empty(2, 2, 64), back=False, activated=False)
+    sums = triton_layers._sums(x, x, x.new_empty(2, 2, 64), back=False, activated=False)
     assert sums.shape[1] > 1
     torch.testing.assert_close(
         sums.sum(1), torch.stack([x.sum((2, 3)), x.square().sum((2, 3))], 1), rtol=1e-4, atol=1e-2
@@ -87,19 +87,19 @@ def test_the_sums_of_strips_are_those_of_all_places(monkeypatch):
 def test_quick_gelu_and_attention_are_clip_s():
     torch.manual_seed(0)
     x, pull = torch.randn(3000, requires_grad=True), torch.randn(3000)
-    wanted, got = x * torch.sigmoid(1.702 * x), networks.QuickGELU.apply(x)
+    wanted, got = x * torch.sigmoid(1.702 * x), triton_layers.QuickGELU.apply(x)
     torch.testing.assert_close(got, wanted)
     right, ours = (torch.autograd.grad(each, x, pull)[0] for each in (wanted, got))
     torch.testing.assert_close(ours, right)
     clip = disturbed(openai_clip.part("model").CLIP(16, 32, 3, 128, 16, 8, 99, 64, 1, 1))
     layers, tokens = clip.visual.transformer, torch.randn(5, 3, 128)
-    models.quicken(clip.visual)
+    models.optimize_network(clip.visual)
     by_torch = layers.resblocks(tokens)
     assert by_torch.shape == (1, 3, 128)  # the class token's alone
     for block in layers.resblocks:
-        block.attn.forward = partial(networks.attended, block.attn)
-    with mock.patch.object(networks, "half", lambda layer, _, prefix="": _weights(layer, prefix)):
-        torch.testing.assert_close(networks.transformed(layers, tokens), by_torch)
+        block.attn.forward = partial(triton_layers.attended, block.attn)
+    with mock.patch.object(triton_layers, "half", lambda layer, _, prefix="": _weights(layer, prefix)):
+        torch.testing.assert_close(triton_layers.transformed(layers, tokens), by_torch)
 
 
 def _weights(layer, prefix):
@@ -138,7 +138,7 @@ def test_a_gradient_that_is_not_a_number_stays_none():
     image = torch.rand(2, 3, 16, 16)
     numbers = cutouts._Chances(cutouts.POOLING_AUGMENT, Draws((1, 2)), Cutouts("pooling", 16, 2)).numbers()
     leaf = image.requires_grad_()
-    seen = views.varied(leaf, numbers, torch.zeros(4, 3, 16, 16))
+    seen = cutout_kernels.varied(leaf, numbers, torch.zeros(4, 3, 16, 16))
     pull = torch.ones_like(seen)
     pull[0, 0, 3, 3] = torch.nan
     with pytest.warns(RuntimeWarning):
@@ -146,16 +146,16 @@ def test_a_gradient_that_is_not_a_number_stays_none():
     assert gradient[0].isnan().all()
     assert gradient[1].isfinite().all()
     (none,) = torch.autograd.grad(
-        views.varied(leaf, numbers, torch.zeros(4, 3, 16, 16)), leaf, torch.zeros(4, 3, 16, 16)
+        cutout_kernels.varied(leaf, numbers, torch.zeros(4, 3, 16, 16)), leaf, torch.zeros(4, 3, 16, 16)
     )
     assert not none.any()
 
 
 def test_a_layer_in_half_precision_can_be_copied():
     block = disturbed(ResnetBlock(in_channels=32, out_channels=32, dropout=0.0, temb_channels=0))
-    kept = networks.half(block.conv1, torch.bfloat16)
-    assert networks.half(block.conv1, torch.bfloat16) is kept
-    assert torch.equal(networks.half(copy.deepcopy(block).conv1, torch.bfloat16)[0], kept[0])
+    kept = triton_layers.half(block.conv1, torch.bfloat16)
+    assert triton_layers.half(block.conv1, torch.bfloat16) is kept
+    assert torch.equal(triton_layers.half(copy.deepcopy(block).conv1, torch.bfloat16)[0], kept[0])
 
 
 @pytest.mark.parametrize("name", ["a VQGAN with attention", "a ViT of several layers", "the demo CLIP"])
@@ -164,10 +164,10 @@ def test_a_quickened_network_answers_by_the_kernels_as_published(name, monkeypat
     network, given = NETWORKS[name]()
     given = given[:1, ..., :6, :6].contiguous() if "VQGAN" in name else given[:1]
     given.requires_grad_()
-    quick = models.quicken(copy.deepcopy(network))
+    quick = models.optimize_network(copy.deepcopy(network))
     compute = [(each.decode if hasattr(each, "decode") else each) for each in (network, quick)]
     wanted = compute[0](given)
-    monkeypatch.setattr(gpu, "kernels", lambda x: networks)
+    monkeypatch.setattr(gpu, "kernels", lambda x: triton_layers)
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
         got = compute[1](given)
     assert torch.cosine_similarity(got.flatten().float(), wanted.flatten(), dim=0) > 0.999

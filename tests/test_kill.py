@@ -10,10 +10,10 @@ import time
 import pytest
 from PIL import Image
 
-from tests import victims
+from tests import crash_worker
 from tests.toys import toy_models
-from vqclip_nb import states
-from vqclip_nb.keeper import LOCK
+from vqclip_nb.runs import checkpoint
+from vqclip_nb.runs.background_writer import LOCK
 from vqclip_nb.session import resume, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
@@ -23,7 +23,7 @@ READERS = {
     ".csv": lambda path: [(step, _, name, float(value)) for step, _, name, value in list(csv.reader(path.open()))[1:]],
     ".jpg": lambda path: Image.open(path).load(),
     ".png": lambda path: Image.open(path).load(),
-    ".safetensors": states.unpack,
+    ".safetensors": checkpoint.unpack,
     ".mp4": lambda path: path.read_bytes() == b"film" or pytest.fail("half a film"),
 }
 
@@ -38,16 +38,16 @@ def outcome(folder):
 def expected(tmp_path_factory):
     """What the run shows that nobody killed, how long it takes in a process of its own, and that process."""
     out = tmp_path_factory.mktemp("whole")
-    with toy_models(), victims.no_film():
-        sitting = start(victims.settings(out))
-        list(sitting)
-        whole = outcome(sitting.record.finish(sitting.painting).parent)
+    with toy_models(), crash_worker.no_film():
+        active = start(crash_worker.settings(out))
+        list(active)
+        whole = outcome(active.record.finish(active.painting).parent)
     fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["tests.victims"])
+    fork.set_forkserver_preload(["tests.crash_worker"])
     for _ in range(2):  # the first one waits for the imports
         began = time.perf_counter()
         reached = fork.Value("i")
-        process = fork.Process(target=victims.paint, args=(out, reached))
+        process = fork.Process(target=crash_worker.paint, args=(out, reached))
         process.start()
         process.join()
         assert process.exitcode == 0
@@ -67,7 +67,9 @@ def test_wherever_it_is_killed_it_resumes(tmp_path, expected, trials):
     for trial in trials:
         chance, out, reached = random.Random(trial), tmp_path / str(trial), fork.Value("i")
         saving = trial % 2 == 1  # every other one dies while a file is written, the rest at any time
-        process = fork.Process(target=victims.paint, args=(out, reached, chance.randint(1, 26) if saving else None))
+        process = fork.Process(
+            target=crash_worker.paint, args=(out, reached, chance.randint(1, 26) if saving else None)
+        )
         process.start()
         if not saving:
             time.sleep(chance.uniform(0, lasts))
@@ -84,12 +86,12 @@ def taken_up(folder, reached):
     for path in folder.rglob("*"):
         if path.is_file() and not path.name.endswith((".part", LOCK)):
             READERS[path.suffix](path)
-    with toy_models(), victims.no_film():
-        sitting = resume(folder)
-        begun_at = sitting.painting.step_count
-        assert reached - begun_at <= victims.INTERVAL
-        if begun_at < victims.STEPS:
-            list(sitting)
-            sitting.record.finish(sitting.painting)
+    with toy_models(), crash_worker.no_film():
+        active = resume(folder)
+        begun_at = active.painting.step_count
+        assert reached - begun_at <= crash_worker.INTERVAL
+        if begun_at < crash_worker.STEPS:
+            list(active)
+            active.record.finish(active.painting)
     assert not list(folder.rglob("*.part"))
     return begun_at

@@ -10,9 +10,9 @@ import pytest
 from tests.toys import toy_models
 from vqclip_nb import Settings, cli
 from vqclip_nb.errors import RunError
-from vqclip_nb.keeper import LOCK, check_free
+from vqclip_nb.runs.background_writer import LOCK, check_free
+from vqclip_nb.runs.reader import frames, read_all
 from vqclip_nb.session import resume, start
-from vqclip_nb.stories import frames, read_all
 from vqclip_nb.studio import Studio, panel
 
 ROOT = Path(__file__).parent.parent
@@ -23,8 +23,8 @@ from vqclip_nb import Settings
 from vqclip_nb.session import start
 
 with toy_models():
-    sitting = start(Settings(**{SMALL}, steps=100_000, save_every="2"))
-    for frame in sitting:
+    active = start(Settings(**{SMALL}, steps=100_000, save_every="2"))
+    for frame in active:
         if frame.step == 6:
             print("painting", flush=True)
         if frame.step > 6:
@@ -89,11 +89,11 @@ def test_the_panel_says_that_another_process_paints_and_offers_it_when_that_died
 
 def test_a_run_that_ended_is_free_and_a_dropped_one_can_be_taken_up_in_its_own_process(tmp_path):
     with toy_models():
-        sitting = start(Settings(**SMALL, steps=9, save_every="2", out=str(tmp_path)))
-        for frame in sitting:
+        active = start(Settings(**SMALL, steps=9, save_every="2", out=str(tmp_path)))
+        for frame in active:
             if frame.step == 4:
                 break
-        folder = sitting.record.folder
+        folder = active.record.folder
         assert (folder / LOCK).exists()
         again = resume(folder)
         for _ in again:

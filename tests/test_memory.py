@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from tests.toys import ToyPerceptor, toy_models
-from vqclip_nb import Settings, device, memory, session
+from vqclip_nb import Settings, device, oom, session
 from vqclip_nb.canvases.vqgan import VQGANCanvas
-from vqclip_nb.chance import Draws
-from vqclip_nb.cli._sitting import foresee
+from vqclip_nb.cli._common import foresee
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models.vqgan import VQGAN, VQGANConfig
 from vqclip_nb.painting import run
-from vqclip_nb.session import begin
+from vqclip_nb.rng import Draws
+from vqclip_nb.session import build_painting
 
 TINY = {
     **{"double_z": False, "z_channels": 8, "resolution": 16, "in_channels": 3, "out_ch": 3, "ch": 32},
@@ -43,7 +43,7 @@ def gradients(canvas, judge):
 @pytest.mark.parametrize("cutouts", ["pooling", "crops"])
 @pytest.mark.parametrize("parts", [2, 5, 12])
 def test_cutouts_in_parts_give_the_same_gradients(cutouts, parts):
-    painting = begin(settings(cutouts=cutouts, smoothness=0))
+    painting = build_painting(settings(cutouts=cutouts, smoothness=0))
     (judge,) = painting.objectives
     whole = gradients(painting.canvas, judge)
     judge.parts = parts
@@ -81,8 +81,8 @@ def test_memory_that_runs_out_in_mid_run_is_saved_and_the_picture_is_the_same():
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return super().encode_image(batch)
 
-    *_, whole = run(begin(settings()))
-    painting = begin(settings())
+    *_, whole = run(build_painting(settings()))
+    painting = build_painting(settings())
     painting.objectives[0].perceptor = small = Small()
     painting.step()
     small.most = 4
@@ -93,7 +93,7 @@ def test_memory_that_runs_out_in_mid_run_is_saved_and_the_picture_is_the_same():
     ]
     torch.testing.assert_close(last.image, whole.image, atol=0.02, rtol=0)
 
-    again = begin(settings(), state=painting.state_dict())
+    again = build_painting(settings(), state=painting.state_dict())
     assert (again.parts, again.objectives[0].parts) == (4, 4)
 
 
@@ -118,7 +118,7 @@ def test_when_nothing_is_left_to_save_it_stops_with_the_remedy_and_the_state(cap
 
 
 def test_where_the_canvas_was_too_large_the_cutouts_are_judged_at_once_again(monkeypatch):
-    painting = begin(settings(canvas="vqgan/toy"))
+    painting = build_painting(settings(canvas="vqgan/toy"))
     judged = painting._judge
     monkeypatch.setattr(painting.canvas, "save_memory", lambda: setattr(painting.canvas, "thrifty", True) or True)
     monkeypatch.setattr(painting, "_judge", lambda: judged() if painting.canvas.thrifty else fail())
@@ -133,8 +133,8 @@ def fail():
 
 
 def test_a_picture_that_cannot_be_tidied_is_painted_on_as_it_is(monkeypatch):
-    *_, whole = run(begin(settings(average=0.5, tidy=0)))
-    painting = begin(settings(average=0.5, tidy=2))
+    *_, whole = run(build_painting(settings(average=0.5, tidy=0)))
+    painting = build_painting(settings(average=0.5, tidy=2))
     monkeypatch.setattr(painting.canvas, "tidy", fail)
     with pytest.warns(PaintWarning) as heard:
         *_, last = run(painting)
@@ -160,7 +160,7 @@ def failing_after(encode, calls):
 
 
 def test_another_error_is_not_taken_for_memory():
-    painting = begin(settings())
+    painting = build_painting(settings())
     painting.objectives[0].perceptor.encode_image = lambda batch: (_ for _ in ()).throw(RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         painting.step()
@@ -169,7 +169,7 @@ def test_another_error_is_not_taken_for_memory():
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     ):
-        assert memory.ran_out(RuntimeError(said))
+        assert oom.ran_out(RuntimeError(said))
 
 
 def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):
@@ -178,18 +178,18 @@ def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):
         return SimpleNamespace(device=torch.device("cuda"), settings=asked, peak=lambda: peak if peak < room else None)
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 16e9))
-    monkeypatch.setattr(session, "begin", lambda asked: painting(asked, 8e9))
+    monkeypatch.setattr(session, "build_painting", lambda asked: painting(asked, 8e9))
     said = foresee(painting(settings(size=(400, 400)), 8e9))
     assert said == "A step takes 1.6 GB of the GPU's memory, and 8.0 are free"
     with pytest.warns(PaintWarning, match=r"1024 x 1024 takes more than the 8.0 GB .*: --size 768 768 fits"):
         foresee(painting(settings(size=(1024, 1024)), 8e9))
-    assert foresee(begin(settings())) is None, "nothing is measured on a CPU"
+    assert foresee(build_painting(settings())) is None, "nothing is measured on a CPU"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpu_that_is_full_goes_on_in_parts():
     asked = settings(device="cuda", size=(1024, 1024), cutn=64)
-    painting = begin(asked)
+    painting = build_painting(asked)
     needed = painting.peak()
     torch.cuda.set_per_process_memory_fraction(0.7 * needed / torch.cuda.get_device_properties(0).total_memory)
     try:

@@ -6,9 +6,9 @@ from torch.nn import functional as F
 
 from tests.test_gradients import PublishedReplaceGrad
 from tests.toys import ToyPerceptor
-from vqclip_nb.chance import Draws
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.objectives import Guide, Smoothness, Target, great_circle
+from vqclip_nb.rng import Draws
 
 
 def published_prompt(seen, embeddings, weight, stop):

@@ -8,11 +8,11 @@ import torch
 
 from tests.toys import ToyPerceptor, toy_models
 from vqclip_nb import Settings, paint
-from vqclip_nb.chance import Draws
-from vqclip_nb.changes import Change
 from vqclip_nb.errors import NotANumber, SettingsError
 from vqclip_nb.painting import run
-from vqclip_nb.session import begin
+from vqclip_nb.rng import Draws
+from vqclip_nb.session import build_painting
+from vqclip_nb.timeline import Edit
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -38,7 +38,7 @@ def test_three_lines_give_every_picture_as_it_comes():
 
 
 def test_only_frames_that_are_kept_or_looked_at_carry_a_picture_of_their_own():
-    painting = begin(settings(every=3))
+    painting = build_painting(settings(every=3))
     frames = [painting.step(look=step == 2) for step in range(1, 7)]
     assert [frame.image is not None for frame in frames] == [True, True, True, False, False, True]
     assert [frame.kept for frame in frames] == [True, False, True, False, False, True]
@@ -58,7 +58,7 @@ def test_the_same_settings_paint_the_same_pixels(optimizer, average):
 def test_picture_k_of_a_batch_is_the_one_that_seed_plus_k_paints(canvas, cutouts):
     """The same losses within 1e-5, and gradients of cosine 0.99999, from the same state and draws."""
     asked = settings(canvas=canvas, cutouts=cutouts, seed=5, variations=3, init_weight=0.1, smoothness=0.1)
-    batch, alone = begin(asked), begin(asked.but(seed=6, variations=1))
+    batch, alone = build_painting(asked), build_painting(asked.replace(seed=6, variations=1))
     torch.testing.assert_close(batch.picture()[1:2], alone.picture())
 
     def judged(painting):
@@ -74,10 +74,10 @@ def test_picture_k_of_a_batch_is_the_one_that_seed_plus_k_paints(canvas, cutouts
 
 
 def test_a_change_is_heard_at_the_next_step_and_stamped():
-    painting = begin(settings(prompt="red", steps=80, smoothness=0))
+    painting = build_painting(settings(prompt="red", steps=80, smoothness=0))
     for _ in range(30):
         painting.step()
-    painting.apply(Change({"prompt": "blue", "lr": 0.2, "cutn": 6}))
+    painting.apply(Edit({"prompt": "blue", "lr": 0.2, "cutn": 6}))
     *_, last = run(painting)
     assert last.losses.keys() == {"blue"}
     assert last.image.mean((0, 2, 3)).argmax() == 2
@@ -86,9 +86,9 @@ def test_a_change_is_heard_at_the_next_step_and_stamped():
 
 @pytest.mark.parametrize("change", [{"size": (64, 64)}, {"canvas": "pixels"}, {"nonsense": 1}, {"lr": -1}])
 def test_a_change_that_cannot_be_is_refused_and_changes_nothing(change):
-    painting = begin(settings())
+    painting = build_painting(settings())
     with pytest.raises(SettingsError):
-        painting.apply(Change(change))
+        painting.apply(Edit(change))
     assert painting.settings == settings()
     assert painting.timeline == []
 
@@ -97,17 +97,17 @@ def test_a_painting_taken_up_goes_on_with_the_same_pixels():
     asked = settings(steps=8, average=0.8, variations=2, init_weight=0.3)
 
     def halfway():
-        painting = begin(asked)
+        painting = build_painting(asked)
         for _ in range(3):
             painting.step()
-        painting.apply(Change({"prompt": "green"}))
+        painting.apply(Edit({"prompt": "green"}))
         painting.step()
         return painting
 
     first = halfway()
     state = first.state_dict()
     *_, expected = run(first)
-    other = begin(asked)
+    other = build_painting(asked)
     other.load_state_dict(state)
     *_, resumed = run(other)
     assert torch.equal(expected.image, resumed.image)
@@ -120,7 +120,7 @@ def test_not_a_number_stops_the_run_and_leaves_the_last_good_picture():
             seen = super().encode_image(batch)
             return seen * (math.nan if painting.step_count == 3 else 1)
 
-    painting = begin(settings(variations=2))
+    painting = build_painting(settings(variations=2))
     painting.objectives[0].perceptor = Failing()
     frames = [painting.step() for _ in range(3)]
     before = painting.picture()
@@ -131,7 +131,7 @@ def test_not_a_number_stops_the_run_and_leaves_the_last_good_picture():
 
 
 def test_the_average_is_the_debiased_one():
-    painting = begin(settings(canvas="pixels", average=0.5))
+    painting = build_painting(settings(canvas="pixels", average=0.5))
     seen = []
     for _ in range(3):
         painting.step()
@@ -143,7 +143,7 @@ def test_the_average_is_the_debiased_one():
 
 
 def test_a_frame_shows_the_average_of_the_pictures_judged_and_the_last_one_the_result():
-    painting = begin(settings(canvas="pixels", average=0.5, steps=4))
+    painting = build_painting(settings(canvas="pixels", average=0.5, steps=4))
     judged, frames = [], []
     for _ in range(4):
         judged.append(painting.canvas.pixels.detach().clone())
@@ -156,7 +156,7 @@ def test_a_frame_shows_the_average_of_the_pictures_judged_and_the_last_one_the_r
 
 @pytest.mark.parametrize(("average", "renders"), [(0.0, 5), (0.9, 6)])
 def test_watching_every_step_renders_no_more_often_but_for_the_result(average, renders):
-    painting = begin(settings(average=average))
+    painting = build_painting(settings(average=average))
     painting.step()  # before the first one its precision may be tried
     with mock.patch.object(painting.canvas, "forward", side_effect=painting.canvas.forward) as rendered:
         assert all(frame.image is not None for frame in run(painting, look=True))
@@ -167,7 +167,7 @@ def test_watching_every_step_renders_no_more_often_but_for_the_result(average, r
     ("tidy", "suits", "at"), [(None, 0, []), (None, 2, [2, 4, 6, 6]), (3, 2, [3, 6, 6]), (0, 2, [])]
 )
 def test_a_picture_is_tidied_as_often_as_asked_or_as_suits_the_canvas_and_as_the_result(tidy, suits, at):
-    painting, seen = begin(settings(tidy=tidy)), []
+    painting, seen = build_painting(settings(tidy=tidy)), []
     painting.canvas.tidy_every = suits
     with mock.patch.object(painting.canvas, "tidy", side_effect=lambda: seen.append(painting.step_count)):
         for _ in run(painting):
@@ -176,7 +176,7 @@ def test_a_picture_is_tidied_as_often_as_asked_or_as_suits_the_canvas_and_as_the
 
 
 def test_a_picture_that_is_not_a_number_stays_out_of_the_average_shown():
-    painting = begin(settings(canvas="pixels", variations=2))
+    painting = build_painting(settings(canvas="pixels", variations=2))
     painting.step()
     before = painting.shown.clone()
     painting._average(torch.full_like(before, math.nan), torch.tensor([False, True]))
@@ -187,7 +187,7 @@ def test_a_picture_that_is_not_a_number_stays_out_of_the_average_shown():
 def test_likeness_holds_the_picture_to_its_start():
     apart = {}
     for weight in (0.0, 200.0):
-        painting = begin(settings(canvas="pixels", init_weight=weight, steps=20))
+        painting = build_painting(settings(canvas="pixels", init_weight=weight, steps=20))
         for _ in run(painting):
             pass
         apart[weight] = painting.canvas.drift().item()
@@ -223,7 +223,7 @@ def test_perceptors_of_one_name_share_its_cutouts_and_pull_to_a_text_together():
     bench = [ToyPerceptor(), ToyPerceptor()]
     bench[1].name = "toy-2"
     with mock.patch("vqclip_nb.perceptors.load", side_effect=lambda name: bench):
-        painting = begin(settings(prompt="red", cutn=5, smoothness=0))
+        painting = build_painting(settings(prompt="red", cutn=5, smoothness=0))
     guides = painting.objectives
     assert [guide.cutouts.cutn for guide in guides] == [3, 2]
     image, draws = painting.canvas().detach(), Draws(painting.settings.seeds, 0, painting.device)

@@ -111,7 +111,7 @@ def test_an_open_clip_model_is_a_perceptor_like_any_other(open_clip):
     torch.testing.assert_close(perceptor.encode_text(["two"]), torch.tensor([[1.0, 3.0, 3.0]]) / 19**0.5)
 
     asked = Settings(prompt="red", canvas="pixels", perceptor=f"{OPEN} + demo", size=(16, 16), steps=1, cutn=1)
-    (frame,) = paint(asked.but(device="cpu"))
+    (frame,) = paint(asked.replace(device="cpu"))
     assert {"demo: red", f"{OPEN}: red"} < frame.losses.keys()
 
 

@@ -11,7 +11,7 @@ from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import NotANumber, PaintWarning
 from vqclip_nb.objectives import Objective
 from vqclip_nb.painting import run
-from vqclip_nb.session import begin
+from vqclip_nb.session import build_painting
 
 HALVES = [Precision("bfloat16"), Precision("float16", scaled=True)]
 IDS = [half.name for half in HALVES]
@@ -34,7 +34,7 @@ def painting(monkeypatch, precision, judge, **more):
     asked = {"prompt": "red", "canvas": "pixels", "size": (32, 32), "steps": 5, "cutn": 4, "device": "cpu", **more}
     with toy_models(), monkeypatch.context() as patch:
         patch.setattr("vqclip_nb.perceptors.load", lambda name: [judge])
-        return begin(Settings(**asked))
+        return build_painting(Settings(**asked))
 
 
 def test_a_cpu_that_does_not_multiply_bfloat16_computes_in_float32_alone(monkeypatch):
@@ -99,7 +99,7 @@ def test_a_painting_taken_up_computes_as_it_did_and_does_not_choose_again(monkey
 def test_the_demo_pair_paints_the_same_pixels_again(monkeypatch, precision):
     monkeypatch.setattr(device, "precision", lambda place, **_: precision)
     asked = Settings(prompt="a red house by the sea", size=(64, 64), cutn=4, steps=3, device="cpu")
-    one, again = (list(run(begin(asked)))[-1].image for _ in range(2))
+    one, again = (list(run(build_painting(asked)))[-1].image for _ in range(2))
     assert torch.equal(one, again)
 
 

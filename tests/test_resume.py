@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, films
-from vqclip_nb.changes import Change
+from vqclip_nb import Settings, video
 from vqclip_nb.errors import PaintWarning, RunError, SettingsError
-from vqclip_nb.provenance import read
+from vqclip_nb.runs.metadata import read
+from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import branch, replay, resume, start
 from vqclip_nb.settings import live_fields
-from vqclip_nb.stories import Story
+from vqclip_nb.timeline import Edit
 
 STEPS = 7
 PLAIN = {"optimizer": "adam"}
@@ -29,7 +29,7 @@ WAYS = [
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
-    monkeypatch.setattr(films, "_encode", lambda frames, path, *rest: path.write_bytes(str(len(frames)).encode()))
+    monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(str(len(frames)).encode()))
     with toy_models():
         yield
 
@@ -39,23 +39,23 @@ def settings(tmp_path, **more):
     return Settings(**{**values, "save_every": "2", "every": 1, "out": str(tmp_path / "runs"), **more})
 
 
-def see_through(sitting, changes=(), stop_after=None):
+def see_through(active, changes=(), stop_after=None):
     """Paint, making each change after its step; the folder."""
-    for frame in sitting:
+    for frame in active:
         for change in changes:
             if change.step == frame.step:
-                sitting.painting.apply(change)
+                active.painting.apply(change)
         if frame.step == stop_after:
             break
-    return sitting.record.finish(sitting.painting).parent
+    return active.record.finish(active.painting).parent
 
 
-def left_off(sitting, after):
+def left_off(active, after):
     """The folder of a run that nobody finished, as a kill leaves it."""
-    for frame in sitting:
+    for frame in active:
         if frame.step == after:
-            sitting.record._keeper.flush()
-            return sitting.record.folder
+            active.record._keeper.flush()
+            return active.record.folder
     raise AssertionError("the run was over before")
 
 
@@ -72,22 +72,22 @@ def test_a_run_taken_up_paints_the_pixels_it_would_have_painted(tmp_path, more):
     asked = settings(tmp_path, **more)
     whole = outcome(see_through(start(asked)))
     cut = left_off(start(asked), after=5)
-    sitting = resume(cut)
-    assert sitting.painting.step_count == 4, "the last state before the kill"
-    assert outcome(see_through(sitting)) == whole
+    active = resume(cut)
+    assert active.painting.step_count == 4, "the last state before the kill"
+    assert outcome(see_through(active)) == whole
 
 
 def test_changes_made_while_painting_are_taken_up_and_painted_again(tmp_path):
     asked = settings(tmp_path)
-    changes = [Change({"prompt": "green", "lr": 0.2}, 2), Change({"cutn": 3, "seed": 9, "steps": 9}, 4)]
+    changes = [Edit({"prompt": "green", "lr": 0.2}, 2), Edit({"cutn": 3, "seed": 9, "steps": 9}, 4)]
     folder = see_through(start(asked), changes)
     whole = outcome(folder)
     assert [json.loads(line) for line in whole[2][1].splitlines()] == [
         {"step": 2, "settings": {"prompt": "green", "lr": 0.2}},
         {"step": 4, "settings": {"cutn": 3, "seed": 9, "steps": 9}},
     ]
-    sitting = start(asked)
-    cut = left_off_with(sitting, changes, after=6)
+    active = start(asked)
+    cut = left_off_with(active, changes, after=6)
     assert outcome(see_through(resume(cut))) == whole
 
     assert outcome(see_through(replay(folder))) == whole
@@ -96,38 +96,38 @@ def test_changes_made_while_painting_are_taken_up_and_painted_again(tmp_path):
 
 def test_a_replay_or_a_changed_run_that_is_killed_still_makes_its_changes(tmp_path):
     asked = settings(tmp_path, save_every="1000")
-    changes = [Change({"prompt": "green"}, 2), Change({"lr": 0.3, "steps": 9}, 5)]
+    changes = [Edit({"prompt": "green"}, 2), Edit({"lr": 0.3, "steps": 9}, 5)]
     folder = see_through(start(asked), changes)
     whole = outcome(folder)
     killed = left_off(replay(folder), after=3)
-    assert [change.step for change in Story.read(killed).timeline] == [2, 5], "one made, one ahead"
+    assert [change.step for change in RunInfo.read(killed).timeline] == [2, 5], "one made, one ahead"
     assert outcome(see_through(resume(killed))) == whole
 
     stopped = see_through(start(settings(tmp_path)), stop_after=3)
-    sitting = resume(stopped, change=Change({"prompt": "green"}))
-    left_off(sitting, after=3 + 1)
-    assert sitting.record.kept[-1] == 4
+    active = resume(stopped, change=Edit({"prompt": "green"}))
+    left_off(active, after=3 + 1)
+    assert active.record.kept[-1] == 4
     (stopped / "state" / "000004.safetensors").write_bytes(b"torn")
     with pytest.warns(PaintWarning, match="cannot be read"):
         assert see_through(resume(stopped)) == stopped
-    assert Story.read(stopped).current.prompt == "green"
+    assert RunInfo.read(stopped).current.prompt == "green"
 
 
 def test_a_run_without_a_state_is_painted_again_with_its_changes(tmp_path):
-    folder = see_through(start(settings(tmp_path, save_every="1000")), [Change({"prompt": "green", "steps": 9}, 4)])
+    folder = see_through(start(settings(tmp_path, save_every="1000")), [Edit({"prompt": "green", "steps": 9}, 4)])
     whole = outcome(folder)
     shutil.rmtree(folder / "state")
     left_off(resume(folder), after=2)
     assert outcome(see_through(resume(folder))) == whole
 
 
-def left_off_with(sitting, changes, after):
-    for frame in sitting:
+def left_off_with(active, changes, after):
+    for frame in active:
         for change in changes:
             if change.step == frame.step:
-                sitting.painting.apply(change)
+                active.painting.apply(change)
         if frame.step == after:
-            return sitting.record.folder
+            return active.record.folder
 
 
 def test_a_run_that_was_stopped_goes_on_and_may_be_painted_further(tmp_path):
@@ -137,9 +137,9 @@ def test_a_run_that_was_stopped_goes_on_and_may_be_painted_further(tmp_path):
     assert read(folder / "result.png")["step"] == 3
     assert outcome(see_through(resume(folder))) == whole
 
-    sitting = resume(folder)
-    sitting.painting.apply(Change({"steps": STEPS + 2}))
-    assert see_through(sitting) == folder
+    active = resume(folder)
+    active.painting.apply(Edit({"steps": STEPS + 2}))
+    assert see_through(active) == folder
     assert read(folder / "result.png")["step"] == STEPS + 2
     assert len(list((folder / "frames").iterdir())) == STEPS + 2
     assert outcome(see_through(replay(folder))) == outcome(folder)
@@ -148,20 +148,20 @@ def test_a_run_that_was_stopped_goes_on_and_may_be_painted_further(tmp_path):
 def test_undo_takes_back_what_came_after_a_kept_state(tmp_path):
     asked = settings(tmp_path, variations=2)
     whole = outcome(see_through(start(asked)))
-    sitting = start(asked)
-    for frame in sitting:
+    active = start(asked)
+    for frame in active:
         if frame.step == 5:
-            sitting.painting.apply(Change({"prompt": "green"}, variation=2))
+            active.painting.apply(Edit({"prompt": "green"}, variation=2))
         if frame.step == 6:
             break
-    assert sitting.record.kept == (4, 6)
-    sitting.record.rewind(sitting.painting, 4)
-    assert (sitting.painting.settings.prompt, sitting.painting.settings.variations) == ("red | blue:-0.2", 2)
-    assert outcome(see_through(sitting)) == whole
+    assert active.record.kept == (4, 6)
+    active.record.rewind(active.painting, 4)
+    assert (active.painting.settings.prompt, active.painting.settings.variations) == ("red | blue:-0.2", 2)
+    assert outcome(see_through(active)) == whole
 
     with pytest.raises(RunError, match=r"step must be one whose state is kept \(6, 7\), got 3"):
-        resume(sitting.record.folder, step=3)
-    assert resume(sitting.record.folder, step=6).painting.step_count == 6
+        resume(active.record.folder, step=3)
+    assert resume(active.record.folder, step=6).painting.step_count == 6
 
 
 def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
@@ -169,10 +169,10 @@ def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
     parent = see_through(start(asked), stop_after=4)
     before = outcome(parent)
 
-    sitting = branch(parent, Change({"prompt": "green"}, variation=2))
-    assert sitting.painting.settings.seeds == (6,)
-    child = see_through(sitting)
-    story = Story.read(child)
+    active = branch(parent, Edit({"prompt": "green"}, variation=2))
+    assert active.painting.settings.seeds == (6,)
+    child = see_through(active)
+    story = RunInfo.read(child)
     assert (story.parent, story.settings.prompt, story.current.prompt) == ((parent.name, 4), "red | blue:-0.2", "green")
     assert "green-6" in child.name
     assert len(list((child / "frames").iterdir())) == STEPS
@@ -181,31 +181,31 @@ def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
     assert outcome(parent) == before
     assert outcome(see_through(replay(child)))[0] == outcome(child)[0], "settings and timeline tell the whole way"
 
-    other = branch(child, Change({"seed": 77}))
+    other = branch(child, Edit({"seed": 77}))
     assert other.painting.settings.steps == 2 * STEPS, "none was left, so as many again"
-    assert Story.read(see_through(other)).parent == (child.name, STEPS)
+    assert RunInfo.read(see_through(other)).parent == (child.name, STEPS)
     with pytest.raises(SettingsError, match="variation must be from 1 to 3, got 4"):
-        branch(parent, Change({}, variation=4))
+        branch(parent, Edit({}, variation=4))
 
     same = {name: getattr(asked, name) for name in live_fields()}
-    short = branch(parent, Change({**same, "prompt": "white", "steps": 3}))
+    short = branch(parent, Edit({**same, "prompt": "white", "steps": 3}))
     assert dict(short.painting.timeline[-1].settings) == {"prompt": "white", "steps": 4 + 3}, "what differs alone"
 
 
 def test_a_branch_begins_at_any_step_whether_its_state_is_kept_or_not(tmp_path):
     asked = settings(tmp_path, steps=12)
-    parent = see_through(start(asked), [Change({"prompt": "green"}, 3)])
-    assert Story(parent, asked).kept == [10, 12]
+    parent = see_through(start(asked), [Edit({"prompt": "green"}, 3)])
+    assert RunInfo(parent, asked).kept == [10, 12]
     way = []
     for step, begun in ((5, list(range(1, 6))), (11, [11])):
         way.clear()
-        sitting = branch(parent, Change({"lr": 0.3}), step=step, on_way=way.append)
-        assert (way, sitting.painting.step_count) == (begun, step)
-        assert [change.step for change in sitting.painting.timeline] == [3, step]
-        again = see_through(replay(see_through(sitting)))
-        assert outcome(again)[0] == outcome(sitting.record.folder)[0], "the way there was the parent's"
+        active = branch(parent, Edit({"lr": 0.3}), step=step, on_way=way.append)
+        assert (way, active.painting.step_count) == (begun, step)
+        assert [change.step for change in active.painting.timeline] == [3, step]
+        again = see_through(replay(see_through(active)))
+        assert outcome(again)[0] == outcome(active.record.folder)[0], "the way there was the parent's"
     with pytest.raises(RunError, match="step must be one that this run made, from 1 to 12, got 13"):
-        branch(parent, Change({}), step=13)
+        branch(parent, Edit({}), step=13)
 
 
 def test_given_pictures_of_changes_are_taken_in_by_hash(tmp_path):
@@ -214,7 +214,7 @@ def test_given_pictures_of_changes_are_taken_in_by_hash(tmp_path):
     for name in ("blue", "red"):
         Image.new("RGB", (20, 20), name).save(secret / f"{name}.png")
     asked = settings(tmp_path, init_image=str(secret / "blue.png"))
-    folder = see_through(start(asked), [Change({"image_prompts": (f"{secret / 'red.png'}:2",)}, 2)])
+    folder = see_through(start(asked), [Edit({"image_prompts": (f"{secret / 'red.png'}:2",)}, 2)])
     whole = outcome(folder)
     assert len(list((folder / "inputs").iterdir())) == 2
     assert not [path for path in folder.rglob("*") if path.is_file() and b"secret-name" in path.read_bytes()]
@@ -222,7 +222,7 @@ def test_given_pictures_of_changes_are_taken_in_by_hash(tmp_path):
         path.unlink()
     assert outcome(see_through(resume(folder, step=6))) == whole
     assert outcome(see_through(replay(folder))) == whole
-    assert outcome(see_through(branch(folder, Change({"steps": 9}))))[1].keys() > whole[1].keys()
+    assert outcome(see_through(branch(folder, Edit({"steps": 9}))))[1].keys() > whole[1].keys()
 
 
 def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path):
@@ -234,9 +234,9 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path):
     data[-5] ^= 1
     newest.write_bytes(data)
     with pytest.warns(PaintWarning, match="the state 000004.safetensors is damaged; what came before it is taken"):
-        sitting = resume(cut)
-    assert sitting.painting.step_count == 2
-    assert outcome(see_through(sitting)) == whole
+        active = resume(cut)
+    assert active.painting.step_count == 2
+    assert outcome(see_through(active)) == whole
 
 
 def test_a_folder_of_an_older_version_still_opens(tmp_path):
@@ -254,17 +254,17 @@ def test_a_folder_of_an_older_version_still_opens(tmp_path):
 
 def test_state_is_kept_by_steps_or_seconds_and_the_last_two_stay(tmp_path):
     folder = see_through(start(settings(tmp_path, save_every="3")), stop_after=6)
-    assert Story.read(folder).kept == [3, 6]
-    sitting = start(settings(tmp_path, save_every="1s"))
+    assert RunInfo.read(folder).kept == [3, 6]
+    active = start(settings(tmp_path, save_every="1s"))
     kept = []
-    for _ in sitting:
-        sitting.record._saved_at -= 0.5
-        kept.append(sitting.record.kept[-1:])
+    for _ in active:
+        active.record._saved_at -= 0.5
+        kept.append(active.record.kept[-1:])
     assert [before for before, after in pairwise(kept) if before != after], "a second passes every two steps"
 
 
 def test_a_painting_says_the_same_in_every_seed_that_changes(tmp_path):
-    folder = see_through(start(settings(tmp_path, variations=2, seed=5)), [Change({"seed": 40}, 3)])
+    folder = see_through(start(settings(tmp_path, variations=2, seed=5)), [Edit({"seed": 40}, 3)])
     alone = read(folder / "result-2.png")
     assert (alone["settings"]["seed"], alone["timeline"][0]["settings"]["seed"]) == (6, 41)
     assert torch.equal(

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, films, images, provenance, runs
+from vqclip_nb import Settings, images, video
 from vqclip_nb.errors import PaintWarning, PictureError, RunError
 from vqclip_nb.painting import run
-from vqclip_nb.runs import Run, slug
-from vqclip_nb.session import begin, start
+from vqclip_nb.runs import metadata, writer
+from vqclip_nb.runs.writer import RunWriter, slug
+from vqclip_nb.session import build_painting, start
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def painted(tmp_path, stop_after=None, **more):
         "out": str(tmp_path / "runs"),
     }
     asked = Settings(**{**values, **more})
-    painting, record = begin(asked), Run.create(asked)
+    painting, record = build_painting(asked), RunWriter.create(asked)
     for frame in run(painting):
         record.add(frame, painting)
         if frame.step == stop_after:
@@ -51,8 +52,8 @@ def test_a_run_is_a_folder_that_explains_itself(tmp_path):
     assert (folder / "losses.csv").read_text().splitlines()[0] == "step,picture,name,value"
     assert json.loads((folder / "settings.json").read_text())["version"] == 1
     assert [path.name for path in sorted((folder / "frames").iterdir())] == [f"{step:06}.jpg" for step in range(1, 6)]
-    assert Settings.from_json((folder / "settings.json").read_text()).recipe() == asked.recipe()
-    assert Settings.from_image(result).recipe() == asked.recipe()
+    assert Settings.from_json((folder / "settings.json").read_text()).to_dict() == asked.to_dict()
+    assert Settings.from_image(result).to_dict() == asked.to_dict()
     assert Image.open(result).text["parameters"].startswith("red\nSteps: 5, Sampler: adam, Seed: 7, Size: 32x24")
 
 
@@ -88,15 +89,15 @@ def test_given_pictures_are_copied_and_named_by_hash_and_no_path_is_written(tmp_
     for path in (result, folder / "settings.json"):
         assert b"secret-name" not in path.read_bytes()
     with pytest.raises(PictureError, match=r"known only by its hash.*--init-image"):
-        begin(loaded)
-    assert begin(loaded, inputs=folder / "inputs").picture().shape == (1, 3, 24, 32)
+        build_painting(loaded)
+    assert build_painting(loaded, inputs=folder / "inputs").picture().shape == (1, 3, 24, 32)
 
 
 def test_metadata_is_left_out_when_asked(tmp_path):
     _, result = painted(tmp_path, metadata=False)
     assert Image.open(result).text == {}
     with pytest.raises(PictureError, match="holds no settings"):
-        provenance.read(result)
+        metadata.read(result)
 
 
 def test_the_film_is_h264_of_even_sides_and_about_six_seconds(tmp_path):
@@ -104,7 +105,7 @@ def test_the_film_is_h264_of_even_sides_and_about_six_seconds(tmp_path):
     for index in range(400):
         frames.append(tmp_path / f"{index:06}.jpg")
         Image.new("RGB", (33, 21), (index % 256, 0, 0)).save(frames[-1])
-    films.film(frames, tmp_path / "film.mp4")
+    video.film(frames, tmp_path / "film.mp4")
     facts = next(imageio_ffmpeg.read_frames(str(tmp_path / "film.mp4")))
     assert facts["codec"] == "h264"
     assert facts["pix_fmt"].startswith("yuv420p")
@@ -116,23 +117,23 @@ def test_a_film_that_fails_leaves_no_file_and_the_picture_stays(tmp_path, monkey
     def broken(*args, **more):
         raise OSError("the encoder is gone")
 
-    monkeypatch.setattr(films, "_encode", broken)
+    monkeypatch.setattr(video, "_encode", broken)
     with pytest.warns(PaintWarning, match="the film could not be written: the encoder is gone"):
         _, result = painted(tmp_path)
     assert not list(result.parent.glob("*progress*"))
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
-    runs.write(tmp_path / "a", b"first")
+    writer.write(tmp_path / "a", b"first")
     monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("cut")))
     with pytest.raises(OSError, match="cut"):
-        runs.write(tmp_path / "a", b"second")
+        writer.write(tmp_path / "a", b"second")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"first")]
 
 
 def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path):
     asked = Settings(prompt="red", out=str(tmp_path))
-    folders = {Run.create(asked).folder for _ in range(3)}
+    folders = {RunWriter.create(asked).folder for _ in range(3)}
     assert len(folders) == 3
 
 
@@ -140,8 +141,8 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_is_loaded(tmp_path
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "deeper"):
         with pytest.raises(RunError, match=r"out must be a folder that can be written to, got .*; choose another"):
-            runs.check_out(str(out))
-    runs.check_out(str(tmp_path / "new" / "deeper"))
+            writer.check_out(str(out))
+    writer.check_out(str(tmp_path / "new" / "deeper"))
     assert not (tmp_path / "new").exists()
 
 
@@ -174,13 +175,13 @@ def test_settings_of_a_stranger_are_data(tmp_path, text):
 
 def test_a_run_stays_where_it_began_wherever_the_process_goes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    sitting = start(Settings(prompt="red", size=(16, 16), steps=4, cutn=2, device="cpu", out="runs"))
-    assert sitting.record.folder.parent == Path("runs"), "said as it was asked for"
+    active = start(Settings(prompt="red", size=(16, 16), steps=4, cutn=2, device="cpu", out="runs"))
+    assert active.record.folder.parent == Path("runs"), "said as it was asked for"
     (tmp_path / "elsewhere" / "runs").mkdir(parents=True)
-    for frame in sitting:
+    for frame in active:
         if frame.step == 2:
             monkeypatch.chdir(tmp_path / "elsewhere")
-    result = sitting.record.finish(sitting.painting)
+    result = active.record.finish(active.painting)
     assert result.parent.parent == tmp_path / "runs"
     assert len(list((result.parent / "frames").iterdir())) == 4
     assert list((tmp_path / "elsewhere" / "runs").iterdir()) == []
@@ -201,7 +202,7 @@ def test_damaged_pictures_are_one_line(tmp_path):
     for at in range(8, len(data), max(1, len(data) // 60)):
         for broken in (data[:at], data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]):
             damaged.write_bytes(broken)
-            assert outcome(provenance.read, damaged).isprintable()
+            assert outcome(metadata.read, damaged).isprintable()
 
 
 def outcome(read, path):

@@ -47,7 +47,7 @@ def test_settings_come_back_from_json():
 def test_what_is_written_names_no_place():
     written = Settings(out="/home/someone", device="cpu", quiet=True, every=9).to_json()
     assert "someone" not in written
-    assert not {"out", "device", "quiet", "every"} & Settings.from_json(written).recipe().keys()
+    assert not {"out", "device", "quiet", "every"} & Settings.from_json(written).to_dict().keys()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"steps": {}}', '{"nope": 1}', '{"self": 1}', "[" * 100_000])

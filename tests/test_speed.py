@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests import standins
 from vqclip_nb import Settings, device, models
 from vqclip_nb.models import openai_clip, vqgan
-from vqclip_nb.session import begin, start
+from vqclip_nb.session import build_painting, start
 
 ASKED = {"prompt": "a red house by the sea", "device": "cpu", "every": 1000, "steps": 1000}
 
@@ -48,7 +48,7 @@ def test_a_quickened_network_answers_as_published_in_value_and_gradient(make):
     network, given = make()
     given.requires_grad_()
     before = network.state_dict().keys()
-    quick = models.quicken(copy.deepcopy(network))
+    quick = models.optimize_network(copy.deepcopy(network))
     outputs = [(each.decode if hasattr(each, "decode") else each)(given) for each in (network, quick)]
     torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-3, atol=1e-3 * float(outputs[0].detach().abs().max()))
     pull = torch.randn_like(outputs[0])
@@ -61,7 +61,7 @@ def test_a_quickened_network_answers_as_published_in_value_and_gradient(make):
 def test_a_quickened_perceptor_in_bfloat16_points_where_the_published_one_does(name):
     torch.manual_seed(0)
     network, given = NETWORKS[name]()
-    quick, pull = models.quicken(copy.deepcopy(network)), None
+    quick, pull = models.optimize_network(copy.deepcopy(network)), None
     gradients = []
     for each, half in ((network, False), (quick, True)):
         views = given.clone().requires_grad_()
@@ -74,7 +74,7 @@ def test_a_quickened_perceptor_in_bfloat16_points_where_the_published_one_does(n
 
 def test_attention_between_many_tokens_or_under_a_mask_is_left_to_torch():
     attention = torch.nn.MultiheadAttention(8, 2).requires_grad_(False)
-    quick = models.quicken(copy.deepcopy(attention))
+    quick = models.optimize_network(copy.deepcopy(attention))
     few, many = torch.randn(5, 2, 8), torch.randn(200, 2, 8)
     mask = torch.full((5, 5), -torch.inf).triu(1)
     for given, more in ((few, {}), (many, {}), (few, {"attn_mask": mask})):
@@ -87,7 +87,7 @@ def test_attention_between_many_tokens_or_under_a_mask_is_left_to_torch():
 )
 def test_beside_other_threads_short_convolutions_are_left_to_torch(threads, channels, side, by_nnpack):
     conv = torch.nn.Conv2d(channels, channels, 3, padding=1).requires_grad_(False)
-    quick = models.quicken(copy.deepcopy(conv))
+    quick = models.optimize_network(copy.deepcopy(conv))
     x, before = torch.randn(2, channels, side, side, requires_grad=True), torch.get_num_threads()
     wanted = conv(x)
     pull = torch.randn_like(wanted)
@@ -106,13 +106,13 @@ def test_beside_other_threads_short_convolutions_are_left_to_torch(threads, chan
 
 def test_a_quickened_picture_of_a_batch_is_the_one_painted_alone():
     """Convolutions go picture by picture, so that n never changes how one rounds."""
-    decoder = models.quicken(models.load_vqgan("demo"))
+    decoder = models.optimize_network(models.load_vqgan("demo"))
     z = 0.1 * torch.randn(3, 32, 24, 24, generator=torch.Generator().manual_seed(0))  # the codes' deviation
     torch.testing.assert_close(decoder.decode(z)[1:2], decoder.decode(z[1:2]), rtol=1e-5, atol=1e-5)
 
 
 def test_a_quickened_network_can_be_copied():
-    quick = models.quicken(models.load_vqgan("demo"))
+    quick = models.optimize_network(models.load_vqgan("demo"))
     other = copy.deepcopy(quick)
     assert other.decoder.conv_in.forward.args[0] is other.decoder.conv_in
 
@@ -121,7 +121,7 @@ def test_a_quickened_network_can_be_copied():
 def painting():
     """In float32 on every CPU, so that the counts are the same everywhere."""
     with mock.patch.object(device, "precision", return_value=device.FLOAT32):
-        painting = begin(Settings(**ASKED, tidy=0))  # an encoding every few steps is counted in none
+        painting = build_painting(Settings(**ASKED, tidy=0))  # an encoding every few steps is counted in none
     painting.step()
     return painting
 
@@ -203,7 +203,7 @@ def test_a_step_holds_few_bytes_and_gives_them_back(painting):
 
 def test_torch_computes_in_the_painting_thread_alone(tmp_path):
     """A second thread of torch's makes OpenMP a second pool, after which no thread waits actively for its next work."""
-    sitting = start(Settings(**{**ASKED, "every": 1, "steps": 2, "size": (32, 32), "cutn": 2, "out": str(tmp_path)}))
+    active = start(Settings(**{**ASKED, "every": 1, "steps": 2, "size": (32, 32), "cutn": 2, "out": str(tmp_path)}))
     seen = set()
     real = torch.Tensor.mul
 
@@ -212,8 +212,8 @@ def test_torch_computes_in_the_painting_thread_alone(tmp_path):
         return real(*args)
 
     with mock.patch.object(torch.Tensor, "mul", noted):
-        for _ in sitting:
-            sitting.record._keeper.flush()
-    sitting.record._keeper.close()
+        for _ in active:
+            active.record._keeper.flush()
+    active.record._keeper.close()
     assert seen <= {threading.main_thread()}
-    assert len(list((sitting.record.folder / "frames").iterdir())) == 2
+    assert len(list((active.record.folder / "frames").iterdir())) == 2

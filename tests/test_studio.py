@@ -23,14 +23,14 @@ from PIL import Image
 
 from tests import colab
 from tests.toys import toy_models
-from vqclip_nb import Settings, films
+from vqclip_nb import Settings, video
 from vqclip_nb.errors import PaintWarning, RunError
-from vqclip_nb.provenance import read
+from vqclip_nb.runs.metadata import read
+from vqclip_nb.runs.reader import RunInfo, read_all
 from vqclip_nb.session import start
 from vqclip_nb.settings import live_fields
-from vqclip_nb.stories import Story, read_all
-from vqclip_nb.studio import Studio, front, jobs, markup, mirrors, panel
-from vqclip_nb.studio.words import has, surprise, toggled, words
+from vqclip_nb.studio import Studio, backup, frontend, jobs, markup, panel
+from vqclip_nb.studio.suggestions import has, surprise, toggled, words
 
 SMALL = {"prompt": "red", "size": (16, 16), "steps": 20, "cutn": 2, "device": "cpu"}
 TOOLTIP = "tooltip" if widgets.Text().has_trait("tooltip") else "description_tooltip"
@@ -39,7 +39,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch, tmp_path):
-    monkeypatch.setattr(films, "_encode", lambda frames, path, *rest: path.write_bytes(str(len(frames)).encode()))
+    monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(str(len(frames)).encode()))
     monkeypatch.setattr(panel, "_job", None)
     monkeypatch.chdir(tmp_path)
     with toy_models():
@@ -190,7 +190,7 @@ def test_pause_continue_steer_undo_and_stop():
     until(lambda: panel._job.news.settings.prompt == "white")
     shown.stop.click()
     news = ended(shown, "stopped")
-    assert [change.settings for change in Story.read(news.folder).timeline] == [{"prompt": "white"}]
+    assert [change.settings for change in RunInfo.read(news.folder).timeline] == [{"prompt": "white"}]
     assert (news.folder / "result.png").exists()
     assert "everything is kept" in shown.view.status.value
 
@@ -253,8 +253,8 @@ def test_a_stop_while_a_run_is_taken_up_again_leaves_it_where_it_stood(monkeypat
 
     shown = studio(steps=5)
     shown.start.click()
-    news, begun, gate = ended(shown), session.begin, threading.Event()
-    monkeypatch.setattr(session, "begin", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
+    news, begun, gate = ended(shown), session.build_painting, threading.Event()
+    monkeypatch.setattr(session, "build_painting", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
     shown.more_steps.click()
     until(lambda: "Taking" in panel._job.news.said)
     shown.stop.click()
@@ -288,7 +288,7 @@ def test_words_written_after_an_undo_was_asked_for_are_painted_and_stay():
     shown, gate = studio(steps=4000, save_every="2"), threading.Event()
     shown.start.click()
     job = painting(shown, 5)
-    job._tell(order=lambda sitting: gate.wait(20))  # a step that takes its time
+    job._tell(order=lambda active: gate.wait(20))  # a step that takes its time
     shown.undo.click()
     shown.form.controls["prompt"].value = "white"
     gate.set()
@@ -300,8 +300,8 @@ def test_words_written_after_an_undo_was_asked_for_are_painted_and_stay():
 def test_what_is_changed_while_the_run_loads_is_painted_with(monkeypatch):
     from vqclip_nb import session
 
-    begun, gate = session.begin, threading.Event()
-    monkeypatch.setattr(session, "begin", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
+    begun, gate = session.build_painting, threading.Event()
+    monkeypatch.setattr(session, "build_painting", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
     shown = studio(steps=5)
     shown.start.click()
     until(lambda: "Loading" in panel._job.news.said)
@@ -363,8 +363,8 @@ def test_a_picture_picked_in_a_pause_is_shown_at_once():
 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_picture_picked_while_the_run_is_saved_or_later_goes_on_as_a_branch(late, monkeypatch):
-    encode, gate = films._encode, threading.Event()
-    monkeypatch.setattr(films, "_encode", lambda *given: (gate.wait(20), encode(*given)))
+    encode, gate = video._encode, threading.Event()
+    monkeypatch.setattr(video, "_encode", lambda *given: (gate.wait(20), encode(*given)))
     shown = studio(variations=3, steps=5, seed=7)
     shown.start.click()
     until(lambda: panel._job.news.state == "finishing")
@@ -394,7 +394,7 @@ def test_look_back_and_go_on_from_a_frame_with_other_words():
     shown.form.controls["prompt"].value = "blue"
     shown.view.again.click()
     child = ended(shown).folder
-    story = Story.read(child)
+    story = RunInfo.read(child)
     assert (story.parent, story.current.prompt) == ((parent.name, 4), "blue")
 
 
@@ -418,7 +418,7 @@ def test_what_goes_on_is_painted_with_what_the_form_says():
 
     shown.view.back.value = 3
     shown.view.again.click()
-    (change,) = Story.read(ended(shown).folder).timeline
+    (change,) = RunInfo.read(ended(shown).folder).timeline
     assert (change.step, change.settings) == (4, {"prompt": "white", "steps": held + 3}), "and not as it was in the end"
 
 
@@ -566,8 +566,8 @@ def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp
     shown._read_earlier()
     shown._fail(ValueError(EVIL))
     shown._note(EVIL)
-    shown.view.show(jobs.News(said=EVIL, curve={EVIL: ((1, 0.0), (2, 1.0))}))
-    shown.after.show(folder, Story.read(folder))
+    shown.view.show(jobs.JobStatus(said=EVIL, curve={EVIL: ((1, 0.0), (2, 1.0))}))
+    shown.after.show(folder, RunInfo.read(folder))
     seen = tags(shown)
     assert not [tag for tag, attributes in seen if tag in ("img", "script") or "onerror" in attributes]
     assert sum(markup.escape(EVIL)[:20] in w.value for w in children(shown) if isinstance(w, widgets.HTML)) >= 4
@@ -588,7 +588,7 @@ def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
     shown.form.controls["prompt"].value = "red"
     shown.form.controls["size"].value = "256 256"
     with monkeypatch.context() as patch:
-        patch.setattr(session, "begin", lambda *a, **k: full())
+        patch.setattr(session, "build_painting", lambda *a, **k: full())
         shown.start.click()
         ended(shown, "failed")
     assert "The memory is not enough" in shown.message.value
@@ -717,15 +717,15 @@ def test_the_folder_and_the_settings_are_those_that_were_asked_for():
     assert "1 run in mine" in shown.earlier.said.value
 
     Path("start.png").write_bytes(png())
-    given = Studio(settings=asked.but(prompt="blue", steps=4000, lr=0.123456789, init_image="start.png"))
+    given = Studio(settings=asked.replace(prompt="blue", steps=4000, lr=0.123456789, init_image="start.png"))
     shown = (given.form.value("prompt"), given.form.value("lr"), given.out)
     assert shown == ("blue", 0.123456789, Path("mine").absolute())
     assert len(given.given.shown.children) == 1
     assert Studio().form.value("prompt") == "red", "the last run's"
-    given = Studio(settings=asked.but(steps=4000))
+    given = Studio(settings=asked.replace(steps=4000))
     given.start.click()
     painting(given)
-    assert Studio(settings=asked.but(prompt="blue")).form.value("prompt") == "red", "the run's that is going on"
+    assert Studio(settings=asked.replace(prompt="blue")).form.value("prompt") == "red", "the run's that is going on"
 
 
 def test_while_an_earlier_run_is_shown_nothing_happens_to_the_last_one():
@@ -741,7 +741,7 @@ def test_while_an_earlier_run_is_shown_nothing_happens_to_the_last_one():
     assert seen(shown.more_steps) == [False]
     shown.undo.click()
     assert panel._job.news is last
-    assert Story.read(last.folder).kept[-1] == 3
+    assert RunInfo.read(last.folder).kept[-1] == 3
 
 
 def test_a_film_that_was_made_is_made_anew_once_the_run_has_gone_on():
@@ -766,18 +766,18 @@ def test_a_large_file_is_linked_to_where_the_notebooks_server_hands_it_out(monke
     monkeypatch.setenv("JPY_PARENT_PID", "7")
     assert jupyter_runtime_dir() == str(tmp_path)
     path = tmp_path / "my notes" / "run.zip"
-    assert front.address(path) is None, "no server is known"
+    assert frontend.address(path) is None, "no server is known"
     told = {"base_url": "/user/me/", "root_dir": str(tmp_path)}
     (tmp_path / "jpserver-7.json").write_text(json.dumps(told))
-    assert front.address(path) == "/user/me/files/my%20notes/run.zip?download=1"
+    assert frontend.address(path) == "/user/me/files/my%20notes/run.zip?download=1"
     monkeypatch.chdir(tmp_path)
-    assert front.address(Path("run.zip")) == "/user/me/files/run.zip?download=1"
-    assert front.address(tmp_path.parent / "run.zip") is None, "not below its root"
+    assert frontend.address(Path("run.zip")) == "/user/me/files/run.zip?download=1"
+    assert frontend.address(tmp_path.parent / "run.zip") is None, "not below its root"
     (tmp_path / "jpserver-7.json").rename(tmp_path / "nbserver-7.json")
     (tmp_path / "nbserver-7.json").write_text(json.dumps({"base_url": "/", "notebook_dir": str(tmp_path)}))
-    assert front.address(path) == "/files/my%20notes/run.zip?download=1"
+    assert frontend.address(path) == "/files/my%20notes/run.zip?download=1"
     colab.stand_in(monkeypatch)
-    assert front.address(path) is None
+    assert frontend.address(path) is None
 
 
 def test_earlier_runs_give_their_settings_and_go_on():
@@ -819,10 +819,10 @@ def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
     shown.view.back.value = 1
     shown.view.again.click()
     child = ended(shown).folder
-    assert (child.parent.name, Story.read(child).parent) == ("runs", (folder.name, 2)), "the drive is for copies"
+    assert (child.parent.name, RunInfo.read(child).parent) == ("runs", (folder.name, 2)), "the drive is for copies"
     folder = child
     (tmp_path / "file").write_text("in the way")
-    mirror = mirrors.Mirror(tmp_path / "file", said.append)
+    mirror = backup.Mirror(tmp_path / "file", said.append)
     for _ in range(2):
         mirror.copy(folder)
         mirror.wait(20)
@@ -836,9 +836,9 @@ def test_a_copy_outlives_what_it_is_of(tmp_path, monkeypatch):
     run = ended(shown).folder
     names = lambda place: sorted(p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file())  # noqa: E731
     whole, drive = names(run), tmp_path / "drive"
-    mirror, gate, copied = mirrors.Mirror(drive), threading.Event(), mirrors.copy_over
+    mirror, gate, copied = backup.Mirror(drive), threading.Event(), backup.copy_over
     other = shutil.copytree(run, run.parent / "other")
-    monkeypatch.setattr(mirrors, "copy_over", lambda *folders: (gate.wait(20), copied(*folders)))
+    monkeypatch.setattr(backup, "copy_over", lambda *folders: (gate.wait(20), copied(*folders)))
     for folder in (run, other, run):
         mirror.copy(folder)
     gate.set()
@@ -861,9 +861,9 @@ def test_a_copy_outlives_what_it_is_of(tmp_path, monkeypatch):
     with monkeypatch.context() as torn:
         torn.setattr(shutil, "copy2", breaks_off)
         with pytest.raises(RunError, match=r"could not be copied back from .*drive.*; try again"):
-            mirrors.bring_back(drive / run.name, run)
+            backup.bring_back(drive / run.name, run)
     assert not run.exists()
-    mirrors.bring_back(drive / run.name, run)
+    backup.bring_back(drive / run.name, run)
     assert names(run) == whole
 
 
@@ -883,9 +883,9 @@ def test_every_control_says_what_it_is():
 def test_in_colab_files_are_handed_over_and_the_cell_serves_until_its_stop_button(monkeypatch):
     asked = colab.stand_in(monkeypatch)
     shown = studio(steps=4000)
-    shown.mirror = mirrors.Mirror("drive")
+    shown.mirror = backup.Mirror("drive")
     shown.disconnect.value = True
-    monkeypatch.setattr(front, "_kernel", lambda: None)
+    monkeypatch.setattr(frontend, "_kernel", lambda: None)
 
     async def cell():
         task = asyncio.ensure_future(shown.serve())
@@ -932,7 +932,7 @@ def test_a_click_is_heard_in_a_cell_that_serves_as_colabs_kernel_has_it():
 
     heard = []
     kernel = Kernel([lambda: heard.append("Start"), lambda: heard.append("Stop")])
-    asyncio.run(front._let_clicks_in(kernel))
+    asyncio.run(frontend._let_clicks_in(kernel))
     assert heard == ["Start", "Stop"]
     assert kernel.parent == {"cell": 1}
 

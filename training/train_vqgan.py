@@ -50,7 +50,7 @@ class Codebook(nn.Module):
         return (self.codes**2).sum(1) - 2 * flat @ self.codes.T
 
     @torch.no_grad()
-    def begin(self, flat: torch.Tensor, rounds: int = 12) -> None:
+    def build_painting(self, flat: torch.Tensor, rounds: int = 12) -> None:
         """k-means of the given latents, (rows, EMBED)."""
         self.codes.copy_(flat[torch.randperm(len(flat))[:CODES]])
         for _ in range(rounds):
@@ -297,7 +297,7 @@ def main() -> None:
         elif step >= args.warm - 40:
             latents.append(z.detach().permute(0, 2, 3, 1).reshape(-1, EMBED))
             if step == args.warm - 1:
-                model.codebook.begin(torch.cat(latents))
+                model.codebook.build_painting(torch.cat(latents))
         out = model.decode(z)
         edges = sum((a - b).abs().mean() for a, b in zip(slopes(out), slopes(image), strict=True))
         square = F.mse_loss(out, image)

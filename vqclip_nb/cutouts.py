@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip_nb import gpu
-from vqclip_nb.chance import Draws
-from vqclip_nb.gpu import flow
+from vqclip_nb.gpu import cuda_graphs
+from vqclip_nb.rng import Draws
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def pooling(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
     """
     chances = _Chances(POOLING_AUGMENT, draws, cutouts)
     if gpu.usable(image):
-        from vqclip_nb.gpu import views
+        from vqclip_nb.gpu import cutout_kernels
 
-        numbers = flow.to_device(chances.numbers(), image.device)
-        return views.varied(views.pooled(image, cutouts.cut_size), numbers, chances.grain())
+        numbers = cuda_graphs.to_device(chances.numbers(), image.device)
+        return cutout_kernels.varied(cutout_kernels.pooled(image, cutouts.cut_size), numbers, chances.grain())
     return _varied(_copies(_pool(image, cutouts.cut_size), cutouts.cutn), chances)
 
 
@@ -98,7 +98,7 @@ def crops(image: Tensor, draws: Draws, cutouts: Cutouts) -> Tensor:
     (a = 2), the same cut-off, renormalised at the picture's border.
     """
     height, width = image.shape[-2:]
-    drawn = flow.to_device(draws.uniform("crop", (cutouts.cutn, 3)).flatten(0, 1), image.device)
+    drawn = cuda_graphs.to_device(draws.uniform("crop", (cutouts.cutn, 3)).flatten(0, 1), image.device)
     side, left, top = drawn.unbind(1)  # (n * cutn,) each
     most = min(height, width)
     least = min(most, cutouts.cut_size)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.gpu.troubles import NO_GPU_IN_COLAB, TROUBLES
+from vqclip_nb.gpu.device_errors import NO_GPU_IN_COLAB, TROUBLES
 
 if TYPE_CHECKING:
     import torch

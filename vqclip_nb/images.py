@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vqclip_nb.errors import PictureError
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from vqclip_nb.canvases import Canvas
-from vqclip_nb.chance import Draws
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.device import FLOAT32, Precision
-from vqclip_nb.gpu.flow import replayed
+from vqclip_nb.gpu.cuda_graphs import replayed
 from vqclip_nb.gradients import straight_through
 from vqclip_nb.perceptors import Perceptor
+from vqclip_nb.rng import Draws
 
 
 class Objective(Protocol):

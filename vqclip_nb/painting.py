@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqclip_nb import device, memory
+from vqclip_nb import device, oom
 from vqclip_nb.canvases import Canvas
-from vqclip_nb.chance import Draws
-from vqclip_nb.changes import Change
 from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, SettingsError
-from vqclip_nb.gpu import flow
+from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.objectives import Objective
 from vqclip_nb.optimizers import Optimizer
+from vqclip_nb.rng import Draws
 from vqclip_nb.settings import Settings, live_fields
+from vqclip_nb.timeline import Edit
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ class Painting:
         self.device = self.learnable[0].device
         self.step_count = 0
         self.parts = 1  # micro-batches that the cutouts are judged in
-        self.timeline: list[Change] = []
-        self.ahead: deque[Change] = deque()  # changes that are still to be made, each at its step
+        self.timeline: list[Edit] = []
+        self.ahead: deque[Edit] = deque()  # changes that are still to be made, each at its step
         self.objectives = self._pulls(settings)
         self._compute_in(precision)
         self._wanted, self._settled = precision, precision == FLOAT32
         self.optimizer = Optimizer(settings.optimizer, self.learnable)
         self.averages = [torch.zeros_like(parameter) for parameter in self.learnable]
         self.shown: Tensor | None = None  # the average of the pictures judged, where it is not the last one alone
-        self._pace = flow.Pace(self.device)
+        self._pace = cuda_graphs.Pace(self.device)
         self._unchecked: deque[tuple[int, Mapping[str, Tensor], Callable[[], Tensor]]] = deque()
         canvas.remember()
 
@@ -129,7 +129,7 @@ class Painting:
             for parameter, value in zip(self.learnable, latest, strict=True):
                 parameter.copy_(value)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: Edit) -> None:
         """Take new settings from the next step on, and, where one is picked, paint that picture alone.
 
         Raises SettingsError for what cannot change in mid-run, and then changes nothing.
@@ -141,7 +141,7 @@ class Painting:
             if not 1 <= number <= self.settings.variations:
                 raise SettingsError(f"variation must be from 1 to {self.settings.variations}, got {number}")
             picked = {"seed": self.settings.seeds[number - 1], "variations": 1}
-        settings = self.settings.but(**picked | dict(change.settings))
+        settings = self.settings.replace(**picked | dict(change.settings))
         self.objectives = self._pulls(settings)
         if number is not None:
             self.canvas.choose(number - 1)
@@ -149,8 +149,8 @@ class Painting:
             self.averages = [average[number - 1 : number].clone() for average in self.averages]
             self.shown = None if self.shown is None else self.shown[number - 1 : number].clone()
         self.settings = settings
-        written = settings.recipe()
-        self.timeline.append(Change({name: written[name] for name in change.settings}, self.step_count, number))
+        written = settings.to_dict()
+        self.timeline.append(Edit({name: written[name] for name in change.settings}, self.step_count, number))
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
@@ -164,7 +164,7 @@ class Painting:
             "parts": self.parts,
             "thrifty": self.canvas.thrifty,
             "precision": self.canvas.precision.name if self._settled else None,
-            "settings": self.settings.recipe(),
+            "settings": self.settings.to_dict(),
             "timeline": [change.to_dict() for change in self.timeline],
         }
         return {"tensors": {name: _own(value) for name, value in tensors.items()}, "facts": facts}
@@ -172,7 +172,7 @@ class Painting:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what `state_dict` gave, of a painting on the same canvas, earlier or later in its run."""
         tensors, facts = state["tensors"], state["facts"]
-        settings, self.parts = self.settings.but(**facts["settings"]), facts["parts"]
+        settings, self.parts = self.settings.replace(**facts["settings"]), facts["parts"]
         objectives = self._pulls(settings)  # first, since a given picture may be missing
         self.canvas.relearn(_under("canvas.", tensors))
         self.optimizer.restore(_under("optimizer.", tensors), count=facts["optimizer"])
@@ -181,7 +181,7 @@ class Painting:
         self.step_count = facts["step"]
         if facts["thrifty"]:
             self.canvas.save_memory()
-        self.timeline = [Change.from_dict(change) for change in facts["timeline"]]
+        self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]
         self.settings, self.objectives = settings, objectives
         known = {each.name: each for each in (FLOAT32, self._wanted) if not each.scaled}  # a scale is found by a trial
         if settled := known.get(facts.get("precision")):
@@ -190,7 +190,7 @@ class Painting:
 
     def peak(self) -> int | None:
         """The bytes that a step takes at most, measured on a CUDA device; None when they are not there."""
-        used = flow.peak(self._judge, self.device)
+        used = cuda_graphs.peak(self._judge, self.device)
         self.canvas.zero_grad()
         return used
 
@@ -214,10 +214,10 @@ class Painting:
         try:
             kept, sentence = device.settle(kept, self._trial)
         except (RuntimeError, MemoryError) as error:
-            if not memory.ran_out(error):  # float32 needs twice as much, and may have to be left out
+            if not oom.ran_out(error):  # float32 needs twice as much, and may have to be left out
                 raise
         self.canvas.zero_grad()
-        memory.release(self.device)
+        oom.release(self.device)
         if self.canvas.precision == FLOAT32 != kept:  # it was, and the other has not been tried
             with suppress(RuntimeError, MemoryError):
                 self._trial(kept)
@@ -262,12 +262,12 @@ class Painting:
             try:
                 return self._judge()
             except (RuntimeError, MemoryError) as error:
-                if not memory.ran_out(error):
+                if not oom.ran_out(error):
                     raise
             # Only out here the error is gone, and with it all that its traceback held.
             self.canvas.zero_grad()
-            flow.forget()
-            memory.release(self.device)
+            cuda_graphs.forget()
+            oom.release(self.device)
             self._save_memory()
 
     def _save_memory(self) -> None:
@@ -292,7 +292,7 @@ class Painting:
         try:
             self.canvas.tidy()
         except (RuntimeError, MemoryError) as error:
-            if not memory.ran_out(error):
+            if not oom.ran_out(error):
                 raise
             said = f"memory is not enough to tidy the picture at step {self.step_count}; it stays as it is"
             warnings.warn(f"{said}, as with --tidy 0", PaintWarning, stacklevel=3)
@@ -319,7 +319,7 @@ class Painting:
         kept = step in (1, steps) or step % self.settings.every == 0
         look = look or kept
         losses = {name: loss.detach() for name, loss in losses.items()}
-        self._unchecked.append((step, losses, flow.to_host(sound.all())))
+        self._unchecked.append((step, losses, cuda_graphs.to_host(sound.all())))
         while len(self._unchecked) > (2 if self.device.type == "cuda" and step < steps else 0):
             self._check(*self._unchecked.popleft())
         if not look:

@@ -100,7 +100,7 @@ def load(name: str) -> list[CLIPPerceptor]:
     judges = []
     for which in range(len(models.info(name, "clip").weights) or 1):
         clip = models.load_clip(name, which=which)
-        models.quicken(clip.visual)
+        models.optimize_network(clip.visual)
         judges.append(CLIPPerceptor(f"{name}-{which + 1}" if which else name, clip, models.tokenizer()))
         judges[-1].warns = not which  # the other reads the same words
     return judges

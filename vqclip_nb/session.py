@@ -9,18 +9,18 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vqclip_nb import canvases, device, images, perceptors, prompts, provenance
-from vqclip_nb.chance import Draws
-from vqclip_nb.changes import Change
+from vqclip_nb import canvases, device, images, perceptors, prompts
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.errors import RunError
-from vqclip_nb.keeper import check_free
 from vqclip_nb.objectives import Guide, Likeness, Objective, Smoothness, Target
 from vqclip_nb.painting import Frame, Painting, run
 from vqclip_nb.perceptors import CLIPPerceptor
-from vqclip_nb.runs import Run, check_out
+from vqclip_nb.rng import Draws
+from vqclip_nb.runs.background_writer import check_free
+from vqclip_nb.runs.reader import RunInfo, inputs_of
+from vqclip_nb.runs.writer import RunWriter, check_out, metadata
 from vqclip_nb.settings import Settings
-from vqclip_nb.stories import Story, inputs_of
+from vqclip_nb.timeline import Edit
 
 
 def paint(settings: Settings) -> Iterator[Frame]:
@@ -29,10 +29,12 @@ def paint(settings: Settings) -> Iterator[Frame]:
     Nothing is written to disk. Raises ValueError, in one line, for a model, picture or device that is not there, and
     NotANumber when the losses run away.
     """
-    yield from run(begin(settings), look=True)
+    yield from run(build_painting(settings), look=True)
 
 
-def begin(settings: Settings, *, inputs: Path | None = None, state: Mapping[str, Any] | None = None) -> Painting:
+def build_painting(
+    settings: Settings, *, inputs: Path | None = None, state: Mapping[str, Any] | None = None
+) -> Painting:
     """A painting before its first step, or as it was when `state` was taken.
 
     Pictures named by their sha256 are looked for in the folder `inputs`.
@@ -68,14 +70,14 @@ def begin(settings: Settings, *, inputs: Path | None = None, state: Mapping[str,
 
 
 @dataclass
-class Sitting:
+class ActiveRun:
     """A painting at work, and the folder that keeps it. Iterate to paint; `record.finish(painting)` ends it.
 
     until: the step to stop after, or None.
     """
 
     painting: Painting
-    record: Run
+    record: RunWriter
     until: int | None = None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -84,23 +86,23 @@ class Sitting:
             yield frame
 
 
-def start(settings: Settings, *, inputs: Path | None = None) -> Sitting:
+def start(settings: Settings, *, inputs: Path | None = None) -> ActiveRun:
     """A new run in a folder of its own. Raises as `begin` and `Run.create` do, before anything is written."""
     check_out(settings.out)
-    painting = begin(settings, inputs=inputs)
-    return Sitting(painting, Run.create(settings, inputs=inputs))
+    painting = build_painting(settings, inputs=inputs)
+    return ActiveRun(painting, RunWriter.create(settings, inputs=inputs))
 
 
 def resume(
-    folder: Path, *, step: int | None = None, change: Change | None = None, place: Mapping[str, Any] | None = None
-) -> Sitting:
+    folder: Path, *, step: int | None = None, change: Edit | None = None, place: Mapping[str, Any] | None = None
+) -> ActiveRun:
     """Go on where a run stood, or at an earlier `step` whose state is kept; what came after is deleted.
 
     `change` is made first; with one, even an empty one, a step must be left to make. `place` are settings of another
     place, as the device. On the same machine it paints the pixels that it would have. Raises RunError (also for a run
     that another process is painting), SettingsError, PictureError, and then nothing is deleted.
     """
-    story = Story.read(folder)
+    story = RunInfo.read(folder)
     check_free(folder)  # before models are loaded for nothing
     state = story.latest() if step is None else story.state(step)
     painting = _taken_up(story, state, place or {})
@@ -111,26 +113,26 @@ def resume(
     if change and not painting.ahead and (done := painting.step_count) >= painting.settings.steps:
         said = f"the run has made all its {done} steps; `--steps {2 * done}` paints on"
         raise RunError(f"{said}, and `vqclip branch` goes another way")
-    record = Run.open(story)
+    record = RunWriter.open(story)
     record.cut(painting)
-    return Sitting(painting, record)
+    return ActiveRun(painting, record)
 
 
 def branch(
     folder: Path,
-    change: Change,
+    change: Edit,
     *,
     step: int | None = None,
     place: Mapping[str, Any] | None = None,
     on_way: Callable[[int], object] = lambda step: None,
-) -> Sitting:
+) -> ActiveRun:
     """A new run that goes another way from this one: other words, another seed, one variation.
 
     It begins at the latest state, or at any `step` that was made: where that one's state is not kept, the way there is
     painted again from the nearest one before it, each step told to `on_way`. Of the change that counts which differs
     from the settings there. Where no step is left to make, it makes as many as `steps` says. Raises RunError.
     """
-    story = Story.read(folder)
+    story = RunInfo.read(folder)
     state = story.latest() if step is None else story.before(step)
     if state is None and step is None:
         raise RunError(f"the run {str(folder)!r} has kept no state to branch from")
@@ -141,44 +143,44 @@ def branch(
             on_way(frame.step)
         painting.ahead.clear()
     begun_at, count = painting.step_count, painting.settings.variations
-    asked = painting.settings.but(**change.settings)
-    new = {name: getattr(asked, name) for name in change.settings if provenance.differs(name, asked, painting.settings)}
+    asked = painting.settings.replace(**change.settings)
+    new = {name: getattr(asked, name) for name in change.settings if metadata.differs(name, asked, painting.settings)}
     if begun_at >= asked.steps:
         new["steps"] = begun_at + asked.steps
-    painting.apply(Change(new, variation=change.variation))
-    settings = story.settings.but(**place or {})
+    painting.apply(Edit(new, variation=change.variation))
+    settings = story.settings.replace(**place or {})
     parent = (story.folder.resolve().name, begun_at)
-    record = Run.create(settings, inputs=story.inputs, changes=painting.timeline, parent=parent)
+    record = RunWriter.create(settings, inputs=story.inputs, changes=painting.timeline, parent=parent)
     record.inherit(story, painting, of=count, variation=change.variation)
-    return Sitting(painting, record)
+    return ActiveRun(painting, record)
 
 
-def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> Sitting:
+def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> ActiveRun:
     """A new run that paints what a run's folder, or a picture, says was painted: settings and timeline alone."""
     if source.is_dir():
-        story = Story.read(source)
+        story = RunInfo.read(source)
         settings, timeline, until, hashes = story.settings, story.timeline, max(story.kept, default=None), story.hashes
     else:
-        told = provenance.read(source)
-        settings, timeline = Settings(**told["settings"]), tuple(map(Change.from_dict, told["timeline"]))
+        told = metadata.read(source)
+        settings, timeline = Settings(**told["settings"]), tuple(map(Edit.from_dict, told["timeline"]))
         until, hashes = told.get("step"), told.get("models")
         until = until if type(until) is int and until > 0 else None
-    settings = settings.but(**place or {})
+    settings = settings.replace(**place or {})
     check_out(settings.out)
-    provenance.compare(hashes if isinstance(hashes, dict) else {}, settings)
+    metadata.compare(hashes if isinstance(hashes, dict) else {}, settings)
     inputs = inputs_of(source)
-    painting = begin(settings, inputs=inputs)
+    painting = build_painting(settings, inputs=inputs)
     painting.ahead.extend(timeline)
-    return Sitting(painting, Run.create(settings, inputs=inputs, changes=timeline), until)
+    return ActiveRun(painting, RunWriter.create(settings, inputs=inputs, changes=timeline), until)
 
 
-def _taken_up(story: Story, state: Mapping[str, Any] | None, place: Mapping[str, Any]) -> Painting:
+def _taken_up(story: RunInfo, state: Mapping[str, Any] | None, place: Mapping[str, Any]) -> Painting:
     """A run's painting as it was at a state, or before its first step."""
-    settings = story.settings.but(**place)
+    settings = story.settings.replace(**place)
     if state is None:
-        return begin(settings, inputs=story.inputs)
+        return build_painting(settings, inputs=story.inputs)
     try:
-        return begin(settings.but(**state["facts"]["settings"]), inputs=story.inputs, state=state)
+        return build_painting(settings.replace(**state["facts"]["settings"]), inputs=story.inputs, state=state)
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"the state of {str(story.folder)!r} is not ours: {images.first_line(error)}") from None
 

@@ -141,11 +141,11 @@ class Settings(BaseModel):
         """The seed of each picture."""
         return tuple(range(self.seed, self.seed + self.variations))
 
-    def but(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> Self:
         """These settings with some changed, checked again."""
         return type(self)(**{**self.model_dump(), **changes})
 
-    def recipe(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What makes the picture, ready for JSON: everything but the place it is painted at and written to."""
         return self.model_dump(
             mode="json", exclude={name for name in type(self).model_fields if group(name) == "Place"}
@@ -153,7 +153,7 @@ class Settings(BaseModel):
 
     def to_json(self) -> str:
         """The recipe as JSON text; `from_json` reads it back."""
-        return json.dumps(self.recipe(), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -175,7 +175,7 @@ class Settings(BaseModel):
 
         Warns (PaintWarning) when it was steered on the way, or branched. Raises PictureError, RunError, SettingsError.
         """
-        from vqclip_nb.provenance import read, settled
+        from vqclip_nb.runs.metadata import read, settled
 
         if (told := read(path))["timeline"]:
             said = f"{str(path)!r} was steered while it was painted; taken are its settings at the end"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vqclip_nb.canvases._canvas import Canvas
-from vqclip_nb.chance import generator
+from vqclip_nb.rng import generator
 
 # How the colours of photographs vary together (the square root of their covariance on ImageNet, from Lucid), scaled so
 # that the longest column has length 1.

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vqclip_nb.canvases._canvas import Canvas
-from vqclip_nb.chance import generator
 from vqclip_nb.gradients import clamp_with_grad
+from vqclip_nb.rng import generator
 
 
 class PixelsCanvas(Canvas):

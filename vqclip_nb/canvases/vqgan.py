@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from vqclip_nb.canvases._canvas import Canvas
-from vqclip_nb.chance import generator
-from vqclip_nb.gpu.flow import replayed
+from vqclip_nb.gpu.cuda_graphs import replayed
 from vqclip_nb.gradients import clamp_with_grad, quantize
+from vqclip_nb.rng import generator
 
 _BLOCKS = {"ResnetBlock", "AttnBlock", "Upsample"}  # of taming's Decoder: what lies between them is small
 
@@ -46,7 +46,7 @@ class VQGANCanvas(Canvas):
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
         from vqclip_nb import models
 
-        return cls(models.quicken(models.load_vqgan(model)), size=size, seeds=seeds)
+        return cls(models.optimize_network(models.load_vqgan(model)), size=size, seeds=seeds)
 
     def forward(self) -> Tensor:
         codes = quantize(self.z, self.vqgan.codebook)

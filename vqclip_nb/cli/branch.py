@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._sitting import add_flag, explained, find, given, prepare, see_through
+from vqclip_nb.cli._common import add_flag, explained, find, given, prepare, see_through
 from vqclip_nb.settings import live_fields
 
 PLACE = ("out", "device", "quiet")
@@ -32,13 +32,13 @@ def add(subparsers: Any) -> None:
 
 def branch(arguments: argparse.Namespace) -> int:
     """Branch, and paint on."""
-    from vqclip_nb.changes import Change
+    from vqclip_nb.runs.reader import RunInfo
     from vqclip_nb.session import branch
-    from vqclip_nb.stories import Story
+    from vqclip_nb.timeline import Edit
 
     values = given(arguments)
     place = {name: values.pop(name) for name in PLACE if name in values}
-    change = Change(values, variation=arguments.variation)
+    change = Edit(values, variation=arguments.variation)
     folder = find(arguments.folder)
-    prepare(Story.read(folder).settings.but(**place))
+    prepare(RunInfo.read(folder).settings.replace(**place))
     return see_through(branch(folder, change, step=arguments.step, place=place))

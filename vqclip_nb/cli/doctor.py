@@ -172,27 +172,31 @@ def _room() -> str:
 
 def _clip_anchor() -> str:
     from vqclip_nb import models
-    from vqclip_nb.cli import anchors
+    from vqclip_nb.cli import reference_values
 
     _on_disk(models.info("ViT-B/32", "clip"))
-    got = anchors.clip_answer(models.load_clip("ViT-B/32"), download.fetch(anchors.CLIP_PICTURE))
+    got = reference_values.clip_answer(models.load_clip("ViT-B/32"), download.fetch(reference_values.CLIP_PICTURE))
     said = ", ".join(f"{value:.4f}" for value in got)
-    if any(abs(value - right) > anchors.CLIP_TOLERANCE for value, right in zip(got, anchors.CLIP_ANSWER, strict=True)):
-        right = ", ".join(f"{value:.4f}" for value in anchors.CLIP_ANSWER)
+    if any(
+        abs(value - right) > reference_values.CLIP_TOLERANCE
+        for value, right in zip(got, reference_values.CLIP_ANSWER, strict=True)
+    ):
+        right = ", ".join(f"{value:.4f}" for value in reference_values.CLIP_ANSWER)
         raise ValueError(f"got {said} where OpenAI published {right}; please report this")
     return said
 
 
 def _vqgan_anchor() -> str:
     from vqclip_nb import models
-    from vqclip_nb.cli import anchors
+    from vqclip_nb.cli import reference_values
 
     entry = models.info("imagenet_f16_16384", "vqgan")
     _on_disk(entry)
-    decibels = anchors.psnr(models.load_vqgan(entry.name), download.fetch(anchors.PHOTO))
-    if decibels < anchors.LEAST_PSNR:
+    decibels = reference_values.psnr(models.load_vqgan(entry.name), download.fetch(reference_values.PHOTO))
+    if decibels < reference_values.LEAST_PSNR:
         raise ValueError(
-            f"gives a photo back at {decibels:.1f} dB, at least {anchors.LEAST_PSNR} is right; please report this"
+            f"gives a photo back at {decibels:.1f} dB, at least {reference_values.LEAST_PSNR} is right; "
+            "please report this"
         )
     return f"gives a photo back at {decibels:.1f} dB"
 

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._sitting import find
-from vqclip_nb.places import expanded
+from vqclip_nb.cli._common import find
+from vqclip_nb.paths import expanded
 
 
 def add(subparsers: Any) -> None:
@@ -26,17 +26,16 @@ def add(subparsers: Any) -> None:
 def film(arguments: argparse.Namespace) -> int:
     """Make the film, and say where it is."""
     from vqclip_nb.errors import RunError
-    from vqclip_nb.films import film
-    from vqclip_nb.provenance import describe
-    from vqclip_nb.runs import frames
-    from vqclip_nb.stories import Story
+    from vqclip_nb.runs.metadata import describe
+    from vqclip_nb.runs.reader import RunInfo, frames
+    from vqclip_nb.video import film
 
     limits = {"fps": (0.1, 120), "seconds": (0.1, 3600), "hold": (0, 60)}
     for name, (low, high) in limits.items():
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise RunError(f"{name} must be from {low} to {high}, got {value}")
-    story = Story.read(find(arguments.folder))
+    story = RunInfo.read(find(arguments.folder))
     path = expanded(arguments.to) if arguments.to else story.folder / "progress.mp4"
     kept = frames(story.folder)
     about = describe(

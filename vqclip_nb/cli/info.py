@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
 
 
@@ -33,12 +33,12 @@ def info(arguments: argparse.Namespace) -> int:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    from vqclip_nb.provenance import describe, read
-    from vqclip_nb.stories import Story
+    from vqclip_nb.runs.metadata import describe, read
+    from vqclip_nb.runs.reader import RunInfo
 
     if not path.is_dir():
         return read(path)
-    story = Story.read(path)
+    story = RunInfo.read(path)
     timeline = [change.to_dict() for change in story.timeline]
     step = max(story.kept, default=story.settings.steps)
     return describe(story.settings, timeline=timeline, step=step, hashes=story.hashes or {})
@@ -52,7 +52,7 @@ def command(settings: Settings, described: Mapping[str, Any], source: str) -> st
     if described["timeline"] or described.get("step", settings.steps) != settings.steps or _given(settings):
         return shlex.join(["vqclip", "replay", source])
     words = ["vqclip", "paint", settings.prompt]
-    for name, value in settings.recipe().items():
+    for name, value in settings.to_dict().items():
         if name == "prompt" or value == Settings.model_fields[name].default or value in ([], None):
             continue
         values = value if isinstance(value, list) else [value]

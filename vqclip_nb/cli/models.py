@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb.models import CannotFetch, catalog, download
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
 
 
 def add(subparsers: Any) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._sitting import add_flag, explained, given, prepare, see_through
+from vqclip_nb.cli._common import add_flag, explained, given, prepare, see_through
 from vqclip_nb.settings import GROUPS, Settings, group
 
 
@@ -31,9 +31,9 @@ def add(subparsers: Any) -> None:
 def paint(arguments: argparse.Namespace) -> int:
     """Paint, show how it goes, and say where the picture is."""
     settings = read_settings(arguments)
-    from vqclip_nb.runs import check_out
+    from vqclip_nb.runs.reader import inputs_of
+    from vqclip_nb.runs.writer import check_out
     from vqclip_nb.session import start
-    from vqclip_nb.stories import inputs_of
 
     check_out(settings.out)
     prepare(settings)
@@ -45,7 +45,7 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
     """The settings that the arguments ask for; an empty or missing prompt is an error."""
     values = given(arguments)
     if arguments.settings:
-        return _from_file(arguments.settings).but(**values)
+        return _from_file(arguments.settings).replace(**values)
     if "prompt" not in values:
         values["prompt"] = ""  # said by Settings, unless there are image prompts
     return Settings(**values)

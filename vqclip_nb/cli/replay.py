@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._sitting import add_flag, find, given, prepare, see_through
-from vqclip_nb.places import expanded
+from vqclip_nb.cli._common import add_flag, find, given, prepare, see_through
+from vqclip_nb.paths import expanded
 
 
 def add(subparsers: Any) -> None:
@@ -24,13 +24,13 @@ def add(subparsers: Any) -> None:
 
 def replay(arguments: argparse.Namespace) -> int:
     """Paint it again, in a folder of its own."""
-    from vqclip_nb.provenance import read
+    from vqclip_nb.runs.metadata import read
+    from vqclip_nb.runs.reader import RunInfo
     from vqclip_nb.session import replay
     from vqclip_nb.settings import Settings
-    from vqclip_nb.stories import Story
 
     source, place = expanded(arguments.source), given(arguments)
     source = source if source.is_file() else find(arguments.source)
-    settings = Story.read(source).settings if source.is_dir() else Settings(**read(source)["settings"])
-    prepare(settings.but(**place))
+    settings = RunInfo.read(source).settings if source.is_dir() else Settings(**read(source)["settings"])
+    prepare(settings.replace(**place))
     return see_through(replay(source, place=place))

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._sitting import add_flag, find, given, prepare, see_through
+from vqclip_nb.cli._common import add_flag, find, given, prepare, see_through
 from vqclip_nb.settings import live_fields
 
 PLACE = ("device", "quiet")
@@ -30,12 +30,12 @@ def add(subparsers: Any) -> None:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Take the run up, change what was asked for, and paint on."""
-    from vqclip_nb.changes import Change
+    from vqclip_nb.runs.reader import RunInfo
     from vqclip_nb.session import resume
-    from vqclip_nb.stories import Story
+    from vqclip_nb.timeline import Edit
 
     values = given(arguments)
     place = {name: values.pop(name) for name in PLACE if name in values}
     folder = find(arguments.folder)
-    prepare(Story.read(folder).settings.but(**place))
-    return see_through(resume(folder, step=arguments.step, change=Change(values), place=place))
+    prepare(RunInfo.read(folder).settings.replace(**place))
+    return see_through(resume(folder, step=arguments.step, change=Edit(values), place=place))

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqclip_nb.cli._sitting import add_flag
+from vqclip_nb.cli._common import add_flag
 
 if TYPE_CHECKING:
-    from vqclip_nb.stories import Story
+    from vqclip_nb.runs.reader import RunInfo
 
 
 def add(subparsers: Any) -> None:
@@ -36,7 +36,7 @@ def add(subparsers: Any) -> None:
 
 def runs(arguments: argparse.Namespace) -> int:
     """Show the tree, or name what would be deleted and ask."""
-    from vqclip_nb.stories import read_all
+    from vqclip_nb.runs.reader import read_all
 
     out = getattr(arguments, "out", "runs")
     found, wrong = read_all(out)
@@ -48,10 +48,10 @@ def runs(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def tree(stories: Sequence["Story"]) -> Iterator[str]:
+def tree(stories: Sequence["RunInfo"]) -> Iterator[str]:
     """A line for each run, a branch under its parent; one whose parent is gone stands alone."""
     names = {story.folder.name for story in stories}
-    below: dict[str | None, list[Story]] = {}
+    below: dict[str | None, list[RunInfo]] = {}
     for story in stories:
         parent = story.parent[0] if story.parent else None
         below.setdefault(parent if parent in names and parent != story.folder.name else None, []).append(story)
@@ -70,7 +70,7 @@ def tree(stories: Sequence["Story"]) -> Iterator[str]:
             yield _line(story, 0)
 
 
-def _line(story: "Story", depth: int) -> str:
+def _line(story: "RunInfo", depth: int) -> str:
     current = story.current
     done, (width, height) = max(story.kept, default=0), current.size
     branched = f"from step {story.parent[1]}" if story.parent else ""
@@ -80,10 +80,10 @@ def _line(story: "Story", depth: int) -> str:
     return f"{mark}{story.folder.name}  {' '.join(current.prompt.split())!r}  {told}"
 
 
-def _prune(stories: Sequence["Story"], names: Sequence[str], *, out: str, sure: bool) -> int:
+def _prune(stories: Sequence["RunInfo"], names: Sequence[str], *, out: str, sure: bool) -> int:
     """Name what is deleted, ask, and delete it."""
     from vqclip_nb.errors import RunError
-    from vqclip_nb.keeper import check_free
+    from vqclip_nb.runs.background_writer import check_free
 
     known = {story.folder.name: story for story in stories} | {str(story.folder.resolve()): story for story in stories}
     wanted = [name if name in known else str(Path(name).resolve()) for name in names]
@@ -116,7 +116,7 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def _empty(story: "Story") -> bool:
+def _empty(story: "RunInfo") -> bool:
     """Whether a run holds neither a picture nor a state, and nobody has touched it for an hour."""
     if story.kept or (story.folder / "result.png").exists():
         return False

@@ -23,9 +23,9 @@ def kernels(x: Tensor) -> Any:
 
     if not torch.is_autocast_enabled("cuda") or not usable(x):
         return None
-    from vqclip_nb.gpu import networks
+    from vqclip_nb.gpu import triton_layers
 
-    return networks
+    return triton_layers
 
 
 @cache
@@ -34,9 +34,9 @@ def _usable(index: int) -> bool:
     try:
         import torch
 
-        from vqclip_nb.gpu import networks
+        from vqclip_nb.gpu import triton_layers
 
         x = torch.ones(1, 2, 2, 2, dtype=torch.float16, device=f"cuda:{index}")
-        return bool((networks.added(x, x, x[0, :, 0, 0].clone()) == 3).all())
+        return bool((triton_layers.added(x, x, x[0, :, 0, 0].clone()) == 3).all())
     except Exception:  # whatever a compiler says: torch's own operators do the same, only slower
         return False

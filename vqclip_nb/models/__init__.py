@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vqclip_nb.models.load import load_clip, load_vqgan
     from vqclip_nb.models.open_clip import load_open_clip
     from vqclip_nb.models.openai_clip import expand_clip, tokenizer
-    from vqclip_nb.models.swift import quicken
+    from vqclip_nb.models.optimize import optimize_network
 
 __all__ = [
     "OPEN_CLIP",
@@ -28,7 +28,7 @@ __all__ = [
     "load_clip",
     "load_open_clip",
     "load_vqgan",
-    "quicken",
+    "optimize_network",
     "tokenizer",
 ]
 
@@ -37,7 +37,7 @@ _LAZY = {  # these import torch or the network, so only when asked for
     **dict.fromkeys(("expand_clip", "tokenizer"), "openai_clip"),
     "load_open_clip": "open_clip",
     "fetch": "download",
-    "quicken": "swift",
+    "optimize_network": "optimize",
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import platformdirs
 
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
 
 KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "nothing paints with them yet"}
 OPEN_CLIP = "open_clip/"  # begins the names of perceptors that open_clip_torch knows and keeps

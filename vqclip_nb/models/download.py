@@ -21,7 +21,7 @@ from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models import catalog
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.errors import CannotFetch
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
 
 CHUNK = 1 << 18
 SILENT = "fell silent"

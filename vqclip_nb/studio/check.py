@@ -12,7 +12,7 @@ import ipywidgets as widgets
 from PIL import Image
 
 from vqclip_nb.device import in_colab
-from vqclip_nb.studio import front, markup
+from vqclip_nb.studio import frontend, markup
 
 WATCHED = ("vqclip_nb", "ipywidgets", "ipykernel", "ipython", "jupyterlab", "notebook")
 COLOURS = ("#c0392b", "#2a9d5c", "#1a6fb5")
@@ -30,7 +30,7 @@ class Check(widgets.VBox):
         self.file = Path(tempfile.mkdtemp(prefix="vqclip-check-")) / "check.txt"
         self.file.write_text("It arrived.")
         self.save = widgets.Button(description="3. Save a file")
-        self.save.on_click(lambda _: front.download(self.file))
+        self.save.on_click(lambda _: frontend.download(self.file))
         saving = self.save if in_colab() else widgets.HTML(markup.link(self.file, "3. Save a file"))
         self.block = widgets.HTML()
         super().__init__(
@@ -59,7 +59,7 @@ class Check(widgets.VBox):
         """As `Studio.serve`, for three minutes at most: where no button is heard, nobody could end it."""
         end = time.monotonic() + 180
         over = lambda: "?" not in self.heard.values() or time.monotonic() > end  # noqa: E731
-        await front.serve(over, lambda: None, self._over.set)
+        await frontend.serve(over, lambda: None, self._over.set)
 
     def _question(self, said: str, name: str, shown: widgets.Widget) -> widgets.Widget:
         answers = [widgets.Button(description=text, layout={"width": "60px"}) for text in ("yes", "no")]

@@ -17,10 +17,10 @@ from vqclip_nb.images import first_line
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vqclip_nb.session import Sitting
+    from vqclip_nb.session import ActiveRun
     from vqclip_nb.settings import Settings
 
-CALM = ("done", "stopped", "failed")  # states in which nothing goes on any more
+TERMINAL_STATES = ("done", "stopped", "failed")  # states in which nothing goes on any more
 CURVE = 400  # points of a loss that are kept for a chart
 PREVIEW_SIDE, PREVIEW_BYTES = 512, 100_000  # the longest side, and the most that a preview takes
 QUALITIES = (85, 70, 50, 30)  # of a preview, best first: noise takes more than a painting does
@@ -39,7 +39,7 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class News:
+class JobStatus:
     """What is known of a job now. A new object at every change, so that a reader never sees half of one.
 
     state: loading, painting, paused, finishing, done, stopped or failed. previews: each picture as JPEG, as of step
@@ -77,7 +77,7 @@ class News:
         """How long it still takes, or None before that is known."""
         return (self.steps - self.step) / self.speed if self.speed else None
 
-    def presses(self, before: "News | None") -> bool:
+    def presses(self, before: "JobStatus | None") -> bool:
         """Whether something is new against `before` that should not wait for the next beat."""
         return before is None or any(getattr(self, name) != getattr(before, name) for name in PRESSING)
 
@@ -92,16 +92,16 @@ class Job:
 
     def __init__(
         self,
-        open: Callable[[Report], "Sitting"],
+        open: Callable[[Report], "ActiveRun"],
         *,
         paused: bool = False,
         saved: Callable[[Path], object] = lambda folder: None,
-        before: News | None = None,
+        before: JobStatus | None = None,
     ) -> None:
-        self._before = before or News()
-        self.news = News(turned=self._before.turned)
+        self._before = before or JobStatus()
+        self.news = JobStatus(turned=self._before.turned)
         self._open, self._saved = open, saved
-        self._orders: deque[Callable[[Sitting], None]] = deque()
+        self._orders: deque[Callable[[ActiveRun], None]] = deque()
         self._wake = threading.Condition()
         self._pressing = threading.Event()
         self._paused, self._stopping, self._turned = paused, False, False
@@ -117,7 +117,7 @@ class Job:
     @property
     def alive(self) -> bool:
         """Whether anything still goes on."""
-        return self.news.state not in CALM
+        return self.news.state not in TERMINAL_STATES
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end; whether it came."""
@@ -149,19 +149,19 @@ class Job:
 
         The state before is kept, so that it can be undone. What cannot be becomes a note.
         """
-        from vqclip_nb.changes import Change
+        from vqclip_nb.timeline import Edit
 
-        def change(sitting: "Sitting") -> None:
-            now = sitting.painting.settings
+        def change(active: "ActiveRun") -> None:
+            now = active.painting.settings
             new = {name: value for name, value in changes.items() if getattr(now, name) != value}
             if new or pick is not None:
-                if sitting.painting.step_count not in sitting.record.kept:
-                    sitting.record.save(sitting.painting)
-                sitting.painting.apply(Change(new, variation=pick))
+                if active.painting.step_count not in active.record.kept:
+                    active.record.save(active.painting)
+                active.painting.apply(Edit(new, variation=pick))
                 if pick is not None:
-                    self._show(sitting.painting.picture(), sitting.painting.step_count)
+                    self._show(active.painting.picture(), active.painting.step_count)
                     self._turned = True
-                settings = sitting.painting.settings
+                settings = active.painting.settings
                 self._put(settings=settings, steps=settings.steps)
 
         self._tell(order=change)
@@ -169,20 +169,20 @@ class Job:
     def undo(self) -> None:
         """Take the picture back to before the last change, or to the last state kept before now, and hold."""
 
-        def undo(sitting: "Sitting") -> None:
-            now, timeline = sitting.painting.step_count, sitting.painting.timeline
+        def undo(active: "ActiveRun") -> None:
+            now, timeline = active.painting.step_count, active.painting.timeline
             changed_at = timeline[-1].step if timeline else -1
-            kept = [step for step in sitting.record.kept if step < now or step == now == changed_at]
+            kept = [step for step in active.record.kept if step < now or step == now == changed_at]
             if not kept:
                 self._note("There is nothing to undo yet: no earlier state is kept.")
                 return
             self._read_losses()
-            sitting.record.rewind(sitting.painting, changed_at if changed_at in kept[-2:] else kept[-1])
-            step = sitting.painting.step_count
+            active.record.rewind(active.painting, changed_at if changed_at in kept[-2:] else kept[-1])
+            step = active.painting.step_count
             self._curve = {name: [p for p in points if p[0] <= step] for name, points in self._curve.items()}
-            self._show(sitting.painting.picture(), step)
+            self._show(active.painting.picture(), step)
             self._turned = True
-            self._put(step=step, settings=sitting.painting.settings, curve=self._thinned())
+            self._put(step=step, settings=active.painting.settings, curve=self._thinned())
 
         self._tell(order=undo, paused=True)
 
@@ -197,17 +197,17 @@ class Job:
 
     def _work(self) -> None:
         with _listening(self._note):
-            sitting = None
+            active = None
             try:
-                sitting = self._open(self._loading)
-                self._paint(sitting)
-                self._finish(sitting)
+                active = self._open(self._loading)
+                self._paint(active)
+                self._finish(active)
             except _Stopped:
                 seen = self._before.step
                 said = "Stopped while loading; the last run is as it was" if seen else "Stopped before the first step"
                 self._end(None, state="stopped", said=said)
             except Exception as error:
-                self._fail(error, sitting)
+                self._fail(error, active)
 
     def _loading(self, said: str) -> None:
         """Tell what is being loaded; a Stop is heard here, too."""
@@ -215,16 +215,16 @@ class Job:
             raise _Stopped
         self._put(said=said)
 
-    def _paint(self, sitting: "Sitting") -> None:
-        painting, begun = sitting.painting, sitting.painting.step_count
+    def _paint(self, active: "ActiveRun") -> None:
+        painting, begun = active.painting, active.painting.step_count
         self._put(memory=_memory(painting.device), room=_room(painting), begun_at=begun)
         self._turned = True
-        self._obey(sitting)  # what was changed while the models were loaded stands in the form already
-        pace, shown_at, saved_at, states = _Pace(), 0.0, 0.0, sitting.record.kept
+        self._obey(active)  # what was changed while the models were loaded stands in the form already
+        pace, shown_at, saved_at, states = _Pace(), 0.0, 0.0, active.record.kept
         if begun:
             self._show(painting.picture(), begun)
-        self._hear(sitting)
-        for frame in sitting if not self._stopping else ():
+        self._hear(active)
+        for frame in active if not self._stopping else ():
             pace.step()
             self._unread.append((frame.step, frame.losses))
             now = time.monotonic()
@@ -235,19 +235,19 @@ class Job:
                 self._show(frame.image if frame.image is not None else painting.picture(), frame.step)
                 self._put(curve=self._thinned(), memory=_memory(painting.device))
                 shown_at = now
-            told = {"step": frame.step, "steps": sitting.until or frame.steps, "speed": pace.speed}
+            told = {"step": frame.step, "steps": active.until or frame.steps, "speed": pace.speed}
             self._put(state="painting", said="Painting", **told)
-            if sitting.record.kept != states or now - saved_at > 60:
-                states, saved_at = sitting.record.kept, now
-                self._saved(sitting.record.folder.absolute())
-            self._hear(sitting, pace)
+            if active.record.kept != states or now - saved_at > 60:
+                states, saved_at = active.record.kept, now
+                self._saved(active.record.folder.absolute())
+            self._hear(active, pace)
             if self._stopping:
                 break
 
-    def _hear(self, sitting: "Sitting", pace: "_Pace | None" = None) -> None:
+    def _hear(self, active: "ActiveRun", pace: "_Pace | None" = None) -> None:
         """Follow the orders that came, and hold while there is a pause."""
         while True:
-            self._obey(sitting)
+            self._obey(active)
             with self._wake:
                 if self._orders:
                     continue
@@ -260,42 +260,42 @@ class Job:
         if pace:
             pace.mark()
 
-    def _obey(self, sitting: "Sitting") -> None:
+    def _obey(self, active: "ActiveRun") -> None:
         """Follow the orders that came. That settings turned is told at the end: what came later is in the form."""
         while self._orders:
             order = self._orders.popleft()
             try:
-                order(sitting)
+                order(active)
             except (SettingsError, PictureError, RunError) as error:
                 self._note(str(error))
         if self._turned:
             self._turned = False
-            self._put(**_standing(sitting), turned=self.news.turned + 1)
+            self._put(**_standing(active), turned=self.news.turned + 1)
 
-    def _finish(self, sitting: "Sitting") -> None:
+    def _finish(self, active: "ActiveRun") -> None:
         self._put(state="finishing", said="Saving the picture and its film", curve=self._thinned())
-        if sitting.record.latest is None or sitting.record.latest.step != sitting.painting.step_count:
-            self._show(sitting.painting.picture(), sitting.painting.step_count)
-        sitting.record.finish(sitting.painting)
-        self._saved(sitting.record.folder.absolute())
-        step = sitting.painting.step_count
-        done = step >= sitting.painting.settings.steps
+        if active.record.latest is None or active.record.latest.step != active.painting.step_count:
+            self._show(active.painting.picture(), active.painting.step_count)
+        active.record.finish(active.painting)
+        self._saved(active.record.folder.absolute())
+        step = active.painting.step_count
+        done = step >= active.painting.settings.steps
         stopped = f"Stopped at step {step}; everything is kept" if step else "Stopped before the first step"
-        self._end(sitting, state="done" if done else "stopped", said="Done" if done else stopped)
+        self._end(active, state="done" if done else "stopped", said="Done" if done else stopped)
 
-    def _fail(self, error: Exception, sitting: "Sitting | None") -> None:
+    def _fail(self, error: Exception, active: "ActiveRun | None") -> None:
         """Keep what there is, and say what happened."""
-        trouble = explain(error, sitting.painting.settings if sitting else None)
-        if sitting:
+        trouble = explain(error, active.painting.settings if active else None)
+        if active:
             try:
-                sitting.record.finish(sitting.painting)
+                active.record.finish(active.painting)
             except Exception as second:
                 trouble = replace(trouble, details=f"{trouble.details}\n{second}")
-        self._end(sitting, state="failed", said="Something went wrong", trouble=trouble)
+        self._end(active, state="failed", said="Something went wrong", trouble=trouble)
 
-    def _end(self, sitting: "Sitting | None", **told: Any) -> None:
+    def _end(self, active: "ActiveRun | None", **told: Any) -> None:
         """The last news: of the run, or, where none was opened, of the one before, which can be gone on with."""
-        known = _standing(sitting) if sitting else vars(self._before)
+        known = _standing(active) if active else vars(self._before)
         self._put(**known | {"notes": self.news.notes, "trouble": None} | told)
 
     def _read_losses(self) -> None:
@@ -326,10 +326,10 @@ class Job:
             self._pressing.set()
 
 
-def _standing(sitting: "Sitting") -> dict[str, Any]:
+def _standing(active: "ActiveRun") -> dict[str, Any]:
     """Where a run stands, as News has it."""
-    painting, folder = sitting.painting, sitting.record.folder.absolute()
-    steps = sitting.until or painting.settings.steps
+    painting, folder = active.painting, active.record.folder.absolute()
+    steps = active.until or painting.settings.steps
     return {"folder": folder, "settings": painting.settings, "step": painting.step_count, "steps": steps}
 
 

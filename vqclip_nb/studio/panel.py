@@ -11,20 +11,21 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb import models, provenance
+from vqclip_nb import models
 from vqclip_nb.errors import PictureError, RunError
-from vqclip_nb.keeper import check_free
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
+from vqclip_nb.runs import metadata
+from vqclip_nb.runs.background_writer import check_free
+from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings, live_fields
-from vqclip_nb.stories import Story
-from vqclip_nb.studio import front, jobs, markup, mirrors
-from vqclip_nb.studio.after import After
-from vqclip_nb.studio.earlier import Earlier, cut_off
+from vqclip_nb.studio import backup, frontend, jobs, markup
+from vqclip_nb.studio.downloads import Downloads
 from vqclip_nb.studio.form import Form, explain
-from vqclip_nb.studio.given import Given, uploaded
-from vqclip_nb.studio.jobs import Job, News, Trouble
+from vqclip_nb.studio.history import History, cut_off
+from vqclip_nb.studio.image_inputs import ImageInputs, uploaded
+from vqclip_nb.studio.jobs import Job, JobStatus, Trouble
+from vqclip_nb.studio.suggestions import has, surprise, toggled, which, words
 from vqclip_nb.studio.view import View
-from vqclip_nb.studio.words import has, surprise, toggled, which, words
 
 LARGE: dict[str, Any] = {
     "canvas": "vqgan/imagenet_f16_16384",
@@ -50,7 +51,7 @@ class Studio(widgets.VBox):
         self, *, out: str | Path | None = None, mirror: str | Path | None = None, settings: Settings | None = None
     ) -> None:
         self._lock = threading.RLock()
-        self._seen: News | None = None
+        self._seen: JobStatus | None = None
         self._turned = _job.news.turned if _job and not _job.alive and settings else 0  # of the settings in the form
         self._ticked_at = 0.0
         self._trouble: Trouble | None = None
@@ -62,12 +63,12 @@ class Studio(widgets.VBox):
         self._filling = False  # the form is being filled: nobody changed anything
         self._accepted: Callable[[], object] = lambda: None  # what the offer of the day does
         self._ticker: threading.Thread | None = None
-        self.mirror = mirrors.Mirror(mirror, self._note) if mirror else None
+        self.mirror = backup.Mirror(mirror, self._note) if mirror else None
         self.form = Form(self._safe(self._changed))
-        self.given = Given(self._safe(self._changed), self._fail)
+        self.given = ImageInputs(self._safe(self._changed), self._fail)
         self.view = View(self._safe(self._pick), self._safe(self._go_on_from))
-        self.after = After(self._say_good, self._fail)
-        self.earlier = Earlier(self._safe(self._take_settings), self._safe(self._continue))
+        self.after = Downloads(self._say_good, self._fail)
+        self.earlier = History(self._safe(self._take_settings), self._safe(self._continue))
         self.form.load((settings.model_dump() if settings else {}) | ({"out": str(out)} if out else {}))
         self._build()
         if settings:
@@ -139,7 +140,7 @@ class Studio(widgets.VBox):
         self.load.add_class("vq-load")
         self.load.observe(self._safe(self._loaded), "value")
         self.disconnect = widgets.Checkbox(value=False, description="Disconnect from Colab when done", indent=False)
-        offered = front.in_colab() and self.mirror  # without a copy elsewhere the picture would go with the machine
+        offered = frontend.in_colab() and self.mirror  # without a copy elsewhere the picture would go with the machine
         extras = [self.load, *([self.disconnect] if offered else [])]
         self._folds = widgets.Accordion([widgets.VBox([*extras, self.earlier.box])])
         self._folds.set_title(0, "Earlier runs")
@@ -153,7 +154,7 @@ class Studio(widgets.VBox):
     # --- what a person does
 
     def _start(self) -> None:
-        settings = self.settings().but(out=str(self.out))
+        settings = self.settings().replace(out=str(self.out))
 
         def open(tell: Callable[[str], None]) -> Any:
             tell("Loading PyTorch and the models")
@@ -197,7 +198,7 @@ class Studio(widgets.VBox):
         if _job and _job.alive:
             _job.undo()
         elif _job and (folder := _job.news.folder) and not self._looked_at:
-            if len(kept := Story.read(folder).kept) < 2:
+            if len(kept := RunInfo.read(folder).kept) < 2:
                 self._note("There is nothing to undo: no earlier state of this run is kept.")
             else:
                 self._reopen(folder, back_to=kept[-2])
@@ -215,12 +216,12 @@ class Studio(widgets.VBox):
         def open(tell: Callable[[str], None]) -> Any:
             tell("Taking the run up again")
             from vqclip_nb import session
-            from vqclip_nb.changes import Change
+            from vqclip_nb.timeline import Edit
 
             if copied_from:
                 tell("Copying the run from the second folder")
-                mirrors.bring_back(copied_from, folder)
-            return session.resume(folder, step=back_to, change=Change(changed) if changed else None)
+                backup.bring_back(copied_from, folder)
+            return session.resume(folder, step=back_to, change=Edit(changed) if changed else None)
 
         self.run(open, paused=back_to is not None)
 
@@ -264,15 +265,15 @@ class Studio(widgets.VBox):
         def open(tell: Callable[[str], None]) -> Any:
             tell("Going back to that frame")
             from vqclip_nb import session
-            from vqclip_nb.changes import Change
+            from vqclip_nb.timeline import Edit
 
             way = lambda made: tell(f"Painting the way to that frame again: step {made} of {step}")  # noqa: E731
             place = {"out": str(self.out)}  # it may lie in the second folder alone
-            return session.branch(folder, Change(changes, variation=pick), step=step, place=place, on_way=way)
+            return session.branch(folder, Edit(changes, variation=pick), step=step, place=place, on_way=way)
 
         self.run(open)
 
-    def _continue(self, story: Story) -> None:
+    def _continue(self, story: RunInfo) -> None:
         self._take_settings(story)
         folder = self.out / story.folder.name
         self._reopen(folder, copied_from=None if folder.exists() else story.folder)  # it may be only in the mirror
@@ -288,7 +289,9 @@ class Studio(widgets.VBox):
         if self._filling or not (_job and _job.alive) or name not in live_fields():
             return
         value = self.given.image_prompts if name == "image_prompts" else self.form.value(name)
-        (_job.news.settings or self.settings()).but(**{name: value})  # says what is wrong before the run hears of it
+        (_job.news.settings or self.settings()).replace(
+            **{name: value}
+        )  # says what is wrong before the run hears of it
         _job.steer({name: value})
 
     def _live(self) -> dict[str, Any]:
@@ -299,8 +302,8 @@ class Studio(widgets.VBox):
     def _steered(self, current: Settings) -> dict[str, Any]:
         """Those in which the form differs from these."""
         live = self._live()
-        shown = current.but(**live)
-        return {name: value for name, value in live.items() if provenance.differs(name, shown, current)}
+        shown = current.replace(**live)
+        return {name: value for name, value in live.items() if metadata.differs(name, shown, current)}
 
     # --- words
 
@@ -346,7 +349,7 @@ class Studio(widgets.VBox):
 
     # --- earlier runs, settings from a picture, offers
 
-    def _take_settings(self, story: Story) -> None:
+    def _take_settings(self, story: RunInfo) -> None:
         self._fill(story.current, story.inputs)
         self._looked_at = story.folder
         self.view.show_run(story.folder)
@@ -363,10 +366,10 @@ class Studio(widgets.VBox):
             path = Path(folder) / "picture"
             path.write_bytes(data)
             try:
-                told = provenance.read(path)
+                told = metadata.read(path)
             except PictureError as error:
                 raise PictureError(str(error).replace(repr(str(path)), "that file")) from None
-        self._fill(provenance.settled(told), None)
+        self._fill(metadata.settled(told), None)
         steered = " It was steered while it was painted; these are the settings at its end." if told["timeline"] else ""
         self._note("The settings of that picture are in the form." + steered)
 
@@ -389,11 +392,11 @@ class Studio(widgets.VBox):
         except Exception as error:
             self._fail(error)
 
-    def _read_earlier(self) -> list[Story]:
+    def _read_earlier(self) -> list[RunInfo]:
         """The gallery, read anew."""
         return self.earlier.read(self.out, *([self.mirror.place] if self.mirror else []))
 
-    def _offer_to_continue(self, story: Story) -> None:
+    def _offer_to_continue(self, story: RunInfo) -> None:
         run = f"The run “{story.current.prompt[:80]}”"
         try:
             check_free(story.folder)
@@ -466,7 +469,7 @@ class Studio(widgets.VBox):
                 self._trouble = news.trouble
             self._say()
             if before is None or news.state != before.state:
-                if news.state in jobs.CALM:
+                if news.state in jobs.TERMINAL_STATES:
                     self._guarded(lambda: self._ended(news))
                 self._buttons()
 
@@ -488,11 +491,11 @@ class Studio(widgets.VBox):
             self._filling = False
         self._redraw_chips()
 
-    def _ended(self, news: News) -> None:
+    def _ended(self, news: JobStatus) -> None:
         self._looked_at = None
         self.form.refresh_models()
         if news.folder and news.settings:
-            self.after.show(news.folder, Story.read(news.folder))
+            self.after.show(news.folder, RunInfo.read(news.folder))
             if self.mirror:
                 self.mirror.copy(news.folder)
             self._read_earlier()
@@ -503,7 +506,7 @@ class Studio(widgets.VBox):
         """Disconnect, once the copy in the second folder is complete, unless another run has begun by then."""
         if self.mirror and self.mirror.wait(1800):
             if _job is job and self.disconnect.value:
-                self._guarded(front.disconnect)
+                self._guarded(frontend.disconnect)
         else:
             self._note("The copy in the second folder is not complete, so Colab was not disconnected.")
 
@@ -522,7 +525,7 @@ class Studio(widgets.VBox):
         self.undo.disabled = state in ("none", "loading", "finishing") or self._looked_at is not None
         self.form.freeze(running, wholly=state == "finishing")
         known = news and news.folder and news.settings and not self._looked_at
-        self.more_steps.layout.display = "" if state in jobs.CALM and known else "none"
+        self.more_steps.layout.display = "" if state in jobs.TERMINAL_STATES and known else "none"
         more = f"Paint {_more(news)} more steps" if news and news.complete else "Continue this run"
         self.more_steps.description = more
 
@@ -605,7 +608,7 @@ class Studio(widgets.VBox):
     async def serve(self) -> None:
         """Last line of the cell: `await studio.serve()`. In Colab it keeps the panel alive; elsewhere it returns."""
         busy = lambda: bool(_job and (_job.alive or self._seen is not _job.news))  # noqa: E731
-        await front.serve(lambda: self._closed, lambda: self._guarded(self._paced), self._stop, busy)
+        await frontend.serve(lambda: self._closed, lambda: self._guarded(self._paced), self._stop, busy)
 
     def close(self) -> None:
         """Let go of the panel; a run that goes on is not ended by it."""
@@ -628,7 +631,7 @@ def _copied(folder: Path) -> None:
         _panel.mirror.copy(folder)
 
 
-def _more(news: News) -> int:
+def _more(news: JobStatus) -> int:
     """How many steps more are offered: as many as were made."""
     return max(news.steps - news.begun_at, 10)
 

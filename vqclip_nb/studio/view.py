@@ -6,10 +6,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb.stories import frames
+from vqclip_nb.runs.reader import frames
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.form import explain
-from vqclip_nb.studio.jobs import News
+from vqclip_nb.studio.jobs import JobStatus
 
 EMPTY = "Your picture will grow here. Write a sentence and press Start."
 
@@ -23,7 +23,7 @@ class View:
     def __init__(self, pick: Callable[[int], object], go_on_from: Callable[[int], object]) -> None:
         self._pick = pick
         self._enlarged: int | None = None
-        self._news = News()
+        self._news = JobStatus()
         self._files: list[Path] = []
         self._gathering = False
         self.empty = widgets.HTML(markup.empty(EMPTY))
@@ -58,7 +58,7 @@ class View:
         """The step of the frame that the slider is at."""
         return int(self._files[min(self.back.value, len(self._files) - 1)].stem)
 
-    def show(self, news: News) -> None:
+    def show(self, news: JobStatus) -> None:
         """Bring everything up to what is known now."""
         before, self._news = self._news, news
         if news.previews and news.previews is not before.previews:
@@ -85,12 +85,12 @@ class View:
 
     def forget(self) -> None:
         """Be as at the beginning of a run."""
-        self._enlarged, self._news = None, News()
+        self._enlarged, self._news = None, JobStatus()
         self.thumbs.children = []
         self._gather(None)
         self.chart.value = ""
 
-    def _show_pictures(self, news: News) -> None:
+    def _show_pictures(self, news: JobStatus) -> None:
         one = len(news.previews) == 1
         if one or (self._enlarged or 0) >= len(news.previews):
             self._enlarged = None
@@ -140,7 +140,7 @@ class View:
                 self.at.value = markup.small(f"step {int(path.stem)}")
 
 
-def told(news: News) -> str:
+def told(news: JobStatus) -> str:
     """The line below the bar."""
     parts = [news.said]
     if news.step and news.state in ("painting", "paused"):

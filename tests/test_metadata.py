@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, provenance
-from vqclip_nb.changes import Change
+from vqclip_nb import Settings
 from vqclip_nb.errors import PaintWarning, PictureError
-from vqclip_nb.provenance import describe, encode, read
+from vqclip_nb.runs import metadata
+from vqclip_nb.runs.metadata import describe, encode, read
 from vqclip_nb.session import start
+from vqclip_nb.timeline import Edit
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +23,12 @@ def told(tmp_path_factory):
     place = tmp_path_factory.mktemp("secret-name")
     Image.new("RGB", (20, 20), "blue").save(place / "given.png")
     values = {"prompt": "red", "size": (33, 17), "steps": 4, "cutn": 2, "device": "cpu", "canvas": "pixels"}
-    with toy_models(), mock.patch.object(provenance, "model_hashes", return_value={"clip/demo": "ab" * 32}):
-        sitting = start(Settings(**values, init_image=str(place / "given.png"), out=str(place / "runs")))
-        for frame in sitting:
+    with toy_models(), mock.patch.object(metadata, "model_hashes", return_value={"clip/demo": "ab" * 32}):
+        active = start(Settings(**values, init_image=str(place / "given.png"), out=str(place / "runs")))
+        for frame in active:
             if frame.step == 2:
-                sitting.painting.apply(Change({"lr": 0.2}))
-        folder = sitting.record.finish(sitting.painting).parent
+                active.painting.apply(Edit({"lr": 0.2}))
+        folder = active.record.finish(active.painting).parent
     return folder, place
 
 
@@ -62,7 +63,7 @@ def test_any_letters_come_back_from_any_format(tmp_path, format):
     path = tmp_path / "picture"
     path.write_bytes(encode(Image.new("RGB", (8, 8)), format, about))
     assert read(path) == about
-    assert Settings.from_image(path).recipe() == asked.recipe()
+    assert Settings.from_image(path).to_dict() == asked.to_dict()
 
     pil = Image.open(path)
     shown = pil.text["parameters"] if format == "PNG" else pil.getexif().get_ifd(0x8769)[0x9286][8:].decode("utf-16-be")
@@ -76,7 +77,7 @@ def test_what_other_viewers_show_is_how_it_ended():
         step=120,
         hashes={},
     )
-    assert provenance.parameters(about).startswith("green\nSteps: 120, Sampler: adam, Seed: 4,")
+    assert metadata.parameters(about).startswith("green\nSteps: 120, Sampler: adam, Seed: 4,")
 
 
 def test_a_jpeg_that_cannot_hold_all_holds_none(tmp_path):

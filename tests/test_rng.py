@@ -2,7 +2,7 @@
 
 import torch
 
-from vqclip_nb.chance import Draws
+from vqclip_nb.rng import Draws
 
 
 def test_a_picture_draws_the_same_alone_and_in_a_batch():

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from vqclip_nb import provenance, states
-from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, RunError, SettingsError
 from vqclip_nb.images import first_line
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
+from vqclip_nb.runs import checkpoint, metadata
 from vqclip_nb.settings import Settings
+from vqclip_nb.timeline import Edit
 
 VERSION = 1
 PLACE = ("every", "save_every", "metadata", "device")  # written into settings.json, and into no picture
 
 
 @dataclass(frozen=True)
-class Story:
+class RunInfo:
     """A run's folder, read. `settings` are those of the first step; `parent` is what a branch began from.
 
     timeline: the changes that were made, and after them those that are ahead. parent: the name of the folder and the
@@ -28,7 +28,7 @@ class Story:
 
     folder: Path
     settings: Settings
-    timeline: tuple[Change, ...] = ()
+    timeline: tuple[Edit, ...] = ()
     parent: tuple[str, int] | None = None
     begun: str = ""
     hashes: Mapping[str, str] | None = None
@@ -48,7 +48,7 @@ class Story:
         if isinstance(values, dict) and "settings" not in values:
             values = {"version": 0, "settings": values}
         try:
-            story = cls(folder, **_fields(values, folder), timeline=tuple(map(Change.from_dict, changes)))
+            story = cls(folder, **_fields(values, folder), timeline=tuple(map(Edit.from_dict, changes)))
             story.current  # noqa: B018 - what cannot be is said here, where the folder is known
             return story
         except (SettingsError, RunError) as error:
@@ -68,14 +68,14 @@ class Story:
     def current(self) -> Settings:
         """The settings after all changes."""
         changes = [change.to_dict() for change in self.timeline]
-        return self.settings.but(**provenance.at_the_end(self.settings.recipe(), changes))
+        return self.settings.replace(**metadata.at_the_end(self.settings.to_dict(), changes))
 
     def state(self, step: int) -> dict[str, Any]:
         """The state after this step. Raises RunError when it is not kept, or not whole."""
         if step not in self.kept:
             there = ", ".join(map(str, self.kept)) or "none"
             raise RunError(f"step must be one whose state is kept ({there}), got {step}")
-        return states.unpack(self.folder / "state" / f"{step:06}.safetensors")
+        return checkpoint.unpack(self.folder / "state" / f"{step:06}.safetensors")
 
     def before(self, step: int) -> dict[str, Any] | None:
         """The latest state that is kept, and whole, at this step or before it; None where there is none.
@@ -109,13 +109,13 @@ def inputs_of(source: Path) -> Path:
     return source / "inputs"
 
 
-def read_all(out: str | Path) -> tuple[list[Story], list[str]]:
+def read_all(out: str | Path) -> tuple[list[RunInfo], list[str]]:
     """The runs in a folder, by name, and what is wrong with those that cannot be read."""
-    found: list[Story] = []
+    found: list[RunInfo] = []
     wrong: list[str] = []
     for path in sorted(expanded(out).glob("[!.]*/settings.json")):
         try:
-            found.append(Story.read(path.parent))
+            found.append(RunInfo.read(path.parent))
         except RunError as error:
             wrong.append(str(error))
     return found, wrong
@@ -137,7 +137,7 @@ def _fields(values: Any, folder: Path) -> dict[str, Any]:
         raise RunError("settings.json holds a parent that is not ours")
     known = {name: value for name, value in place.items() if name in PLACE}
     return {
-        "settings": Settings(**recipe).but(**known, out=str(folder.parent)),
+        "settings": Settings(**recipe).replace(**known, out=str(folder.parent)),
         "parent": (parent["run"], parent["step"]) if parent else None,
         "begun": str(values.get("begun", ""))[:19],
         "hashes": hashes,

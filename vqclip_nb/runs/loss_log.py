@@ -10,7 +10,7 @@ from typing import Self
 HEAD = ("step", "picture", "name", "value")  # pictures count from 1
 
 
-class Losses:
+class LossLog:
     """Rows in the order of their steps, twelve bytes each: a long run has a million of them."""
 
     def __init__(self) -> None:

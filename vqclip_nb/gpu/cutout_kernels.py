@@ -114,11 +114,11 @@ def _pool_back_kernel(grad, largest, out, height, width, size, rows, columns, BL
     known = pixel < height * width
     y, x = pixel // width, pixel % width
     first, last = y * size // height, ((y + 1) * size + height - 1) // height
-    begin, end = x * size // width, ((x + 1) * size + width - 1) // width
+    build_painting, end = x * size // width, ((x + 1) * size + width - 1) // width
     total = tl.zeros((BLOCK,), tl.float32)
     for row in range(rows):
         for column in range(columns):
-            i, j = first + row, begin + column
+            i, j = first + row, build_painting + column
             inside = known & (i < last) & (j < end)
             at = plane * size * size + i * size + j
             pull = tl.load(grad + at, inside, other=0.0)

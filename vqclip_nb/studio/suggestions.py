@@ -1,4 +1,4 @@
-"""Words: the chips, surprises, examples and recipes that the Studio offers, from words.toml."""
+"""Words: the chips, surprises, examples and recipes that the Studio offers, from suggestions.toml."""
 
 import random
 import re
@@ -11,8 +11,8 @@ from typing import Any
 
 @cache
 def words() -> dict[str, Any]:
-    """What words.toml holds."""
-    return tomllib.loads(resources.files(__package__).joinpath("words.toml").read_text(encoding="utf-8"))
+    """What suggestions.toml holds."""
+    return tomllib.loads(resources.files(__package__).joinpath("suggestions.toml").read_text(encoding="utf-8"))
 
 
 def which(perceptor: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
+from vqclip_nb.runs.reader import RunInfo, frames
 from vqclip_nb.settings import Settings
-from vqclip_nb.stories import Story, frames
-from vqclip_nb.studio import front, markup
+from vqclip_nb.studio import frontend, markup
 
 FILES = {
     "Picture": "result.png",
@@ -20,7 +20,7 @@ FILES = {
 }
 
 
-class After:
+class Downloads:
     """Downloads and code for the run that ended. `box` is the whole of it."""
 
     def __init__(self, said: Callable[[str], object], failed: Callable[[Exception], object]) -> None:
@@ -38,12 +38,12 @@ class After:
         fold.set_title(0, "The Python that paints this again")
         fold.selected_index = None
         made_now = [
-            button for text, button in self.buttons.items() if front.in_colab() or text not in ("Picture", "Film")
+            button for text, button in self.buttons.items() if frontend.in_colab() or text not in ("Picture", "Film")
         ]
         self.row = widgets.HBox(made_now, layout={"flex_flow": "row wrap"})
         self.box = widgets.VBox([self.links, self.row, fold], layout={"display": "none"})
 
-    def show(self, folder: Path, story: Story) -> None:
+    def show(self, folder: Path, story: RunInfo) -> None:
         """Offer what a run's folder holds."""
         self._folder = folder
         self._linked = [name for name in ("result.png", "progress.mp4") if (folder / name).exists()]
@@ -57,7 +57,7 @@ class After:
 
     def _get(self, text: str) -> None:
         """Make the file that a button names, and hand it over."""
-        if front.in_colab():  # whose download wants the thread of the click
+        if frontend.in_colab():  # whose download wants the thread of the click
             self._made(text)
             return
         self.buttons[text].disabled = True
@@ -68,7 +68,7 @@ class After:
         name = FILES[text]
         try:
             path = make(folder := self._folder, name)
-            front.download(path)
+            frontend.download(path)
             if folder == self._folder:  # else another run is shown by now
                 self._linked = [*(other for other in self._linked if other != name), name]
                 self._draw()
@@ -83,17 +83,17 @@ class After:
         for name in self._linked:
             path = self._folder / name
             size = path.stat().st_size
-            if size <= front.MOST_IN_A_LINK:
+            if size <= frontend.MOST_IN_A_LINK:
                 small.append(markup.link(path, f"Save {name} ({_size(size)})"))
             else:
-                said, address = f"{name} ({_size(size)}): {markup.near(path)}", front.address(path)
+                said, address = f"{name} ({_size(size)}): {markup.near(path)}", frontend.address(path)
                 told += markup.link_to(address, said) if address else markup.small(said)
         self.links.value = "".join(small) + told
 
 
 def make(folder: Path, name: str) -> Path:
     """A file of a run by its name, made first where it is not there yet. Raises RunError, OSError."""
-    from vqclip_nb.films import film
+    from vqclip_nb.video import film
 
     path = folder / name
     if name == "run.zip":
@@ -115,21 +115,21 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(count / 1e3, 1):.0f} kB"
 
 
-def python(story: Story) -> str:
+def python(story: RunInfo) -> str:
     """The Python that paints a run again, into a new folder."""
-    usual = Settings().recipe()
-    recipe = story.settings.recipe()
+    usual = Settings().to_dict()
+    recipe = story.settings.to_dict()
     told = {name: value for name, value in recipe.items() if value != usual[name] or name in ("prompt", "seed")}
     fields = "".join(f"    {name}={value!r},\n" for name, value in told.items())
     paint = (
-        "for frame in sitting:\n    print(frame.step, frame.loss)\n"
-        "print(sitting.record.finish(sitting.painting))  # the picture; its film lies beside it\n"
+        "for frame in active:\n    print(frame.step, frame.loss)\n"
+        "print(active.record.finish(active.painting))  # the picture; its film lies beside it\n"
     )
     if not (story.timeline or story.settings.init_image or story.settings.image_prompts):
         plain = "from vqclip_nb import Settings\nfrom vqclip_nb.session import start\n\n"
-        return f"{plain}sitting = start(Settings(\n{fields}))\n{paint}"
+        return f"{plain}active = start(Settings(\n{fields}))\n{paint}"
     return (
         "# It was given pictures, or steered while it was painted: the run's folder knows them.\n"
         "from pathlib import Path\n\nfrom vqclip_nb.session import replay\n\n"
-        f"sitting = replay(Path({str(story.folder)!r}))\n{paint}"
+        f"active = replay(Path({str(story.folder)!r}))\n{paint}"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vqclip_nb.errors import RunError
 from vqclip_nb.images import first_line
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
 
 
 class Mirror:

@@ -18,7 +18,7 @@ _FEW = 128  # tokens; the weights between more of them take more memory than the
 _ON_A_GPU = {"Upsample", "Linear", "NonDynamicallyQuantizableLinear", "LayerNorm", "Transformer"}  # and all of WAYS
 
 
-def quicken(network: Any) -> Any:
+def optimize_network(network: Any) -> Any:
     """Replace, in a frozen network, how its modules compute: their weights, names and types stay. Returns it."""
     for module in network.modules():
         _fold_norms(module)

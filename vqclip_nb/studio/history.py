@@ -7,26 +7,26 @@ from typing import Any
 import ipywidgets as widgets
 
 from vqclip_nb.errors import PictureError
-from vqclip_nb.stories import Story, frames, read_all
+from vqclip_nb.runs.reader import RunInfo, frames, read_all
 from vqclip_nb.studio import markup
-from vqclip_nb.studio.given import thumbnail
+from vqclip_nb.studio.image_inputs import thumbnail
 
 MOST = 12
 
 
-class Earlier:
+class History:
     """The newest runs as cards. `box` is the whole of it; the callbacks get the run's Story."""
 
-    def __init__(self, take: Callable[[Story], object], go_on: Callable[[Story], object]) -> None:
+    def __init__(self, take: Callable[[RunInfo], object], go_on: Callable[[RunInfo], object]) -> None:
         self._take, self._go_on = take, go_on
         self.cards = widgets.HBox([])
         self.cards.add_class("vq-cards")
         self.said = widgets.HTML()
         self.box = widgets.VBox([self.said, self.cards])
 
-    def read(self, out: Path, *others: Path) -> list[Story]:
+    def read(self, out: Path, *others: Path) -> list[RunInfo]:
         """Read the runs anew, with those that are only in the `others`, show the newest; returns all, newest first."""
-        found: dict[str, Story] = {}
+        found: dict[str, RunInfo] = {}
         wrong: list[str] = []
         for place in (*others, out):
             stories, troubles = read_all(place)
@@ -43,7 +43,7 @@ class Earlier:
         self.said.value = markup.small(told) + markup.notes(wrong[:3])
         return stories
 
-    def _card(self, story: Story) -> Any:
+    def _card(self, story: RunInfo) -> Any:
         prompt = story.current.prompt
         use = widgets.Button(
             description="Use settings", tooltip=f"Put the settings of this run into the form: {prompt}"
@@ -60,12 +60,12 @@ class Earlier:
         return card
 
 
-def steps_left(story: Story) -> int:
+def steps_left(story: RunInfo) -> int:
     """The steps that a run did not make any more; nought for one that ended, or that kept no state."""
     return max(story.current.steps - story.kept[-1], 0) if story.kept else 0
 
 
-def cut_off(stories: list[Story]) -> Story | None:
+def cut_off(stories: list[RunInfo]) -> RunInfo | None:
     """The newest run, if it was cut off before its end: it has steps left, and nobody ended it."""
     newest = stories[0] if stories else None
     if newest is None or not steps_left(newest):
@@ -76,7 +76,7 @@ def cut_off(stories: list[Story]) -> Story | None:
     return None if ended else newest
 
 
-def _thumb(story: Story) -> list[Any]:
+def _thumb(story: RunInfo) -> list[Any]:
     pictures = [path for path in (story.folder / "result.png", *frames(story.folder)[-1:]) if path.exists()]
     try:
         return [widgets.Image(value=thumbnail(pictures[0], 150), format="jpeg", layout={"width": "150px"})]

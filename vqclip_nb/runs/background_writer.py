@@ -54,7 +54,7 @@ def check_free(folder: Path) -> None:
         claim(folder).release()
 
 
-class Keeper:
+class BackgroundWriter:
     """A thread that writes files in the order they came, each whole or not at all. Raises RunError as `claim` does.
 
     A full disk, or a folder that is gone, is said once: what could not be written is held in memory and tried again
@@ -68,7 +68,7 @@ class Keeper:
         self._coming: queue.Queue[tuple[str, Callable[[], bytes] | None] | None] = queue.Queue(maxsize=8)
         self._failing = False
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="vqclip-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="vqclip-writer", daemon=True)
         self._thread.start()
 
     def put(self, name: str, make: Callable[[], bytes]) -> None:

@@ -19,16 +19,16 @@ def paint_here(settings: Settings) -> str:
     from vqclip_nb import images, session
 
     fetch_models(settings, print)
-    sitting = session.start(settings)
-    handle, shown_at = display(Image(data=_jpeg(images.to_pils(sitting.painting.picture()))), display_id=True), 0.0
+    active = session.start(settings)
+    handle, shown_at = display(Image(data=_jpeg(images.to_pils(active.painting.picture()))), display_id=True), 0.0
     try:
-        for frame in sitting:
+        for frame in active:
             if frame.image is not None and time.monotonic() - shown_at > 2:
                 handle.update(Image(data=_jpeg(images.to_pils(frame.image))))
                 shown_at = time.monotonic()
     except KeyboardInterrupt:
         pass
-    result = sitting.record.finish(sitting.painting)
+    result = active.record.finish(active.painting)
     handle.update(Image(filename=str(result)))
     return str(result)
 

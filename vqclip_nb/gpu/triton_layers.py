@@ -385,9 +385,9 @@ def _sum_kernel(
     second = tl.zeros((ROWS, WIDE), tl.float32)
     if BACK:
         scale, shift = _pair(line, picture, channel, channels)
-    for begin in range(0, tiles, AHEAD):
+    for build_painting in range(0, tiles, AHEAD):
         for tile in tl.static_range(AHEAD):
-            at, inside, _ = _tile(strip * tiles + begin + tile, places, channels, WIDE, ROWS)
+            at, inside, _ = _tile(strip * tiles + build_painting + tile, places, channels, WIDE, ROWS)
             value = tl.load(x + start + at, inside, other=0.0).to(tl.float32)
             one = value
             if BACK:

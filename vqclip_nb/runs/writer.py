@@ -3,9 +3,9 @@
 runs/<date-time>-<slug>-<seed>/
     settings.json       version, settings at the first step, where and how they were painted, the parent of a branch
     timeline.jsonl      what was changed while painting, each with its step
-    state/000120.safetensors   all that is needed to go on (states.py); the last two are kept
+    state/000120.safetensors   all that is needed to go on (checkpoint.py); the last two are kept
     frames/000001.jpg   the pictures kept, for the film
-    losses.csv          step, picture (from 1), name and value (losses.py)
+    losses.csv          step, picture (from 1), name and value (loss_log.py)
     inputs/             the pictures it was given, by sha256
     result.png          (result-1.png … for variations)   progress.mp4
 
@@ -30,33 +30,34 @@ from typing import Any, Self
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import __version__, images, prompts, provenance, states
-from vqclip_nb.changes import Change
+from vqclip_nb import __version__, images, prompts
 from vqclip_nb.errors import PaintWarning, RunError
-from vqclip_nb.films import film
-from vqclip_nb.gpu import flow
-from vqclip_nb.keeper import Keeper, write
-from vqclip_nb.losses import Losses
+from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.painting import Frame, Painting
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
+from vqclip_nb.runs import checkpoint, metadata
+from vqclip_nb.runs.background_writer import BackgroundWriter, write
+from vqclip_nb.runs.loss_log import LossLog
+from vqclip_nb.runs.reader import PLACE, VERSION, RunInfo, frames
 from vqclip_nb.settings import Settings
-from vqclip_nb.stories import PLACE, VERSION, Story, frames
+from vqclip_nb.timeline import Edit
+from vqclip_nb.video import film
 
 FRAME_QUALITY = 92
 STATES_KEPT = 2
 MADE_WHEN_ASKED = ("progress.gif", "progress.webp", "run.zip")  # of the frames there were; the panel makes them
 
 
-class Run:
+class RunWriter:
     """A painting's folder. Files are written by a thread of their own; each appears whole or not at all."""
 
-    def __init__(self, story: Story, founding: Mapping[str, bytes], digests: Mapping[str, str]) -> None:
+    def __init__(self, story: RunInfo, founding: Mapping[str, bytes], digests: Mapping[str, str]) -> None:
         self.settings = story.settings  # as they were at the first step
         self.latest: Frame | None = None  # the last frame that carried a picture
-        self._hashes = story.hashes or provenance.model_hashes(story.settings)
-        self._keeper = Keeper(story.folder, founding)
+        self._hashes = story.hashes or metadata.model_hashes(story.settings)
+        self._keeper = BackgroundWriter(story.folder, founding)
         self._digests = dict(digests)  # the sha256 of each given picture, by the name it was given under
-        self._losses = Losses()
+        self._losses = LossLog()
         self._unread: list[Frame] = []  # whose losses are still on the device
         self._states = story.kept
         self._changes = 0  # of the painting's, whose pictures have been taken in
@@ -68,7 +69,7 @@ class Run:
         settings: Settings,
         *,
         inputs: Path | None = None,
-        changes: Sequence[Change] = (),
+        changes: Sequence[Edit] = (),
         parent: tuple[str, int] | None = None,
     ) -> Self:
         """A new folder under `settings.out`, with the settings and the given pictures in it.
@@ -76,15 +77,15 @@ class Run:
         Pictures named by their sha256 are looked for in the folder `inputs`. `changes` are those that are known
         already, made or still ahead: of a branch, which has a `parent`, or a replay. Raises RunError, PictureError.
         """
-        hashes = provenance.model_hashes(settings)
-        given = _given([settings.recipe(), *(change.settings for change in changes)], inputs)
+        hashes = metadata.model_hashes(settings)
+        given = _given([settings.to_dict(), *(change.settings for change in changes)], inputs)
         digests = {name: hashlib.sha256(data).hexdigest() for name, (_, data) in given.items()}
-        story = Story(Path(), settings, tuple(changes), parent)
+        story = RunInfo(Path(), settings, tuple(changes), parent)
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(story.current.prompt)}-{story.current.seed}"
-        settings = settings.but(**provenance.unnamed(settings.recipe(), digests))
+        settings = settings.replace(**metadata.unnamed(settings.to_dict(), digests))
         told = {
             "version": VERSION,
-            "settings": settings.recipe(),
+            "settings": settings.to_dict(),
             "place": {field: getattr(settings, field) for field in PLACE},
             "package": __version__,
             "models": hashes,
@@ -97,12 +98,12 @@ class Run:
             folder = _found(expanded(settings.out), name, founding)
         except OSError as error:
             raise _unwritable(settings.out, error.strerror or str(error)) from None
-        return cls(Story(folder, settings, parent=parent, hashes=hashes), founding, digests)
+        return cls(RunInfo(folder, settings, parent=parent, hashes=hashes), founding, digests)
 
     @classmethod
-    def open(cls, story: Story) -> Self:
+    def open(cls, story: RunInfo) -> Self:
         """Go on in a folder that is there. Raises RunError, models.UnknownModel."""
-        provenance.compare(story.hashes or {}, story.settings)
+        metadata.compare(story.hashes or {}, story.settings)
         given = [path for path in story.inputs.glob("[0-9a-f]*") if len(path.stem) == 64]
         founding = {f"inputs/{path.name}": path.read_bytes() for path in given}
         founding["settings.json"] = (story.folder / "settings.json").read_bytes()
@@ -130,7 +131,7 @@ class Run:
             if frame.kept:
                 about = self._about(painting) if painting.settings.metadata else None
                 # Here, not in the keeper: torch at work in a second thread makes every later step on a CPU slower.
-                pixels = flow.to_host(images.to_bytes(frame.image))
+                pixels = cuda_graphs.to_host(images.to_bytes(frame.image))
                 self._keeper.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(pixels(), about))
         if (changed or self._due(frame.step)) and frame.step < frame.steps:  # the last is kept when all is written
             self.save(painting)
@@ -141,14 +142,14 @@ class Run:
         self._read_losses()
         state = painting.state_dict()
         state["facts"] |= {
-            "settings": provenance.unnamed(state["facts"]["settings"], self._digests),
+            "settings": metadata.unnamed(state["facts"]["settings"], self._digests),
             "timeline": _told(painting.timeline, self._digests),
         }
         table, step = self._losses.table(), painting.step_count
         lines = _lines([*painting.timeline, *painting.ahead], self._digests)
         self._keeper.put("timeline.jsonl", lambda: lines)
         self._keeper.put("losses.csv", lambda: table)
-        self._keeper.put(name := f"state/{step:06}.safetensors", lambda: states.pack(state))
+        self._keeper.put(name := f"state/{step:06}.safetensors", lambda: checkpoint.pack(state))
         saved, self._saved_at = self._keeper.flush(), time.monotonic()
         if not self._keeper.has(name):
             return False
@@ -161,7 +162,7 @@ class Run:
     def rewind(self, painting: Painting, step: int) -> None:
         """Undo: take the painting back to a step whose state is kept; what came after is deleted. Raises RunError."""
         self._keeper.flush()
-        state = Story(self.folder, self.settings).state(step)
+        state = RunInfo(self.folder, self.settings).state(step)
         here = {f"sha256:{digest}": name for name, digest in self._digests.items()}  # as this painting can open them
         told = state["facts"]["settings"]
         given = [prompts.parse_picture(line) for line in told["image_prompts"]]
@@ -179,7 +180,7 @@ class Run:
         for path in (*late, *folder.glob(".*.part"), *folder.glob("*/.*.part")):
             path.unlink(missing_ok=True)
         self.latest = None
-        self._losses, self._unread = Losses.read(folder / "losses.csv", step), []
+        self._losses, self._unread = LossLog.read(folder / "losses.csv", step), []
         self._states = [kept for kept in self._states if kept <= step]
         self._take_in(painting)
         table, lines = self._losses.table(), _lines([*painting.timeline, *painting.ahead], self._digests)
@@ -187,13 +188,13 @@ class Run:
         self._keeper.put("timeline.jsonl", lambda: lines)
         self._keeper.flush()
 
-    def inherit(self, parent: Story, painting: Painting, *, of: int, variation: int | None) -> None:
+    def inherit(self, parent: RunInfo, painting: Painting, *, of: int, variation: int | None) -> None:
         """Take over the frames and losses of the parent, of one `variation` where that was picked, and save."""
         step = painting.step_count
         for path in frames(parent.folder):
             if int(path.stem) <= step:
                 self._keeper.put(f"frames/{path.name}", lambda path=path: _picked(path, variation, of))  # type: ignore[misc]
-        self._losses = Losses.read(parent.folder / "losses.csv", step, only=variation)
+        self._losses = LossLog.read(parent.folder / "losses.csv", step, only=variation)
         self.save(painting)
 
     def finish(self, painting: Painting, *, hurry: Callable[[], bool] = lambda: False) -> Path:
@@ -249,12 +250,12 @@ class Run:
         self._take_in(painting)
         settings, timeline = self.settings, _told(painting.timeline, self._digests)
         if alone is not None:
-            settings = settings.but(seed=settings.seeds[alone], variations=1)
+            settings = settings.replace(seed=settings.seeds[alone], variations=1)
             for change in timeline:
                 if "seed" in change["settings"]:
                     change["settings"] |= {"seed": change["settings"]["seed"] + alone}
         step = painting.step_count
-        return provenance.describe(settings, timeline=timeline, step=step, hashes=self._hashes)
+        return metadata.describe(settings, timeline=timeline, step=step, hashes=self._hashes)
 
     def _read_losses(self) -> None:
         """Bring the losses of the last frames from the device."""
@@ -279,9 +280,9 @@ class Run:
         try:
             for index, pil in enumerate(pils if len(pils) > 1 else ()):
                 about = self._about(painting, alone=index) if told else None
-                write(self.folder / f"result-{index + 1}.png", provenance.encode(pil, "PNG", about))
+                write(self.folder / f"result-{index + 1}.png", metadata.encode(pil, "PNG", about))
             about = self._about(painting) if told else None
-            write(result, provenance.encode(images.grid(pils), "PNG", about))
+            write(result, metadata.encode(images.grid(pils), "PNG", about))
         except OSError as error:
             raise _unwritable(str(self.folder), error.strerror or str(error)) from None
         return result
@@ -310,14 +311,14 @@ def _given(
     recipes: Sequence[Mapping[str, Any]], inputs: Path | None, *, known: Mapping[str, str] = {}
 ) -> dict[str, tuple[str, bytes]]:
     """The suffix and the bytes of each picture that recipes give, by name; but not of those that are `known`."""
-    named = {name: field for recipe in recipes for name, field in provenance.given_pictures(recipe).items()}
+    named = {name: field for recipe in recipes for name, field in metadata.given_pictures(recipe).items()}
     paths = {name: images.locate(name, field=of, inputs=inputs) for name, of in named.items() if name not in known}
     return {name: (path.suffix.lower() or ".img", path.read_bytes()) for name, path in paths.items()}
 
 
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
     """Pictures side by side as a JPEG."""
-    return provenance.encode(images.grid(images.to_pils(pixels)), "JPEG", about, quality=FRAME_QUALITY)
+    return metadata.encode(images.grid(images.to_pils(pixels)), "JPEG", about, quality=FRAME_QUALITY)
 
 
 def _picked(path: Path, variation: int | None, count: int) -> bytes:
@@ -325,15 +326,15 @@ def _picked(path: Path, variation: int | None, count: int) -> bytes:
     if variation is None or count == 1:
         return path.read_bytes()
     with Image.open(path) as pil:
-        return provenance.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
+        return metadata.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
 
 
-def _told(changes: Sequence[Change], digests: Mapping[str, str]) -> list[dict[str, Any]]:
+def _told(changes: Sequence[Edit], digests: Mapping[str, str]) -> list[dict[str, Any]]:
     """Changes as they are written, given pictures named by hash."""
-    return [{**each.to_dict(), "settings": provenance.unnamed(each.settings, digests)} for each in changes]
+    return [{**each.to_dict(), "settings": metadata.unnamed(each.settings, digests)} for each in changes]
 
 
-def _lines(changes: Sequence[Change], digests: Mapping[str, str]) -> bytes:
+def _lines(changes: Sequence[Edit], digests: Mapping[str, str]) -> bytes:
     return "".join(json.dumps(told, ensure_ascii=False) + "\n" for told in _told(changes, digests)).encode()
 
 

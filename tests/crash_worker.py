@@ -7,7 +7,8 @@ from unittest import mock
 import torch
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, films, keeper, runs
+from vqclip_nb import Settings, video
+from vqclip_nb.runs import background_writer, writer
 from vqclip_nb.session import start
 
 STEPS, INTERVAL = 8, 2
@@ -15,7 +16,7 @@ STEPS, INTERVAL = 8, 2
 
 def no_film():
     """Encoding takes longer than all the rest of a toy run."""
-    return mock.patch.object(films, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
+    return mock.patch.object(video, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
 
 
 def settings(out):
@@ -26,15 +27,15 @@ def settings(out):
 def paint(out, reached, kill_at=None):
     """Paint, counting the steps in `reached`; die at the n-th file written: half-way, before it is moved, or after."""
     torch.set_num_threads(1)
-    with toy_models(), no_film(), mock.patch.object(keeper, "write", _deadly(kill_at)):
-        runs.write = keeper.write
-        sitting = start(settings(out))
-        for frame in sitting:
+    with toy_models(), no_film(), mock.patch.object(background_writer, "write", _deadly(kill_at)):
+        writer.write = background_writer.write
+        active = start(settings(out))
+        for frame in active:
             reached.value = frame.step
-        sitting.record.finish(sitting.painting)
+        active.record.finish(active.painting)
 
 
-def _deadly(kill_at, write=keeper.write):
+def _deadly(kill_at, write=background_writer.write):
     written = 0
 
     def deadly(path, data, **more):

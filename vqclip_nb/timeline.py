@@ -9,7 +9,7 @@ from vqclip_nb.settings import live_fields
 
 
 @dataclass(frozen=True)
-class Change:
+class Edit:
     """Settings that change while painting, and, once applied, the number of steps that were made before.
 
     variation: the one picture of several, counted from 1, that is painted from there on.
@@ -25,7 +25,7 @@ class Change:
         return {"step": self.step, "settings": dict(self.settings), **picked}
 
     @classmethod
-    def from_dict(cls, value: Any) -> "Change":
+    def from_dict(cls, value: Any) -> "Edit":
         """A change from a file. Raises RunError when it is none."""
         known = isinstance(value, dict) and value.keys() <= {"step", "settings", "variation"}
         change = cls(value.get("settings"), value.get("step"), value.get("variation")) if known else None

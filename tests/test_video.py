@@ -4,7 +4,7 @@ import imageio_ffmpeg
 import pytest
 from PIL import Image
 
-from vqclip_nb import films
+from vqclip_nb import video
 from vqclip_nb.errors import PaintWarning, RunError
 
 
@@ -21,18 +21,18 @@ def facts(path):
 
 
 def test_an_mp4_is_h264_of_even_sides_and_as_long_as_asked(frames, tmp_path):
-    films.film(frames, tmp_path / "film.mp4", seconds=3, about={"settings": {"prompt": 'a "b" = c; #\\ é'}})
+    video.film(frames, tmp_path / "film.mp4", seconds=3, about={"settings": {"prompt": 'a "b" = c; #\\ é'}})
     said = facts(tmp_path / "film.mp4")
     assert (said["codec"], said["pix_fmt"].partition("(")[0], said["size"]) == ("h264", "yuv420p", (34, 22))
     assert said["duration"] == pytest.approx(3, abs=0.2)
-    from vqclip_nb.provenance import read
+    from vqclip_nb.runs.metadata import read
 
     assert read(tmp_path / "film.mp4")["settings"] == {"prompt": 'a "b" = c; #\\ é'}
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
 def test_a_gif_and_a_webp_move_hold_and_repeat(frames, tmp_path, suffix):
-    films.film(frames[:9], tmp_path / f"film.{suffix}", fps=5, hold=1)
+    video.film(frames[:9], tmp_path / f"film.{suffix}", fps=5, hold=1)
     with Image.open(tmp_path / f"film.{suffix}") as pil:
         assert pil.size == (34, 22)
         assert pil.n_frames >= 9
@@ -47,13 +47,13 @@ def test_a_gif_and_a_webp_move_hold_and_repeat(frames, tmp_path, suffix):
 
 
 def test_with_fps_every_frame_is_shown_once_and_the_last_is_held(frames):
-    shown, fps = films._schedule(frames, None, 10, 1.5)
+    shown, fps = video._schedule(frames, None, 10, 1.5)
     assert (shown, fps) == (frames + [frames[-1]] * 15, 10)
 
 
 @pytest.mark.parametrize("count", [1, 5, 400])
 def test_with_a_length_the_beginning_is_given_more_of_it(count):
-    shown, fps = films._schedule(list(range(count)), 6, None, 1)
+    shown, fps = video._schedule(list(range(count)), 6, None, 1)
     assert len(shown) / fps == pytest.approx(6, abs=0.2)
     assert shown == sorted(shown)
     assert (shown[0], shown[-1]) == (0, count - 1)
@@ -64,7 +64,7 @@ def test_with_a_length_the_beginning_is_given_more_of_it(count):
 def test_a_frame_that_cannot_be_read_is_left_out_and_said(frames, tmp_path):
     frames[3].write_bytes(b"no picture")
     with pytest.warns(PaintWarning, match=r"the film is without 000004\.jpg, which cannot be read"):
-        films.film(frames, tmp_path / "film.gif", fps=20)
+        video.film(frames, tmp_path / "film.gif", fps=20)
     assert Image.open(tmp_path / "film.gif").n_frames >= 38
 
 
@@ -73,15 +73,15 @@ def test_an_encoding_that_is_cut_leaves_no_film(frames, tmp_path, monkeypatch):
         yield Image.new("RGB", (33, 21))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(films, "_readable", interrupted)
+    monkeypatch.setattr(video, "_readable", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        films.film(frames, tmp_path / "film.mp4")
+        video.film(frames, tmp_path / "film.mp4")
     assert not list(tmp_path.glob("*film*"))
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("a.avi", "must end in one of .mp4, .gif, .webp, got 'a.avi'")])
 def test_what_cannot_be_filmed_is_said(frames, tmp_path, name, sentence):
     with pytest.raises(RunError, match=sentence):
-        films.film(frames, tmp_path / name)
+        video.film(frames, tmp_path / name)
     with pytest.raises(RunError, match="there are no frames"):
-        films.film([], tmp_path / "a.mp4")
+        video.film([], tmp_path / "a.mp4")

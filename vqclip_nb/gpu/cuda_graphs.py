@@ -11,7 +11,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 
-from vqclip_nb import memory
+from vqclip_nb import oom
 
 _owners: WeakSet[nn.Module] = WeakSet()
 
@@ -100,9 +100,9 @@ def peak(work: Callable[[], object], device: torch.device) -> int | None:
     try:
         work()
     except RuntimeError as error:
-        if not memory.ran_out(error):
+        if not oom.ran_out(error):
             raise
         return None
     finally:
-        memory.release(device)
+        oom.release(device)
     return torch.cuda.max_memory_allocated(device)

@@ -28,10 +28,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from vqclip_nb import __version__, models, prompts
-from vqclip_nb.changes import Change
 from vqclip_nb.errors import PaintWarning, PictureError
 from vqclip_nb.images import BROKEN, HASHED, first_line, locate
 from vqclip_nb.settings import Settings
+from vqclip_nb.timeline import Edit
 
 KEY, VERSION = "vqclip", 1
 _DESCRIPTION, _EXIF_IFD, _USER_COMMENT = 0x010E, 0x8769, 0x9286
@@ -48,7 +48,7 @@ def describe(
     """
     return {
         "version": VERSION,
-        "settings": settings.recipe(),
+        "settings": settings.to_dict(),
         "timeline": list(timeline),
         "step": step,
         "package": __version__,
@@ -143,8 +143,8 @@ def at_the_end(recipe: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]])
 
 def settled(told: Mapping[str, Any]) -> Settings:
     """The settings at the end of what `read` gave. Raises RunError, SettingsError."""
-    timeline = [Change.from_dict(change).to_dict() for change in told["timeline"]]
-    return Settings(**at_the_end(Settings(**told["settings"]).recipe(), timeline))
+    timeline = [Edit.from_dict(change).to_dict() for change in told["timeline"]]
+    return Settings(**at_the_end(Settings(**told["settings"]).to_dict(), timeline))
 
 
 def read(path: str | Path) -> dict[str, Any]:

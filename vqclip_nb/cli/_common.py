@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.places import expanded
+from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings, allowed
 
 if TYPE_CHECKING:
     from vqclip_nb.painting import Painting
-    from vqclip_nb.session import Sitting
+    from vqclip_nb.session import ActiveRun
 
 PLACES = {"image_prompts": "FILE", "init_image": "FILE", "out": "FOLDER", "canvas": "NAME", "perceptor": "NAME"}
 MANY: dict[str, dict[str, Any]] = {
@@ -55,13 +55,13 @@ def prepare(settings: Settings) -> None:
     ready(models.chosen(settings.canvas, settings.perceptor), quiet=settings.quiet)
 
 
-def see_through(sitting: "Sitting") -> int:
+def see_through(active: "ActiveRun") -> int:
     """Paint to the end, show how it goes, and say where the picture is."""
     from tqdm import tqdm
 
     from vqclip_nb.errors import NotANumber, OutOfMemory
 
-    painting, record = sitting.painting, sitting.record
+    painting, record = active.painting, active.record
     keep_freed()
     quiet, steps, begun_at = painting.settings.quiet, painting.settings.steps, painting.step_count
     if (foreseen := foresee(painting)) and not quiet:
@@ -69,10 +69,10 @@ def see_through(sitting: "Sitting") -> int:
     ending, frame, told_at = None, None, 0.0
     with (
         Stop() as stop,
-        tqdm(total=sitting.until or steps, initial=begun_at, unit="step", disable=quiet, dynamic_ncols=True) as bar,
+        tqdm(total=active.until or steps, initial=begun_at, unit="step", disable=quiet, dynamic_ncols=True) as bar,
     ):
         try:
-            for frame in sitting:
+            for frame in active:
                 if not quiet and frame.image is not None and time.monotonic() - told_at > 0.5:  # it waits for a GPU
                     told_at = time.monotonic()
                     bar.set_postfix(loss=f"{frame.loss:.3f}", refresh=False)
@@ -123,13 +123,13 @@ def foresee(painting: "Painting") -> str | None:
         return None
     import torch
 
-    from vqclip_nb.session import begin
+    from vqclip_nb.session import build_painting
 
     free = torch.cuda.mem_get_info(painting.device)[0] / 1e9
     used = painting.peak()
     if used is not None:
         return f"A step takes {used / 1e9:.1f} GB of the GPU's memory, and {free:.1f} are free"
-    fits = fitting(painting.settings.size, lambda size: begin(painting.settings.but(size=size)).peak())
+    fits = fitting(painting.settings.size, lambda size: build_painting(painting.settings.replace(size=size)).peak())
     size = f"--size {fits[0]} {fits[1]} fits" if fits else "no smaller size fits either; a smaller model may"
     width, height = painting.settings.size
     warnings.warn(

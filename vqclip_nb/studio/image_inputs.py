@@ -23,7 +23,7 @@ MOST_BYTES = 100_000_000
 FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
 
 
-class Given:
+class ImageInputs:
     """Pictures to start from or to paint towards. `init_image` and `image_prompts` are as Settings wants them.
 
     changed: called when a picture came or went. failed: called with an error that a person should read.

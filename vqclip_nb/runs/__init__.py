@@ -1,0 +1,1 @@
+"""Runs: what survives of a painting, as a folder on the disk."""
