@@ -89,7 +89,11 @@ def test_outside_packages_have_one_door(path):
         assert allowed is None or place(path) in allowed, f"{place(path)} must not import {name}"
 
 
-def test_the_engine_stays_thin():
-    """All but the two faces and the GPU's part, counted whole: comments and docstrings too."""
-    engine = [path for path in MODULES if place(path) not in ("cli", "studio", "gpu")]
-    assert sum(bool(line.strip()) for path in engine for line in path.read_text(encoding="utf-8").splitlines()) < 4000
+LONG = {"studio/panel.py", "studio/jobs.py", "gpu/triton_layers.py"}  # until they are split; none may be added
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_stays_under_400_lines(path):
+    """One that passes 400 is two modules; the package as a whole has no cap, since every recipe is a part of it."""
+    if path.relative_to(PACKAGE).as_posix() not in LONG:
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 400

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.optimizers import RULES
 from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group
 
 
@@ -22,7 +23,7 @@ from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group
         ({"size": (-5, 64)}, "each from 16 to 4096, got -5 64"),
         ({"size": ("nan", "64")}, "each from 16 to 4096, got nan 64"),
         ({"lr": float("nan")}, "lr must be a number above 0 and up to 10, got nan"),
-        ({"optimizer": "adm"}, "optimizer must be one of adam, adamax, rmsprop, sgd, got 'adm'"),
+        ({"optimizer": "adm"}, f"optimizer must be one of {', '.join(RULES)}, got 'adm'"),
         (
             {"canvas": "vqgn/demo"},
             "canvas must be fourier, pixels, vqgan/<model>, got 'vqgn/demo'; did you mean 'vqgan'?",
