@@ -10,6 +10,7 @@ import vqclip_nb
 PACKAGE = Path(vqclip_nb.__file__).parent
 LEVELS = {  # a module may import, at its top, only from levels below its own
     "errors": 0,
+    "escapes": 0,
     "paths": 0,
     "prompts": 1,
     "settings": 2,
@@ -89,11 +90,10 @@ def test_outside_packages_have_one_door(path):
         assert allowed is None or place(path) in allowed, f"{place(path)} must not import {name}"
 
 
-LONG = {"studio/panel.py", "studio/jobs.py", "gpu/triton_layers.py"}  # until they are split; none may be added
+LONGER = {"studio/panel.py": 640, "studio/jobs.py": 470, "gpu/triton_layers.py": 625}  # to be split, never to grow
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_stays_under_400_lines(path):
-    """One that passes 400 is two modules; the package as a whole has no cap, since every recipe is a part of it."""
-    if path.relative_to(PACKAGE).as_posix() not in LONG:
-        assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+def test_a_module_is_short_enough_to_read_at_once(path):
+    allowed = LONGER.get(path.relative_to(PACKAGE).as_posix(), 400)
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= allowed
