@@ -1,4 +1,4 @@
-"""Form: a widget for each field of Settings, made from what the field says of itself."""
+"""The form: a control for each field of Settings, with its title before it and its error below it."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -6,73 +6,64 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb import models
-from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group, limits, live_fields
+from vqclip_nb.settings import GROUPS, Settings, group, live_fields
+from vqclip_nb.studio import markup
+from vqclip_nb.studio.controls import control, help_text, models_offered, read, show
+from vqclip_nb.studio.frontend import keep_heard
+from vqclip_nb.studio.prompt_box import PromptBox
 
-SHOWN_FIRST = ("canvas", "perceptor", "size", "steps", "seed", "variations", "lr", "cutn")
-TYPED = [
-    name for name, field in Settings.model_fields.items() if field.default is None and limits(field)
-]  # or left out
+BASIC = ("size", "steps", "seed", "variations", "canvas", "perceptor")
 ELSEWHERE = ("image_prompts", "init_image", "quiet")  # pictures have a box of their own; a panel has no use for quiet
-SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
-SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
-PAIRS = ("ViT-B/32+ViT-B/16",)  # perceptors that judge well together
-SHAPES = {"square": (1, 1), "wide": (4, 3), "tall": (3, 4), "banner": (2, 1)}
-CAPTION = {"style": {"description_width": "120px"}, "layout": {"width": "98%"}}
 
 
 class Form:
     """The fields of Settings as controls; `controls` has them by name.
 
-    changed: called with the name of a field that a person changed.
+    changed: called with the name of a field that a person changed. extras: widgets to put below a field, by its name.
     """
 
-    def __init__(self, changed: Callable[[str], object]) -> None:
-        self._changed, self._quiet = changed, False
-        self.controls = {name: control(name) for name in Settings.model_fields if name not in ELSEWHERE}
-        self.dice = widgets.Button(description="Dice", icon="random", tooltip="Another seed", layout={"width": "80px"})
+    def __init__(self, changed: Callable[[str], object], extras: Mapping[str, widgets.Widget] = {}) -> None:
+        self._changed, self._quiet, self._extras = changed, False, extras
+        self.prompt = PromptBox(lambda: self._hear("prompt"))
+        names = [name for name in Settings.model_fields if name not in (*ELSEWHERE, "prompt")]
+        self.controls: dict[str, Any] = {"prompt": self.prompt} | {name: control(name) for name in names}
+        self.errors = {name: widgets.HTML() for name in self.controls}
+        self.dice = widgets.Button(description="Dice", icon="random", tooltip="Another seed")
+        self.dice.add_class("vq-dice")
         self.dice.on_click(lambda _: setattr(self.controls["seed"], "value", secrets.randbelow(2**31)))
-        for name, widget in self.controls.items():
-            widget.observe(lambda _, name=name: self._hear(name), "value")
-
-    @property
-    def first(self) -> widgets.Widget:
-        """The controls that everybody uses."""
-        seed = widgets.HBox([self.controls["seed"], self.dice], layout={"width": "100%"})
-        self.controls["seed"].layout.width = "auto"
-        self.controls["seed"].layout.flex = "1 1 150px"
-        return widgets.VBox([seed if name == "seed" else self.controls[name] for name in SHOWN_FIRST])
-
-    @property
-    def rest(self) -> widgets.Widget:
-        """All other controls, by group."""
-        parts: list[widgets.Widget] = []
-        for heading in GROUPS:
-            names = [n for n in self.controls if group(n) == heading and n not in (*SHOWN_FIRST, "prompt")]
-            if names:
-                parts += [widgets.HTML(f"<b>{heading}</b>"), *(self.controls[name] for name in names)]
-        return widgets.VBox(parts)
+        for name in names:
+            self.controls[name].observe(lambda _, name=name: self._hear(name), "value")
+        for error in self.errors.values():
+            error.layout.display = "none"
+        self.basic = widgets.VBox([self._row(name) for name in BASIC])
+        self.advanced = widgets.VBox(self._groups())
+        self.prompt.suit(self.value("perceptor"))
 
     def value(self, name: str) -> Any:
-        """What a control says, as Settings wants it."""
-        value = self.controls[name].value
-        if name in TYPED:
-            return _number(value)
-        return tuple(map(int, value.split(" "))) if name == "size" else value
+        """The value of a control, as Settings wants it."""
+        return read(self.controls[name], name)
 
     def values(self) -> dict[str, Any]:
         """Every field but the given pictures."""
         return {name: self.value(name) for name in self.controls}
 
     def load(self, values: Mapping[str, Any]) -> None:
-        """Show these settings; nobody hears of it as of a change."""
+        """Set the controls without firing callbacks."""
         self._quiet = True
         try:
             for name, value in values.items():
                 if name in self.controls:
-                    _show(self.controls[name], name, value)
+                    show(self.controls[name], name, value)
         finally:
             self._quiet = False
+        self.prompt.suit(self.value("perceptor"))
+
+    def show_errors(self, errors: Mapping[str, str]) -> None:
+        """Mark the fields that are wrong, and no others."""
+        for name, shown in self.errors.items():
+            text = markup.field_error(errors[name]) if name in errors else ""
+            if shown.value != text:
+                shown.value, shown.layout.display = text, "" if text else "none"
 
     def freeze(self, running: bool, *, wholly: bool = False) -> None:
         """While a run goes on, grey out what cannot change in flight, or all."""
@@ -82,132 +73,41 @@ class Form:
         self.dice.disabled = wholly
 
     def refresh_models(self) -> None:
-        """Say anew what is on this machine."""
+        """Read anew which models are on this machine."""
         self._quiet = True
         for name in ("canvas", "perceptor"):
             chosen = self.controls[name].value
             self.controls[name].options = models_offered(name)
-            _show(self.controls[name], name, chosen)
+            show(self.controls[name], name, chosen)
         self._quiet = False
 
     def mark_sizes(self, most_pixels: float) -> None:
         """Mark the sizes that fit the GPU, as measured."""
-        self._quiet = True
-        widget = self.controls["size"]
-        chosen = widget.value
-        widget.options = [
-            (
-                text.split(" -")[0] + (" - fits" if _pixels(value) <= most_pixels else " - more than the GPU holds"),
-                value,
-            )
-            for text, value in widget.options
-        ]
-        widget.value = chosen
-        self._quiet = False
+        self.controls["size"].mark(most_pixels)
 
     def _hear(self, name: str) -> None:
         if not self._quiet:
+            if name == "perceptor":
+                self.prompt.suit(self.value("perceptor"))
             self._changed(name)
 
+    def _row(self, name: str) -> widgets.Widget:
+        """A title, its control, its error, and what else belongs to it."""
+        title = widgets.HTML(markup.label(Settings.model_fields[name].title or name, help_text(name)))
+        title.add_class("vq-label")
+        field = widgets.HBox([title, self.controls[name], *([self.dice] if name == "seed" else [])])
+        field.add_class("vq-field")
+        extra = [self._extras[name]] if name in self._extras else []
+        row = widgets.VBox([field, self.errors[name], *extra])
+        row.add_class("vq-row")
+        return row
 
-def control(name: str) -> Any:
-    """The widget of a field, with its title, its help as tooltip, its range and its default."""
-    field, span = Settings.model_fields[name], limits(Settings.model_fields[name])
-    default = field.default
-    told: dict[str, Any] = {"description": field.title or name, **CAPTION}
-    if name == "prompt":
-        told = {"layout": {"width": "99%"}, "rows": 3, "placeholder": "What shall it be?"}
-        told["description"] = "Prompt"  # for those who hear the page; hidden from those who see it
-        widget = widgets.Textarea(value=default, continuous_update=False, **told)
-        widget.add_class("vq-prompt")
-    elif name in ("canvas", "perceptor"):
-        widget = widgets.Dropdown(options=models_offered(name), value=default, **told)
-    elif name == "size":
-        widget = widgets.Dropdown(options=sizes(), value=f"{default[0]} {default[1]}", **told)
-    elif options := choices(field):
-        widget = widgets.Dropdown(options=options, value=default, **told)
-    elif isinstance(default, bool):
-        widget = widgets.Checkbox(value=default, indent=False, **told)
-    elif name in SLIDERS:
-        low, high, step = SLIDERS[name]
-        kind = widgets.FloatSlider if isinstance(step, float) else widgets.IntSlider
-        widget = kind(value=default, min=low, max=high, step=step, continuous_update=False, **told)
-    elif name in TYPED:
-        widget = widgets.Text(value="", placeholder="what suits the canvas", continuous_update=False, **told)
-    elif span and isinstance(default, int):
-        widget = widgets.BoundedIntText(value=default, min=span.get("ge", 0), max=span["le"], **told)
-    elif span:
-        widget = widgets.BoundedFloatText(value=default, min=span.get("ge", 0), max=span["le"], step=0.1, **told)
-    else:
-        widget = widgets.Text(value=str(default or ""), continuous_update=False, **told)
-    limit = allowed(name) if name not in ("prompt", "size") else ""
-    said = f"{field.description}" + (f" ({limit})" if limit[:4] in ("from", "abov", "one ") else "")
-    explain(widget, said)
-    widget.add_class(f"vq-{name.replace('_', '-')}")
-    return widget
-
-
-def explain(widget: Any, said: str) -> None:
-    """A tooltip, by the name that this ipywidgets has for it."""
-    widget.set_trait("tooltip" if widget.has_trait("tooltip") else "description_tooltip", said)
-
-
-def models_offered(name: str) -> list[tuple[str, str]]:
-    """What the canvas or the perceptor may be, each with its size and where it is."""
-    if name == "canvas":
-        plain = [("pixels - plain pixels, no model", "pixels"), ("fourier - waves, no model", "fourier")]
-        return [(_offered(entry), entry.full_name) for entry in models.entries("vqgan") if _there(entry)] + plain
-    alone = [(_offered(entry), entry.name) for entry in models.entries("clip") if _there(entry)]
-    return alone + [(_offered(*models.chosen("pixels", pair)), pair) for pair in PAIRS]
-
-
-def sizes() -> list[tuple[str, str]]:
-    """Widths and heights that are offered, small ones first."""
-    found = {}
-    for side in SIDES:
-        for shape, (across, down) in SHAPES.items():
-            width, height = (round(side * part / max(across, down) / 16) * 16 for part in (across, down))
-            found[f"{width} {height}"] = (f"{width} x {height}, {shape}", f"{width} {height}")
-    return sorted(found.values(), key=lambda option: _pixels(option[1]))
-
-
-def _pixels(size: str) -> int:
-    width, height = map(int, size.split(" "))
-    return width * height
-
-
-def _there(entry: models.Entry) -> bool:
-    return entry.alive or entry.on_disk
-
-
-def _offered(*entries: models.Entry) -> str:
-    """A model, or several together: where they are, what is to download, and under which licence."""
-    names = " and ".join(entry.name for entry in entries)
-    lacking = [entry for entry in entries if not entry.on_disk]
-    size = sum(entry.size or 0 for entry in lacking)
-    where = f"{size / 1e9:.1f} GB to download" if size else "to fetch" if lacking else "on this machine"
-    licences = dict.fromkeys(entry.licence for entry in entries if len(entry.licence) < 24)
-    return f"{names} - {where}" + "".join(f", licence {licence}" for licence in licences)
-
-
-def _number(text: str) -> float | str | None:
-    """A number as it was typed; what is none is left for Settings to name."""
-    try:
-        return float(text) if text.strip() else None
-    except ValueError:
-        return text
-
-
-def _show(widget: Any, name: str, value: Any) -> None:
-    """A value in a control, which makes room for one that it did not offer."""
-    if name == "size":
-        value = f"{value[0]} {value[1]}" if not isinstance(value, str) else value
-    if name in TYPED:
-        value = "" if value is None else f"{value:.15g}"
-    if isinstance(widget, widgets.Dropdown) and value not in [option[1] for option in widget._options_full]:
-        label = value.replace(" ", " x ") if name == "size" else value
-        widget.options = [*widget._options_full, (label, value)]
-    if isinstance(widget, widgets.IntSlider | widgets.FloatSlider):
-        widget.max = max(widget.max, value)
-        widget.min = min(widget.min, value)
-    widget.value = value
+    def _groups(self) -> list[widgets.Widget]:
+        """All that is not basic, under the headings of its group."""
+        parts: list[widgets.Widget] = []
+        for heading in GROUPS:
+            names = [n for n in self.controls if group(n) == heading and n not in (*BASIC, "prompt")]
+            if names:
+                parts += [widgets.HTML(markup.heading(heading)), *(self._row(name) for name in names)]
+        keep_heard(*parts)
+        return parts

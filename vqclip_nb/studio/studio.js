@@ -1,0 +1,43 @@
+(() => {
+  const root = this.closest(".vq-studio");
+  if (!root || root.dataset.vqListening) return;
+  root.dataset.vqListening = "yes";
+  const writing = (element) => element && element.matches && element.matches(".vq-words textarea, .vq-words input");
+  const mark = (element, unapplied) =>
+    element.closest(".vq-prompt, .vq-negative").classList.toggle("vq-unapplied", unapplied);
+  const beat = () => (root.querySelector(".vq-beat") || { dataset: {} }).dataset.beat;
+  let waiting = 0;
+
+  /* A click that the kernel does not answer within six seconds is said to be lost. */
+  const expectAnswer = () => {
+    const before = beat();
+    clearTimeout(waiting);
+    waiting = setTimeout(() => root.classList.toggle("vq-deaf", beat() === before), 6000);
+  };
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest(".vq-actions button");
+    if (button && !button.disabled) expectAnswer();
+  });
+  new MutationObserver(() => root.classList.remove("vq-deaf"))
+    .observe(root.querySelector(".vq-beat").parentElement, { childList: true, subtree: true });
+
+  root.addEventListener("input", (event) => writing(event.target) && mark(event.target, true));
+  root.addEventListener("change", (event) => writing(event.target) && mark(event.target, false));
+  root.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey || (event.shiftKey && writing(event.target)))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (event.target.matches("textarea, input")) {
+      event.target.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+    const start = root.querySelector("button.vq-start");
+    if (start && !start.disabled) start.click();
+  }, true);
+
+  /* A picture is described by its caption. */
+  root.addEventListener("load", (event) => {
+    if (event.target.matches && event.target.matches("img.vq-picture")) {
+      event.target.alt = (root.querySelector(".vq-caption") || {}).innerText || "The picture";
+    }
+  }, true);
+})();
