@@ -20,7 +20,7 @@ from vqclip_nb.timeline import Edit
 STEPS = 7
 PLAIN = {"optimizer": "adam"}
 WAYS = [
-    *({"optimizer": rule} for rule in ("adamax", "rmsprop", "sgd")),
+    *({"optimizer": rule} for rule in ("adamax", "adamp", "diffgrad", "rmsprop", "sgd")),
     {"average": 0.8, "variations": 3, "init_weight": 0.3},
     {"canvas": "pixels", "smoothness": 0.5, "cutouts": "crops"},
     {"canvas": "fourier", "average": 0.5},

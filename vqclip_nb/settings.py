@@ -12,6 +12,9 @@ from vqclip_nb.errors import SettingsError
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
 _TOP_SEED = 2**32 - 1
+Optimizers = Literal[
+    "adam", "adamw", "adam-custom", "adamax", "adamp", "nadam", "radam", "diffgrad", "adagrad", "rmsprop", "sgd"
+]
 Side = Annotated[int, Field(ge=16, le=4096)]
 
 _field = schema.field
@@ -67,9 +70,7 @@ class Settings(BaseModel):
     lr: float | None = _field(
         None, "Painting", "Step size", "how far one step goes; left out, what suits the canvas", gt=0, le=10, live=True
     )
-    optimizer: Literal["adam", "adamax", "rmsprop", "sgd"] = _field(
-        "adam", "Painting", "Optimizer", "how a step is taken"
-    )
+    optimizer: Optimizers = _field("adam", "Painting", "Optimizer", "how a step is taken")
     average: float = _field(
         0.9,
         "Painting",
