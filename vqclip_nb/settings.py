@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from vqclip_nb import prompts
+from vqclip_nb import perceptor_names, prompts
 from vqclip_nb.errors import PaintWarning, SettingsError
 
 GROUPS = ("What", "Models", "Picture", "Painting", "Cutouts", "Place")
@@ -50,7 +50,9 @@ class Settings(BaseModel):
         (), "What", "Image prompts", "pictures to paint towards, each file:weight:stop", live=True
     )
     canvas: str = _field("vqgan/demo", "Models", "Canvas", "what is painted on: vqgan/<model>, pixels, fourier")
-    perceptor: str = _field("demo", "Models", "Perceptor", "the CLIP that judges, several joined by +")
+    perceptor: str = _field(
+        "demo", "Models", "Perceptor", "the CLIP that judges: name or name:weight, several joined by +"
+    )
     size: tuple[Side, Side] = _field(
         (192, 192), "Picture", "Size", "width and height in pixels, rounded down to what the canvas can paint"
     )
@@ -224,6 +226,8 @@ class Settings(BaseModel):
     def _not_blank(cls, value: str, info: Any) -> str:
         if not value.strip():
             raise ValueError(f"{info.field_name} must not be empty, got {value!r}")
+        if info.field_name == "perceptor":
+            perceptor_names.parse(value)
         return value
 
     @model_validator(mode="after")
