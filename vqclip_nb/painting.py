@@ -9,16 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqclip_nb import oom
+from vqclip_nb import canvases, oom
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import PaintWarning, SettingsError
+from vqclip_nb.fields import live_fields
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.objectives import Term, losses_of, total
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws
 from vqclip_nb.schedules import tensor_at
-from vqclip_nb.settings import Settings, live_fields
+from vqclip_nb.settings import Settings
 from vqclip_nb.step_guard import Judgement, StepGuard
 from vqclip_nb.timeline import Edit
 
@@ -89,7 +90,7 @@ class Painting:
         sound = self.optimizer.step(lr, judged)
         self.canvas.constrain()
         self.step_count += 1
-        if (every := self._tidy_every()) and self.step_count % every == 0:
+        if (every := self.canvas.tidy_every) and self.step_count % every == 0:
             self._tidy()
         self._average(image.detach(), judged)
 
@@ -113,7 +114,7 @@ class Painting:
         self.guard.check(step, losses, sound, last=step >= steps)
         if not (look or kept):
             return Frame(step, steps, losses, None, kept)
-        if step == steps and (self.settings.average or self._tidy_every()):
+        if step == steps and (self.settings.average or self.canvas.tidy_every):
             return Frame(step, steps, losses, self.picture(), kept)
         return Frame(step, steps, losses, (image if self.shown is None else self.shown).detach().clone(), kept)
 
@@ -138,7 +139,7 @@ class Painting:
             for parameter, average in zip(self.learnable, self.averages, strict=True):
                 parameter.copy_(average / (1 - decay**self.step_count))
         try:
-            if self._tidy_every():
+            if self.canvas.tidy_every:
                 self._tidy()
             return self.canvas().clone()
         finally:
@@ -150,7 +151,7 @@ class Painting:
 
         Raises SettingsError for what cannot change in mid-run, and then changes nothing.
         """
-        if fixed := sorted(set(change.settings) - live_fields()):
+        if fixed := sorted(set(change.settings) - live_fields(self.settings) - {"tidy"}):
             raise SettingsError(f"{fixed[0]} cannot change while painting; start a new run with it")
         picked: dict[str, Any] = {}
         if (number := change.variation) is not None:
@@ -165,8 +166,10 @@ class Painting:
             self.averages = [average[number - 1 : number].clone() for average in self.averages]
             self.shown = None if self.shown is None else self.shown[number - 1 : number].clone()
         self.settings = settings
-        written = settings.to_dict()
-        self.timeline.append(Edit({name: written[name] for name in change.settings}, self.step_count, number))
+        self._configure()
+        written = {**settings.to_dict(), **settings.canvas_options}
+        changes = {name: written[name] for name in change.settings if name in written}
+        self.timeline.append(Edit(changes, self.step_count, number))
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
@@ -197,6 +200,7 @@ class Painting:
         self.step_count = facts["step"]
         self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]
         self.settings = settings
+        self._configure()
         self._use(terms)
         self.guard.restore(parts=facts["parts"], thrifty=facts["thrifty"], precision=facts.get("precision"))
 
@@ -205,6 +209,10 @@ class Painting:
         used = cuda_graphs.peak(self._judge, self.device)
         self.canvas.zero_grad()
         return used
+
+    def _configure(self) -> None:
+        """Hand the options of the settings to the canvas."""
+        self.canvas.configure(canvases.spec(self.settings.canvas).options(**self.settings.canvas_options))
 
     def _use(self, terms: Sequence[Term]) -> None:
         """From now on these terms are judged."""
@@ -220,10 +228,6 @@ class Painting:
                 raise
             sentence = f"memory is not enough to tidy the picture at step {self.step_count}; it stays as it is"
             warnings.warn(f"{sentence}, as with --tidy 0", PaintWarning, stacklevel=3)
-
-    def _tidy_every(self) -> int:
-        every = self.settings.tidy
-        return self.canvas.tidy_every if every is None else every
 
 
 def run(painting: Painting, *, until: int | None = None, look: bool = False) -> Iterator[Frame]:
