@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vqclip_nb import canvases, prompts, schema
+from vqclip_nb import canvases, perceptor_names, prompts, schema
 from vqclip_nb.errors import SettingsError
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
@@ -39,7 +39,9 @@ class Settings(BaseModel):
     canvas: str = _field(
         "vqgan/demo", "Models", "Canvas", "what is painted on, as name or name/model: vqgan/demo, pixels, fourier, ..."
     )
-    perceptor: str = _field("demo", "Models", "Perceptor", "the CLIP that judges, several joined by +")
+    perceptor: str = _field(
+        "demo", "Models", "Perceptor", "the CLIP that judges: name or name:weight, several joined by +"
+    )
     canvas_options: dict[str, Any] = _field(
         {}, "Canvas", "Canvas options", "the options of the chosen canvas, by name", live=True
     )
@@ -228,6 +230,8 @@ class Settings(BaseModel):
     def _not_blank(cls, value: str, info: Any) -> str:
         if not value.strip():
             raise ValueError(f"{info.field_name} must not be empty, got {value!r}")
+        if info.field_name == "perceptor":
+            perceptor_names.parse(value)
         return value
 
     @model_validator(mode="after")
