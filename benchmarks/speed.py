@@ -164,7 +164,7 @@ class Ours:
 
         with weights(pair):
             self.painting = build_painting(settings)
-        self.guides = [objective for objective in self.painting.objectives if isinstance(objective, Guide)]
+        self.guides = [term.objective for term in self.painting.terms if isinstance(term.objective, Guide)]
 
     def step(self) -> None:
         self.painting.step()
@@ -372,8 +372,8 @@ def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, f
     steps of a run.
     """
     from vqclip_nb import Settings
-    from vqclip_nb.session import build_painting, start
     from vqclip_nb.images import to_pils
+    from vqclip_nb.session import build_painting, start
     from vqclip_nb.studio.previews import PREVIEW_SIDE, jpeg
 
     device, pair = device_of(arguments.device), networks(models)

@@ -10,9 +10,17 @@ import vqclip_nb
 PACKAGE = Path(vqclip_nb.__file__).parent
 LEVELS = {  # a module may import, at its top, only from levels below its own
     "errors": 0,
+    "escapes": 0,
     "paths": 0,
     "prompts": 1,
-    "settings": 2,
+    "schema": 1,
+    "schedules": 1,
+    "plugins": 0,
+    "perceptor_names": 0,
+    "settings": 3,
+    "fields": 4,
+    "presets": 2,
+    "embedded": 3,
     "gpu": 0,
     "rng": 0,
     "gradients": 0,
@@ -23,15 +31,16 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
     "cutouts": 2,
     "canvases": 2,
     "perceptors": 2,
-    "objectives": 3,
-    "timeline": 3,
-    "painting": 4,
-    "video": 4,
+    "objectives": 4,
+    "timeline": 5,
+    "step_guard": 5,
+    "painting": 6,
+    "video": 5,
     "oom": -1,
-    "runs": 6,
-    "session": 7,
-    "cli": 8,
-    "studio": 8,
+    "runs": 7,
+    "session": 8,
+    "cli": 9,
+    "studio": 9,
 }
 DOORS = {
     "taming": {"models"},
@@ -89,7 +98,10 @@ def test_outside_packages_have_one_door(path):
         assert allowed is None or place(path) in allowed, f"{place(path)} must not import {name}"
 
 
-def test_the_engine_stays_thin():
-    """All but the two faces and the GPU's part, counted whole: comments and docstrings too."""
-    engine = [path for path in MODULES if place(path) not in ("cli", "studio", "gpu")]
-    assert sum(bool(line.strip()) for path in engine for line in path.read_text(encoding="utf-8").splitlines()) < 4000
+LONGER = {"studio/panel.py": 640, "studio/jobs.py": 470, "gpu/triton_layers.py": 625}  # to be split, never to grow
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_is_short_enough_to_read_at_once(path):
+    allowed = LONGER.get(path.relative_to(PACKAGE).as_posix(), 400)
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= allowed

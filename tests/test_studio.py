@@ -24,13 +24,13 @@ from PIL import Image
 from tests import colab
 from tests.toys import toy_models
 from vqclip_nb import Settings, video
+from vqclip_nb.embedded import read
 from vqclip_nb.errors import PaintWarning, RunError
-from vqclip_nb.runs.metadata import read
-from vqclip_nb.runs.reader import RunInfo, read_all
+from vqclip_nb.fields import by_name, live_fields
+from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import start
-from vqclip_nb.settings import live_fields
-from vqclip_nb.studio import Studio, backup, controller, frontend, job, markup, opening, previews
-from vqclip_nb.studio.downloads import python
+from vqclip_nb.studio import Studio, backup, controller, frontend, job, library, markup, opening, previews
+from vqclip_nb.studio.presets import offered
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.status import JobStatus
 from vqclip_nb.studio.suggestions import has, surprise, toggled, words
@@ -142,9 +142,9 @@ def test_a_sentence_becomes_a_picture_with_its_film_and_everything():
     shown = studio(prompt="green", steps=12)
     assert (shown.ui.start.disabled, shown.ui.stop.disabled, shown.ui.undo.disabled) == (False, True, True)
     shown.ui.start.click()
-    job = REGISTRY.job
+    first = REGISTRY.job
     shown.ui.start.click()
-    assert REGISTRY.job is job, "a second click starts nothing"
+    assert REGISTRY.job is first, "a second click starts nothing"
     news = ended(shown)
     assert (news.step, news.steps, shown.ui.view.bar.value) == (12, 12, 12)
     assert "Done" in shown.ui.view.status.value
@@ -153,15 +153,15 @@ def test_a_sentence_becomes_a_picture_with_its_film_and_everything():
     assert read(news.folder / "result.png")["settings"]["prompt"] == "green"
     links = [a for tag, a in tags(shown) if tag == "a"]
     assert [a["download"] for a in links] == ["result.png", "progress.mp4"]
-    shown.ui.downloads.buttons["Everything"].click()
-    until(lambda: "run.zip" in shown.ui.downloads.links.value)
+    shown.ui.downloads.buttons["All"].click()
+    until(lambda: "run.zip" in shown.ui.downloads.links["All"].value)
     with zipfile.ZipFile(news.folder / "run.zip") as file:
         assert f"{news.folder.name}/result.png" in file.namelist()
 
-    code = html.unescape(shown.ui.downloads.code.value.removeprefix("<pre>").removesuffix("</pre>"))
-    exec(compile(code, "the code", "exec"), {"print": lambda *said: None})
-    again = [story.folder for story in read_all("runs")[0] if story.folder.name != news.folder.name]
-    assert Image.open(again[0] / "result.png").tobytes() == Image.open(news.folder / "result.png").tobytes()
+    code = html.unescape(shown.ui.downloads.code.value.partition("<pre>")[2].removesuffix("</pre>"))
+    assert len(code.splitlines()) == 3
+    exec(compile(code, "the code", "exec"), {})
+    assert Image.open("picture.png").tobytes() == Image.open(news.folder / "result.png").tobytes()
 
 
 def test_pause_continue_steer_undo_and_stop():
@@ -212,7 +212,7 @@ def test_an_undo_that_cannot_be_is_one_note_and_leaves_all_else_as_it_was():
     for _ in range(2):
         shown.ui.undo.click()
     assert REGISTRY.job.status is news
-    assert shown.ui.messages.text.value == markup.notes([said])
+    assert shown.ui.messages.text.value == markup.messages([("note", said, "")])
     assert all(seen(shown.ui.downloads.box, shown.ui.view.looking, shown.ui.more))
 
 
@@ -227,7 +227,9 @@ def test_after_a_job_that_opens_no_run_the_last_one_is_there_to_be_gone_on_with(
         assert not shown.ui.undo.disabled
         assert (REGISTRY.job.status.folder, REGISTRY.job.status.losses) == (last.folder, last.losses)
         assert shown.ui.view.picture.value == picture
-        assert (shown.ui.form.value("prompt"), shown.ui.form.value("seed")) == ("blue", 3), "and the form is as it was left"
+        assert (shown.ui.form.value("prompt"), shown.ui.form.value("seed")) == ("blue", 3), (
+            "and the form is as it was left"
+        )
 
     shown.ui.form.prompt.text.value, shown.ui.form.controls["seed"].value = "blue", 3
     shown.ui.form.controls["out"].value = str(last.folder / "result.png")
@@ -243,7 +245,7 @@ def test_after_a_job_that_opens_no_run_the_last_one_is_there_to_be_gone_on_with(
     shown.ui.stop.click()
     gate.set()
     ended(shown, "stopped")
-    assert shown.ui.messages.text.value == ""
+    assert shown.ui.messages.text.value == markup.messages([])
     assert "Stopped while loading" in shown.ui.view.status.value
     there()
     shown.ui.more.click()
@@ -290,12 +292,12 @@ def test_undo_knows_given_pictures_and_takes_back_what_was_just_changed():
 def test_words_written_after_an_undo_was_asked_for_are_painted_and_stay():
     shown, gate = studio(steps=4000, save_every="2"), threading.Event()
     shown.ui.start.click()
-    job = painting(shown, 5)
-    job._tell(order=lambda active: gate.wait(20))  # a step that takes its time
+    running = painting(shown, 5)
+    running._order(lambda active: gate.wait(20))  # a step that takes its time
     shown.ui.undo.click()
     shown.ui.form.prompt.text.value = "white"
     gate.set()
-    until(lambda: job.status.settings.prompt == "white" and job.status.state == "paused")
+    until(lambda: running.status.settings.prompt == "white" and job.status.state == "paused")
     shown.controller.tick()
     assert shown.ui.form.value("prompt") == "white"
 
@@ -332,12 +334,14 @@ def test_a_panel_shows_what_the_run_is_painted_with():
     again.ui.alone.click()
     until(lambda: again.ui.form.value("seed") == 6)
     assert again.ui.form.value("variations") == 1
-    again.controller.library.take_settings(read_all("runs")[0][0])
+    again.controller.looking.join(20)
+    again.controller.library.read_history()
+    again.ui.history.thumbs.children[0].children[1].click()
     assert "A run is going on" in again.ui.messages.text.value
     again.ui.messages.say("Something good.")
     again.ui.stop.click()
     ended(again, "stopped")
-    again.controller.library.take_settings(read_all("runs")[0][0])
+    again.ui.history.thumbs.children[0].children[1].click()
     assert "A run is going on" not in again.ui.messages.text.value, "the click that was refused has been made"
     assert "Something good." in again.ui.messages.text.value
 
@@ -348,8 +352,8 @@ def test_variations_are_enlarged_and_one_goes_on_alone():
     painting(shown, 3)
     until(lambda: (shown.controller.tick(), len(shown.ui.view.thumbs.children) == 3)[1])
     shown.ui.view.thumbs.children[1].children[1].click()
-    assert shown.ui.view._enlarged == 1
-    shown.ui.view.thumbs.children[1].children[2].click()
+    assert shown.ui.view.selected == 1
+    shown.ui.alone.click()
     until(lambda: REGISTRY.job.status.settings.variations == 1)
     assert REGISTRY.job.status.settings.seed == 8
     shown.ui.stop.click()
@@ -360,7 +364,8 @@ def test_a_picture_picked_in_a_pause_is_shown_at_once():
     shown = studio(variations=3, steps=4000)
     shown.ui.start.click()
     step = paused(shown, 3).step
-    shown.ui.view.thumbs.children[1].children[2].click()
+    shown.ui.view.select(1)
+    shown.ui.alone.click()
     until(lambda: (shown.controller.tick(), not shown.ui.view.thumbs.children)[1])
     assert (REGISTRY.job.status.step, len(REGISTRY.job.status.previews)) == (step, 1)
 
@@ -378,7 +383,8 @@ def test_a_picture_picked_while_the_run_is_saved_or_later_goes_on_as_a_branch(la
         ended(shown)
     shown.ui.form.load({"prompt": "blue"})
     first = REGISTRY.job
-    shown.ui.view.thumbs.children[1].children[2].click()
+    shown.ui.view.select(1)
+    shown.ui.alone.click()
     gate.set()
     until(lambda: REGISTRY.job is not first)
     settings = ended(shown).settings
@@ -432,10 +438,10 @@ def test_chips_surprises_examples_and_recipes():
     chip = next(chip for chip in shown.ui.form.prompt.chips.children if chip.description == "pixel art")
     chip.click()
     assert shown.ui.form.value("prompt") == "a castle, pixel art"
-    assert chip.button_style == "info"
+    assert "vq-on" in chip._dom_classes
     chip.click()
     assert shown.ui.form.value("prompt") == "a castle"
-    assert chip.button_style == ""
+    assert "vq-on" not in chip._dom_classes
     shown.ui.form.prompt.surprise.click()
     assert "{" not in shown.ui.form.value("prompt")
     assert len(shown.ui.form.value("prompt")) > 10
@@ -448,8 +454,8 @@ def test_chips_surprises_examples_and_recipes():
     assert (shown.ui.form.value("cutouts"), shown.ui.form.value("steps")) == ("pooling", 60)
     shown.ui.form.controls["perceptor"].value = "ViT-B/32"
     assert shown.ui.form.prompt.chips.children[0].description == "trending on artstation"
-    for recipe in words()["recipes"].values():
-        Settings(**recipe)
+    for preset in offered().values():
+        Settings(**preset)
 
 
 def test_modifiers_come_and_go_wherever_they_stand():
@@ -511,7 +517,9 @@ def test_given_pictures_follow_the_run():
     run = lambda: len(REGISTRY.job.status.settings.image_prompts)  # noqa: E731
 
     def shows(count, panel_shown=shown):
-        until(lambda: run() == count and (panel_shown.controller.tick(), len(panel_shown.ui.images.towards) == count)[1])
+        until(
+            lambda: run() == count and (panel_shown.controller.tick(), len(panel_shown.ui.images.towards) == count)[1]
+        )
         assert len(panel_shown.ui.images.shown.children) == count + 1
         assert panel_shown.ui.images.init_image
 
@@ -571,7 +579,7 @@ def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp
     shown.controller.fail(ValueError(EVIL))
     shown.ui.messages.note(EVIL)
     shown.ui.view.show(JobStatus(message=EVIL, losses={EVIL: ((1, 0.0), (2, 1.0))}))
-    shown.ui.downloads.show(folder, RunInfo.read(folder))
+    shown.ui.downloads.show(RunInfo.read(folder))
     seen = tags(shown)
     assert not [tag for tag, attributes in seen if tag in ("img", "script") or "onerror" in attributes]
     assert sum(markup.escape(EVIL)[:20] in w.value for w in children(shown) if isinstance(w, widgets.HTML)) >= 4
@@ -582,7 +590,7 @@ def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp
 def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
     shown = studio(prompt="  ")
     shown.ui.start.click()
-    assert "prompt must say what to paint" in shown.ui.messages.text.value
+    assert "Prompt must say what to paint" in shown.ui.messages.text.value
     assert REGISTRY.job is None
     from vqclip_nb import session
 
@@ -590,7 +598,7 @@ def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
     shown.ui.form.prompt.text.value = "red"
-    shown.ui.form.controls["size"].value = "256 256"
+    shown.ui.form.controls["size"].value = (256, 256)
     with monkeypatch.context() as patch:
         patch.setattr(session, "build_painting", lambda *a, **k: full())
         shown.ui.start.click()
@@ -610,14 +618,14 @@ def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
 
 
 def test_sizes_are_marked_as_soon_as_it_is_known_what_fits_the_gpu(monkeypatch):
-    monkeypatch.setattr(job, "gpu_memory", lambda device: (2**30, 16 * 2**30))
+    monkeypatch.setattr(previews, "gpu_memory", lambda device: (2**30, 16 * 2**30))
     monkeypatch.setattr("vqclip_nb.painting.Painting.peak", lambda self: 2**20)  # for 16 x 16
     shown = studio(steps=2)
     shown.ui.start.click()
     ended(shown)
-    labels = {value: text for text, value in shown.ui.form.controls["size"].options}
-    assert labels["512 512"] == "512 x 512, square - fits"
-    assert labels["2048 2048"] == "2048 x 2048, square - more than the GPU holds"
+    labels = {value: text for text, value in shown.ui.form.controls["size"].side.options}
+    assert labels[512] == "512 x 512 - fits"
+    assert labels[2048] == "2048 x 2048 - more than the GPU holds"
 
 
 def test_the_large_models_are_offered_stay_on_offer_and_are_chosen_once_they_are_there(monkeypatch, tmp_path):
@@ -628,7 +636,7 @@ def test_the_large_models_are_offered_stay_on_offer_and_are_chosen_once_they_are
     shown = studio()
     assert "Get the large models (1.3 GB" in shown.ui.messages.offered
     shown.ui.messages.decline.click()
-    assert shown._offered.layout.display == "none"
+    assert shown.ui.messages.offered == ""
     assert (shown.ui.large.layout.display, shown.ui.large.description) == ("", "Get the large models (1.3 GB)")
     shown.ui.large.click()
     until(lambda: "chosen" in shown.ui.messages.text.value and not shown.ui.large.disabled)
@@ -644,14 +652,14 @@ def test_a_wrong_change_in_flight_is_said_and_the_run_goes_on():
     shown.ui.start.click()
     painting(shown, 3)
     shown.ui.form.prompt.text.value = "red:x:y:z"
-    assert "prompt" in shown.ui.messages.text.value
+    assert "Prompt" in shown.ui.messages.text.value
     assert REGISTRY.job.alive
     step = REGISTRY.job.status.step
     painting(shown, step + 3)
     shown.ui.form.prompt.text.value = "blue"
     until(lambda: REGISTRY.job.status.settings.prompt == "blue")
     shown.controller.tick()
-    assert shown.ui.messages.text.value == ""
+    assert shown.ui.messages.text.value == markup.messages([])
 
 
 def test_warnings_of_the_run_are_notes_and_others_go_where_they_went(recwarn):
@@ -660,9 +668,9 @@ def test_warnings_of_the_run_are_notes_and_others_go_where_they_went(recwarn):
         warnings.warn("not for the panel", UserWarning, stacklevel=1)
         raise ValueError("enough")
 
-    job = job.Job(open).start()
-    assert job.wait(20)
-    assert job.status.notes == ("look here",)
+    started = job.Job(open).start()
+    assert started.wait(20)
+    assert started.status.notes == ("look here",)
     assert [str(warning.message) for warning in recwarn] == ["not for the panel"]
 
 
@@ -679,7 +687,6 @@ def test_running_the_cell_again_finds_the_run_and_one_that_was_cut_off_is_offere
     (folder / "result.png").unlink()
     REGISTRY.job = None
     third = studio()
-    assert third._offered.layout.display == ""
     assert "was cut off after step" in third.ui.messages.offered
     third.ui.messages.accept.click()
     assert painting(third).status.folder.name == folder.name
@@ -689,11 +696,19 @@ def test_running_the_cell_again_finds_the_run_and_one_that_was_cut_off_is_offere
 
 def test_the_newer_of_two_panels_has_taken_over():
     older, newer = studio(), studio()
-    acting = (older.ui.start, older.ui.pause, older.ui.stop, older.ui.undo, older.ui.more, older.ui.messages.remedy, older.ui.messages.accept)
+    acting = (
+        older.ui.start,
+        older.ui.pause,
+        older.ui.stop,
+        older.ui.undo,
+        older.ui.more,
+        older.ui.messages.remedy,
+        older.ui.messages.accept,
+    )
     assert all(button.disabled for button in acting)
-    assert older.ui.messages.text.value == markup.trouble(controller.TAKEN_OVER)
+    assert older.ui.messages.text.value == markup.messages([("trouble", controller.TAKEN_OVER, "")])
     older.ui.start.click()
-    assert older.ui.messages.text.value.count(controller.TAKEN_OVER) == 2, "with details"
+    assert older.ui.messages.text.value.count(controller.TAKEN_OVER) == 4, "with details"
     with pytest.raises(RunError, match="A newer panel has taken over"):
         older.controller.run(lambda tell: None)
     assert REGISTRY.job is None
@@ -713,23 +728,23 @@ def test_the_folder_and_the_settings_are_those_that_were_asked_for():
     shown.controller.looking.join(20)
     shown.ui.start.click()
     assert ended(shown).folder.parent == Path("ours").absolute()
-    assert "1 run in ours" in shown.ui.history.said.value
+    assert "1 run in ours" in shown.ui.history.count.value
     shown.ui.form.controls["out"].value = "mine"
-    assert "No runs yet in mine" in shown.ui.history.said.value
+    assert "No runs yet in mine" in shown.ui.history.count.value
     shown.ui.start.click()
     assert ended(shown).folder.parent == Path("mine").absolute()
-    assert "1 run in mine" in shown.ui.history.said.value
+    assert "1 run in mine" in shown.ui.history.count.value
 
     Path("start.png").write_bytes(png())
     given = Studio(settings=asked.replace(prompt="blue", steps=4000, lr=0.123456789, init_image="start.png"))
     shown = (given.ui.form.value("prompt"), given.ui.form.value("lr"), given.controller.out)
     assert shown == ("blue", 0.123456789, Path("mine").absolute())
     assert len(given.ui.images.shown.children) == 1
-    assert Studio().form.value("prompt") == "red", "the last run's"
+    assert Studio().ui.form.value("prompt") == "red", "the last run's"
     given = Studio(settings=asked.replace(steps=4000))
     given.ui.start.click()
     painting(given)
-    assert Studio(settings=asked.replace(prompt="blue")).form.value("prompt") == "red", "the run's that is going on"
+    assert Studio(settings=asked.replace(prompt="blue")).ui.form.value("prompt") == "red", "the run's that is going on"
 
 
 def test_while_an_earlier_run_is_shown_nothing_happens_to_the_last_one():
@@ -740,7 +755,7 @@ def test_while_an_earlier_run_is_shown_nothing_happens_to_the_last_one():
         last = ended(shown)
     assert not shown.ui.undo.disabled
     assert seen(shown.ui.more) == [True]
-    shown.controller.library.take_settings(next(story for story in read_all("runs")[0] if story.current.prompt == "red"))
+    shown.ui.history.thumbs.children[1].children[1].click()
     assert shown.ui.undo.disabled
     assert seen(shown.ui.more) == [False]
     shown.ui.undo.click()
@@ -754,12 +769,12 @@ def test_a_film_that_was_made_is_made_anew_once_the_run_has_gone_on():
     film = ended(shown).folder / "progress.gif"
     for _ in range(2):
         shown.ui.downloads.buttons["GIF"].click()
-        until(lambda: "progress.gif" in shown.ui.downloads.links.value)
+        until(lambda: "progress.gif" in shown.ui.downloads.links["GIF"].value)
         made = film.read_bytes()
         shown.ui.more.click()
         assert ended(shown).folder == film.parent
         assert not film.exists()
-        assert "progress.gif" not in shown.ui.downloads.links.value
+        assert "progress.gif" not in shown.ui.downloads.links["GIF"].value
     assert int(made) >= 15
 
 
@@ -791,14 +806,15 @@ def test_earlier_runs_give_their_settings_and_go_on():
             break
     with_folder.record.finish(with_folder.painting)
     shown = studio()
-    (card,) = shown.ui.history.cards.children
-    use, go_on = (child for child in card.children if isinstance(child, widgets.Button))
-    use.click()
+    (thumb,) = shown.ui.history.thumbs.children
+    thumb.children[1].click()
+    assert shown.ui.form.value("prompt") == "red", "looking changes nothing"
+    shown.ui.history.use.click()
     assert (shown.ui.form.value("prompt"), shown.ui.form.value("lr")) == ("green", 0.3)
     assert shown.ui.view.looking.layout.display == "", "its frames can be looked back at"
     assert "An earlier run" in shown.ui.view.status.value
-    assert markup.link(with_folder.record.folder / "result.png", "")[:400] in shown.ui.downloads.links.value
-    go_on.click()
+    assert markup.link(with_folder.record.folder / "result.png", "")[:400] in shown.ui.downloads.links["Picture"].value
+    shown.ui.history.go_on.click()
     assert ended(shown).step == 9
 
 
@@ -819,7 +835,7 @@ def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
     assert names(drive / folder.name) == names(folder)
     shutil.rmtree(folder)
     shown.controller.library.read_history()
-    shown.ui.history.cards.children[0].children[-1].click()
+    shown.ui.history.thumbs.children[0].children[-1].click()
     shown.ui.view.back.value = 1
     shown.ui.view.again.click()
     child = ended(shown).folder
@@ -881,7 +897,9 @@ def test_every_control_says_what_it_is():
     ]  # fmt: skip
     assert not silent
     for name, control in shown.ui.form.controls.items():
-        assert getattr(control, TOOLTIP).startswith(Settings.model_fields[name].description), name
+        control = control.text if name == "prompt" else control
+        told = getattr(control, TOOLTIP) if name != "size" else getattr(control.shape, TOOLTIP)
+        assert told.startswith(by_name(name).help), name
 
 
 def test_in_colab_files_are_handed_over_and_the_cell_serves_until_its_stop_button(monkeypatch):

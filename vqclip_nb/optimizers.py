@@ -4,45 +4,145 @@ torch's own would do, but the first one made imports the compiler, which takes l
 step that must not be taken for one picture of a batch has to be left out for that picture alone.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Memory = dict[str, Tensor]
 
 
-def adam(grad: Tensor, memory: Memory, count: int) -> Tensor:
-    """Kingma & Ba, 2014, with betas (.9, .999) and eps 1e-8."""
-    mean = memory["mean"].lerp_(grad, 0.1)
+@dataclass(frozen=True)
+class Rule:
+    """One optimizer: its update, and the names of the tensors that it keeps between steps.
+
+    `update(parameter, grad, memory, count)` returns the change of the parameter for an lr of -1; `count` is the number
+    of this step, from 1. All tensors have the parameter's shape, the pictures as first dimension.
+    """
+
+    update: Callable[[Tensor, Tensor, Memory, int], Tensor]
+    slots: tuple[str, ...] = ("mean", "square")
+
+
+def adam(
+    parameter: Tensor, grad: Tensor, memory: Memory, count: int, *, beta: float = 0.9, decay: float = 0.0
+) -> Tensor:
+    """Adam (Kingma & Ba, 2014) betas (`beta`, .999), eps 1e-8, with AdamW's decay (Loshchilov & Hutter, 2017)."""
+    mean = memory["mean"].lerp_(grad, 1 - beta)
     square = memory["square"].mul_(0.999).addcmul_(grad, grad, value=0.001)
-    return (mean / (1 - 0.9**count)) / ((square / (1 - 0.999**count)).sqrt() + 1e-8)
+    update = (mean / (1 - beta**count)) / ((square / (1 - 0.999**count)).sqrt() + 1e-8)
+    return update.add_(parameter, alpha=decay) if decay else update
 
 
-def adamax(grad: Tensor, memory: Memory, count: int) -> Tensor:
-    """Kingma & Ba, 2014: Adam by the largest gradient of late, with betas (.9, .999) and eps 1e-8."""
+def adamax(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
+    """Adam by the largest recent gradient (Kingma & Ba, 2014), with betas (.9, .999) and eps 1e-8."""
     mean = memory["mean"].lerp_(grad, 0.1)
     largest = memory["square"].copy_(torch.maximum(memory["square"] * 0.999, grad.abs() + 1e-8))
     return mean / (1 - 0.9**count) / largest
 
 
-def rmsprop(grad: Tensor, memory: Memory, count: int) -> Tensor:
+def nadam(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
+    """Adam with Nesterov momentum (Dozat, 2016), with betas (.9, .999), eps 1e-8 and momentum decay .004."""
+    mean = memory["mean"].lerp_(grad, 0.1)
+    square = memory["square"].mul_(0.999).addcmul_(grad, grad, value=0.001)
+    root = (square / (1 - 0.999**count)).sqrt() + 1e-8
+    now, ahead = _momentum(count), _momentum(count + 1)
+    done, coming = _momentum_product(count), _momentum_product(count + 1)
+    return (grad * ((1 - now) / (1 - done)) + mean * (ahead / (1 - coming))) / root
+
+
+def radam(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
+    """Adam that waits until its variance is known (Liu et al., 2019), with betas (.9, .999) and eps 1e-8."""
+    mean = memory["mean"].lerp_(grad, 0.1)
+    square = memory["square"].mul_(0.999).addcmul_(grad, grad, value=0.001)
+    unbiased = mean / (1 - 0.9**count)
+    most = 2 / (1 - 0.999) - 1
+    length = most - 2 * count * 0.999**count / (1 - 0.999**count)
+    if length <= 5:
+        return unbiased
+    certainty = (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)
+    return unbiased * math.sqrt(certainty * (1 - 0.999**count)) / (square.sqrt() + 1e-8)
+
+
+def adagrad(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
+    """Steps by the sum of all squared gradients (Duchi et al., 2011), with eps 1e-10."""
+    return grad / (memory["square"].addcmul_(grad, grad).sqrt() + 1e-10)
+
+
+def rmsprop(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
     """Tieleman & Hinton, 2012, with alpha .99 and eps 1e-8."""
     square = memory["square"].mul_(0.99).addcmul_(grad, grad, value=0.01)
     return grad / (square.sqrt() + 1e-8)
 
 
-def sgd(grad: Tensor, memory: Memory, count: int) -> Tensor:
+def sgd(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
     """Gradient descent with momentum .9."""
     return memory["mean"].mul_(0.9).add_(grad)
 
 
-RULES: dict[str, Callable[[Tensor, Memory, int], Tensor]] = {
-    "adam": adam,
-    "adamax": adamax,
-    "rmsprop": rmsprop,
-    "sgd": sgd,
+def adamp(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
+    """Adam without the growth of scale-invariant weights (Heo et al., 2021), with eps 1e-8 and delta .1.
+
+    Where gradient and weights are nearly orthogonal, in every channel or else as a whole, the part of the update along
+    the weights is left out. A channel is the second dimension, since the first is the picture's.
+    """
+    update = adam(parameter, grad, memory, count)
+    if parameter.dim() < 3:  # one number per channel: nothing to project
+        return update
+    waiting = torch.ones(len(parameter), dtype=torch.bool, device=parameter.device)
+    for channels in (parameter.shape[1], 1):
+        weights, slope, change = (value.reshape(len(value), channels, -1) for value in (parameter, grad, update))
+        cosine = F.cosine_similarity(weights, slope, dim=-1, eps=1e-8).abs()  # (n, channels)
+        invariant = waiting & (cosine.amax(1) < 0.1 / math.sqrt(weights.shape[-1]))
+        unit = weights / (weights.norm(dim=-1, keepdim=True) + 1e-8)
+        projected = change - unit * (unit * change).sum(-1, keepdim=True)
+        chosen = invariant.view(-1, *[1] * (parameter.dim() - 1))
+        update = torch.where(chosen, projected.reshape(parameter.shape), update)
+        waiting = waiting & ~invariant
+    return update
+
+
+def diffgrad(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
+    """Adam slowed where the gradient no longer changes (Dubey et al., 2019), with betas (.9, .999) and eps 1e-8."""
+    friction = (memory["previous"] - grad).abs().sigmoid()
+    memory["previous"].copy_(grad)
+    mean = memory["mean"].lerp_(grad, 0.1)
+    square = memory["square"].mul_(0.999).addcmul_(grad, grad, value=0.001)
+    return mean * friction / (square.sqrt() + 1e-8) * (math.sqrt(1 - 0.999**count) / (1 - 0.9**count))
+
+
+RULES = {
+    "adam": Rule(adam),
+    "adamw": Rule(partial(adam, decay=0.01)),
+    "adam-custom": Rule(partial(adam, beta=0.0)),
+    "adamax": Rule(adamax),
+    "adamp": Rule(adamp),
+    "nadam": Rule(nadam),
+    "radam": Rule(radam),
+    "diffgrad": Rule(diffgrad, ("mean", "square", "previous")),
+    "adagrad": Rule(adagrad, ("square",)),
+    "rmsprop": Rule(rmsprop, ("square",)),
+    "sgd": Rule(sgd, ("mean",)),
 }
+
+
+def _momentum(count: int) -> float:
+    """NAdam's momentum at a step, which grows from .45 to .9."""
+    return 0.9 * (1 - 0.5 * 0.96 ** (count * 0.004))
+
+
+_PRODUCTS = [1.0]
+
+
+def _momentum_product(count: int) -> float:
+    """The product of the momenta up to a step; those before are kept, so that each step adds one factor."""
+    while len(_PRODUCTS) <= count:
+        _PRODUCTS.append(_PRODUCTS[-1] * _momentum(len(_PRODUCTS)))
+    return _PRODUCTS[count]
 
 
 class Optimizer:
@@ -51,12 +151,12 @@ class Optimizer:
     def __init__(self, rule: str, parameters: Sequence[nn.Parameter]) -> None:
         self.rule = RULES[rule]
         self.parameters = list(parameters)
-        self.memories = [{"mean": torch.zeros_like(p), "square": torch.zeros_like(p)} for p in self.parameters]
+        self.memories = [{slot: torch.zeros_like(p) for slot in self.rule.slots} for p in self.parameters]
         self.param_groups = [{"params": self.parameters}]  # by which torch's GradScaler finds the gradients
         self.count = 0
 
     @torch.no_grad()
-    def step(self, lr: float, sound: Tensor) -> Tensor:
+    def step(self, lr: float | Tensor, sound: Tensor) -> Tensor:
         """One step along the gradients for the pictures that are sound, (n,) bool; returns those that could take it.
 
         A picture with a gradient that is not a number cannot; nothing of it is changed or remembered.
@@ -66,7 +166,7 @@ class Optimizer:
         sound = torch.stack([sound, *(grad.flatten(1).isfinite().all(1) for grad in grads)]).all(0)
         for parameter, grad, memory in zip(self.parameters, grads, self.memories, strict=True):
             good = sound.view(-1, *[1] * (grad.dim() - 1))
-            update = self.rule(torch.where(good, grad, 0.0), memory, self.count)
+            update = self.rule.update(parameter, torch.where(good, grad, 0.0), memory, self.count)
             parameter.sub_(torch.where(good, lr * update, 0.0))
             parameter.grad = None
         return sound

@@ -56,7 +56,11 @@ def chart(curves: Curves, *, width: int = 560, height: int = 150) -> str:
 
 
 def _columns(
-    curves: Curves, hues: Mapping[str, str], across: Callable[[float], float], span: tuple[int, int], size: tuple[int, int]
+    curves: Curves,
+    hues: Mapping[str, str],
+    across: Callable[[float], float],
+    span: tuple[int, int],
+    size: tuple[int, int],
 ) -> str:
     """Strips over the chart, each with what is shown while the pointer is in it."""
     (first, last), (width, height) = span, size

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb.errors import RunError, SettingsError
+from vqclip_nb.fields import live_fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import metadata
 from vqclip_nb.runs.reader import RunInfo
-from vqclip_nb.settings import Settings, live_fields
+from vqclip_nb.settings import Settings
 from vqclip_nb.studio import backup, frontend, job, opening
 from vqclip_nb.studio.layout import Layout
 from vqclip_nb.studio.library import Library
@@ -195,7 +196,7 @@ class Controller:
         try:
             value = self.ui.form.value(name) if name in self.ui.form.controls else value
             if name not in ("init_image", "image_prompts") or running:
-                (current or Settings()).replace(**{name: value})
+                (current or Settings(canvas=self.ui.form.value("canvas"))).replace(**{name: value})
         except SettingsError as error:
             self._mark(name, str(error))
             return
@@ -215,7 +216,7 @@ class Controller:
     def _live(self) -> dict[str, Any]:
         """The settings in the form that may change in flight. Raises SettingsError."""
         settings = self.settings()
-        return {name: getattr(settings, name) for name in live_fields()}
+        return {name: settings.value(name) for name in live_fields(settings) if name != "canvas_options"}
 
     def _differences(self, current: Settings) -> dict[str, Any]:
         """Those of them that differ from these."""

@@ -5,11 +5,10 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-from vqclip_nb import models
-from vqclip_nb.settings import Settings, allowed, choices, limits
+from vqclip_nb import canvases, models
+from vqclip_nb.schema import FieldSpec
 from vqclip_nb.studio.widget_help import explain
 
-TYPED = [name for name, field in Settings.model_fields.items() if field.default is None and limits(field)]  # or empty
 SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
 SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
 SHAPES = {"square": (1, 1), "wide 4:3": (4, 3), "tall 3:4": (3, 4), "banner 2:1": (2, 1)}
@@ -27,9 +26,9 @@ class SizeControl(widgets.HBox):
         self._quiet = False
         self.shape = widgets.Dropdown(options=list(SHAPES), description="Shape")
         self.side = widgets.Dropdown(options=[(str(side), side) for side in SIDES], description="Longer side")
-        for menu, text in ((self.shape, "The shape of the picture"), (self.side, "The longer side in pixels")):
+        explain(self.side, "The longer side in pixels")
+        for menu in (self.shape, self.side):
             menu.add_class("vq-unlabelled")
-            explain(menu, text)
             menu.observe(lambda _: self._chosen(), "value")
         super().__init__([self.shape, self.side], value=value)
         self.add_class("vq-size")
@@ -86,67 +85,76 @@ def _sides(shape: str, side: int) -> tuple[int, int]:
     return width, height
 
 
-def control(name: str) -> Any:
+def control(field: FieldSpec) -> Any:
     """The widget of a field: its help is the tooltip, its range and default are set."""
-    field, span = Settings.model_fields[name], limits(Settings.model_fields[name])
-    default, about = field.default, {"description": field.title or name}
-    if name == "size":
-        return SizeControl(default)
+    name, default, span, about = field.name, field.default, field.limits, {"description": field.title}
+    if field.kind == "pair":
+        widget = SizeControl(default)
+        explain(widget.shape, help_text(field))
+        return widget
     if name in ("canvas", "perceptor"):
         widget = widgets.Dropdown(options=models_offered(name), value=default, **about)
-    elif options := choices(field):
-        widget = widgets.Dropdown(options=options, value=default, **about)
+    elif field.choices:
+        widget = widgets.Dropdown(options=field.choices, value=default, **about)
     elif isinstance(default, bool):
         widget = widgets.Checkbox(value=default, indent=False, **about)
     elif name in SLIDERS:
         low, high, step = SLIDERS[name]
         kind = widgets.FloatSlider if isinstance(step, float) else widgets.IntSlider
         widget = kind(value=default, min=low, max=high, step=step, continuous_update=False, **about)
-    elif name in TYPED:
+    elif typed(field):
         widget = widgets.Text(value="", placeholder="automatic", continuous_update=False, **about)
     elif span and isinstance(default, int):
-        widget = widgets.BoundedIntText(value=default, min=span.get("ge", 0), max=span["le"], **about)
+        low, high = span.get("ge", 0), span.get("le", 2**31)
+        widget = widgets.BoundedIntText(value=default, min=low, max=high, **about)
     elif span:
-        widget = widgets.BoundedFloatText(value=default, min=span.get("ge", 0), max=span["le"], step=0.1, **about)
+        low, high = span.get("ge", 0), span.get("le", 1e9)
+        widget = widgets.BoundedFloatText(value=default, min=low, max=high, step=0.1, **about)
     else:
-        widget = widgets.Text(value=str(default or ""), continuous_update=False, **about)
-    explain(widget, help_text(name))
+        widget = widgets.Text(value=str("" if default is None else default), continuous_update=False, **about)
+    explain(widget, help_text(field))
     widget.add_class(f"vq-{name.replace('_', '-')}")
     widget.add_class("vq-unlabelled")
     return widget
 
 
-def help_text(name: str) -> str:
+def typed(field: FieldSpec) -> bool:
+    """Whether a field is a number that may be left out, and is therefore typed as text."""
+    return field.default is None and bool(field.limits)
+
+
+def help_text(field: FieldSpec) -> str:
     """The help of a field, with its range."""
-    limit = allowed(name) if name not in ("prompt", "size") else ""
-    return f"{Settings.model_fields[name].description}" + (f" ({limit})" if limit[:4] in ("from", "abov", "one ") else "")
+    limit = field.allowed if field.kind != "pair" else ""
+    return field.help + (f" ({limit})" if limit[:4] in ("from", "abov", "one ") else "")
 
 
-def read(widget: Any, name: str) -> Any:
+def read(widget: Any, field: FieldSpec) -> Any:
     """The value of a control, as Settings wants it."""
-    value = widget.value
-    return _number(value) if name in TYPED else value
+    return _number(widget.value) if typed(field) else widget.value
 
 
-def show(widget: Any, name: str, value: Any) -> None:
+def show(widget: Any, field: FieldSpec, value: Any) -> None:
     """Set a control's value; a menu or a slider makes room for a value that it did not offer."""
-    if name == "size":
+    if field.kind == "pair":
         value = (value, value) if isinstance(value, int) else tuple(value)
-    if name in TYPED:
+    if typed(field):
         value = "" if value is None else f"{value:.15g}" if isinstance(value, int | float) else str(value)
     if isinstance(widget, widgets.Dropdown) and value not in [option[1] for option in widget._options_full]:
         widget.options = [*widget._options_full, (value, value)]
     if isinstance(widget, widgets.IntSlider | widgets.FloatSlider):
         widget.max = max(widget.max, value)
         widget.min = min(widget.min, value)
-    widget.value = value
+    widget.value = "" if value is None and isinstance(widget, widgets.Text) else value
 
 
 def models_offered(name: str) -> list[tuple[str, str]]:
     """What the canvas or the perceptor may be, each with its size and where it is."""
     if name == "canvas":
-        plain = [("pixels - plain pixels, no model", "pixels"), ("fourier - waves, no model", "fourier")]
-        return [(_offered(entry), entry.full_name) for entry in models.entries("vqgan") if _there(entry)] + plain
+        kinds = [spec.model_kind for spec in canvases.specs() if spec.model_kind]
+        with_model = [entry for kind in kinds for entry in models.entries(kind) if _there(entry)]
+        plain = [(f"{spec.name} - {spec.title}", spec.name) for spec in canvases.specs() if not spec.model_kind]
+        return [(_offered(entry), entry.full_name) for entry in with_model] + plain
     alone = [(_offered(entry), entry.name) for entry in models.entries("clip") if _there(entry)]
     return alone + [(_offered(*models.chosen("pixels", pair)), pair) for pair in PAIRS]
 

@@ -160,8 +160,11 @@ def python(run: RunInfo) -> str:
             "for frame in active: print(frame.step, frame.loss)\n"
             "active.record.finish(active.painting)"
         )
-    usual, recipe = Settings().to_dict(), run.settings.to_dict()
-    own = {name: value for name, value in recipe.items() if value != usual[name] or name in ("prompt", "seed")}
+    usual, recipe = Settings(canvas=run.settings.canvas).to_dict(), run.settings.to_dict()
+    usual["canvas"] = Settings().canvas
+    recipe |= recipe.pop("canvas_options")
+    usual |= usual.pop("canvas_options")
+    own = {name: value for name, value in recipe.items() if value != usual.get(name) or name in ("prompt", "seed")}
     fields = ", ".join(f"{name}={value!r}" for name, value in own.items())
     return (
         "from vqclip_nb import Settings, images, paint\n"

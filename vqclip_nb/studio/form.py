@@ -2,65 +2,82 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb.settings import GROUPS, Settings, group, live_fields
+from vqclip_nb import canvases
+from vqclip_nb.fields import GROUPS, FieldSpec, fields, live_fields
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.controls import control, help_text, models_offered, read, show
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.prompt_box import PromptBox
+from vqclip_nb.studio.widget_help import explain
 
 BASIC = ("size", "steps", "seed", "variations", "canvas", "perceptor")
 ELSEWHERE = ("image_prompts", "init_image", "quiet")  # pictures have a box of their own; a panel has no use for quiet
 
 
 class Form:
-    """The fields of Settings as controls; `controls` has them by name.
+    """The fields of Settings, and the options of the chosen canvas, as controls.
 
     changed: called with the name of a field that a person changed. extras: widgets to put below a field, by its name.
     """
 
-    def __init__(self, changed: Callable[[str], object], extras: Mapping[str, widgets.Widget] = {}) -> None:
+    def __init__(
+        self, changed: Callable[[str], object], extras: Mapping[str, widgets.Widget] = MappingProxyType({})
+    ) -> None:
         self._changed, self._quiet, self._extras = changed, False, extras
         self.prompt = PromptBox(lambda: self._hear("prompt"))
-        names = [name for name in Settings.model_fields if name not in (*ELSEWHERE, "prompt")]
-        self.controls: dict[str, Any] = {"prompt": self.prompt} | {name: control(name) for name in names}
-        self.errors = {name: widgets.HTML() for name in self.controls}
+        self._fields = {(field.owner, field.name): field for field in fields() if field.name not in ELSEWHERE}
+        self._controls: dict[tuple[str, str], Any] = {
+            key: self.prompt if field.name == "prompt" else control(field) for key, field in self._fields.items()
+        }
+        explain(self.prompt.text, f"{help_text(self._fields['', 'prompt'])}. Ctrl+Enter starts or applies")
+        self.prompt.value = self._fields["", "prompt"].default
+        self._errors = {key: widgets.HTML(layout={"display": "none"}) for key in self._fields}
+        self._rows: dict[tuple[str, str], Any] = {}
         self.dice = widgets.Button(description="Dice", icon="random", tooltip="Another seed")
         self.dice.add_class("vq-dice")
-        self.dice.on_click(lambda _: setattr(self.controls["seed"], "value", secrets.randbelow(2**31)))
-        for name in names:
-            self.controls[name].observe(lambda _, name=name: self._hear(name), "value")
-        for error in self.errors.values():
-            error.layout.display = "none"
-        self.basic = widgets.VBox([self._row(name) for name in BASIC])
+        self.dice.on_click(lambda _: setattr(self._controls["", "seed"], "value", secrets.randbelow(2**31)))
+        for key, widget in self._controls.items():
+            if widget is not self.prompt:
+                widget.observe(lambda _, name=key[1]: self._hear(name), "value")
+        self.basic = widgets.VBox([self._row("", name) for name in BASIC])
         self.advanced = widgets.VBox(self._groups())
-        self.prompt.suit(self.value("perceptor"))
+        self._suit()
+
+    @property
+    def controls(self) -> dict[str, Any]:
+        """The controls by the names of their fields; of options those of the chosen canvas."""
+        return {name: self._controls[owner, name] for owner, name in self._chosen()}
 
     def value(self, name: str) -> Any:
         """The value of a control, as Settings wants it."""
-        return read(self.controls[name], name)
+        key = self._key(name)
+        return read(self._controls[key], self._fields[key])
 
     def values(self) -> dict[str, Any]:
-        """Every field but the given pictures."""
+        """Every field but the pictures; of the options of canvases those of the chosen one."""
         return {name: self.value(name) for name in self.controls}
 
     def load(self, values: Mapping[str, Any]) -> None:
         """Set the controls without firing callbacks."""
         self._quiet = True
         try:
-            for name, value in values.items():
-                if name in self.controls:
-                    show(self.controls[name], name, value)
+            for name in ("canvas", *values, *values.get("canvas_options", {})):
+                value = values[name] if name in values else values.get("canvas_options", {}).get(name)
+                if name in self.controls and (name in values or name in values.get("canvas_options", {})):
+                    key = self._key(name)
+                    show(self._controls[key], self._fields[key], value)
         finally:
             self._quiet = False
-        self.prompt.suit(self.value("perceptor"))
+        self._suit()
 
     def show_errors(self, errors: Mapping[str, str]) -> None:
         """Mark the fields that are wrong, and no others."""
-        for name, shown in self.errors.items():
+        for (_, name), shown in self._errors.items():
             text = markup.field_error(errors[name]) if name in errors else ""
             if shown.value != text:
                 shown.value, shown.layout.display = text, "" if text else "none"
@@ -68,7 +85,7 @@ class Form:
     def freeze(self, running: bool, *, wholly: bool = False) -> None:
         """While a run goes on, grey out what cannot change in flight, or all."""
         live = live_fields()
-        for name, widget in self.controls.items():
+        for (_, name), widget in self._controls.items():
             widget.disabled = wholly or (running and name not in live)
         self.dice.disabled = wholly
 
@@ -76,38 +93,63 @@ class Form:
         """Read anew which models are on this machine."""
         self._quiet = True
         for name in ("canvas", "perceptor"):
-            chosen = self.controls[name].value
-            self.controls[name].options = models_offered(name)
-            show(self.controls[name], name, chosen)
+            widget = self._controls["", name]
+            chosen, options = widget.value, models_offered(name)
+            if tuple(options) != tuple(widget.options):
+                widget.options = options
+                show(widget, self._fields["", name], chosen)
         self._quiet = False
 
     def mark_sizes(self, most_pixels: float) -> None:
         """Mark the sizes that fit the GPU, as measured."""
-        self.controls["size"].mark(most_pixels)
+        self._controls["", "size"].mark(most_pixels)
 
     def _hear(self, name: str) -> None:
         if not self._quiet:
-            if name == "perceptor":
-                self.prompt.suit(self.value("perceptor"))
+            if name in ("canvas", "perceptor"):
+                self._suit()
             self._changed(name)
 
-    def _row(self, name: str) -> widgets.Widget:
+    def _suit(self) -> None:
+        """Show the options of the chosen canvas, and the words that the chosen perceptor knows."""
+        self.prompt.suit(self._controls["", "perceptor"].value)
+        kind = self._controls["", "canvas"].value.partition("/")[0]
+        for (owner, _), row in self._rows.items():
+            row.layout.display = "" if owner in ("", kind) else "none"
+
+    def _chosen(self) -> list[tuple[str, str]]:
+        kind = self._controls["", "canvas"].value.partition("/")[0]
+        return [key for key in self._controls if key[0] in ("", kind)]
+
+    def _key(self, name: str) -> tuple[str, str]:
+        return next(key for key in self._chosen() if key[1] == name)
+
+    def _row(self, owner: str, name: str) -> widgets.Widget:
         """A title, its control, its error, and what else belongs to it."""
-        title = widgets.HTML(markup.label(Settings.model_fields[name].title or name, help_text(name)))
+        field = self._fields[owner, name]
+        title = widgets.HTML(markup.label(field.title, help_text(field)))
         title.add_class("vq-label")
-        field = widgets.HBox([title, self.controls[name], *([self.dice] if name == "seed" else [])])
-        field.add_class("vq-field")
+        parts = widgets.HBox([title, self._controls[owner, name], *([self.dice] if name == "seed" else [])])
+        parts.add_class("vq-field")
         extra = [self._extras[name]] if name in self._extras else []
-        row = widgets.VBox([field, self.errors[name], *extra])
+        row = widgets.VBox([parts, self._errors[owner, name], *extra])
         row.add_class("vq-row")
+        self._rows[owner, name] = row
         return row
 
     def _groups(self) -> list[widgets.Widget]:
-        """All that is not basic, under the headings of its group."""
-        parts: list[widgets.Widget] = []
+        """All that is not basic, under the heading of its group; the options of each canvas under its name."""
+        groups: dict[str, list[FieldSpec]] = {}
         for heading in GROUPS:
-            names = [n for n in self.controls if group(n) == heading and n not in (*BASIC, "prompt")]
-            if names:
-                parts += [widgets.HTML(markup.heading(heading)), *(self._row(name) for name in names)]
+            for field in self._fields.values():
+                if field.group == heading and field.name not in (*BASIC, "prompt"):
+                    title = f"Canvas: {canvases.spec(field.owner).name}" if field.owner else heading
+                    groups.setdefault(title, []).append(field)
+        parts = []
+        for heading, members in groups.items():
+            title = widgets.HTML(markup.heading(heading))
+            if owner := members[0].owner:
+                self._rows[owner, ""] = title
+            parts += [title, *(self._row(field.owner, field.name) for field in members)]
         keep_heard(*parts)
         return parts

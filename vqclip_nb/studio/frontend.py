@@ -71,7 +71,7 @@ def keep_heard(*parts: Any) -> None:
     """
     for part in parts:
         comm = getattr(part, "comm", None)
-        if hasattr(comm, "_reply_subshell_for"):
+        if comm is not None and hasattr(comm, "_reply_subshell_for"):
             comm._reply_subshell_for = lambda data, own: own
         keep_heard(*getattr(part, "children", ()))
 

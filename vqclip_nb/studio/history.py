@@ -18,7 +18,10 @@ from vqclip_nb.studio.view import results
 from vqclip_nb.studio.widget_help import explain
 
 PAGE = 12  # thumbnails that are shown, and that `More` adds
-ORDERS = {"Newest first": (lambda run: (run.begun, run.folder.name), True), "By prompt": (lambda run: run.current.prompt.lower(), False)}
+ORDERS = {
+    "Newest first": (lambda run: (run.begun, run.folder.name), True),
+    "By prompt": (lambda run: run.current.prompt.lower(), False),
+}
 
 
 class History:
@@ -55,7 +58,9 @@ class History:
         self.use = widgets.Button(description="Use settings", tooltip="Put the settings of this run into the form")
         self.go_on = widgets.Button(description="Continue", tooltip="Go on where this run stood", icon="play")
         self.delete = widgets.Button(description="Delete", tooltip="Delete this run's folder", icon="trash")
-        self.sure = widgets.Button(description="Really delete it?", tooltip="There is no way back", button_style="danger")
+        self.sure = widgets.Button(
+            description="Really delete it?", tooltip="There is no way back", button_style="danger"
+        )
         self.more.on_click(lambda _: self._guarded(self._grow))
         self.go_on.on_click(lambda _: self.run and self._go_on(self.run))
         self.delete.on_click(lambda _: self._ask(True))

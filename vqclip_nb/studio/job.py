@@ -213,6 +213,8 @@ class Job:
             self._hold(active, pace)
             if self._stopping:
                 break
+        if self._stopping and not painting.step_count:
+            raise Stopped
 
     def _hold(self, active: "ActiveRun", pace: "Pace | None" = None) -> None:
         """Follow the orders that came, and wait while there is a pause."""
@@ -277,7 +279,7 @@ class Job:
                 problem = replace(problem, details=f"{problem.details}\n{second}")
         elif active:
             active.record.close()
-        self._end(active, state="failed", message="Something went wrong", problem=problem, notes=())
+        self._end(active, state="failed", message="Something went wrong", problem=problem)
 
     def _end(self, active: "ActiveRun | None", **changes: Any) -> None:
         """The last status: of the run, or, where none was opened, of the one before, which can be gone on with."""

@@ -83,9 +83,9 @@ class Layout:
 
     def list_presets(self) -> None:
         """Read the presets anew."""
-        from vqclip_nb.studio.presets import presets
+        from vqclip_nb.studio.presets import offered
 
-        self.presets.options = [("Preset …", ""), *((name, name) for name in presets())]
+        self.presets.options = [("Preset …", ""), *((name, name) for name in offered())]
 
     def acknowledge(self, count: int) -> None:
         """Show the page that a click was heard."""
@@ -136,9 +136,7 @@ class Layout:
             tabs.children[index].add_class("vq-tab")
         tabs.add_class("vq-tabs")
         run_actions = _box(widgets.HBox, [self.use, self.alone, self.more], "vq-row-of")
-        seen = _box(
-            widgets.VBox, [self.view.box, run_actions, self.downloads.box, self.view.below], "vq-seen"
-        )
+        seen = _box(widgets.VBox, [self.view.box, run_actions, self.downloads.box, self.view.below], "vq-seen")
         top.add_class("vq-top")
         left = _box(widgets.VBox, [tabs], "vq-left")
         strip = self.messages.box

@@ -7,17 +7,18 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqclip_nb import models
+from vqclip_nb import embedded, models
 from vqclip_nb.errors import PictureError, RunError, SettingsError
+from vqclip_nb.fields import by_name, live_fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import metadata
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo
-from vqclip_nb.settings import Settings, live_fields
+from vqclip_nb.settings import Settings
 from vqclip_nb.studio import opening
 from vqclip_nb.studio.history import cut_off
 from vqclip_nb.studio.image_inputs import uploaded
-from vqclip_nb.studio.presets import LARGE, presets, save_preset
+from vqclip_nb.studio.presets import LARGE, offered, save_preset
 from vqclip_nb.studio.registry import REGISTRY
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Library:
             path = Path(folder) / "picture"
             path.write_bytes(data)
             try:
-                about = metadata.read(path)
+                about = embedded.read(path)
                 settings = metadata.settled(about)
                 shown = _shown(path)
             except PictureError as error:
@@ -98,7 +99,9 @@ class Library:
         self._ui.history.choose(None)
         self._controller.refresh_buttons()
         self._fill(settings, None)
-        changed = " It was steered while it was painted; these are the settings at its end." if about["timeline"] else ""
+        changed = (
+            " It was steered while it was painted; these are the settings at its end." if about["timeline"] else ""
+        )
         self._ui.messages.note("The settings of that picture are in the form." + changed)
 
     def read_history(self) -> list[RunInfo]:
@@ -152,10 +155,11 @@ class Library:
     def apply_preset(self) -> None:
         """Put a preset into the form; while a run goes on, what may change in flight."""
         name = self._ui.presets.value
-        if not name or (values := presets().get(name)) is None:
+        if not name or (values := offered().get(name)) is None:
             return
         self._ui.presets.value = ""
-        usual = {field: Settings.model_fields[field].default for preset in presets().values() for field in preset}
+        fields = {field: by_name(field) for preset in offered().values() for field in preset}
+        usual = {field.name: field.default for field in fields.values() if field.group in ("Painting", "Cutouts")}
         values = {n: v for n, v in (usual | values).items() if not REGISTRY.running or n in live_fields()}
         self._ui.form.load(values)
         for field in values:
@@ -215,7 +219,7 @@ class Library:
 
     def remembered(self, out: str | Path | None) -> dict[str, Any]:
         """The form of last time, where it can still be read; else nothing."""
-        folder = Path.cwd() / expanded(out or Settings.model_fields["out"].default)
+        folder = Path.cwd() / expanded(out or by_name("out").default)
         try:
             values = json.loads((folder / FORM_FILE).read_bytes())
             settings = Settings(**{name: value for name, value in values.items() if name in Settings.model_fields})

@@ -25,9 +25,7 @@ def new_run(settings: Settings) -> Opener:
 
         fetch_models(settings, progress)
         progress("Loading PyTorch and the models")
-        active = session.start(settings)
-        progress("Making the first step, which takes longer than the others")
-        return active
+        return session.start(settings)
 
     return open
 
@@ -92,7 +90,7 @@ def _preview(path: Path) -> bytes | None:
         return None
 
 
-def fetch_models(settings: Settings, report: Callable[[str], object]) -> None:
+def fetch_models(settings: Settings, report: Callable[[str], None]) -> None:
     """Download the models that the settings name and that are not on the disk yet. Raises CannotFetch."""
     from vqclip_nb import models
 

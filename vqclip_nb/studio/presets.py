@@ -5,23 +5,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb import presets
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.models.catalog import home
-from vqclip_nb.settings import Settings, group
-from vqclip_nb.studio.suggestions import words
+from vqclip_nb.settings import Settings
 
-LARGE: dict[str, Any] = {
-    "canvas": "vqgan/imagenet_f16_16384",
-    "perceptor": "ViT-B/32",
-    "size": (384, 384),
-    "steps": 300,
-    "cutn": 32,
-}
+LARGE: dict[str, Any] = dict(presets.load("large").settings)
 
 
-def presets() -> dict[str, dict[str, Any]]:
+def offered() -> dict[str, dict[str, Any]]:
     """All presets by name. A file of a person's own that cannot be read is left out."""
-    found: dict[str, dict[str, Any]] = dict(words()["recipes"])
+    found = {preset.title: dict(preset.settings) for preset in presets.load_all()}
     for path in sorted(_folder().glob("*.json")):
         try:
             values = json.loads(path.read_bytes())
@@ -34,11 +28,11 @@ def presets() -> dict[str, dict[str, Any]]:
 
 def save_preset(name: str, settings: Settings) -> Path:
     """Write what differs from the defaults, but for prompt, pictures, seed and place. Raises SettingsError."""
-    if not re.fullmatch(r"\w[\w ,.()-]{0,59}", name) or name in words()["recipes"]:
+    if not re.fullmatch(r"\w[\w ,.()-]{0,59}", name) or name in {preset.title for preset in presets.load_all()}:
         raise SettingsError(f"a preset's name must be of letters, digits, blanks and -,.() and be free, got {name!r}")
-    usual = Settings().to_dict()
+    usual = Settings(canvas=settings.canvas).to_dict() | {"canvas": Settings().canvas}
     own = ("prompt", "image_prompts", "init_image", "seed")
-    values = {n: v for n, v in settings.to_dict().items() if v != usual[n] and n not in own and group(n) != "Place"}
+    values = {n: v for n, v in settings.to_dict().items() if v != usual[n] and n not in own}
     path = _folder() / f"{name}.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, PictureError, RunError, SettingsError
+from vqclip_nb.fields import fields
 from vqclip_nb.images import first_line
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.status import Problem
@@ -37,9 +38,7 @@ def explain(error: BaseException, settings: "Settings | None" = None) -> Problem
 
 def in_titles(text: str) -> str:
     """A sentence written for the command line, its flags and field names replaced by the titles in the form."""
-    from vqclip_nb.settings import Settings
-
-    titles = {name: field.title or name for name, field in Settings.model_fields.items()}
+    titles = {field.name: field.title for field in fields()}
     text = re.sub(r"as with --tidy 0", "as with “Tidy every” at 0", text)
     text = re.sub(r"--[a-z-]+", lambda flag: titles.get(flag[0][2:].replace("-", "_"), flag[0]), text)
     return re.sub(r"^([a-z_]+)(?= (?:must|cannot|has)\b|: )", lambda name: titles.get(name[0], name[0]), text)

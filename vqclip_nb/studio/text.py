@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from vqclip_nb.settings import Settings
+from vqclip_nb.fields import fields
 
 
 def title(name: str) -> str:
     """The title of a field."""
-    field = Settings.model_fields.get(name)
-    return (field.title if field else None) or name
+    return next((field.title for field in fields() if field.name == name), name)
 
 
 def setting_text(value: Any) -> str:

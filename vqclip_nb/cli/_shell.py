@@ -1,0 +1,31 @@
+"""Commands that a message prints: one line each, which does what it says when it is pasted into a shell."""
+
+import shlex
+from collections.abc import Iterable
+
+from vqclip_nb.escapes import is_active
+
+
+def command(*words: object, operands: Iterable[object] = ()) -> str:
+    """A command of these words, quoted where the shell needs it.
+
+    operands: its last arguments, such as a prompt or a file; `--` stands before them when one could be an option.
+    """
+    last = [str(word) for word in operands]
+    dashes = ["--"] if any(word.startswith("-") for word in last) else []
+    return " ".join(quote(word) for word in (*words, *dashes, *last))
+
+
+def quote(word: object) -> str:
+    r"""One word for a shell. One that holds control characters is written as `$'...\012...'`, so that it stays a line.
+
+    bash, zsh and ksh read that form; dash does not.
+    """
+    text = str(word)
+    return f"$'{''.join(map(_escaped, text))}'" if is_active(text) else shlex.quote(text)
+
+
+def _escaped(letter: str) -> str:
+    if is_active(letter):
+        return "".join(f"\\{byte:03o}" for byte in letter.encode("utf-8", "surrogateescape"))
+    return f"\\{letter}" if letter in "\\'" else letter

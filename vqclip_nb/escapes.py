@@ -1,0 +1,23 @@
+"""Text from files, made safe to show: a terminal obeys control characters, and bidirectional overrides hide words."""
+
+import re
+
+_ACTIVE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: cursor, colours, title, line breaks
+    r"\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # invisible, or turn the direction
+    r"\ud800-\udfff]"  # halves of a letter, which no encoding can write
+)
+_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def visible(text: object) -> str:
+    r"""A text in one line, every control character shown as its escape: `\n`, `\u001b`, `\u202e`.
+
+    The escapes are those of JSON, so that JSON stays what it is. The joiners of emoji and of Persian stay as they are.
+    """
+    return _ACTIVE.sub(lambda found: _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}", str(text))
+
+
+def is_active(text: str) -> bool:
+    """Whether `visible` would change a text."""
+    return _ACTIVE.search(text) is not None
