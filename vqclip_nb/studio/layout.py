@@ -77,7 +77,8 @@ class Layout:
         self.presets.observe(controller.safe(library.apply_preset), "value")
         self.load.observe(controller.safe(library.load_picture), "value")
         offered = frontend.in_colab() and controller.mirror  # else the picture would go with the machine
-        self.history.extras.children = [self.load, *([self.disconnect] if offered else [])]
+        top = self.history.top
+        top.children = [*top.children, self.load, *([self.disconnect] if offered else [])]
         self.list_presets()
         keep_heard(*self.children)
 
@@ -124,8 +125,8 @@ class Layout:
     def _parts(self) -> widgets.Widget:
         actions = _box(widgets.HBox, [self.start, self.pause, self.stop, self.undo], "vq-actions")
         words = self.form.prompt
-        helpers = [words.chips, words.surprise, words.examples, self.presets]
-        top = widgets.VBox([words.box, actions, _box(widgets.HBox, helpers, "vq-ideas")])
+        helpers = _box(widgets.HBox, [words.surprise, words.examples, self.presets], "vq-helpers")
+        top = widgets.VBox([words.box, actions, _box(widgets.HBox, [words.chips, helpers], "vq-ideas")])
         pictures = widgets.HTML(markup.heading("Pictures"))
         basic = widgets.VBox([self.form.basic, pictures, self.images.box])
         own = _box(widgets.HBox, [self.preset_name, self.save], "vq-row-of")
@@ -136,9 +137,9 @@ class Layout:
             tabs.children[index].add_class("vq-tab")
         tabs.add_class("vq-tabs")
         run_actions = _box(widgets.HBox, [self.use, self.alone, self.more], "vq-row-of")
-        seen = _box(widgets.VBox, [self.view.box, run_actions, self.downloads.box, self.view.below], "vq-seen")
+        seen = _box(widgets.VBox, [self.view.box, run_actions, self.view.looking, self.downloads.box], "vq-seen")
         top.add_class("vq-top")
-        left = _box(widgets.VBox, [tabs], "vq-left")
+        left = _box(widgets.VBox, [tabs, self.view.chart], "vq-left")
         strip = self.messages.box
         return widgets.VBox([strip, _box(widgets.VBox, [top, left, seen], "vq-parts")])
 

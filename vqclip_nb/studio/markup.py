@@ -7,6 +7,8 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
+HINT = "Ctrl+Enter starts. While it paints, what is not grey can be changed, and counts from the next step."
+
 
 @cache
 def style() -> str:
@@ -19,7 +21,7 @@ def style() -> str:
 def messages(entries: Sequence[tuple[str, str, str]]) -> str:
     """The strip's messages, each (kind, text, details): the first on one line, all of them in a fold below it."""
     if not entries:
-        return '<div class="vq-line"></div>'
+        return f'<div class="vq-line vq-hint">{HINT}</div>'
     kind, text, details = entries[0]
     role = "alert" if kind == "trouble" else "status"
     count = f' <span class="vq-more">+{len(entries) - 1} more</span>' if len(entries) > 1 else ""

@@ -21,18 +21,43 @@
   new MutationObserver(() => root.classList.remove("vq-deaf"))
     .observe(root.querySelector(".vq-beat").parentElement, { childList: true, subtree: true });
 
-  root.addEventListener("input", (event) => writing(event.target) && mark(event.target, true));
-  root.addEventListener("change", (event) => writing(event.target) && mark(event.target, false));
+  let applied = "";
+  root.addEventListener("focusin", (event) => {
+    if (writing(event.target)) applied = event.target.value;
+  });
+  root.addEventListener("input", (event) => {
+    if (writing(event.target)) mark(event.target, event.target.value !== applied);
+  });
+  root.addEventListener("focusout", (event) => {
+    if (writing(event.target)) mark(event.target, false);
+  });
   root.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey || (event.shiftKey && writing(event.target)))) return;
     event.preventDefault();
     event.stopPropagation();
     if (event.target.matches("textarea, input")) {
       event.target.dispatchEvent(new Event("change", { bubbles: true }));
+      if (writing(event.target)) {
+        applied = event.target.value;
+        mark(event.target, false);
+      }
     }
     const start = root.querySelector("button.vq-start");
     if (start && !start.disabled) start.click();
   }, true);
+
+  /* A control has the tooltip of its label. */
+  const explain = (event) => {
+    const control = event.target.closest("select, input, textarea, .noUi-target, .slider");
+    if (!control || control.title) return;
+    const own = control.closest(".jupyter-widgets");
+    const field = control.closest(".vq-field");
+    const label = own && own.querySelector(":scope > label");
+    const span = field && field.querySelector(".vq-label span[title]");
+    control.title = (label && label.title) || (span && span.title) || "";
+  };
+  root.addEventListener("mouseover", explain);
+  root.addEventListener("focusin", explain);
 
   /* A picture is described by its caption. */
   root.addEventListener("load", (event) => {

@@ -68,7 +68,6 @@ class View:
         self.back.observe(lambda _: self._look(), "value")
         self.again.on_click(lambda _: go_on_from(self.step_looked_at) if self._frames else None)
         self.box = widgets.VBox([head, self.stage, self.bar, self.status, self.thumbs])
-        self.below = widgets.VBox([self.looking, self.chart])
 
     @property
     def step_looked_at(self) -> int:
