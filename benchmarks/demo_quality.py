@@ -37,7 +37,8 @@ GOALS = {
 
 PAGE = """# Sixty pictures and their judge
 
-Painted at the default settings by `python benchmarks/demo_quality.py --json docs/demo-quality.json --docs docs`,
+Painted at the default settings by
+`python benchmarks/demo_quality.py --json benchmarks/results/demo-quality.json --docs docs`,
 from combinations that no training saw. The judge is another network, trained on other pictures, that never guides a
 painting; it names one of the sixty prompts for each picture.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vqclip_nb.runs.metadata import read
+from vqclip_nb.embedded import read
 from vqclip_nb.runs.reader import read_all
 
 ROOT = Path(__file__).parent.parent

@@ -7,7 +7,7 @@ import torch
 
 from tests.toys import ToyPerceptor, toy_models
 from vqclip_nb import Settings, device, oom, session
-from vqclip_nb.canvases.vqgan import VQGANCanvas
+from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
 from vqclip_nb.cli._common import foresee
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models.vqgan import VQGAN, VQGANConfig
@@ -99,7 +99,7 @@ def test_memory_that_runs_out_in_mid_run_is_saved_and_the_picture_is_the_same():
 
 def test_when_nothing_is_left_to_save_it_stops_with_the_remedy_and_the_state(capsys, tmp_path, monkeypatch):
     from vqclip_nb import cli
-    from vqclip_nb.canvases.pixels import PixelsCanvas
+    from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
 
     rungs = iter([True, False])
     monkeypatch.setattr(device, "precision", lambda place, **_: device.FLOAT32)  # no first step is tried in two
@@ -133,8 +133,8 @@ def fail():
 
 
 def test_a_picture_that_cannot_be_tidied_is_painted_on_as_it_is(monkeypatch):
-    *_, whole = run(build_painting(settings(average=0.5, tidy=0)))
-    painting = build_painting(settings(average=0.5, tidy=2))
+    *_, whole = run(build_painting(settings(canvas="vqgan/toy", average=0.5, tidy=0)))
+    painting = build_painting(settings(canvas="vqgan/toy", average=0.5, tidy=2))
     monkeypatch.setattr(painting.canvas, "tidy", fail)
     with pytest.warns(PaintWarning) as heard:
         *_, last = run(painting)

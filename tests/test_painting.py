@@ -168,7 +168,7 @@ def test_watching_every_step_renders_no_more_often_but_for_the_result(average, r
 )
 def test_a_picture_is_tidied_as_often_as_asked_or_as_suits_the_canvas_and_as_the_result(tidy, suits, at):
     painting, seen = build_painting(settings(tidy=tidy)), []
-    painting.canvas.tidy_every = suits
+    painting.canvas.vqgan.tidy_every = suits
     with mock.patch.object(painting.canvas, "tidy", side_effect=lambda: seen.append(painting.step_count)):
         for _ in run(painting):
             pass

@@ -24,13 +24,13 @@ from PIL import Image
 from tests import colab
 from tests.toys import toy_models
 from vqclip_nb import Settings, video
+from vqclip_nb.embedded import read
 from vqclip_nb.errors import PaintWarning, RunError
-from vqclip_nb.runs.metadata import read
+from vqclip_nb.fields import by_name, live_fields
 from vqclip_nb.runs.reader import RunInfo, read_all
 from vqclip_nb.session import start
-from vqclip_nb.settings import live_fields
 from vqclip_nb.studio import Studio, backup, frontend, jobs, markup, panel
-from vqclip_nb.studio.suggestions import has, surprise, toggled, words
+from vqclip_nb.studio.suggestions import has, recipes, surprise, toggled, words
 
 SMALL = {"prompt": "red", "size": (16, 16), "steps": 20, "cutn": 2, "device": "cpu"}
 TOOLTIP = "tooltip" if widgets.Text().has_trait("tooltip") else "description_tooltip"
@@ -444,7 +444,7 @@ def test_chips_surprises_examples_and_recipes():
     assert (shown.form.value("cutouts"), shown.form.value("steps")) == ("pooling", 60)
     shown.form.controls["perceptor"].value = "ViT-B/32"
     assert shown.chips.children[0].description == "trending on artstation"
-    for recipe in words()["recipes"].values():
+    for recipe in recipes().values():
         Settings(**recipe)
 
 
@@ -877,7 +877,7 @@ def test_every_control_says_what_it_is():
     ]  # fmt: skip
     assert not silent
     for name, control in shown.form.controls.items():
-        assert getattr(control, TOOLTIP).startswith(Settings.model_fields[name].description), name
+        assert getattr(control, TOOLTIP).startswith(by_name(name).help), name
 
 
 def test_in_colab_files_are_handed_over_and_the_cell_serves_until_its_stop_button(monkeypatch):

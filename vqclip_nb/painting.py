@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqclip_nb import device, oom
+from vqclip_nb import canvases, device, oom
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, SettingsError
+from vqclip_nb.fields import live_fields
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.objectives import Objective
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws
-from vqclip_nb.settings import Settings, live_fields
+from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
 
@@ -91,7 +92,7 @@ class Painting:
         sound = self.optimizer.step(self.settings.lr or self.canvas.lr, judged)
         self.canvas.constrain()
         self.step_count += 1
-        if (every := self._tidy_every()) and self.step_count % every == 0:
+        if (every := self.canvas.tidy_every) and self.step_count % every == 0:
             self._tidy()
         self._average(image.detach(), judged)
 
@@ -122,7 +123,7 @@ class Painting:
             for parameter, average in zip(self.learnable, self.averages, strict=True):
                 parameter.copy_(average / (1 - decay**self.step_count))
         try:
-            if self._tidy_every():
+            if self.canvas.tidy_every:
                 self._tidy()
             return self.canvas().clone()
         finally:
@@ -134,7 +135,7 @@ class Painting:
 
         Raises SettingsError for what cannot change in mid-run, and then changes nothing.
         """
-        if fixed := sorted(set(change.settings) - live_fields()):
+        if fixed := sorted(set(change.settings) - live_fields(self.settings) - {"tidy"}):
             raise SettingsError(f"{fixed[0]} cannot change while painting; start a new run with it")
         picked: dict[str, Any] = {}
         if (number := change.variation) is not None:
@@ -149,8 +150,10 @@ class Painting:
             self.averages = [average[number - 1 : number].clone() for average in self.averages]
             self.shown = None if self.shown is None else self.shown[number - 1 : number].clone()
         self.settings = settings
-        written = settings.to_dict()
-        self.timeline.append(Edit({name: written[name] for name in change.settings}, self.step_count, number))
+        self._configure()
+        written = {**settings.to_dict(), **settings.canvas_options}
+        changes = {name: written[name] for name in change.settings if name in written}
+        self.timeline.append(Edit(changes, self.step_count, number))
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
@@ -183,6 +186,7 @@ class Painting:
             self.canvas.save_memory()
         self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]
         self.settings, self.objectives = settings, objectives
+        self._configure()
         known = {each.name: each for each in (FLOAT32, self._wanted) if not each.scaled}  # a scale is found by a trial
         if settled := known.get(facts.get("precision")):
             self._compute_in(settled)
@@ -200,6 +204,10 @@ class Painting:
         for pull in pulls:
             pull.parts, pull.precision = self.parts, self.canvas.precision
         return pulls
+
+    def _configure(self) -> None:
+        """Hand the options of the settings to the canvas."""
+        self.canvas.configure(canvases.spec(self.settings.canvas).options(**self.settings.canvas_options))
 
     def _compute_in(self, precision: Precision) -> None:
         """From now on the networks compute in this precision; `scaler` keeps the gradients that float16 would lose."""
@@ -297,10 +305,6 @@ class Painting:
             said = f"memory is not enough to tidy the picture at step {self.step_count}; it stays as it is"
             warnings.warn(f"{said}, as with --tidy 0", PaintWarning, stacklevel=3)
 
-    def _tidy_every(self) -> int:
-        every = self.settings.tidy
-        return self.canvas.tidy_every if every is None else every
-
     @torch.no_grad()
     def _average(self, image: Tensor, judged: Tensor) -> None:
         """Take the parameters, and the picture judged where its loss is a number, (n,) bool, into their averages."""
@@ -324,7 +328,7 @@ class Painting:
             self._check(*self._unchecked.popleft())
         if not look:
             return Frame(step, steps, losses, None, kept)
-        if step == steps and (self.settings.average or self._tidy_every()):
+        if step == steps and (self.settings.average or self.canvas.tidy_every):
             return Frame(step, steps, losses, self.picture(), kept)
         return Frame(step, steps, losses, (image if self.shown is None else self.shown).detach().clone(), kept)
 

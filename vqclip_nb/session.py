@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vqclip_nb import canvases, device, images, perceptors, prompts
+from vqclip_nb import canvases, device, embedded, images, perceptors, prompts
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.errors import RunError
 from vqclip_nb.objectives import Guide, Likeness, Objective, Smoothness, Target
@@ -41,7 +41,9 @@ def build_painting(
     """
     place = device.choose(settings.device)
 
-    canvas = canvases.make(settings.canvas, size=settings.size, seeds=settings.seeds).to(place)
+    canvas = canvases.make(
+        settings.canvas, size=settings.size, seeds=settings.seeds, options=settings.canvas_options
+    ).to(place)
     if settings.init_image and not state:
         pil = _given(settings.init_image, "init_image", inputs)
         covering = ImageOps.fit(pil, settings.size, Image.Resampling.LANCZOS)
@@ -144,7 +146,7 @@ def branch(
         painting.ahead.clear()
     begun_at, count = painting.step_count, painting.settings.variations
     asked = painting.settings.replace(**change.settings)
-    new = {name: getattr(asked, name) for name in change.settings if metadata.differs(name, asked, painting.settings)}
+    new = {name: asked.value(name) for name in change.settings if metadata.differs(name, asked, painting.settings)}
     if begun_at >= asked.steps:
         new["steps"] = begun_at + asked.steps
     painting.apply(Edit(new, variation=change.variation))
@@ -161,7 +163,7 @@ def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> ActiveRun
         story = RunInfo.read(source)
         settings, timeline, until, hashes = story.settings, story.timeline, max(story.kept, default=None), story.hashes
     else:
-        told = metadata.read(source)
+        told = embedded.read(source)
         settings, timeline = Settings(**told["settings"]), tuple(map(Edit.from_dict, told["timeline"]))
         until, hashes = told.get("step"), told.get("models")
         until = until if type(until) is int and until > 0 else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vqclip_nb.errors import RunError
-from vqclip_nb.settings import live_fields
+from vqclip_nb.fields import live_fields
 
 
 @dataclass(frozen=True)

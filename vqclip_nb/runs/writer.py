@@ -30,7 +30,7 @@ from typing import Any, Self
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import __version__, images, prompts
+from vqclip_nb import __version__, embedded, images, prompts
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.painting import Frame, Painting
@@ -280,9 +280,9 @@ class RunWriter:
         try:
             for index, pil in enumerate(pils if len(pils) > 1 else ()):
                 about = self._about(painting, alone=index) if told else None
-                write(self.folder / f"result-{index + 1}.png", metadata.encode(pil, "PNG", about))
+                write(self.folder / f"result-{index + 1}.png", embedded.encode(pil, "PNG", about))
             about = self._about(painting) if told else None
-            write(result, metadata.encode(images.grid(pils), "PNG", about))
+            write(result, embedded.encode(images.grid(pils), "PNG", about))
         except OSError as error:
             raise _unwritable(str(self.folder), error.strerror or str(error)) from None
         return result
@@ -318,7 +318,7 @@ def _given(
 
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
     """Pictures side by side as a JPEG."""
-    return metadata.encode(images.grid(images.to_pils(pixels)), "JPEG", about, quality=FRAME_QUALITY)
+    return embedded.encode(images.grid(images.to_pils(pixels)), "JPEG", about, quality=FRAME_QUALITY)
 
 
 def _picked(path: Path, variation: int | None, count: int) -> bytes:
@@ -326,7 +326,7 @@ def _picked(path: Path, variation: int | None, count: int) -> bytes:
     if variation is None or count == 1:
         return path.read_bytes()
     with Image.open(path) as pil:
-        return metadata.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
+        return embedded.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
 
 
 def _told(changes: Sequence[Edit], digests: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -6,13 +6,11 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb import models
-from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group, limits, live_fields
+from vqclip_nb import canvases, models
+from vqclip_nb.fields import GROUPS, by_name, fields, live_fields
 
 SHOWN_FIRST = ("canvas", "perceptor", "size", "steps", "seed", "variations", "lr", "cutn")
-TYPED = [
-    name for name, field in Settings.model_fields.items() if field.default is None and limits(field)
-]  # or left out
+TYPED = [field.name for field in fields() if field.default is None and field.limits]  # or left out
 ELSEWHERE = ("image_prompts", "init_image", "quiet")  # pictures have a box of their own; a panel has no use for quiet
 SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
 SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
@@ -29,7 +27,7 @@ class Form:
 
     def __init__(self, changed: Callable[[str], object]) -> None:
         self._changed, self._quiet = changed, False
-        self.controls = {name: control(name) for name in Settings.model_fields if name not in ELSEWHERE}
+        self.controls = {field.name: control(field.name) for field in fields() if field.name not in ELSEWHERE}
         self.dice = widgets.Button(description="Dice", icon="random", tooltip="Another seed", layout={"width": "80px"})
         self.dice.on_click(lambda _: setattr(self.controls["seed"], "value", secrets.randbelow(2**31)))
         for name, widget in self.controls.items():
@@ -48,7 +46,7 @@ class Form:
         """All other controls, by group."""
         parts: list[widgets.Widget] = []
         for heading in GROUPS:
-            names = [n for n in self.controls if group(n) == heading and n not in (*SHOWN_FIRST, "prompt")]
+            names = [n for n in self.controls if by_name(n).group == heading and n not in (*SHOWN_FIRST, "prompt")]
             if names:
                 parts += [widgets.HTML(f"<b>{heading}</b>"), *(self.controls[name] for name in names)]
         return widgets.VBox(parts)
@@ -61,14 +59,16 @@ class Form:
         return tuple(map(int, value.split(" "))) if name == "size" else value
 
     def values(self) -> dict[str, Any]:
-        """Every field but the given pictures."""
-        return {name: self.value(name) for name in self.controls}
+        """Every field but the pictures; of the options of canvases those of the chosen one."""
+        chosen = {field.name for field in canvases.spec(self.controls["canvas"].value).fields}
+        own = [name for name in self.controls if not canvases.owners(name) or name in chosen]
+        return {name: self.value(name) for name in own}
 
     def load(self, values: Mapping[str, Any]) -> None:
         """Show these settings; nobody hears of it as of a change."""
         self._quiet = True
         try:
-            for name, value in values.items():
+            for name, value in {**values, **values.get("canvas_options", {})}.items():
                 if name in self.controls:
                     _show(self.controls[name], name, value)
         finally:
@@ -112,9 +112,10 @@ class Form:
 
 def control(name: str) -> Any:
     """The widget of a field, with its title, its help as tooltip, its range and its default."""
-    field, span = Settings.model_fields[name], limits(Settings.model_fields[name])
+    field = by_name(name)
+    span = field.limits
     default = field.default
-    told: dict[str, Any] = {"description": field.title or name, **CAPTION}
+    told: dict[str, Any] = {"description": field.title, **CAPTION}
     if name == "prompt":
         told = {"layout": {"width": "99%"}, "rows": 3, "placeholder": "What shall it be?"}
         told["description"] = "Prompt"  # for those who hear the page; hidden from those who see it
@@ -124,7 +125,7 @@ def control(name: str) -> Any:
         widget = widgets.Dropdown(options=models_offered(name), value=default, **told)
     elif name == "size":
         widget = widgets.Dropdown(options=sizes(), value=f"{default[0]} {default[1]}", **told)
-    elif options := choices(field):
+    elif options := field.choices:
         widget = widgets.Dropdown(options=options, value=default, **told)
     elif isinstance(default, bool):
         widget = widgets.Checkbox(value=default, indent=False, **told)
@@ -140,8 +141,8 @@ def control(name: str) -> Any:
         widget = widgets.BoundedFloatText(value=default, min=span.get("ge", 0), max=span["le"], step=0.1, **told)
     else:
         widget = widgets.Text(value=str(default or ""), continuous_update=False, **told)
-    limit = allowed(name) if name not in ("prompt", "size") else ""
-    said = f"{field.description}" + (f" ({limit})" if limit[:4] in ("from", "abov", "one ") else "")
+    limit = field.allowed if name not in ("prompt", "size") else ""
+    said = field.help + (f" ({limit})" if limit[:4] in ("from", "abov", "one ") else "")
     explain(widget, said)
     widget.add_class(f"vq-{name.replace('_', '-')}")
     return widget
@@ -155,8 +156,10 @@ def explain(widget: Any, said: str) -> None:
 def models_offered(name: str) -> list[tuple[str, str]]:
     """What the canvas or the perceptor may be, each with its size and where it is."""
     if name == "canvas":
-        plain = [("pixels - plain pixels, no model", "pixels"), ("fourier - waves, no model", "fourier")]
-        return [(_offered(entry), entry.full_name) for entry in models.entries("vqgan") if _there(entry)] + plain
+        kinds = [spec.model_kind for spec in canvases.specs() if spec.model_kind]
+        with_model = [entry for kind in kinds for entry in models.entries(kind) if _there(entry)]
+        plain = [(f"{spec.name} - {spec.title}", spec.name) for spec in canvases.specs() if not spec.model_kind]
+        return [(_offered(entry), entry.full_name) for entry in with_model] + plain
     alone = [(_offered(entry), entry.name) for entry in models.entries("clip") if _there(entry)]
     return alone + [(_offered(*models.chosen("pixels", pair)), pair) for pair in PAIRS]
 

@@ -368,9 +368,9 @@ def explain(error: BaseException, settings: "Settings | None" = None) -> Trouble
 
 def _in_titles(said: str) -> str:
     """A sentence made for the command line, its flags by the names that the form has for them."""
-    from vqclip_nb.settings import Settings
+    from vqclip_nb.fields import fields
 
-    titles = {"--" + name.replace("_", "-"): field.title for name, field in Settings.model_fields.items()}
+    titles = {"--" + field.name.replace("_", "-"): field.title for field in fields()}
     return re.sub(r"--[a-z-]+", lambda flag: titles.get(flag[0]) or flag[0], said)
 
 

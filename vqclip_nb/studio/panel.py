@@ -11,29 +11,24 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb import models
+from vqclip_nb import embedded, models, presets
 from vqclip_nb.errors import PictureError, RunError
+from vqclip_nb.fields import by_name, live_fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import metadata
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo
-from vqclip_nb.settings import Settings, live_fields
+from vqclip_nb.settings import Settings
 from vqclip_nb.studio import backup, frontend, jobs, markup
 from vqclip_nb.studio.downloads import Downloads
 from vqclip_nb.studio.form import Form, explain
 from vqclip_nb.studio.history import History, cut_off
 from vqclip_nb.studio.image_inputs import ImageInputs, uploaded
 from vqclip_nb.studio.jobs import Job, JobStatus, Trouble
-from vqclip_nb.studio.suggestions import has, surprise, toggled, which, words
+from vqclip_nb.studio.suggestions import has, recipes, surprise, toggled, which, words
 from vqclip_nb.studio.view import View
 
-LARGE: dict[str, Any] = {
-    "canvas": "vqgan/imagenet_f16_16384",
-    "perceptor": "ViT-B/32",
-    "size": (384, 384),
-    "steps": 300,
-    "cutn": 32,
-}
+LARGE: dict[str, Any] = dict(presets.load("large").settings)
 TAKEN_OVER = "A newer panel has taken over: use that one, or run this cell again."
 _panel: "Studio | None" = None
 _job: Job | None = None  # the run that goes on, so that a cell that is run again finds it
@@ -102,7 +97,7 @@ class Studio(widgets.VBox):
         self.surprise = self._button("Surprise me", "Write a prompt by chance", self._surprise, "magic")
         wide = {"width": "33%"}
         self.examples = widgets.Dropdown(options=[("Examples …", "")], description="Examples", layout=wide)
-        self.recipes = widgets.Dropdown(options=["Recipe …", *words()["recipes"]], description="Recipe", layout=wide)
+        self.recipes = widgets.Dropdown(options=["Recipe …", *recipes()], description="Recipe", layout=wide)
         for menu in (self.examples, self.recipes):
             menu.add_class("vq-heard")
         explain(self.examples, "A prompt to begin with")
@@ -297,7 +292,7 @@ class Studio(widgets.VBox):
     def _live(self) -> dict[str, Any]:
         """What the form says of the settings that may change in flight. Raises SettingsError."""
         settings = self.settings()
-        return {name: getattr(settings, name) for name in live_fields()}
+        return {name: settings.value(name) for name in live_fields(settings)}
 
     def _steered(self, current: Settings) -> dict[str, Any]:
         """Those in which the form differs from these."""
@@ -335,11 +330,11 @@ class Studio(widgets.VBox):
             self.examples.value = ""
 
     def _recipe(self) -> None:
-        if (recipe := words()["recipes"].get(self.recipes.value)) is not None:
+        if (recipe := recipes().get(self.recipes.value)) is not None:
             self.recipes.value = self.recipes.options[0]
-            plain = {name: Settings.model_fields[name].default for r in words()["recipes"].values() for name in r}
+            plain = {name: by_name(name).default for r in recipes().values() for name in r}
             running = bool(_job and _job.alive)
-            taken = {name: value for name, value in (plain | recipe).items() if not running or name in live_fields()}
+            taken = {name: value for name, value in {**plain, **recipe}.items() if not running or name in live_fields()}
             self.form.load(taken)
             for name in taken:
                 self._changed(name)
@@ -366,7 +361,7 @@ class Studio(widgets.VBox):
             path = Path(folder) / "picture"
             path.write_bytes(data)
             try:
-                told = metadata.read(path)
+                told = embedded.read(path)
             except PictureError as error:
                 raise PictureError(str(error).replace(repr(str(path)), "that file")) from None
         self._fill(metadata.settled(told), None)
@@ -537,8 +532,7 @@ class Studio(widgets.VBox):
         remedy = dict(self._trouble.remedy or {}) if self._trouble else {}
         self.remedy.layout.display = "" if remedy else "none"
         if remedy:
-            fields = Settings.model_fields
-            told = ", ".join(f"{fields[name].title} {_plain(value)}" for name, value in remedy.items())
+            told = ", ".join(f"{by_name(name).title} {_plain(value)}" for name, value in remedy.items())
             self.remedy.description, self.remedy.layout.width = f"Paint with {told}", "auto"
 
     def _remedy(self) -> None:

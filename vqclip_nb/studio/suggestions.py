@@ -1,4 +1,4 @@
-"""Words: the chips, surprises, examples and recipes that the Studio offers, from suggestions.toml."""
+"""Suggestions: the chips, surprises and examples that the panel offers, from suggestions.toml."""
 
 import random
 import re
@@ -8,11 +8,18 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from vqclip_nb import presets
+
 
 @cache
 def words() -> dict[str, Any]:
     """What suggestions.toml holds."""
     return tomllib.loads(resources.files(__package__).joinpath("suggestions.toml").read_text(encoding="utf-8"))
+
+
+def recipes() -> dict[str, Mapping[str, Any]]:
+    """The settings of each preset, by its title."""
+    return {preset.title: preset.settings for preset in presets.load_all()}
 
 
 def which(perceptor: str) -> str:
