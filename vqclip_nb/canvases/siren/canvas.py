@@ -1,57 +1,50 @@
 """The SIREN canvas: a network from coordinates to colour, whose weights are painted (Sitzmann et al., 2020)."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vqclip_nb.canvases._canvas import Canvas
+from vqclip_nb.canvases.base import Canvas
+from vqclip_nb.canvases.siren import SPEC, SirenOptions
 from vqclip_nb.gradients import clamp_with_grad
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws, generator
 
 _TILE = 2**15  # pixels rendered at once, of one picture, where nothing has to be kept for the way back
-_FIT_STEPS, _FIT_LR, _FIT_PIXELS = 400, 1e-3, 4096
+_FIT_STEPS, _FIT_LR, _FIT_PIXELS = 300, 1e-3, 2048
 
 
 class SirenCanvas(Canvas):
-    """`layers` sine layers of `width` units and a linear one, as in Deep Daze: sin(w0 (W x + b)), then colour.
+    """Sine layers, sin(w0 (W x + b)), and a linear one, as in Deep Daze.
 
     The n networks are evaluated by batched products. Coordinates run from -1 to 1 along the longer side, (y, x); shown
-    is (output + 1) / 2. `w0_first` is the frequency of the first layer, `w0` that of the others. Float32 in all
-    precisions, since 30 x in bfloat16 has no digits left for a sine.
+    is (output + 1) / 2. Float32 in all precisions: the argument of a sine needs its digits.
     """
 
-    lr = 3e-4
+    lr = SPEC.lr
 
-    def __init__(
-        self,
-        *,
-        size: tuple[int, int],
-        seeds: Sequence[int],
-        layers: int = 6,
-        width: int = 128,
-        w0: float = 30.0,
-        w0_first: float = 30.0,
-    ) -> None:
+    def __init__(self, *, size: tuple[int, int], seeds: Sequence[int], options: SirenOptions | None = None) -> None:
         super().__init__()
         self.size, self.seeds = size, tuple(seeds)
-        self.frequencies = [w0_first, *[w0] * (layers - 1)]
+        self.options: SirenOptions = options or SirenOptions()
+        layers, width, w0 = self.options.layers, self.options.hidden_size, self.options.w0
+        self.frequencies = [self.options.w0_first, *[w0] * (layers - 1)]
         shapes = [(width, 2), *[(width, width)] * (layers - 1), (3, width)]
         bounds = [1 / 2, *[math.sqrt(6 / width) / w0] * layers]
         draw = [generator(seed, 0, "siren") for seed in seeds]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for (out, into), bound in zip(shapes, bounds, strict=True):
-            weights, biases = zip(*[(torch.rand(out, into, generator=g), torch.rand(out, generator=g)) for g in draw])
-            self.weights.append(nn.Parameter((2 * torch.stack(weights) - 1) * bound))  # (n, out, in)
-            self.biases.append(nn.Parameter((2 * torch.stack(biases) - 1) * bound))  # (n, out)
+            drawn = torch.stack([torch.rand(out, into + 1, generator=each) for each in draw])  # in [0, 1)
+            self.weights.append(nn.Parameter((2 * drawn[..., :-1] - 1) * bound))  # (n, out, in)
+            self.biases.append(nn.Parameter((2 * drawn[..., -1] - 1) * bound))  # (n, out)
 
     @classmethod
-    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: Mapping[str, Any]) -> Self:
-        return cls(size=size, seeds=seeds, **options)
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: SirenOptions) -> Self:
+        return cls(size=size, seeds=seeds, options=options)
 
     def forward(self) -> Tensor:
         return self.render(*self.size)
@@ -72,7 +65,7 @@ class SirenCanvas(Canvas):
         return clamp_with_grad((colour.mT.unflatten(2, (height, width)) + 1) / 2)
 
     def start_from(self, image: Tensor) -> None:
-        """Fit the picture, as it is shown, by 400 steps of Adam, each on 4,096 of its pixels."""
+        """Fit the picture, as it is shown, by 300 steps of Adam on some of its pixels each."""
         width, height = self.size
         fitted = nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
         colours = (2 * fitted - 1).flatten(2).mT.expand(len(self.seeds), -1, -1)  # (n, pixels, 3)
@@ -97,7 +90,9 @@ class SirenCanvas(Canvas):
     def _colour(self, places: Tensor) -> Tensor:
         """(n, m, 2) -> (n, m, 3), about [-1, 1]"""
         values = places
-        for weight, bias, frequency in zip(self.weights, self.biases, self.frequencies):  # the last layer is left out
+        for weight, bias, frequency in zip(
+            self.weights, self.biases, self.frequencies, strict=False
+        ):  # all but the last
             values = (frequency * torch.baddbmm(bias[:, None], values, weight.mT)).sin()
         return torch.baddbmm(self.biases[-1][:, None], values, self.weights[-1].mT)
 
