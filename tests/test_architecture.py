@@ -14,6 +14,7 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
     "paths": 0,
     "prompts": 1,
     "schema": 1,
+    "loss_names": 2,
     "schedules": 1,
     "plugins": 0,
     "perceptor_names": 0,

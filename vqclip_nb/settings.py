@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vqclip_nb import canvases, perceptor_names, prompts, schema
+from vqclip_nb import canvases, loss_names, perceptor_names, prompts, schema
 from vqclip_nb.errors import SettingsError
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
@@ -86,6 +86,9 @@ class Settings(BaseModel):
     )
     smoothness: float = _field(
         1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", ge=0, le=1000, live=True
+    )
+    losses: str = _field(
+        "", "Painting", "Losses", "other pulls, each name:weight, joined by |, such as saturation:0.5", live=True
     )
     cutouts: Literal["pooling", "pooling-published", "crops"] = _field(
         "pooling",
@@ -216,6 +219,12 @@ class Settings(BaseModel):
             raise ValueError(f"canvas must be {spec.name}/<model>, got {value!r}; `vqclip models` lists them")
         if model and not spec.model_kind:
             raise ValueError(f"canvas must be {spec.name}, which takes no model, got {value!r}")
+        return value
+
+    @field_validator("losses")
+    @classmethod
+    def _known_losses(cls, value: str) -> str:
+        loss_names.parse(value)
         return value
 
     @field_validator("save_every")
