@@ -15,6 +15,7 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
     "prompts": 1,
     "schedules": 0,
     "schema": 1,
+    "loss_names": 2,
     "plugins": 0,
     "perceptor_names": 0,
     "settings": 3,

@@ -111,6 +111,11 @@ def most(number: Number) -> float:
     return max(number.numbers) if isinstance(number, Schedule) else number
 
 
+def scaled(number: Number, factor: float) -> Number:
+    """A number, or the numbers of a schedule, multiplied by `factor` and rounded to four digits."""
+    return round(number * factor, 4) if not isinstance(number, Schedule) else number.times(factor)
+
+
 def tensor_at(number: Number, step: int, device: "torch.device") -> "float | Tensor":
     """`value_at` for the arithmetic of a step: a plain number as it is, a schedule's as a tensor on the device.
 

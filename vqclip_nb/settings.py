@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vqclip_nb import canvases, perceptor_names, prompts, schema
+from vqclip_nb import canvases, loss_names, perceptor_names, prompts, schema
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Number, Scheduled, Whole
 
@@ -87,6 +87,9 @@ class Settings(BaseModel):
     )
     smoothness: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
         1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", live=True
+    )
+    losses: str = _field(
+        "", "Painting", "Losses", "other pulls, each name:weight, joined by |, such as saturation:0.5", live=True
     )
     cutouts: Literal["pooling", "pooling-published", "crops"] = _field(
         "pooling",
@@ -217,6 +220,12 @@ class Settings(BaseModel):
             raise ValueError(f"canvas must be {spec.name}/<model>, got {value!r}; `vqclip models` lists them")
         if model and not spec.model_kind:
             raise ValueError(f"canvas must be {spec.name}, which takes no model, got {value!r}")
+        return value
+
+    @field_validator("losses")
+    @classmethod
+    def _known_losses(cls, value: str) -> str:
+        loss_names.parse(value)
         return value
 
     @field_validator("save_every")
