@@ -164,7 +164,7 @@ class Ours:
 
         with weights(pair):
             self.painting = build_painting(settings)
-        self.guides = [objective for objective in self.painting.objectives if isinstance(objective, Guide)]
+        self.guides = [term.objective for term in self.painting.terms if isinstance(term.objective, Guide)]
 
     def step(self) -> None:
         self.painting.step()

@@ -9,12 +9,15 @@ import vqclip_nb
 
 PACKAGE = Path(vqclip_nb.__file__).parent
 LEVELS = {  # a module may import, at its top, only from levels below its own
-    "errors": 0,
+    "errors": -1,
     "escapes": 0,
     "paths": 0,
     "prompts": 1,
+    "schedules": 0,
     "schema": 1,
+    "loss_names": 2,
     "plugins": 0,
+    "perceptor_names": 0,
     "settings": 3,
     "fields": 4,
     "presets": 2,
@@ -31,6 +34,7 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
     "perceptors": 2,
     "objectives": 4,
     "timeline": 5,
+    "step_guard": 5,
     "painting": 6,
     "video": 5,
     "oom": -1,

@@ -15,7 +15,7 @@ from vqclip_nb.canvases.siren import SirenOptions
 from vqclip_nb.canvases.siren.canvas import SirenCanvas
 from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
 from vqclip_nb.cutouts import Cutouts
-from vqclip_nb.objectives import Guide, Target
+from vqclip_nb.objectives import Guide, Target, Term
 from vqclip_nb.painting import Painting, run
 from vqclip_nb.settings import Settings
 
@@ -31,7 +31,7 @@ EVERY_CANVAS = pytest.mark.parametrize("new", CANVAS_MAKERS.values(), ids=CANVAS
 def towards(colour):
     perceptor = ToyPerceptor()
     target = Target(colour, perceptor.encode_text([colour])[None])
-    return lambda settings: [Guide(perceptor, Cutouts("pooling", 16, 4), [target])]
+    return lambda settings: [Term(Guide(perceptor, Cutouts("pooling", 16, 4), [target]))]
 
 
 def test_every_canvas_is_under_contract():

@@ -156,7 +156,7 @@ class Optimizer:
         self.count = 0
 
     @torch.no_grad()
-    def step(self, lr: float, sound: Tensor) -> Tensor:
+    def step(self, lr: float | Tensor, sound: Tensor) -> Tensor:
         """One step along the gradients for the pictures that are sound, (n,) bool; returns those that could take it.
 
         A picture with a gradient that is not a number cannot; nothing of it is changed or remembered.

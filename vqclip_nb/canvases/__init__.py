@@ -6,6 +6,7 @@ A canvas is a folder: `<name>/__init__.py` holds `SPEC`, a CanvasSpec that needs
 
 import pkgutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -50,8 +51,12 @@ def spec(name: str) -> CanvasSpec:
 
 
 def specs() -> list[CanvasSpec]:
-    """The specs of all canvases, by name."""
-    return [spec(name) for name in sorted(modules())]
+    """The specs of all canvases, by name; one of another package that cannot be loaded is left out."""
+    loaded = []
+    for name in sorted(modules()):
+        with suppress(SettingsError):  # `spec` says why, once that canvas is asked for
+            loaded.append(spec(name))
+    return loaded
 
 
 def owners(option: str) -> list[FieldSpec]:

@@ -12,6 +12,7 @@ What is not named under `settings` is the default. Another package adds one by a
 
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -36,7 +37,7 @@ class Preset:
 
 def names() -> list[str]:
     """The names of all presets: ours, then those of other packages."""
-    return sorted(_own()) + [name for name in plugins.found(GROUP) if name not in _own()]
+    return sorted(_own()) + sorted(plugins.found(GROUP).keys() - _own().keys())
 
 
 def load(name: str) -> Preset:
@@ -53,8 +54,12 @@ def load(name: str) -> Preset:
 
 
 def load_all() -> list[Preset]:
-    """All presets, in the order of their names."""
-    return [load(name) for name in names()]
+    """All presets, in the order of `names`; one of another package that cannot be loaded is left out."""
+    presets = []
+    for name in names():
+        with suppress(SettingsError):
+            presets.append(load(name))
+    return presets
 
 
 @cache

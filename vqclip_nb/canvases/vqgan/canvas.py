@@ -48,8 +48,10 @@ class VQGANCanvas(Canvas):
     @classmethod
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: VQGANOptions) -> Self:
         from vqclip_nb import models
+        from vqclip_nb.models import shared
 
-        return cls(models.optimize_network(models.load_vqgan(model)), size=size, seeds=seeds, options=options)
+        vqgan = shared.loaded("vqgan", model, lambda: models.optimize_network(models.load_vqgan(model)))
+        return cls(vqgan, size=size, seeds=seeds, options=options)
 
     @property
     def tidy_every(self) -> int:  # type: ignore[override]
@@ -84,11 +86,14 @@ class VQGANCanvas(Canvas):
         """Decode block by block, and compute each block again on the way back (Chen et al., 2016)."""
         from torch.utils.checkpoint import checkpoint
 
+        from vqclip_nb.models import shared
+
         blocks = [block for block in self.vqgan.modules() if type(block).__name__ in _BLOCKS]
         if self.thrifty or not blocks:
             return False
         for block in blocks:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
+        shared.forget()  # the next painting may have more memory
         self.thrifty = True
         return True
 
