@@ -44,8 +44,14 @@ def test_it_goes_on_as_a_painting_that_begins_there(tmp_path, canvas):
     assert all(torch.equal(here.image, there.image) for here, there in pairs)
 
 
-@pytest.mark.parametrize("more", [{"canvas": "pixels"}, {"average": 0.8, "variations": 2, "init_weight": 0.3}])
-@pytest.mark.parametrize("given", ["tensor", "PIL", "file"])
+@pytest.mark.parametrize(
+    ("given", "more"),
+    [
+        ("tensor", {"canvas": "pixels"}),
+        ("PIL", {"average": 0.8, "variations": 2, "init_weight": 0.3}),
+        ("file", {"optimizer": "sgd"}),
+    ],
+)
 def test_a_run_whose_picture_was_replaced_is_resumed_replayed_and_branched_exactly(tmp_path, given, more):
     pil = Image.new("RGB", (30, 20), "blue")
     pil.paste((250, 9, 120), (4, 2, 17, 9))
