@@ -1,4 +1,4 @@
-"""A package of somebody else's adds a canvas and a preset by entry points; no line of ours names them."""
+"""A package of somebody else's adds a canvas, a loss and a preset by entry points; no line of ours names them."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import vqclip_nb
 
+PROMPT = "a red circle on a blue background"
 ROOT = Path(vqclip_nb.__file__).parent.parent
 
 CANVAS = '''
@@ -52,12 +53,24 @@ class TintOptions(CanvasOptions):
 
 
 SPEC = CanvasSpec("tint", "one colour", "testing", 0.05, options=TintOptions)
+
+
+class Bright:
+    parts, precision = 1, None
+
+    def __call__(self, image, draws, progress):
+        return {"bright": 1 - image.mean((1, 2, 3))}
+
+
 PRESET = {"title": "Dull", "help": "a dark tint", "settings": {"canvas": "tint", "gain": 0.25, "steps": 3}}
 """
 ENTRY_POINTS = """
 [vqclip_nb.canvases]
 tint = tints
 torn = tints.nothing
+
+[vqclip_nb.objectives]
+bright = tints:Bright
 
 [vqclip_nb.presets]
 dull = tints:PRESET
@@ -83,7 +96,7 @@ def run(folder, *words):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_another_package_adds_a_canvas_and_a_preset(tmp_path):
+def test_another_package_adds_a_canvas_a_loss_and_a_preset(tmp_path):
     folder = installed(tmp_path)
     assert "--gain" in run(folder, "paint", "--help").stdout
     assert "broken, dull" in " ".join(run(folder, "paint", "red", "--preset", "nope").stderr.split())
@@ -98,8 +111,9 @@ def test_another_package_adds_a_canvas_and_a_preset(tmp_path):
 
     out = str(tmp_path / "runs")
     small = ("--size", "32", "32", "--cutn", "2", "--device", "cpu", "--quiet", "--out", out)
-    painted = run(folder, "paint", "a red circle on a blue background", "--preset", "dull", *small)
+    painted = run(folder, "paint", PROMPT, "--preset", "dull", "--losses", "bright:2", *small)
     assert painted.returncode == 0, painted.stderr
+    assert ",bright," in (Path(painted.stdout.strip()).parent / "losses.csv").read_text()
     shown = run(folder, "info", painted.stdout.strip()).stdout
     assert "--canvas tint --gain 0.25" in " ".join(shown.split())
 

@@ -27,7 +27,7 @@ from vqclip_nb.settings import Settings
         ({"optimizer": "adm"}, f"optimizer must be one of {', '.join(RULES)}, got 'adm'"),
         (
             {"canvas": "vqgn/demo"},
-            "canvas must be fourier, pixels, vqgan/<model>, got 'vqgn/demo'; did you mean 'vqgan'?",
+            "canvas must be fourier, pixels, siren, vqgan/<model>, got 'vqgn/demo'; did you mean 'vqgan'?",
         ),
         ({"canvas": "pixels/demo"}, "canvas must be pixels, which takes no model, got 'pixels/demo'"),
         ({"canvas": "vqgan"}, "canvas must be vqgan/<model>, got 'vqgan'"),
@@ -37,6 +37,8 @@ from vqclip_nb.settings import Settings
             "tidy is an option of the canvas vqgan, and the canvas is pixels",
         ),
         ({"canvas_options": {"tiddy": 3}}, "the canvas vqgan has no option 'tiddy'; did you mean 'tidy'?"),
+        ({"losses": "saturatoin"}, "there is no loss 'saturatoin'; did you mean 'saturation'?"),
+        ({"losses": "symmetry:much"}, "losses must be name:weight, joined by |, got 'symmetry:much'"),
         ({"canvas_options": 3}, "canvas_options must be options by name, got 3"),
         ({"perceptor": " "}, "perceptor must not be empty"),
         ({"seed": 2**32 - 1, "variations": 2}, "seed must leave room for 2 variations"),

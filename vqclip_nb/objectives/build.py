@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import images, perceptor_names, prompts
+from vqclip_nb import images, loss_names, perceptor_names, prompts
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.objectives.embeddings import Embeddings
@@ -54,6 +54,8 @@ class Builder:
             terms.append(Term(Smoothness(), settings.smoothness))
         if settings.init_weight:
             terms.append(Term(Likeness(self.canvas), settings.init_weight))
+        for name, weight in loss_names.parse(settings.losses).items():
+            terms.append(Term(loss_names.make(name), weight))
         return terms
 
     def _guide(self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]) -> Guide:

@@ -6,6 +6,8 @@ import ipywidgets as widgets
 import traitlets
 
 from vqclip_nb import canvases, models
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.schedules import Schedule
 from vqclip_nb.schema import FieldSpec
 from vqclip_nb.studio.widget_help import explain
 
@@ -173,9 +175,17 @@ def _offered(*entries: models.Entry) -> str:
     return f"{names} - {where}" + "".join(f", licence {licence}" for licence in licences)
 
 
-def _number(text: str) -> float | str | None:
-    """A number as it was typed; anything else is left for Settings to refuse by name."""
+def as_schedule(value: Any) -> Schedule | None:
+    """Keyframes, or text that is read as such; None for anything else."""
+    try:
+        return Schedule.parse(value) if isinstance(value, str) else value if isinstance(value, Schedule) else None
+    except SettingsError:
+        return None
+
+
+def _number(text: str) -> Any:
+    """A number, or keyframes, as typed; anything else is left for Settings to refuse by name."""
     try:
         return float(text) if text.strip() else None
     except ValueError:
-        return text
+        return as_schedule(text) or text

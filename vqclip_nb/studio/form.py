@@ -9,8 +9,9 @@ import ipywidgets as widgets
 
 from vqclip_nb import canvases
 from vqclip_nb.fields import GROUPS, FieldSpec, fields, live_fields
+from vqclip_nb.schedules import Schedule
 from vqclip_nb.studio import markup
-from vqclip_nb.studio.controls import control, help_text, models_offered, read, show
+from vqclip_nb.studio.controls import as_schedule, control, help_text, models_offered, read, show, typed
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.prompt_box import PromptBox
 from vqclip_nb.studio.widget_help import explain
@@ -29,7 +30,7 @@ class Form:
         self, changed: Callable[[str], object], extras: Mapping[str, widgets.Widget] = MappingProxyType({})
     ) -> None:
         self._changed, self._quiet, self._extras = changed, False, extras
-        self.prompt = PromptBox(lambda: self._hear("prompt"))
+        self.prompt = PromptBox(lambda: self._hear("", "prompt"))
         self._fields = {(field.owner, field.name): field for field in fields() if field.name not in ELSEWHERE}
         self._controls: dict[tuple[str, str], Any] = {
             key: self.prompt if field.name == "prompt" else control(field) for key, field in self._fields.items()
@@ -38,12 +39,13 @@ class Form:
         self.prompt.value = self._fields["", "prompt"].default
         self._errors = {key: widgets.HTML(layout={"display": "none"}) for key in self._fields}
         self._rows: dict[tuple[str, str], Any] = {}
+        self._keyframes: dict[tuple[str, str], Schedule] = {}  # of controls that can show one number alone
         self.dice = widgets.Button(description="Dice", icon="random", tooltip="Another seed")
         self.dice.add_class("vq-dice")
         self.dice.on_click(lambda _: setattr(self._controls["", "seed"], "value", secrets.randbelow(2**31)))
         for key, widget in self._controls.items():
             if widget is not self.prompt:
-                widget.observe(lambda _, name=key[1]: self._hear(name), "value")
+                widget.observe(lambda _, key=key: self._hear(*key), "value")
         self.basic = widgets.VBox([self._row("", name) for name in BASIC])
         self.advanced = widgets.VBox(self._groups())
         self._suit()
@@ -56,7 +58,7 @@ class Form:
     def value(self, name: str) -> Any:
         """The value of a control, as Settings wants it."""
         key = self._key(name)
-        return read(self._controls[key], self._fields[key])
+        return self._keyframes.get(key) or read(self._controls[key], self._fields[key])
 
     def values(self) -> dict[str, Any]:
         """Every field but the pictures; of the options of canvases those of the chosen one."""
@@ -69,8 +71,7 @@ class Form:
             for name in ("canvas", *values, *values.get("canvas_options", {})):
                 value = values[name] if name in values else values.get("canvas_options", {}).get(name)
                 if name in self.controls and (name in values or name in values.get("canvas_options", {})):
-                    key = self._key(name)
-                    show(self._controls[key], self._fields[key], value)
+                    self._load(self._key(name), value)
         finally:
             self._quiet = False
         self._suit()
@@ -104,8 +105,18 @@ class Form:
         """Mark the sizes that fit the GPU, as measured."""
         self._controls["", "size"].mark(most_pixels)
 
-    def _hear(self, name: str) -> None:
+    def _load(self, key: tuple[str, str], value: Any) -> None:
+        """Show a value. Keyframes stay until a person moves the control, which shows the number they begin with."""
+        field = self._fields[key]
+        self._keyframes.pop(key, None)
+        if field.scheduled and not typed(field) and (schedule := as_schedule(value)):
+            self._keyframes[key] = schedule
+            value = schedule.numbers[0]
+        show(self._controls[key], field, value)
+
+    def _hear(self, owner: str, name: str) -> None:
         if not self._quiet:
+            self._keyframes.pop((owner, name), None)
             if name in ("canvas", "perceptor"):
                 self._suit()
             self._changed(name)
