@@ -9,13 +9,13 @@ import vqclip_nb
 
 PACKAGE = Path(vqclip_nb.__file__).parent
 LEVELS = {  # a module may import, at its top, only from levels below its own
-    "errors": 0,
+    "errors": -1,
     "escapes": 0,
     "paths": 0,
     "prompts": 1,
+    "schedules": 0,
     "schema": 1,
     "loss_names": 2,
-    "schedules": 1,
     "plugins": 0,
     "perceptor_names": 0,
     "settings": 3,

@@ -171,6 +171,11 @@ class Optimizer:
             parameter.grad = None
         return sound
 
+    def reset(self) -> None:
+        """Forget all gradients, as before the first step."""
+        self.count = 0
+        self.memories = [{slot: torch.zeros_like(value) for slot, value in m.items()} for m in self.memories]
+
     def choose(self, index: int) -> None:
         """From now on remember one of the pictures alone."""
         self.memories = [{key: value[index : index + 1].clone() for key, value in m.items()} for m in self.memories]

@@ -4,9 +4,11 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vqclip_nb import canvases, oom
@@ -15,6 +17,7 @@ from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import PaintWarning, SettingsError
 from vqclip_nb.fields import live_fields
 from vqclip_nb.gpu import cuda_graphs
+from vqclip_nb.images import PictureFile, covering, to_tensor
 from vqclip_nb.objectives import Term, losses_of, total
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws
@@ -49,7 +52,8 @@ class Painting:
     """A canvas, the terms that pull at it, and how far it has come.
 
     `build` makes the terms that settings ask for; it is called again when they change. The networks compute in
-    `precision`, if the first step in it agrees with float32.
+    `precision`, if the first step in it agrees with float32. `inputs` is the folder of pictures that are named by their
+    sha256.
     """
 
     def __init__(
@@ -59,13 +63,15 @@ class Painting:
         build: Callable[[Settings], Sequence[Term]],
         *,
         precision: Precision = FLOAT32,
+        inputs: Path | None = None,
     ) -> None:
-        self.settings, self.canvas, self.build = settings, canvas, build
+        self.settings, self.canvas, self.build, self.inputs = settings, canvas, build, inputs
         self.learnable = canvas.learnable()
         for parameter in self.learnable:
             parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
         self.device = self.learnable[0].device
         self.step_count = 0
+        self.average_from = 0  # the step that the averages begin at
         self.timeline: list[Edit] = []
         self.ahead: deque[Edit] = deque()  # changes that are still to be made, each at its step
         self.guard = StepGuard(canvas, precision)
@@ -127,7 +133,7 @@ class Painting:
             average.lerp_(parameter, 1 - decay)
         if self.shown is None:
             self.shown = image.clone()
-        weight = (1 - decay) / (1 - decay**self.step_count)  # so that it is free of bias at every step
+        weight = (1 - decay) / (1 - decay**self._averaged)  # so that it is free of bias at every step
         self.shown.lerp_(torch.where(judged[:, None, None, None], image, self.shown), weight)
 
     @torch.no_grad()
@@ -135,9 +141,9 @@ class Painting:
         """The picture as it is now (the average, tidied, where these are asked for): (n, 3, H, W) RGB in [0, 1]."""
         decay = self.settings.average
         latest = [parameter.clone() for parameter in self.learnable]
-        if decay and self.step_count:
+        if decay and self._averaged:
             for parameter, average in zip(self.learnable, self.averages, strict=True):
-                parameter.copy_(average / (1 - decay**self.step_count))
+                parameter.copy_(average / (1 - decay**self._averaged))
         try:
             if self.canvas.tidy_every:
                 self._tidy()
@@ -147,9 +153,9 @@ class Painting:
                 parameter.copy_(value)
 
     def apply(self, change: Edit) -> None:
-        """Take new settings from the next step on, and, where one is picked, paint that picture alone.
+        """Take new settings from the next step on, paint one variation alone, or go on from another picture.
 
-        Raises SettingsError for what cannot change in mid-run, and then changes nothing.
+        Raises SettingsError for what cannot change in mid-run, and PictureError; then nothing is changed.
         """
         if fixed := sorted(set(change.settings) - live_fields(self.settings) - {"tidy"}):
             raise SettingsError(f"{fixed[0]} cannot change while painting; start a new run with it")
@@ -159,6 +165,8 @@ class Painting:
                 raise SettingsError(f"variation must be from 1 to {self.settings.variations}, got {number}")
             picked = {"seed": self.settings.seeds[number - 1], "variations": 1}
         settings = self.settings.replace(**picked | dict(change.settings))
+        file = change.file or (PictureFile.of(change.image, inputs=self.inputs) if change.image else None)
+        pil = file.read() if file else None
         self._use(self.build(settings))
         if number is not None:
             self.canvas.choose(number - 1)
@@ -169,7 +177,26 @@ class Painting:
         self._configure()
         written = {**settings.to_dict(), **settings.canvas_options}
         changes = {name: written[name] for name in change.settings if name in written}
-        self.timeline.append(Edit(changes, self.step_count, number))
+        if pil:
+            self._begin_again(pil)
+        self.timeline.append(Edit(changes, self.step_count, number, file.name if file else None, file))
+
+    def replace_image(self, image: str | Path | Image.Image | Tensor) -> None:
+        """Go on from this picture from the next step on: a file's name, a PIL image, or (1, 3, H, W) RGB in [0, 1].
+
+        It is scaled and cropped to the canvas, the same for every variation. Optimizer and averages begin anew, and
+        likeness counts from here. The run keeps it as a file, of 8 bits a channel, and is resumed and replayed exactly.
+        Raises PictureError, and then nothing is changed.
+        """
+        self.apply(Edit({}, file=PictureFile.of(image, inputs=self.inputs)))
+
+    def _begin_again(self, pil: Image.Image) -> None:
+        """Put the canvas where this picture is, and forget what was learned on the way before."""
+        self.canvas.start_from(to_tensor(covering(pil, self.settings.size)).to(self.device))
+        self.canvas.remember()
+        self.optimizer.reset()
+        self.averages = [torch.zeros_like(average) for average in self.averages]
+        self.shown, self.average_from = None, self.step_count
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
@@ -179,6 +206,7 @@ class Painting:
         tensors |= {} if self.shown is None else {"shown": self.shown}
         facts = {
             "step": self.step_count,
+            "average_from": self.average_from,
             "optimizer": self.optimizer.count,
             "parts": self.guard.parts,
             "thrifty": self.canvas.thrifty,
@@ -198,6 +226,7 @@ class Painting:
         self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
         self.shown = tensors["shown"].to(self.device, copy=True) if "shown" in tensors else None
         self.step_count = facts["step"]
+        self.average_from = facts.get("average_from", 0)
         self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]
         self.settings = settings
         self._configure()
@@ -209,6 +238,11 @@ class Painting:
         used = cuda_graphs.peak(self._judge, self.device)
         self.canvas.zero_grad()
         return used
+
+    @property
+    def _averaged(self) -> int:
+        """The steps that the averages are made of."""
+        return self.step_count - self.average_from
 
     def _configure(self) -> None:
         """Hand the options of the settings to the canvas."""

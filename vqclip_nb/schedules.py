@@ -70,7 +70,7 @@ class Schedule:
             at = text.index(",", at) + 1
 
     def __str__(self) -> str:
-        return ", ".join(f"{step}:({number:.15g})" for step, number in self.keyframes)
+        return ", ".join(f"{step}:({_written(number)})" for step, number in self.keyframes)
 
     def at(self, step: int) -> float:
         """The number for the step that is made after `step` steps."""
@@ -111,6 +111,11 @@ def most(number: Number) -> float:
     return max(number.numbers) if isinstance(number, Schedule) else number
 
 
+def scaled(number: Number, factor: float) -> Number:
+    """A number, or the numbers of a schedule, multiplied by `factor` and rounded to four digits."""
+    return round(number * factor, 4) if not isinstance(number, Schedule) else number.times(factor)
+
+
 def tensor_at(number: Number, step: int, device: "torch.device") -> "float | Tensor":
     """`value_at` for the arithmetic of a step: a plain number as it is, a schedule's as a tensor on the device.
 
@@ -147,7 +152,7 @@ class Scheduled:
             self._read,
             plain,
             serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda value: str(value) if isinstance(value, Schedule) else value, when_used="json"
+                lambda value: str(value) if isinstance(value, Schedule) else value
             ),
         )
 
@@ -168,6 +173,12 @@ class Scheduled:
 
     def _range(self) -> str:
         return f"from {self.ge} to {self.le}" if self.gt is None else f"above {self.gt} and up to {self.le}"
+
+
+def _written(number: float) -> str:
+    """A number as text that is read back as the same number."""
+    short = f"{number:.15g}"
+    return short if float(short) == number else repr(number)
 
 
 def _keyframe(text: str, at: int, name: str) -> tuple[int, float, int]:

@@ -14,6 +14,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from vqclip_nb.schedules import Scheduled
+
 
 @dataclass(frozen=True)
 class FieldSpec:
@@ -22,6 +24,7 @@ class FieldSpec:
     group: the heading it stands under. live: whether it may change while the picture is painted. choices: its values,
     where there is a list of them. limits: the range of a number by `ge` (from), `gt` (above) and `le` (up to). kind:
     "number", "whole number", "switch", "choice", "text" or "list". owner: the canvas whose option it is, or "".
+    scheduled: whether it may be keyframes, by which it changes from step to step.
     """
 
     name: str
@@ -34,6 +37,7 @@ class FieldSpec:
     choices: tuple[str, ...]
     limits: Mapping[str, float]
     owner: str = ""
+    scheduled: bool = False
 
     @property
     def allowed(self) -> str:
@@ -103,11 +107,12 @@ def _extra(info: FieldInfo) -> Mapping[str, Any]:
 def _spec(name: str, info: FieldInfo, owner: str) -> FieldSpec:
     extra, limits = _extra(info), _limits(info)
     types = _types(info.annotation)
+    scheduled = any(isinstance(rule, Scheduled) for rule in info.metadata)
     literal = next((kind for kind in types if str(kind).startswith("typing.Literal")), None)
     return FieldSpec(
         name=name,
         title=info.title or name,
-        help=info.description or "",
+        help=(info.description or "") + ("; or keyframes, as 0:(4), 60:(8)" if scheduled else ""),
         group=str(extra["group"]),
         default=info.default,
         live=bool(extra["live"]),
@@ -115,6 +120,7 @@ def _spec(name: str, info: FieldInfo, owner: str) -> FieldSpec:
         choices=tuple(map(str, get_args(literal))) if literal else (),
         limits=limits,
         owner=owner,
+        scheduled=scheduled,
     )
 
 
@@ -139,4 +145,5 @@ def _limits(info: FieldInfo) -> dict[str, float]:
     if get_origin(info.annotation) is tuple:
         members = getattr(get_args(info.annotation)[0], "__metadata__", ())
         rules += [rule for member in members for rule in member.metadata]
-    return {key: getattr(rule, key) for rule in rules for key in ("ge", "gt", "le") if hasattr(rule, key)}
+    bounds = {key: getattr(rule, key, None) for rule in rules for key in ("ge", "gt", "le") if hasattr(rule, key)}
+    return {key: bound for key, bound in bounds.items() if bound is not None}

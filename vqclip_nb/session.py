@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from vqclip_nb import canvases, device, embedded, images, perceptor_names, perceptors
 from vqclip_nb.errors import RunError
@@ -41,13 +41,12 @@ def build_painting(
     ).to(place)
     if settings.init_image and not state:
         pil = _given(settings.init_image, "init_image", inputs)
-        covering = ImageOps.fit(pil, settings.size, Image.Resampling.LANCZOS)
-        canvas.start_from(images.to_tensor(covering).to(place))
+        canvas.start_from(images.to_tensor(images.covering(pil, settings.size)).to(place))
     loaded = {name: perceptors.load(name) for name in perceptor_names.parse(settings.perceptor)}
     networks = {name: [network.to(place) for network in each] for name, each in loaded.items()}
     build = Builder(canvas, networks, device=place, inputs=inputs)
     precision = device.precision(place, side=max(network.cut_size for each in networks.values() for network in each))
-    painting = Painting(settings, canvas, build, precision=precision)
+    painting = Painting(settings, canvas, build, precision=precision, inputs=inputs)
     if state:
         painting.load_state_dict(state)
     return painting

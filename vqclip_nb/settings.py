@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vqclip_nb import canvases, loss_names, perceptor_names, prompts, schema
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.schedules import Number, Scheduled, Whole
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
 _TOP_SEED = 2**32 - 1
@@ -69,8 +70,8 @@ class Settings(BaseModel):
     steps: int = _field(
         120, "Painting", "Steps", "how often the picture is judged and changed", ge=1, le=100_000, live=True
     )
-    lr: float | None = _field(
-        None, "Painting", "Step size", "how far one step goes; left out, what suits the canvas", gt=0, le=10, live=True
+    lr: Annotated[Number | None, Scheduled(gt=0, le=10, optional=True)] = _field(
+        None, "Painting", "Step size", "how far one step goes; left out, what suits the canvas", live=True
     )
     optimizer: Optimizers = _field("adam", "Painting", "Optimizer", "how a step is taken")
     average: float = _field(
@@ -81,11 +82,11 @@ class Settings(BaseModel):
         ge=0,
         le=0.9999,
     )
-    init_weight: float = _field(
-        0.0, "Painting", "Likeness", "how strongly the picture is held to its start", ge=0, le=1000, live=True
+    init_weight: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
+        0.0, "Painting", "Likeness", "how strongly the picture is held to its start", live=True
     )
-    smoothness: float = _field(
-        1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", ge=0, le=1000, live=True
+    smoothness: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
+        1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", live=True
     )
     losses: str = _field(
         "", "Painting", "Losses", "other pulls, each name:weight, joined by |, such as saturation:0.5", live=True
@@ -98,8 +99,8 @@ class Settings(BaseModel):
         "or random crops",
         live=True,
     )
-    cutn: int = _field(
-        16, "Cutouts", "Cutouts per step", "looks per step: more is steadier and slower", ge=1, le=512, live=True
+    cutn: Annotated[Whole, Scheduled(int, ge=1, le=512)] = _field(
+        16, "Cutouts", "Cutouts per step", "looks per step: more is steadier and slower", live=True
     )
     cut_pow: float = _field(
         1.0,

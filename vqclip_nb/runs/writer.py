@@ -82,6 +82,7 @@ class RunWriter:
         """
         hashes = metadata.model_hashes(settings)
         given = _given([settings.to_dict(), *(change.settings for change in changes)], inputs)
+        given |= _replacements(changes, inputs)
         digests = {name: hashlib.sha256(data).hexdigest() for name, (_, data) in given.items()}
         story = RunInfo(Path(), settings, tuple(changes), parent)
         name = name or f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(story.current.prompt)}-{story.current.seed}"
@@ -243,6 +244,7 @@ class RunWriter:
         new = painting.timeline[self._changes :]
         self._changes = len(painting.timeline)
         given = _given([change.settings for change in new], self.folder / "inputs", known=self._digests)
+        given |= _replacements(new, self.folder / "inputs", known=self._digests)
         for name, (suffix, data) in given.items():
             digest = self._digests[name] = hashlib.sha256(data).hexdigest()
             self._keeper.founding[f"inputs/{digest}{suffix}"] = data
@@ -317,6 +319,15 @@ def _given(
     named = {name: field for recipe in recipes for name, field in metadata.given_pictures(recipe).items()}
     paths = {name: images.locate(name, field=of, inputs=inputs) for name, of in named.items() if name not in known}
     return {name: (path.suffix.lower() or ".img", path.read_bytes()) for name, path in paths.items()}
+
+
+def _replacements(
+    changes: Sequence[Edit], inputs: Path | None, *, known: Mapping[str, str] = {}
+) -> dict[str, tuple[str, bytes]]:
+    """The suffix and the bytes of each picture that replaced the painted one, by name, as `_given` has them."""
+    named = {change.image: change.file for change in changes if change.image and change.image not in known}
+    files = {name: file or images.PictureFile.of(name, inputs=inputs) for name, file in named.items()}
+    return {name: (file.suffix, file.data) for name, file in files.items()}
 
 
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:

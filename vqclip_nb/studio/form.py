@@ -7,7 +7,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from vqclip_nb import canvases, models
+from vqclip_nb.errors import SettingsError
 from vqclip_nb.fields import GROUPS, by_name, fields, live_fields
+from vqclip_nb.schedules import Schedule
 
 SHOWN_FIRST = ("canvas", "perceptor", "size", "steps", "seed", "variations", "lr", "cutn")
 TYPED = [field.name for field in fields() if field.default is None and field.limits]  # or left out
@@ -27,6 +29,7 @@ class Form:
 
     def __init__(self, changed: Callable[[str], object]) -> None:
         self._changed, self._quiet = changed, False
+        self._keyframes: dict[str, Schedule] = {}  # of controls that can show one number alone
         self.controls = {field.name: control(field.name) for field in fields() if field.name not in ELSEWHERE}
         self.dice = widgets.Button(description="Dice", icon="random", tooltip="Another seed", layout={"width": "80px"})
         self.dice.on_click(lambda _: setattr(self.controls["seed"], "value", secrets.randbelow(2**31)))
@@ -54,6 +57,8 @@ class Form:
     def value(self, name: str) -> Any:
         """What a control says, as Settings wants it."""
         value = self.controls[name].value
+        if name in self._keyframes:
+            return self._keyframes[name]
         if name in TYPED:
             return _number(value)
         return tuple(map(int, value.split(" "))) if name == "size" else value
@@ -70,7 +75,7 @@ class Form:
         try:
             for name, value in {**values, **values.get("canvas_options", {})}.items():
                 if name in self.controls:
-                    _show(self.controls[name], name, value)
+                    self._load(name, value)
         finally:
             self._quiet = False
 
@@ -105,8 +110,17 @@ class Form:
         widget.value = chosen
         self._quiet = False
 
+    def _load(self, name: str, value: Any) -> None:
+        """Show a value. Keyframes stay until a person moves the control, which shows the number they begin with."""
+        self._keyframes.pop(name, None)
+        if (schedule := as_schedule(value)) and by_name(name).scheduled and name not in TYPED:
+            self._keyframes[name] = schedule
+            value = schedule.numbers[0]
+        _show(self.controls[name], name, value)
+
     def _hear(self, name: str) -> None:
         if not self._quiet:
+            self._keyframes.pop(name, None)
             self._changed(name)
 
 
@@ -193,12 +207,20 @@ def _offered(*entries: models.Entry) -> str:
     return f"{names} - {where}" + "".join(f", licence {licence}" for licence in licences)
 
 
-def _number(text: str) -> float | str | None:
-    """A number as it was typed; what is none is left for Settings to name."""
+def _number(text: str) -> Any:
+    """A number, or keyframes, as typed; anything else is left for Settings to name."""
     try:
         return float(text) if text.strip() else None
     except ValueError:
-        return text
+        return as_schedule(text) or text
+
+
+def as_schedule(value: Any) -> Schedule | None:
+    """Keyframes, or text that is read as such; None for anything else."""
+    try:
+        return Schedule.parse(value) if isinstance(value, str) else value if isinstance(value, Schedule) else None
+    except SettingsError:
+        return None
 
 
 def _show(widget: Any, name: str, value: Any) -> None:
@@ -206,7 +228,7 @@ def _show(widget: Any, name: str, value: Any) -> None:
     if name == "size":
         value = f"{value[0]} {value[1]}" if not isinstance(value, str) else value
     if name in TYPED:
-        value = "" if value is None else f"{value:.15g}"
+        value = "" if value is None else f"{value:.15g}" if isinstance(value, int | float) else str(value)
     if isinstance(widget, widgets.Dropdown) and value not in [option[1] for option in widget._options_full]:
         label = value.replace(" ", " x ") if name == "size" else value
         widget.options = [*widget._options_full, (label, value)]
