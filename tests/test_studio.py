@@ -614,7 +614,7 @@ def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
     shown.ui.form.controls["steps"].value = 10
     shown.ui.messages.remedy.click()
     assert ended(shown).settings.size == (192, 192)
-    assert shown.ui.messages.text.value == ""
+    assert shown.ui.messages.text.value == markup.messages([])
 
 
 def test_sizes_are_marked_as_soon_as_it_is_known_what_fits_the_gpu(monkeypatch):
