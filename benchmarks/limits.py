@@ -89,8 +89,8 @@ def limited(place: str, name: str) -> dict[str, Any]:
         "steps": steps,
         "finite": all(map(math.isfinite, losses)) and bool(painting.picture().isfinite().all()),
         "precision": painting.canvas.precision.name,
-        "scale": painting.scaler.get_scale(),
-        "parts": painting.parts,
+        "scale": painting.guard.scaler.get_scale(),
+        "parts": painting.guard.parts,
         "piece_by_piece": painting.canvas.thrifty,
         "steps_per_second": round(1 / seconds, 2),
         "warned": [str(one.message) for one in said if issubclass(one.category, PaintWarning)],
@@ -112,7 +112,7 @@ def agreement(place: str) -> dict[str, list[float]]:
         if step % 20 == 0:
             seen, pulls = [], []
             for precision in (device.FLOAT32, half):
-                pulls.append(painting._trial(precision)[1].float())
+                pulls.append(painting.guard.trial(precision, painting._judge)[1].float())
                 with torch.no_grad():
                     seen.append(painting.canvas().clone())
             painting.canvas.zero_grad()

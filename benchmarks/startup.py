@@ -79,7 +79,7 @@ def stages(steps: int) -> dict[str, Any]:
     from vqclip_nb.session import build_painting
 
     painting = build_painting(Settings(prompt=PROMPT, device="cpu"))
-    guides = [objective for objective in painting.objectives if isinstance(objective, Guide)]
+    guides = [term.objective for term in painting.terms if isinstance(term.objective, Guide)]
     spent: dict[str, float] = {}
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:

@@ -8,19 +8,22 @@ import pytest
 import torch
 
 from tests.toys import ToyPerceptor, ToyVQGAN
-from vqclip_nb.canvases import Canvas, make
-from vqclip_nb.canvases.fourier import FourierCanvas
-from vqclip_nb.canvases.pixels import PixelsCanvas
-from vqclip_nb.canvases.vqgan import VQGANCanvas
+from vqclip_nb.canvases import Canvas, make, specs
+from vqclip_nb.canvases.fourier.canvas import FourierCanvas
+from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
+from vqclip_nb.canvases.siren import SirenOptions
+from vqclip_nb.canvases.siren.canvas import SirenCanvas
+from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
 from vqclip_nb.cutouts import Cutouts
-from vqclip_nb.objectives import Guide, Target
+from vqclip_nb.objectives import Guide, Target, Term
 from vqclip_nb.painting import Painting, run
-from vqclip_nb.settings import CANVASES, Settings
+from vqclip_nb.settings import Settings
 
 CANVAS_MAKERS = {
     "vqgan": lambda **start: VQGANCanvas(ToyVQGAN(), **start),
     "pixels": PixelsCanvas,
     "fourier": FourierCanvas,
+    "siren": lambda **start: SirenCanvas(**start, options=SirenOptions(layers=4, hidden_size=64)),
 }
 EVERY_CANVAS = pytest.mark.parametrize("new", CANVAS_MAKERS.values(), ids=CANVAS_MAKERS)
 
@@ -28,11 +31,11 @@ EVERY_CANVAS = pytest.mark.parametrize("new", CANVAS_MAKERS.values(), ids=CANVAS
 def towards(colour):
     perceptor = ToyPerceptor()
     target = Target(colour, perceptor.encode_text([colour])[None])
-    return lambda settings: [Guide(perceptor, Cutouts("pooling", 16, 4), [target])]
+    return lambda settings: [Term(Guide(perceptor, Cutouts("pooling", 16, 4), [target]))]
 
 
 def test_every_canvas_is_under_contract():
-    assert set(CANVAS_MAKERS) == set(CANVASES)
+    assert set(CANVAS_MAKERS) == {spec.name for spec in specs()}
 
 
 @EVERY_CANVAS
@@ -108,7 +111,8 @@ def test_what_was_learned_goes_on_in_another_canvas(new):
     one, other = new(size=(32, 32), seeds=(0,)), new(size=(32, 32), seeds=(1,))
     one.remember(), other.remember()
     with torch.no_grad():
-        one.learnable()[0].add_(0.1)
+        for parameter in one.learnable():
+            parameter.add_(0.1)
     other.relearn(one.learned())
     assert torch.equal(one(), other())
     assert other.drift().item() == pytest.approx(0.01, rel=1e-3)
@@ -125,7 +129,7 @@ def test_vqgan_rounds_its_size_down_and_stays_within_its_codebook():
     assert canvas.learnable() == [canvas.z], "the decoder is frozen"
 
 
-def test_a_new_canvas_is_one_file(tmp_path):
+def test_a_new_canvas_is_one_folder(tmp_path):
     """Dropped into the folder, it is a choice of Settings and is painted on; nothing else is touched."""
     import shutil
 
@@ -133,8 +137,9 @@ def test_a_new_canvas_is_one_file(tmp_path):
 
     package = tmp_path / "vqclip_nb"
     shutil.copytree(Path(vqclip_nb.__file__).parent, package, ignore=shutil.ignore_patterns("demo", "__pycache__"))
-    source = (package / "canvases" / "pixels.py").read_text()
-    (package / "canvases" / "dots.py").write_text(source)
+    shutil.copytree(package / "canvases" / "pixels", package / "canvases" / "dots")
+    for file in (package / "canvases" / "dots").glob("*.py"):
+        file.write_text(file.read_text().replace("canvases.pixels", "canvases.dots").replace('"pixels"', '"dots"'))
     script = (
         "from vqclip_nb.settings import Settings; from vqclip_nb.canvases import make\n"
         "print(make(Settings(canvas='dots').canvas, size=(16, 24), seeds=(0,))().shape)"

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, cli, video
+from vqclip_nb import cli, video
+from vqclip_nb.fields import fields
 
 SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu"]
 
@@ -148,9 +149,9 @@ def test_ctrl_c_while_the_film_is_made_leaves_out_the_film_alone(capsys, monkeyp
 def test_help_explains_every_setting_in_its_group(capsys):
     assert vqclip("paint", "--help") == 0
     shown = capsys.readouterr().out
-    for name in set(Settings.model_fields) - {"prompt"}:
+    for name in {field.name for field in fields()} - {"prompt"}:
         assert "--" + name.replace("_", "-") in shown
-    for heading in ("What:", "Models:", "Picture:", "Painting:", "Cutouts:", "Place:"):
+    for heading in ("What:", "Models:", "Canvas:", "Picture:", "Painting:", "Cutouts:", "Place:"):
         assert heading in shown
 
 

@@ -12,9 +12,10 @@ from tests import crash_worker
 from tests.toys import toy_models
 from vqclip_nb import Settings
 from vqclip_nb.cli.runs import tree
+from vqclip_nb.embedded import encode, read
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.runs import checkpoint
-from vqclip_nb.runs.metadata import describe, encode, read
+from vqclip_nb.runs.metadata import describe
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import resume, start
 from vqclip_nb.timeline import Edit

@@ -17,6 +17,7 @@ from vqclip_nb.device import FLOAT32
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.models import vqgan
+from vqclip_nb.objectives import Term
 from vqclip_nb.painting import run
 from vqclip_nb.session import build_painting
 from vqclip_nb.timeline import Edit
@@ -57,7 +58,7 @@ def test_half_precision_paints_as_float32_does():
     assert half != FLOAT32
     pictures, gradients = [], []
     for precision in (FLOAT32, half):
-        gradients.append(painting._trial(precision)[1].float())
+        gradients.append(painting.guard.trial(precision, painting._judge)[1].float())
         with torch.no_grad():
             pictures.append(painting.canvas().clone())
     assert (pictures[0] - pictures[1]).square().mean().log10() * -10 > 38
@@ -117,7 +118,7 @@ def test_where_memory_runs_out_it_paints_with_less():
     with full, warnings.catch_warnings():
         warnings.simplefilter("ignore", PaintWarning)
         *_, last = run(painting)
-    assert painting.parts == 8
+    assert painting.guard.parts == 8
     assert painting.canvas.thrifty
     assert last.image.isfinite().all()
 
@@ -126,7 +127,7 @@ def test_a_loss_that_is_not_a_number_is_heard_a_little_later():
     painting = build_painting(Settings(**ASKED))
     list(run(painting, until=3))
     broken = mock.Mock(side_effect=lambda image, *_: {"broken": image.mean((1, 2, 3)) * torch.nan})
-    painting.objectives = [broken]
+    painting._use([Term(broken)])
     with pytest.warns(PaintWarning, match="from here on float32"), pytest.raises(Exception, match="broken is not a n"):
         list(run(painting))
     assert painting.canvas.z.isfinite().all()

@@ -7,7 +7,7 @@ import torch
 
 from tests.toys import ToyPerceptor, toy_models
 from vqclip_nb import Settings, device, oom, session
-from vqclip_nb.canvases.vqgan import VQGANCanvas
+from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
 from vqclip_nb.cli._common import foresee
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models.vqgan import VQGAN, VQGANConfig
@@ -44,7 +44,7 @@ def gradients(canvas, judge):
 @pytest.mark.parametrize("parts", [2, 5, 12])
 def test_cutouts_in_parts_give_the_same_gradients(cutouts, parts):
     painting = build_painting(settings(cutouts=cutouts, smoothness=0))
-    (judge,) = painting.objectives
+    (judge,) = [term.objective for term in painting.terms]
     whole = gradients(painting.canvas, judge)
     judge.parts = parts
     assert torch.cosine_similarity(gradients(painting.canvas, judge), whole, dim=0) > 0.99999
@@ -83,7 +83,7 @@ def test_memory_that_runs_out_in_mid_run_is_saved_and_the_picture_is_the_same():
 
     *_, whole = run(build_painting(settings()))
     painting = build_painting(settings())
-    painting.objectives[0].perceptor = small = Small()
+    painting.terms[0].objective.perceptor = small = Small()
     painting.step()
     small.most = 4
     with pytest.warns(PaintWarning) as heard:
@@ -94,12 +94,12 @@ def test_memory_that_runs_out_in_mid_run_is_saved_and_the_picture_is_the_same():
     torch.testing.assert_close(last.image, whole.image, atol=0.02, rtol=0)
 
     again = build_painting(settings(), state=painting.state_dict())
-    assert (again.parts, again.objectives[0].parts) == (4, 4)
+    assert (again.guard.parts, again.terms[0].objective.parts) == (4, 4)
 
 
 def test_when_nothing_is_left_to_save_it_stops_with_the_remedy_and_the_state(capsys, tmp_path, monkeypatch):
     from vqclip_nb import cli
-    from vqclip_nb.canvases.pixels import PixelsCanvas
+    from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
 
     rungs = iter([True, False])
     monkeypatch.setattr(device, "precision", lambda place, **_: device.FLOAT32)  # no first step is tried in two
@@ -125,7 +125,7 @@ def test_where_the_canvas_was_too_large_the_cutouts_are_judged_at_once_again(mon
     with pytest.warns(PaintWarning) as heard:
         painting.step()
     assert "piece by piece" in str(heard[-1].message)
-    assert (painting.parts, painting.objectives[0].parts) == (1, 1)
+    assert (painting.guard.parts, painting.terms[0].objective.parts) == (1, 1)
 
 
 def fail():
@@ -133,8 +133,8 @@ def fail():
 
 
 def test_a_picture_that_cannot_be_tidied_is_painted_on_as_it_is(monkeypatch):
-    *_, whole = run(build_painting(settings(average=0.5, tidy=0)))
-    painting = build_painting(settings(average=0.5, tidy=2))
+    *_, whole = run(build_painting(settings(canvas="vqgan/toy", average=0.5, tidy=0)))
+    painting = build_painting(settings(canvas="vqgan/toy", average=0.5, tidy=2))
     monkeypatch.setattr(painting.canvas, "tidy", fail)
     with pytest.warns(PaintWarning) as heard:
         *_, last = run(painting)
@@ -161,7 +161,7 @@ def failing_after(encode, calls):
 
 def test_another_error_is_not_taken_for_memory():
     painting = build_painting(settings())
-    painting.objectives[0].perceptor.encode_image = lambda batch: (_ for _ in ()).throw(RuntimeError("a bug"))
+    painting.terms[0].objective.perceptor.encode_image = lambda batch: (_ for _ in ()).throw(RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         painting.step()
     for said in (

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings
+from vqclip_nb import Settings, embedded
+from vqclip_nb.embedded import encode, read
 from vqclip_nb.errors import PaintWarning, PictureError
 from vqclip_nb.runs import metadata
-from vqclip_nb.runs.metadata import describe, encode, read
+from vqclip_nb.runs.metadata import describe
 from vqclip_nb.session import start
 from vqclip_nb.timeline import Edit
 
@@ -42,8 +43,8 @@ def test_every_kind_of_file_says_the_same(told):
     assert read(folder / "progress.mp4") == said
     assert read(folder / "frames" / "000004.jpg") == said
     assert read(folder / "frames" / "000001.jpg") == {**said, "timeline": [], "step": 1}
-    with pytest.warns(PaintWarning, match="was steered while it was painted; taken are its settings at the end"):
-        assert Settings.from_image(folder / "frames" / "000004.jpg").lr == 0.2
+    with pytest.warns(PaintWarning, match="was changed while it was painted; its settings at the end are used"):
+        assert metadata.load_settings(folder / "frames" / "000004.jpg").lr == 0.2
 
 
 def test_no_file_names_a_path_a_user_or_a_machine(told):
@@ -63,7 +64,7 @@ def test_any_letters_come_back_from_any_format(tmp_path, format):
     path = tmp_path / "picture"
     path.write_bytes(encode(Image.new("RGB", (8, 8)), format, about))
     assert read(path) == about
-    assert Settings.from_image(path).to_dict() == asked.to_dict()
+    assert metadata.load_settings(path).to_dict() == asked.to_dict()
 
     pil = Image.open(path)
     shown = pil.text["parameters"] if format == "PNG" else pil.getexif().get_ifd(0x8769)[0x9286][8:].decode("utf-16-be")
@@ -77,7 +78,7 @@ def test_what_other_viewers_show_is_how_it_ended():
         step=120,
         hashes={},
     )
-    assert metadata.parameters(about).startswith("green\nSteps: 120, Sampler: adam, Seed: 4,")
+    assert embedded.parameters(about).startswith("green\nSteps: 120, Sampler: adam, Seed: 4,")
 
 
 def test_a_jpeg_that_cannot_hold_all_holds_none(tmp_path):

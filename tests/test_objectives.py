@@ -67,5 +67,5 @@ def test_the_same_text_twice_pulls_twice():
 def test_smoothness_is_none_on_a_plain_picture():
     plain = torch.full((2, 3, 8, 8), 0.3)
     rough = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert Smoothness(1.0)(plain, Draws((0, 1)), 0)["smoothness"].tolist() == [0, 0]
-    assert (Smoothness(1.0)(rough, Draws((0, 1)), 0)["smoothness"] > 0.1).all()
+    assert Smoothness()(plain, Draws((0, 1)), 0)["smoothness"].tolist() == [0, 0]
+    assert (Smoothness()(rough, Draws((0, 1)), 0)["smoothness"] > 0.1).all()

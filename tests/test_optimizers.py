@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from vqclip_nb.fields import by_name
 from vqclip_nb.optimizers import RULES, Optimizer
-from vqclip_nb.settings import Settings, choices
 
 TORCH = {
     "adam": lambda p: torch.optim.Adam(p, lr=0.1),
@@ -59,7 +59,7 @@ ALONE = {"adamp": adamp_alone, "diffgrad": diffgrad_alone}
 
 
 def test_every_rule_is_a_choice_of_the_settings_and_has_an_oracle():
-    assert {*TORCH, *ALONE} == {*RULES} == {*choices(Settings.model_fields["optimizer"])}
+    assert {*TORCH, *ALONE} == {*RULES} == {*by_name("optimizer").choices}
 
 
 @pytest.mark.parametrize("rule", TORCH)

@@ -53,7 +53,7 @@ def test_the_same_settings_paint_the_same_pixels(optimizer, average):
     assert all(torch.equal(*pair) for pair in zip(one, again, strict=True))
 
 
-@pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier"])
+@pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier", "siren"])
 @pytest.mark.parametrize("cutouts", ["pooling", "crops"])
 def test_picture_k_of_a_batch_is_the_one_that_seed_plus_k_paints(canvas, cutouts):
     """The same losses within 1e-5, and gradients of cosine 0.99999, from the same state and draws."""
@@ -64,7 +64,7 @@ def test_picture_k_of_a_batch_is_the_one_that_seed_plus_k_paints(canvas, cutouts
     def judged(painting):
         image = painting.canvas()
         draws = Draws(painting.settings.seeds, step=3)
-        losses = [loss for judge in painting.objectives for loss in judge(image, draws, 0.5).values()]
+        losses = [loss for term in painting.terms for loss in term(image, draws, 0.5).values()]
         torch.stack(losses).sum().backward()
         return torch.stack(losses), painting.canvas.learnable()[0].grad
 
@@ -121,7 +121,7 @@ def test_not_a_number_stops_the_run_and_leaves_the_last_good_picture():
             return seen * (math.nan if painting.step_count == 3 else 1)
 
     painting = build_painting(settings(variations=2))
-    painting.objectives[0].perceptor = Failing()
+    painting.terms[0].objective.perceptor = Failing()
     frames = [painting.step() for _ in range(3)]
     before = painting.picture()
     with pytest.raises(NotANumber, match=r"^step 4: red, blue is not a number; a smaller lr"):
@@ -168,7 +168,7 @@ def test_watching_every_step_renders_no_more_often_but_for_the_result(average, r
 )
 def test_a_picture_is_tidied_as_often_as_asked_or_as_suits_the_canvas_and_as_the_result(tidy, suits, at):
     painting, seen = build_painting(settings(tidy=tidy)), []
-    painting.canvas.tidy_every = suits
+    painting.canvas.vqgan.tidy_every = suits
     with mock.patch.object(painting.canvas, "tidy", side_effect=lambda: seen.append(painting.step_count)):
         for _ in run(painting):
             pass
@@ -224,7 +224,7 @@ def test_perceptors_of_one_name_share_its_cutouts_and_pull_to_a_text_together():
     bench[1].name = "toy-2"
     with mock.patch("vqclip_nb.perceptors.load", side_effect=lambda name: bench):
         painting = build_painting(settings(prompt="red", cutn=5, smoothness=0))
-    guides = painting.objectives
+    guides = [term.objective for term in painting.terms]
     assert [guide.cutouts.cutn for guide in guides] == [3, 2]
     image, draws = painting.canvas().detach(), Draws(painting.settings.seeds, 0, painting.device)
     each = [float(guide(image, draws, 0.0)["red"]) for guide in guides]

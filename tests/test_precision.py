@@ -9,7 +9,7 @@ from tests.toys import ToyPerceptor, toy_models
 from vqclip_nb import Settings, device
 from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import NotANumber, PaintWarning
-from vqclip_nb.objectives import Objective
+from vqclip_nb.objectives import Objective, Term
 from vqclip_nb.painting import run
 from vqclip_nb.session import build_painting
 
@@ -126,7 +126,7 @@ def test_float32_that_does_not_fit_is_not_compared_with(monkeypatch):
 
     here = painting(monkeypatch, HALVES[0], Small())
     assert [frame.step for frame in run(here)] == [1, 2, 3, 4, 5]
-    assert here.parts == 1
+    assert here.guard.parts == 1
 
 
 def test_an_overflow_in_mid_run_goes_on_in_float32(monkeypatch):
@@ -151,14 +151,14 @@ def test_steps_that_overflowed_before_it_was_heard_are_forgiven_with_the_first(m
     here = painting(monkeypatch, HALVES[1], Network())
     here.step()
     late = {"red": torch.tensor([torch.nan])}
-    here._unchecked.extend((step, late, lambda: torch.tensor(False)) for step in (2, 3))
+    here.guard.unchecked.extend((step, late, lambda: torch.tensor(False)) for step in (2, 3))
     with pytest.warns(PaintWarning, match="from here on float32"):
         here.step()
     assert here.canvas.precision == FLOAT32
-    here._unchecked.extend((step, late, lambda: torch.tensor(False)) for step in (4, 5))
+    here.guard.unchecked.extend((step, late, lambda: torch.tensor(False)) for step in (4, 5))
     with pytest.raises(NotANumber, match="step 4"):
         here.step()
-    assert not here._unchecked
+    assert not here.guard.unchecked
 
 
 @pytest.mark.parametrize("slope", [1e-9, 1e3], ids=["small", "large"])
@@ -171,21 +171,21 @@ def test_gradients_that_float16_cannot_hold_neither_vanish_nor_overflow(monkeypa
             half = getattr(torch, self.precision.name)
             return {"red": ((image.to(half) - image.detach().to(half)).float() * slope).sum((1, 2, 3))}
 
-    here.objectives = [Steep()]
+    here._use([Term(Steep())])
     for precision in (FLOAT32, HALVES[1]):
-        _, gradient = here._trial(precision)
+        _, gradient = here.guard.trial(precision, here._judge)
         torch.testing.assert_close(gradient, torch.full((3 * 32 * 32,), slope), rtol=1e-2, atol=0)
-    assert (here.scaler.get_scale() < 2**16) == (slope > 1)
+    assert (here.guard.scaler.get_scale() < 2**16) == (slope > 1)
 
 
 def test_a_gradient_that_overflows_costs_one_step_and_no_more(monkeypatch):
     here = painting(monkeypatch, HALVES[1], Network())
     here.step()
-    before, scale = here.canvas.pixels.detach().clone(), here.scaler.get_scale()
-    here.scaler.update(2.0**100)
+    before, scale = here.canvas.pixels.detach().clone(), here.guard.scaler.get_scale()
+    here.guard.scaler.update(2.0**100)
     here.step()
     assert torch.equal(here.canvas.pixels, before)
-    here.scaler.update(scale)
+    here.guard.scaler.update(scale)
     here.step()
     assert not torch.equal(here.canvas.pixels, before)
     assert here.canvas.precision == HALVES[1]

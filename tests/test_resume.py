@@ -10,11 +10,11 @@ from PIL import Image
 
 from tests.toys import toy_models
 from vqclip_nb import Settings, video
+from vqclip_nb.embedded import read
 from vqclip_nb.errors import PaintWarning, RunError, SettingsError
-from vqclip_nb.runs.metadata import read
+from vqclip_nb.fields import live_fields
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import branch, replay, resume, start
-from vqclip_nb.settings import live_fields
 from vqclip_nb.timeline import Edit
 
 STEPS = 7
@@ -24,6 +24,7 @@ WAYS = [
     {"average": 0.8, "variations": 3, "init_weight": 0.3},
     {"canvas": "pixels", "smoothness": 0.5, "cutouts": "crops"},
     {"canvas": "fourier", "average": 0.5},
+    {"canvas": "siren", "layers": 3, "hidden_size": 16, "variations": 2},
 ]
 
 
@@ -187,7 +188,7 @@ def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
     with pytest.raises(SettingsError, match="variation must be from 1 to 3, got 4"):
         branch(parent, Edit({}, variation=4))
 
-    same = {name: getattr(asked, name) for name in live_fields()}
+    same = {name: asked.value(name) for name in live_fields(asked)}
     short = branch(parent, Edit({**same, "prompt": "white", "steps": 3}))
     assert dict(short.painting.timeline[-1].settings) == {"prompt": "white", "steps": 4 + 3}, "what differs alone"
 
@@ -248,7 +249,7 @@ def test_a_folder_of_an_older_version_still_opens(tmp_path):
     assert outcome(see_through(resume(old, place={"save_every": "2", "every": 1, "device": "cpu"}))) == whole
     newer = json.loads((see_through(replay(old)) / "settings.json").read_text()) | {"version": 99}
     (old / "settings.json").write_text(json.dumps(newer))
-    with pytest.raises(RunError, match="it is of version 99, and this vqclip reads up to 1; update it"):
+    with pytest.raises(RunError, match="it is of version 99, and this vqclip reads up to 2; update it"):
         resume(old)
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, images, video
+from vqclip_nb import Settings, embedded, images, video
 from vqclip_nb.errors import PaintWarning, PictureError, RunError
 from vqclip_nb.painting import run
 from vqclip_nb.runs import metadata, writer
@@ -50,10 +50,10 @@ def test_a_run_is_a_folder_that_explains_itself(tmp_path):
         *("settings.json", "timeline.jsonl", "losses.csv", "state", "frames", "result.png", "progress.mp4")
     }
     assert (folder / "losses.csv").read_text().splitlines()[0] == "step,picture,name,value"
-    assert json.loads((folder / "settings.json").read_text())["version"] == 1
+    assert json.loads((folder / "settings.json").read_text())["version"] == 2
     assert [path.name for path in sorted((folder / "frames").iterdir())] == [f"{step:06}.jpg" for step in range(1, 6)]
     assert Settings.from_json((folder / "settings.json").read_text()).to_dict() == asked.to_dict()
-    assert Settings.from_image(result).to_dict() == asked.to_dict()
+    assert metadata.load_settings(result).to_dict() == asked.to_dict()
     assert Image.open(result).text["parameters"].startswith("red\nSteps: 5, Sampler: adam, Seed: 7, Size: 32x24")
 
 
@@ -70,7 +70,7 @@ def test_variations_are_a_grid_and_each_says_how_to_paint_it_alone(tmp_path):
     for index in (1, 2, 3):
         alone = result.with_name(f"result-{index}.png")
         assert Image.open(alone).size == (32, 24)
-        assert (Settings.from_image(alone).seed, Settings.from_image(alone).variations) == (2 + index, 1)
+        assert (metadata.load_settings(alone).seed, metadata.load_settings(alone).variations) == (2 + index, 1)
 
 
 def test_given_pictures_are_copied_and_named_by_hash_and_no_path_is_written(tmp_path):
@@ -83,7 +83,7 @@ def test_given_pictures_are_copied_and_named_by_hash_and_no_path_is_written(tmp_
     (copied,) = (folder / "inputs").iterdir()
     assert copied.read_bytes() == (secret / "a.png").read_bytes()
 
-    loaded = Settings.from_image(result)
+    loaded = metadata.load_settings(result)
     assert loaded.init_image == f"sha256:{copied.stem}"
     assert loaded.image_prompts == (f'"sha256:{copied.stem}":0.5',)
     for path in (result, folder / "settings.json"):
@@ -97,7 +97,7 @@ def test_metadata_is_left_out_when_asked(tmp_path):
     _, result = painted(tmp_path, metadata=False)
     assert Image.open(result).text == {}
     with pytest.raises(PictureError, match="holds no settings"):
-        metadata.read(result)
+        embedded.read(result)
 
 
 def test_the_film_is_h264_of_even_sides_and_about_six_seconds(tmp_path):
@@ -170,7 +170,7 @@ def test_settings_of_a_stranger_are_data(tmp_path, text):
     chunk.add_itxt("vqclip", text)
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png", pnginfo=chunk)
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
-        Settings.from_image(tmp_path / "a.png")
+        metadata.load_settings(tmp_path / "a.png")
 
 
 def test_a_run_stays_where_it_began_wherever_the_process_goes(tmp_path, monkeypatch):
@@ -202,7 +202,7 @@ def test_damaged_pictures_are_one_line(tmp_path):
     for at in range(8, len(data), max(1, len(data) // 60)):
         for broken in (data[:at], data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]):
             damaged.write_bytes(broken)
-            assert outcome(metadata.read, damaged).isprintable()
+            assert outcome(embedded.read, damaged).isprintable()
 
 
 def outcome(read, path):

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.fields import GROUPS, by_name, fields, live_fields
 from vqclip_nb.optimizers import RULES
-from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group
+from vqclip_nb.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -26,9 +27,19 @@ from vqclip_nb.settings import GROUPS, Settings, allowed, choices, group
         ({"optimizer": "adm"}, f"optimizer must be one of {', '.join(RULES)}, got 'adm'"),
         (
             {"canvas": "vqgn/demo"},
-            "canvas must be fourier, pixels, vqgan/<model>, got 'vqgn/demo'; did you mean 'vqgan'?",
+            "canvas must be fourier, pixels, siren, vqgan/<model>, got 'vqgn/demo'; did you mean 'vqgan'?",
         ),
-        ({"canvas": "pixels/demo"}, "canvas must be"),
+        ({"canvas": "pixels/demo"}, "canvas must be pixels, which takes no model, got 'pixels/demo'"),
+        ({"canvas": "vqgan"}, "canvas must be vqgan/<model>, got 'vqgan'"),
+        ({"tidy": "often"}, "tidy must be a whole number from 0 to 100000, got 'often'"),
+        (
+            {"canvas": "pixels", "canvas_options": {"tidy": 3}},
+            "tidy is an option of the canvas vqgan, and the canvas is pixels",
+        ),
+        ({"canvas_options": {"tiddy": 3}}, "the canvas vqgan has no option 'tiddy'; did you mean 'tidy'?"),
+        ({"losses": "saturatoin"}, "there is no loss 'saturatoin'; did you mean 'saturation'?"),
+        ({"losses": "symmetry:much"}, "losses must be name:weight, joined by |, got 'symmetry:much'"),
+        ({"canvas_options": 3}, "canvas_options must be options by name, got 3"),
         ({"perceptor": " "}, "perceptor must not be empty"),
         ({"seed": 2**32 - 1, "variations": 2}, "seed must leave room for 2 variations"),
     ],
@@ -64,20 +75,35 @@ def test_a_seed_of_minus_one_is_drawn_once_and_stored():
     assert Settings.from_json(drawn.to_json()).seed == drawn.seed
 
 
+def test_options_of_the_canvas_are_read_beside_the_settings_and_kept_apart():
+    settings = Settings(tidy="3")
+    assert settings.canvas_options == {"tidy": 3}
+    assert (settings.value("tidy"), settings.value("steps")) == (3, 120)
+    assert settings.replace(steps=7).value("tidy") == 3
+    assert settings.replace(canvas="pixels").canvas_options == {}
+    assert Settings.from_json(settings.to_json()) == settings
+    assert "tidy" in live_fields(settings)
+    assert "tidy" not in live_fields(Settings(canvas="pixels"))
+
+
+def test_settings_of_version_0_1_are_read_with_tidy_moved():
+    assert Settings.from_json('{"canvas": "vqgan/demo", "tidy": 5}').canvas_options == {"tidy": 5}
+    assert Settings.from_json('{"canvas": "pixels", "tidy": null}').canvas_options == {}
+
+
 def test_every_field_explains_itself():
-    for name, field in Settings.model_fields.items():
+    for field in fields():
         assert field.title
-        assert field.description
-        assert group(name) in GROUPS
-        assert allowed(name)
+        assert field.help
+        assert field.group in GROUPS
+        assert field.allowed
 
 
 def test_choices_are_what_the_engine_has():
     from vqclip_nb.cutouts import METHODS
-    from vqclip_nb.optimizers import RULES
 
-    assert set(choices(Settings.model_fields["cutouts"])) == set(METHODS)
-    assert set(choices(Settings.model_fields["optimizer"])) == set(RULES)
+    assert set(by_name("cutouts").choices) == set(METHODS)
+    assert set(by_name("optimizer").choices) == set(RULES)
 
 
 def test_importing_the_package_and_its_faces_imports_no_torch():

@@ -9,15 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vqclip_nb.runs.metadata import load_settings
     from vqclip_nb.session import paint
     from vqclip_nb.settings import Settings
     from vqclip_nb.studio import Studio
 
 __version__ = "0.1.0"
-__all__ = ["Settings", "Studio", "paint"]
+__all__ = ["Settings", "Studio", "load_settings", "paint"]
 
 # Read when first asked for, so that importing the package costs nothing.
-_HOMES = {"Settings": "vqclip_nb.settings", "paint": "vqclip_nb.session", "Studio": "vqclip_nb.studio"}
+_HOMES = {
+    "Settings": "vqclip_nb.settings",
+    "Studio": "vqclip_nb.studio",
+    "load_settings": "vqclip_nb.runs.metadata",
+    "paint": "vqclip_nb.session",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,11 @@
 """Images: pictures between files and tensors."""
 
+import hashlib
+import io
 import re
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +19,45 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 100_000_000  # a picture that claims more is refused before it is decoded
 HASHED = re.compile(r"sha256:[0-9a-f]{64}")  # the name of a picture that is known by what is in it
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 _BOMB = Image.DecompressionBombError
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, zlib.error, RecursionError, _BOMB)
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture as the file that a run keeps of it: its bytes, and the suffix that says its format."""
+
+    data: bytes
+    suffix: str = ".png"
+
+    @classmethod
+    def of(cls, picture: "str | Path | Image.Image | Tensor", *, inputs: Path | None = None) -> "PictureFile":
+        """From a file's name, which `locate` finds, a PIL image, or a tensor (1, 3, H, W) RGB in [0, 1].
+
+        A PIL image and a tensor become a PNG of 8 bits a channel. Raises PictureError.
+        """
+        if isinstance(picture, str | Path):
+            path = locate(str(picture), field="init_image", inputs=inputs)
+            return cls(path.read_bytes(), path.suffix.lower() or ".img")
+        if isinstance(picture, Image.Image):
+            pil = picture if picture.mode in _PNG_MODES else picture.convert("RGB")
+        elif picture.dim() == 4 and picture.shape[:2] == (1, 3):
+            (pil,) = to_pils(picture)
+        else:
+            raise PictureError(f"image must be one picture, (1, 3, H, W), got {tuple(picture.shape)}")
+        file = io.BytesIO()
+        pil.save(file, "PNG")
+        return cls(file.getvalue())
+
+    @property
+    def name(self) -> str:
+        """`sha256:` and the digest of the bytes."""
+        return f"sha256:{hashlib.sha256(self.data).hexdigest()}"
+
+    def read(self) -> Image.Image:
+        """The picture as upright RGB. Raises PictureError."""
+        return _upright(io.BytesIO(self.data), f"picture {self.name[:19]}…", field="image")
 
 
 def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
@@ -39,19 +79,26 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
     return path
 
 
+def covering(pil: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A picture scaled and cropped about its middle to fill `size`, width and height in pixels."""
+    return ImageOps.fit(pil, size, Image.Resampling.LANCZOS)
+
+
 def read(path: Path, *, field: str) -> Image.Image:
     """A picture as upright RGB, transparent parts on white. Raises PictureError, naming `field`, in one line."""
+    return _upright(path, repr(str(path)), field=field)
+
+
+def _upright(file: Path | io.BytesIO, shown: str, *, field: str) -> Image.Image:
     try:
-        with Image.open(path) as pil:
+        with Image.open(file) as pil:
             if pil.width * pil.height > MOST_PIXELS:
                 raise PictureError(f"it has {pil.width} x {pil.height} pixels, more than {MOST_PIXELS:,}; shrink it")
             upright = _in_bytes(ImageOps.exif_transpose(pil)).convert("RGBA")
     except UnidentifiedImageError:
-        raise PictureError(
-            f"{field} must be a picture (PNG, JPEG, WebP, …), got {str(path)!r}: it is not one"
-        ) from None
+        raise PictureError(f"{field} must be a picture (PNG, JPEG, WebP, …), got {shown}: it is not one") from None
     except BROKEN as error:
-        raise PictureError(f"{field} must be a readable picture, got {str(path)!r}: {first_line(error)}") from None
+        raise PictureError(f"{field} must be a readable picture, got {shown}: {first_line(error)}") from None
     white = Image.new("RGBA", upright.size, "white")
     return Image.alpha_composite(white, upright).convert("RGB")
 

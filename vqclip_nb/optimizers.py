@@ -156,7 +156,7 @@ class Optimizer:
         self.count = 0
 
     @torch.no_grad()
-    def step(self, lr: float, sound: Tensor) -> Tensor:
+    def step(self, lr: float | Tensor, sound: Tensor) -> Tensor:
         """One step along the gradients for the pictures that are sound, (n,) bool; returns those that could take it.
 
         A picture with a gradient that is not a number cannot; nothing of it is changed or remembered.
@@ -170,6 +170,11 @@ class Optimizer:
             parameter.sub_(torch.where(good, lr * update, 0.0))
             parameter.grad = None
         return sound
+
+    def reset(self) -> None:
+        """Forget all gradients, as before the first step."""
+        self.count = 0
+        self.memories = [{slot: torch.zeros_like(value) for slot, value in m.items()} for m in self.memories]
 
     def choose(self, index: int) -> None:
         """From now on remember one of the pictures alone."""

@@ -93,6 +93,12 @@ def load(name: str) -> list[CLIPPerceptor]:
     "demo" are two, which share the cutouts: what one of them takes for a castle by mistake, the other does not.
     Raises models.UnknownModel, models.CannotFetch, models.BrokenWeights, and ImportError where a package is missing.
     """
+    from vqclip_nb.models import shared
+
+    return shared.loaded("perceptor", name, lambda: _load(name))
+
+
+def _load(name: str) -> list[CLIPPerceptor]:
     from vqclip_nb import models
 
     if name.startswith(models.OPEN_CLIP):

@@ -5,17 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image, ImageOps
-from torch import Tensor
+from PIL import Image
 
-from vqclip_nb import canvases, device, images, perceptors, prompts
-from vqclip_nb.cutouts import Cutouts
+from vqclip_nb import canvases, device, embedded, images, perceptor_names, perceptors
 from vqclip_nb.errors import RunError
-from vqclip_nb.objectives import Guide, Likeness, Objective, Smoothness, Target
+from vqclip_nb.objectives.build import Builder
 from vqclip_nb.painting import Frame, Painting, run
-from vqclip_nb.perceptors import CLIPPerceptor
-from vqclip_nb.rng import Draws
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo, inputs_of
 from vqclip_nb.runs.writer import RunWriter, check_out, metadata
@@ -41,29 +36,17 @@ def build_painting(
     """
     place = device.choose(settings.device)
 
-    canvas = canvases.make(settings.canvas, size=settings.size, seeds=settings.seeds).to(place)
+    canvas = canvases.make(
+        settings.canvas, size=settings.size, seeds=settings.seeds, options=settings.canvas_options
+    ).to(place)
     if settings.init_image and not state:
         pil = _given(settings.init_image, "init_image", inputs)
-        covering = ImageOps.fit(pil, settings.size, Image.Resampling.LANCZOS)
-        canvas.start_from(images.to_tensor(covering).to(place))
-    benches = {name.strip(): perceptors.load(name.strip()) for name in settings.perceptor.split("+")}
-    judges = [judge.to(place) for bench in benches.values() for judge in bench]
-
-    def objectives(settings: Settings) -> list[Objective]:
-        pulls: list[Objective] = []
-        for name, bench in benches.items():
-            label = f"{name}: " if len(benches) > 1 else ""
-            for index, judge in enumerate(bench):
-                share = max(1, (settings.cutn - 1 - index) // len(bench) + 1)
-                pulls.append(_guide(settings, judge, label=label, cutn=share, inputs=inputs))
-        if settings.smoothness:
-            pulls.append(Smoothness(settings.smoothness))
-        if settings.init_weight:
-            pulls.append(Likeness(canvas, settings.init_weight))
-        return pulls
-
-    precision = device.precision(place, side=max(judge.cut_size for judge in judges))
-    painting = Painting(settings, canvas, objectives, precision=precision)
+        canvas.start_from(images.to_tensor(images.covering(pil, settings.size)).to(place))
+    loaded = {name: perceptors.load(name) for name in perceptor_names.parse(settings.perceptor)}
+    networks = {name: [network.to(place) for network in each] for name, each in loaded.items()}
+    build = Builder(canvas, networks, device=place, inputs=inputs)
+    precision = device.precision(place, side=max(network.cut_size for each in networks.values() for network in each))
+    painting = Painting(settings, canvas, build, precision=precision, inputs=inputs)
     if state:
         painting.load_state_dict(state)
     return painting
@@ -86,11 +69,14 @@ class ActiveRun:
             yield frame
 
 
-def start(settings: Settings, *, inputs: Path | None = None) -> ActiveRun:
-    """A new run in a folder of its own. Raises as `begin` and `Run.create` do, before anything is written."""
+def start(settings: Settings, *, inputs: Path | None = None, name: str | None = None) -> ActiveRun:
+    """A new run in a folder of its own, called `name` where that is given.
+
+    Raises as `build_painting` and `RunWriter.create` do, before anything is written.
+    """
     check_out(settings.out)
     painting = build_painting(settings, inputs=inputs)
-    return ActiveRun(painting, RunWriter.create(settings, inputs=inputs))
+    return ActiveRun(painting, RunWriter.create(settings, inputs=inputs, name=name))
 
 
 def resume(
@@ -144,7 +130,7 @@ def branch(
         painting.ahead.clear()
     begun_at, count = painting.step_count, painting.settings.variations
     asked = painting.settings.replace(**change.settings)
-    new = {name: getattr(asked, name) for name in change.settings if metadata.differs(name, asked, painting.settings)}
+    new = {name: asked.value(name) for name in change.settings if metadata.differs(name, asked, painting.settings)}
     if begun_at >= asked.steps:
         new["steps"] = begun_at + asked.steps
     painting.apply(Edit(new, variation=change.variation))
@@ -161,7 +147,7 @@ def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> ActiveRun
         story = RunInfo.read(source)
         settings, timeline, until, hashes = story.settings, story.timeline, max(story.kept, default=None), story.hashes
     else:
-        told = metadata.read(source)
+        told = embedded.read(source)
         settings, timeline = Settings(**told["settings"]), tuple(map(Edit.from_dict, told["timeline"]))
         until, hashes = told.get("step"), told.get("models")
         until = until if type(until) is int and until > 0 else None
@@ -185,39 +171,6 @@ def _taken_up(story: RunInfo, state: Mapping[str, Any] | None, place: Mapping[st
         raise RunError(f"the state of {str(story.folder)!r} is not ours: {images.first_line(error)}") from None
 
 
-def _guide(settings: Settings, judge: CLIPPerceptor, *, label: str, cutn: int, inputs: Path | None) -> Guide:
-    """One perceptor's pull towards all the texts and pictures that were given."""
-    cutouts = Cutouts(settings.cutouts, judge.cut_size, cutn, settings.cut_pow)
-    texts = prompts.parse(settings.prompt)
-    embeddings = judge.encode_text([prompt.text for prompt in texts]) if texts else ()  # pictures alone may pull
-    targets = [
-        Target(f"{label}{prompt.text}", embedding[None, None], prompt.weight, prompt.stop)
-        for prompt, embedding in zip(texts, embeddings, strict=True)
-    ]
-    for index, line in enumerate(settings.image_prompts, 1):
-        given = prompts.parse_picture(line)
-        pil = _given(given.text, "image_prompts", inputs)
-        seen = _seen(_at_most(pil, settings.size), judge, cutouts, owner=f"picture {index}", settings=settings)
-        targets.append(Target(f"{label}picture {index}", seen, given.weight, given.stop))
-    return Guide(judge, cutouts, targets)
-
-
-@torch.no_grad()
-def _seen(pil: Image.Image, judge: CLIPPerceptor, cutouts: Cutouts, *, owner: str, settings: Settings) -> Tensor:
-    """A given picture as the perceptor sees it, cut once for each picture to be painted: (n, cutn, d)."""
-    place = judge.mean.device
-    image = images.to_tensor(pil).to(place).expand(settings.variations, -1, -1, -1)
-    views = cutouts(image, Draws(settings.seeds, device=place).of(f"{judge.name}/{owner}"))
-    return judge.encode_image(views).unflatten(0, (settings.variations, -1))
-
-
 def _given(name: str, field: str, inputs: Path | None) -> Image.Image:
     """A picture that the settings name in this field."""
     return images.read(images.locate(name, field=field, inputs=inputs), field=field)
-
-
-def _at_most(pil: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """A picture of its own shape, and of no more pixels than the canvas has (Crowson, 2021)."""
-    shrink = min(1.0, (size[0] * size[1] / (pil.width * pil.height)) ** 0.5)
-    fitted = tuple(max(1, round(side * shrink)) for side in pil.size)
-    return pil.resize((fitted[0], fitted[1]), Image.Resampling.LANCZOS)

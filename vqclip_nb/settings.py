@@ -1,36 +1,24 @@
 """Settings: everything needed to make the same picture again, in one frozen object that every face reads."""
 
-import difflib
 import json
-import pkgutil
 import re
 import secrets
-import warnings
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
 
-from vqclip_nb import prompts
-from vqclip_nb.errors import PaintWarning, SettingsError
+from vqclip_nb import canvases, loss_names, perceptor_names, prompts, schema
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.schedules import Number, Scheduled, Whole
 
-GROUPS = ("What", "Models", "Picture", "Painting", "Cutouts", "Place")
-CANVASES = tuple(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent / "canvases")]) if m.name[0] != "_")
+GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
 _TOP_SEED = 2**32 - 1
 Optimizers = Literal[
     "adam", "adamw", "adam-custom", "adamax", "adamp", "nadam", "radam", "diffgrad", "adagrad", "rmsprop", "sgd"
 ]
 Side = Annotated[int, Field(ge=16, le=4096)]
 
-
-def _field(default: Any, group: str, title: str, help: str, *, live: bool = False, **allowed: Any) -> Any:
-    """A field with all that a form, a flag, a table and an error message say about it.
-
-    `live` marks what may change while the picture is painted.
-    """
-    return Field(default, title=title, description=help, json_schema_extra={"group": group, "live": live}, **allowed)
+_field = schema.field
 
 
 class Settings(BaseModel):
@@ -49,8 +37,15 @@ class Settings(BaseModel):
     image_prompts: tuple[str, ...] = _field(
         (), "What", "Image prompts", "pictures to paint towards, each file:weight:stop", live=True
     )
-    canvas: str = _field("vqgan/demo", "Models", "Canvas", "what is painted on: vqgan/<model>, pixels, fourier")
-    perceptor: str = _field("demo", "Models", "Perceptor", "the CLIP that judges, several joined by +")
+    canvas: str = _field(
+        "vqgan/demo", "Models", "Canvas", "what is painted on, as name or name/model: vqgan/demo, pixels, fourier, ..."
+    )
+    perceptor: str = _field(
+        "demo", "Models", "Perceptor", "the CLIP that judges: name or name:weight, several joined by +"
+    )
+    canvas_options: dict[str, Any] = _field(
+        {}, "Canvas", "Canvas options", "the options of the chosen canvas, by name", live=True
+    )
     size: tuple[Side, Side] = _field(
         (192, 192), "Picture", "Size", "width and height in pixels, rounded down to what the canvas can paint"
     )
@@ -75,8 +70,8 @@ class Settings(BaseModel):
     steps: int = _field(
         120, "Painting", "Steps", "how often the picture is judged and changed", ge=1, le=100_000, live=True
     )
-    lr: float | None = _field(
-        None, "Painting", "Step size", "how far one step goes; left out, what suits the canvas", gt=0, le=10, live=True
+    lr: Annotated[Number | None, Scheduled(gt=0, le=10, optional=True)] = _field(
+        None, "Painting", "Step size", "how far one step goes; left out, what suits the canvas", live=True
     )
     optimizer: Optimizers = _field("adam", "Painting", "Optimizer", "how a step is taken")
     average: float = _field(
@@ -87,20 +82,14 @@ class Settings(BaseModel):
         ge=0,
         le=0.9999,
     )
-    tidy: int | None = _field(
-        None,
-        "Painting",
-        "Tidy every",
-        "encode the picture anew every so many steps, against cracks; 0 is never; left out, what suits the canvas",
-        ge=0,
-        le=100_000,
-        live=True,
+    init_weight: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
+        0.0, "Painting", "Likeness", "how strongly the picture is held to its start", live=True
     )
-    init_weight: float = _field(
-        0.0, "Painting", "Likeness", "how strongly the picture is held to its start", ge=0, le=1000, live=True
+    smoothness: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
+        1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", live=True
     )
-    smoothness: float = _field(
-        1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", ge=0, le=1000, live=True
+    losses: str = _field(
+        "", "Painting", "Losses", "other pulls, each name:weight, joined by |, such as saturation:0.5", live=True
     )
     cutouts: Literal["pooling", "pooling-published", "crops"] = _field(
         "pooling",
@@ -110,8 +99,8 @@ class Settings(BaseModel):
         "or random crops",
         live=True,
     )
-    cutn: int = _field(
-        16, "Cutouts", "Cutouts per step", "looks per step: more is steadier and slower", ge=1, le=512, live=True
+    cutn: Annotated[Whole, Scheduled(int, ge=1, le=512)] = _field(
+        16, "Cutouts", "Cutouts per step", "looks per step: more is steadier and slower", live=True
     )
     cut_pow: float = _field(
         1.0,
@@ -135,7 +124,8 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise SettingsError(_one_line(error, values)) from None
+            specs = {spec.name: spec for spec in schema.describe(type(self))}
+            raise SettingsError(schema.one_line(error, values, specs)) from None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -143,14 +133,24 @@ class Settings(BaseModel):
         return tuple(range(self.seed, self.seed + self.variations))
 
     def replace(self, **changes: Any) -> Self:
-        """These settings with some changed, checked again."""
-        return type(self)(**{**self.model_dump(), **changes})
+        """A copy with some settings changed, and checked again.
+
+        Options of the canvas may be given by their own names. They are dropped when the canvas becomes another kind.
+        """
+        values = self.model_dump()
+        options = dict(changes.pop("canvas_options", None) or {})
+        if str(changes.get("canvas", self.canvas)).partition("/")[0] == self.canvas.partition("/")[0]:
+            options = {**self.canvas_options, **options}
+        return type(self)(**{**values, "canvas_options": options, **changes})
+
+    def value(self, name: str) -> Any:
+        """The value of a field, or of an option of the chosen canvas. Raises KeyError."""
+        return getattr(self, name) if name in type(self).model_fields else self.canvas_options[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """What makes the picture, ready for JSON: everything but the place it is painted at and written to."""
-        return self.model_dump(
-            mode="json", exclude={name for name in type(self).model_fields if group(name) == "Place"}
-        )
+        """What makes the picture, ready for JSON: all settings but those of the group Place."""
+        place = {spec.name for spec in schema.describe(type(self)) if spec.group == "Place"}
+        return self.model_dump(mode="json", exclude=place)
 
     def to_json(self) -> str:
         """The recipe as JSON text; `from_json` reads it back."""
@@ -170,18 +170,27 @@ class Settings(BaseModel):
             raise SettingsError(f"settings must be a JSON object, got {type(recipe).__name__}")
         return cls(**recipe)
 
+    @model_validator(mode="before")
     @classmethod
-    def from_image(cls, path: str | Path) -> "Settings":
-        """The settings that a picture was painted with, as they were at its end. Opens nothing else, fetches nothing.
-
-        Warns (PaintWarning) when it was steered on the way, or branched. Raises PictureError, RunError, SettingsError.
-        """
-        from vqclip_nb.runs.metadata import read, settled
-
-        if (told := read(path))["timeline"]:
-            said = f"{str(path)!r} was steered while it was painted; taken are its settings at the end"
-            warnings.warn(f"{said}. `vqclip replay` follows the whole way", PaintWarning, stacklevel=2)
-        return settled(told)
+    def _collect_options(cls, values: Any) -> Any:
+        """Options of the canvas that stand among the settings move into `canvas_options`, which are then checked."""
+        values = dict(values)
+        spec = canvases.spec(str(values.get("canvas", cls.model_fields["canvas"].default)))
+        own = {field.name for field in spec.fields}
+        options = values.get("canvas_options") or {}
+        if not isinstance(options, dict):
+            raise ValueError(f"canvas_options must be options by name, got {options!r}")
+        for name in [name for name in values if name not in cls.model_fields]:
+            if name in own or canvases.owners(name):
+                options = {**options, name: values.pop(name)}
+                if name == "tidy" and name not in own:  # version 0.1 wrote it for every canvas
+                    options.pop(name)
+        for name in options.keys() - own:
+            if owners := [field.owner for field in canvases.owners(name)]:
+                raise ValueError(f"{name} is an option of the canvas {owners[0]}, and the canvas is {spec.name}")
+            known = f"; its options are {', '.join(sorted(own))}" if own else ""
+            raise ValueError(f"the canvas {spec.name} has no option {name!r}{schema.closest(name, own) or known}")
+        return {**values, "canvas_options": spec.check(options)}
 
     @field_validator("size", mode="before")
     @classmethod
@@ -205,11 +214,18 @@ class Settings(BaseModel):
 
     @field_validator("canvas")
     @classmethod
-    def _known_canvas(cls, value: str) -> str:
-        family, _, model = value.partition("/")
-        if family not in CANVASES or (family == "vqgan") != bool(model):
-            known = ", ".join(_shown_canvases())
-            raise ValueError(f"canvas must be {known}, got {value!r}{_closest(family, CANVASES)}")
+    def _model_where_one_is_needed(cls, value: str) -> str:
+        spec, model = canvases.spec(value), value.partition("/")[2]
+        if spec.model_kind and not model:
+            raise ValueError(f"canvas must be {spec.name}/<model>, got {value!r}; `vqclip models` lists them")
+        if model and not spec.model_kind:
+            raise ValueError(f"canvas must be {spec.name}, which takes no model, got {value!r}")
+        return value
+
+    @field_validator("losses")
+    @classmethod
+    def _known_losses(cls, value: str) -> str:
+        loss_names.parse(value)
         return value
 
     @field_validator("save_every")
@@ -224,6 +240,8 @@ class Settings(BaseModel):
     def _not_blank(cls, value: str, info: Any) -> str:
         if not value.strip():
             raise ValueError(f"{info.field_name} must not be empty, got {value!r}")
+        if info.field_name == "perceptor":
+            perceptor_names.parse(value)
         return value
 
     @model_validator(mode="after")
@@ -233,71 +251,3 @@ class Settings(BaseModel):
         if self.seed + self.variations - 1 > _TOP_SEED:
             raise ValueError(f"seed must leave room for {self.variations} variations, got {self.seed}; lower it")
         return self
-
-
-def group(name: str) -> str:
-    """The heading under which a field stands in forms, help and tables."""
-    extra = Settings.model_fields[name].json_schema_extra
-    return str(extra["group"]) if isinstance(extra, dict) else ""
-
-
-def live_fields() -> frozenset[str]:
-    """The fields that may change while the picture is painted."""
-    extras = {name: field.json_schema_extra for name, field in Settings.model_fields.items()}
-    return frozenset(name for name, extra in extras.items() if isinstance(extra, dict) and extra["live"])
-
-
-def choices(field: FieldInfo) -> tuple[str, ...]:
-    """The values a field may take, where there is a list of them."""
-    return get_args(field.annotation) if str(field.annotation).startswith("typing.Literal") else ()
-
-
-def limits(field: FieldInfo) -> dict[str, float]:
-    """The range of a number, or of each number of a pair: ge (from), gt (above) and le (up to)."""
-    rules = [*field.metadata]
-    if get_origin(field.annotation) is tuple:
-        rules += [rule for info in getattr(get_args(field.annotation)[0], "__metadata__", ()) for rule in info.metadata]
-    return {key: getattr(rule, key) for rule in rules for key in ("ge", "gt", "le") if hasattr(rule, key)}
-
-
-def allowed(name: str) -> str:
-    """What a field may be, in words: `from 1 to 100000`, `one of adam, sgd`, `a text`."""
-    field = Settings.model_fields[name]
-    if options := choices(field):
-        return "one of " + ", ".join(options)
-    if not (span := limits(field)):
-        text = "a list of files" if name == "image_prompts" else "a text"
-        return "true or false" if field.annotation is bool else text
-    words = f"from {span['ge']} to {span['le']}" if "ge" in span else f"above {span['gt']} and up to {span['le']}"
-    return "two whole numbers, width and height, each " + words if name == "size" else words
-
-
-def _shown_canvases() -> list[str]:
-    return [f"{name}/<model>" if name == "vqgan" else name for name in CANVASES]
-
-
-def _closest(word: str, words: Any) -> str:
-    close = difflib.get_close_matches(word, list(words), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _one_line(error: ValidationError, values: Mapping[str, Any]) -> str:
-    """The first thing that is wrong, as: field, what is allowed, what was given."""
-    first = error.errors()[0]
-    if not first["loc"] or first["type"] == "value_error":
-        return str(first.get("ctx", {}).get("error", first["msg"]))
-    name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        hint = _closest(name, Settings.model_fields) or "; the settings are " + ", ".join(Settings.model_fields)
-        return f"there is no setting {name!r}{hint}"
-    given = values.get(name, first["input"])
-    number = {"int": "a whole number ", "flo": "a number ", "fin": "a number "}.get(first["type"][:3], "")
-    return f"{name} must be {number if name != 'size' else ''}{allowed(name)}, got {_shown(given)}"
-
-
-def _shown(value: Any) -> str:
-    """A value as a person wrote it."""
-    if isinstance(value, list | tuple):
-        return " ".join(map(str, value))
-    number = isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[-+.\d]+", value))
-    return str(value) if number else repr(value)

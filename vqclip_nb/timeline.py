@@ -1,41 +1,53 @@
-"""Changes: what is steered while a picture is painted."""
+"""Timeline: what is changed while a picture is painted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vqclip_nb.errors import RunError
-from vqclip_nb.settings import live_fields
+from vqclip_nb.fields import live_fields
+from vqclip_nb.images import HASHED, PictureFile
+
+_KEYS = {"step", "settings", "variation", "image"}
 
 
 @dataclass(frozen=True)
 class Edit:
     """Settings that change while painting, and, once applied, the number of steps that were made before.
 
-    variation: the one picture of several, counted from 1, that is painted from there on.
+    variation: the one picture of several, counted from 1, that is painted from there on. image: the picture that
+    replaces the painted one, by the name of its file: a path, or `sha256:<hex>` of one that the run keeps. file: its
+    content, while it is in memory.
     """
 
     settings: Mapping[str, Any]
     step: int = 0
     variation: int | None = None
+    image: str | None = None
+    file: PictureFile | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; `from_dict` reads it back."""
-        picked = {} if self.variation is None else {"variation": self.variation}
-        return {"step": self.step, "settings": dict(self.settings), **picked}
+        more = {"variation": self.variation, "image": self.image}
+        return {
+            "step": self.step,
+            "settings": dict(self.settings),
+            **{name: value for name, value in more.items() if value is not None},
+        }
 
     @classmethod
     def from_dict(cls, value: Any) -> "Edit":
-        """A change from a file. Raises RunError when it is none."""
-        known = isinstance(value, dict) and value.keys() <= {"step", "settings", "variation"}
-        change = cls(value.get("settings"), value.get("step"), value.get("variation")) if known else None
+        """An edit from a file. Raises RunError when it is none."""
+        known = isinstance(value, dict) and value.keys() <= _KEYS
+        edit = cls(*map(value.get, ("settings", "step", "variation", "image"))) if known else None
         if (
-            change is None
-            or type(change.step) is not int
-            or type(change.variation) not in (int, type(None))
-            or not isinstance(change.settings, dict)
-            or type(change.settings.get("seed", 0)) is not int
-            or change.settings.keys() - live_fields()
+            edit is None
+            or type(edit.step) is not int
+            or type(edit.variation) not in (int, type(None))
+            or not (edit.image is None or (isinstance(edit.image, str) and HASHED.fullmatch(edit.image)))
+            or not isinstance(edit.settings, dict)
+            or type(edit.settings.get("seed", 0)) is not int
+            or edit.settings.keys() - live_fields()
         ):
             raise RunError(f'a change must be {{"step": …, "settings": {{…}}}}, got {str(value)[:60]!r}')
-        return change
+        return edit

@@ -1,22 +1,83 @@
-"""Canvases: what is painted on. Each module here whose name has no underscore is one, found by that name.
+"""Canvases: what is painted on. Each folder here is one, and other packages can add theirs by entry point.
 
-To add one, write `canvases/<name>.py` with a Canvas class and `CANVAS = <the class>`; `--canvas <name>` paints on it.
+A canvas is a folder: `<name>/__init__.py` holds `SPEC`, a CanvasSpec that needs no torch, and `<name>/canvas.py` holds
+`CANVAS`, the Canvas class. Nothing else names it. docs/adding-a-canvas.md shows how to write one.
 """
 
-from collections.abc import Sequence
+import pkgutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
-from typing import cast
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from vqclip_nb.canvases._canvas import Canvas
+from vqclip_nb import plugins
+from vqclip_nb.canvases.spec import CanvasOptions, CanvasSpec
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.schema import FieldSpec, closest
 
-__all__ = ["Canvas", "make"]
+if TYPE_CHECKING:
+    from vqclip_nb.canvases.base import Canvas
+
+__all__ = ["Canvas", "CanvasOptions", "CanvasSpec", "make", "owners", "spec", "specs"]
+
+GROUP = "vqclip_nb.canvases"
 
 
-def make(name: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Canvas:
+@cache
+def modules() -> Mapping[str, str]:
+    """The module of each canvas, by the canvas's name; our own come before those of other packages."""
+    folders = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.ispkg]
+    own = {name: f"{__name__}.{name}" for name in folders}
+    others = {name: point.value for name, point in plugins.found(GROUP).items()}
+    return MappingProxyType(others | own)
+
+
+@cache
+def spec(name: str) -> CanvasSpec:
+    """The spec of a canvas, by its name or as `name/model`. Raises SettingsError."""
+    family = name.partition("/")[0]
+    if family not in modules():
+        known = ", ".join(f"{each.name}/<model>" if each.model_kind else each.name for each in specs())
+        raise SettingsError(f"canvas must be {known}, got {name!r}{closest(family, modules())}")
+    try:
+        return import_module(modules()[family]).SPEC
+    except Exception as error:
+        if family in plugins.found(GROUP):
+            raise SettingsError(f"the canvas {family!r} of another package cannot be loaded: {error}") from None
+        raise
+
+
+def specs() -> list[CanvasSpec]:
+    """The specs of all canvases, by name; one of another package that cannot be loaded is left out."""
+    loaded = []
+    for name in sorted(modules()):
+        with suppress(SettingsError):  # `spec` says why, once that canvas is asked for
+            loaded.append(spec(name))
+    return loaded
+
+
+def owners(option: str) -> list[FieldSpec]:
+    """What each canvas that has an option of this name says of it."""
+    return [field for each in specs() for field in each.fields if field.name == option]
+
+
+def make(
+    name: str, *, size: tuple[int, int], seeds: Sequence[int], options: Mapping[str, Any] = MappingProxyType({})
+) -> "Canvas":
     """The canvas `family` or `family/model` with one picture per seed, on the CPU, ready to be painted.
 
-    `size` is (width, height) in pixels; the canvas may round it down. Raises models.UnknownModel.
+    `size` is (width, height) in pixels; the canvas may round it down. Raises SettingsError, models.UnknownModel.
     """
     family, _, model = name.partition("/")
-    kind = cast(type[Canvas], import_module(f"{__name__}.{family}").CANVAS)
-    return kind.open(model, size=size, seeds=seeds)
+    chosen = spec(name)
+    kind = import_module(f"{modules()[family]}.canvas").CANVAS
+    return kind.open(model, size=size, seeds=seeds, options=chosen.options(**options))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Canvas":  # needs torch, which the specs do not
+        return import_module(f"{__name__}.base").Canvas
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

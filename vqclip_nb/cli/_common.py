@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vqclip_nb import canvases
 from vqclip_nb.errors import PaintWarning
+from vqclip_nb.fields import FieldSpec, by_name, fields
 from vqclip_nb.paths import expanded
-from vqclip_nb.settings import Settings, allowed
+from vqclip_nb.settings import Settings
 
 if TYPE_CHECKING:
     from vqclip_nb.painting import Painting
@@ -25,26 +27,30 @@ MANY: dict[str, dict[str, Any]] = {
 
 
 def add_flag(section: Any, name: str) -> None:
-    """A flag for a field of Settings. Values stay text: Settings checks them, and says what is wrong."""
+    """A flag for a field of Settings, or for an option of a canvas. Values stay text: Settings checks them."""
     options: dict[str, Any] = {"metavar": PLACES.get(name, name.upper())} | MANY.get(name, {})
-    if isinstance(Settings.model_fields[name].default, bool):
+    if by_name(name).kind == "switch":
         options = {"action": argparse.BooleanOptionalAction}
     section.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=explained(name), **options)
 
 
 def explained(name: str) -> str:
-    """A field's help, with what is allowed and the default."""
-    field = Settings.model_fields[name]
-    default = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-    limits = allowed(name)
-    told = "" if limits.startswith(("a text", "true", "a list")) else f"; {limits}"
-    shown = "" if default in (None, "", True, False) or name == "prompt" else f" (default: {default})"
-    return f"{field.description}{told}{shown}".replace("%", "%%")
+    """A field's help, with what is allowed and the default; for an option, once for each canvas that has it."""
+    specs = canvases.owners(name) or [by_name(name)]
+    return "; ".join(f"{spec.owner}: {_help(spec)}" if spec.owner else _help(spec) for spec in specs)
+
+
+def _help(spec: FieldSpec) -> str:
+    default = " ".join(map(str, spec.default)) if isinstance(spec.default, tuple) else spec.default
+    limits = "" if spec.allowed.startswith(("a text", "true", "a list")) else f"; {spec.allowed}"
+    words = "" if default in (None, "", True, False) or spec.name == "prompt" else f" (default: {default})"
+    return f"{spec.help}{limits}{words}".replace("%", "%%")
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the arguments name."""
-    return {name: value for name, value in vars(arguments).items() if name in Settings.model_fields}
+    """The settings, and the options of a canvas, that the arguments name."""
+    names = {field.name for field in fields()}
+    return {name: value for name, value in vars(arguments).items() if name in names}
 
 
 def prepare(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb.fields import fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
 
@@ -33,7 +34,8 @@ def info(arguments: argparse.Namespace) -> int:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    from vqclip_nb.runs.metadata import describe, read
+    from vqclip_nb.embedded import read
+    from vqclip_nb.runs.metadata import describe
     from vqclip_nb.runs.reader import RunInfo
 
     if not path.is_dir():
@@ -51,13 +53,16 @@ def command(settings: Settings, described: Mapping[str, Any], source: str) -> st
     """
     if described["timeline"] or described.get("step", settings.steps) != settings.steps or _given(settings):
         return shlex.join(["vqclip", "replay", source])
-    words = ["vqclip", "paint", settings.prompt]
-    for name, value in settings.to_dict().items():
-        if name == "prompt" or value == Settings.model_fields[name].default or value in ([], None):
-            continue
-        values = value if isinstance(value, list) else [value]
-        if name != "size" or tuple(value) != Settings.model_fields["size"].default:
-            words += ["--" + name.replace("_", "-"), *map(str, values)]
+    words, written = ["vqclip", "paint", settings.prompt], settings.to_dict()
+    for spec in fields(settings):
+        value = written["canvas_options"][spec.name] if spec.owner else written.get(spec.name)
+        default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
+        if spec.name != "prompt" and value not in (default, None):
+            flag = "--" + spec.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(flag if value else f"--no-{flag[2:]}")
+            else:
+                words += [flag, *map(str, value if isinstance(value, list) else [value])]
     return shlex.join(words)
 
 

@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb import canvases, presets
 from vqclip_nb.cli._common import add_flag, explained, given, prepare, see_through
-from vqclip_nb.settings import GROUPS, Settings, group
+from vqclip_nb.fields import GROUPS, fields
+from vqclip_nb.settings import Settings
 
 
 def add(subparsers: Any) -> None:
@@ -21,9 +23,13 @@ def add(subparsers: Any) -> None:
     parser.add_argument("prompt", nargs="?", default=argparse.SUPPRESS, help=explained("prompt"))
     for heading in GROUPS:
         section = parser.add_argument_group(heading)
-        for name in (name for name in Settings.model_fields if group(name) == heading and name != "prompt"):
+        names = dict.fromkeys(field.name for field in fields() if field.group == heading and field.name != "prompt")
+        for name in names:
             add_flag(section, name)
         if heading == "What":
+            section.add_argument(
+                "--preset", metavar="NAME", help="begin with the settings of a recipe: " + ", ".join(presets.names())
+            )
             section.add_argument("--settings", metavar="FILE", help="begin with the settings in this JSON or picture")
     parser.set_defaults(run=paint, parser=parser)
 
@@ -42,17 +48,17 @@ def paint(arguments: argparse.Namespace) -> int:
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
-    """The settings that the arguments ask for; an empty or missing prompt is an error."""
-    values = given(arguments)
+    """The settings that the arguments ask for. Flags win over the preset, and that over the file."""
+    values = presets.load(arguments.preset).settings if arguments.preset else {}
+    flags = given(arguments)
+    options = {name: flags.pop(name) for name in list(flags) if canvases.owners(name)}
+    values = {**values, **flags}
+    if options:
+        values["canvas_options"] = {**values.get("canvas_options", {}), **options}
     if arguments.settings:
-        return _from_file(arguments.settings).replace(**values)
+        from vqclip_nb.runs.metadata import load_settings
+
+        return load_settings(arguments.settings).replace(**values)
     if "prompt" not in values:
-        values["prompt"] = ""  # said by Settings, unless there are image prompts
+        values["prompt"] = ""  # refused by Settings, unless there are image prompts
     return Settings(**values)
-
-
-def _from_file(path: str) -> Settings:
-    if path.lower().endswith(".json"):
-        with open(path, "rb") as file:
-            return Settings.from_json(file.read())
-    return Settings.from_image(path)

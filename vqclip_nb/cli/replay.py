@@ -24,7 +24,7 @@ def add(subparsers: Any) -> None:
 
 def replay(arguments: argparse.Namespace) -> int:
     """Paint it again, in a folder of its own."""
-    from vqclip_nb.runs.metadata import read
+    from vqclip_nb.embedded import read
     from vqclip_nb.runs.reader import RunInfo
     from vqclip_nb.session import replay
     from vqclip_nb.settings import Settings

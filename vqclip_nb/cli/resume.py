@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from vqclip_nb.cli._common import add_flag, find, given, prepare, see_through
-from vqclip_nb.settings import live_fields
+from vqclip_nb.fields import live_fields
 
 PLACE = ("device", "quiet")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import platformdirs
 
+from vqclip_nb import perceptor_names
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.paths import expanded
 
@@ -136,7 +137,7 @@ def chosen(canvas: str, perceptor: str) -> list[Entry]:
     Those of open_clip have none: it knows and keeps its models itself.
     """
     family, _, model = canvas.partition("/")
-    names = [name.strip() for name in perceptor.split("+")]
+    names = perceptor_names.parse(perceptor)
     judges = [info(name, "clip") for name in names if not name.startswith(OPEN_CLIP)]
     return [*judges, info(model, family)] if model else judges
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from vqclip_nb import embedded
 from vqclip_nb.errors import PaintWarning, RunError, SettingsError
 from vqclip_nb.images import first_line
 from vqclip_nb.paths import expanded
-from vqclip_nb.runs import checkpoint, metadata
+from vqclip_nb.runs import checkpoint
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
-VERSION = 1
+VERSION = 2
 PLACE = ("every", "save_every", "metadata", "device")  # written into settings.json, and into no picture
 
 
@@ -68,7 +69,7 @@ class RunInfo:
     def current(self) -> Settings:
         """The settings after all changes."""
         changes = [change.to_dict() for change in self.timeline]
-        return self.settings.replace(**metadata.at_the_end(self.settings.to_dict(), changes))
+        return self.settings.replace(**embedded.at_the_end(self.settings.to_dict(), changes))
 
     def state(self, step: int) -> dict[str, Any]:
         """The state after this step. Raises RunError when it is not kept, or not whole."""

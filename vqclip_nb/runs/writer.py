@@ -30,7 +30,7 @@ from typing import Any, Self
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import __version__, images, prompts
+from vqclip_nb import __version__, embedded, images, prompts
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.painting import Frame, Painting
@@ -71,17 +71,21 @@ class RunWriter:
         inputs: Path | None = None,
         changes: Sequence[Edit] = (),
         parent: tuple[str, int] | None = None,
+        name: str | None = None,
     ) -> Self:
         """A new folder under `settings.out`, with the settings and the given pictures in it.
+
+        `name` is that of the folder, which is otherwise made of the time, the prompt and the seed.
 
         Pictures named by their sha256 are looked for in the folder `inputs`. `changes` are those that are known
         already, made or still ahead: of a branch, which has a `parent`, or a replay. Raises RunError, PictureError.
         """
         hashes = metadata.model_hashes(settings)
         given = _given([settings.to_dict(), *(change.settings for change in changes)], inputs)
+        given |= _replacements(changes, inputs)
         digests = {name: hashlib.sha256(data).hexdigest() for name, (_, data) in given.items()}
         story = RunInfo(Path(), settings, tuple(changes), parent)
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(story.current.prompt)}-{story.current.seed}"
+        name = name or f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(story.current.prompt)}-{story.current.seed}"
         settings = settings.replace(**metadata.unnamed(settings.to_dict(), digests))
         told = {
             "version": VERSION,
@@ -220,6 +224,10 @@ class RunWriter:
         self._keeper.close()
         return result
 
+    def close(self) -> None:
+        """End without a picture, as of a run that made no step, and give the folder free."""
+        self._keeper.close()
+
     def _rescue(self) -> None:
         lost = self.folder
         rescue = Path(tempfile.mkdtemp(prefix=f"{lost.name}-"))
@@ -240,6 +248,7 @@ class RunWriter:
         new = painting.timeline[self._changes :]
         self._changes = len(painting.timeline)
         given = _given([change.settings for change in new], self.folder / "inputs", known=self._digests)
+        given |= _replacements(new, self.folder / "inputs", known=self._digests)
         for name, (suffix, data) in given.items():
             digest = self._digests[name] = hashlib.sha256(data).hexdigest()
             self._keeper.founding[f"inputs/{digest}{suffix}"] = data
@@ -280,9 +289,9 @@ class RunWriter:
         try:
             for index, pil in enumerate(pils if len(pils) > 1 else ()):
                 about = self._about(painting, alone=index) if told else None
-                write(self.folder / f"result-{index + 1}.png", metadata.encode(pil, "PNG", about))
+                write(self.folder / f"result-{index + 1}.png", embedded.encode(pil, "PNG", about))
             about = self._about(painting) if told else None
-            write(result, metadata.encode(images.grid(pils), "PNG", about))
+            write(result, embedded.encode(images.grid(pils), "PNG", about))
         except OSError as error:
             raise _unwritable(str(self.folder), error.strerror or str(error)) from None
         return result
@@ -316,9 +325,18 @@ def _given(
     return {name: (path.suffix.lower() or ".img", path.read_bytes()) for name, path in paths.items()}
 
 
+def _replacements(
+    changes: Sequence[Edit], inputs: Path | None, *, known: Mapping[str, str] = {}
+) -> dict[str, tuple[str, bytes]]:
+    """The suffix and the bytes of each picture that replaced the painted one, by name, as `_given` has them."""
+    named = {change.image: change.file for change in changes if change.image and change.image not in known}
+    files = {name: file or images.PictureFile.of(name, inputs=inputs) for name, file in named.items()}
+    return {name: (file.suffix, file.data) for name, file in files.items()}
+
+
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
     """Pictures side by side as a JPEG."""
-    return metadata.encode(images.grid(images.to_pils(pixels)), "JPEG", about, quality=FRAME_QUALITY)
+    return embedded.encode(images.grid(images.to_pils(pixels)), "JPEG", about, quality=FRAME_QUALITY)
 
 
 def _picked(path: Path, variation: int | None, count: int) -> bytes:
@@ -326,7 +344,7 @@ def _picked(path: Path, variation: int | None, count: int) -> bytes:
     if variation is None or count == 1:
         return path.read_bytes()
     with Image.open(path) as pil:
-        return metadata.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
+        return embedded.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
 
 
 def _told(changes: Sequence[Edit], digests: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -1,11 +1,12 @@
-"""The seam between painting and what is painted on."""
+"""The base class of every canvas: what the loop asks of one."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from vqclip_nb.canvases.spec import CanvasOptions
 from vqclip_nb.device import FLOAT32, Precision
 
 
@@ -18,12 +19,20 @@ class Canvas(nn.Module):
     lr: float  # the step size that suits this canvas
     precision: Precision = FLOAT32  # that its network computes in, where it has one
     thrifty = False  # whether it renders in less memory and more time
-    tidy_every = 0  # the steps between two tidyings that suit the canvas; 0 is none
+    tidy_every = 0  # the steps between two calls of `tidy`; 0 is never
+    options: CanvasOptions = CanvasOptions()
 
     @classmethod
-    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
-        """A canvas by the name of its model (empty where there is none). Raises models.UnknownModel."""
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: Any) -> Self:
+        """A canvas by the name of its model (empty where it takes none). Raises models.UnknownModel.
+
+        `size` is (width, height) in pixels; `options` is of the class that the canvas's spec names.
+        """
         raise NotImplementedError
+
+    def configure(self, options: CanvasOptions) -> None:
+        """Take other values of the live options, from the next step on."""
+        self.options = options
 
     def forward(self) -> Tensor:
         raise NotImplementedError
@@ -36,7 +45,7 @@ class Canvas(nn.Module):
         """After each step: put the parameters back where they are allowed to be."""
 
     def tidy(self) -> None:
-        """Put the parameters where they would be for their own picture, had they not been painted. Default: nothing."""
+        """Re-encode the current image, where the canvas has an encoder. Default: nothing."""
 
     def penalties(self, progress: float) -> dict[str, Tensor]:
         """Losses on the parameters themselves, each (n,)."""
@@ -47,12 +56,12 @@ class Canvas(nn.Module):
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def remember(self) -> None:
-        """From now on `drift` counts from here."""
+        """Make the current parameters the start that `drift` measures from."""
         for index, parameter in enumerate(self.learnable()):
             self.register_buffer(f"start_{index}", parameter.detach().clone())
 
     def drift(self) -> Tensor:
-        """How far the parameters are from where `remember` saw them: mean squared difference, (n,)."""
+        """The mean squared difference of the parameters from those at the last `remember`, (n,)."""
         apart = [
             (parameter - self.get_buffer(f"start_{index}")).square().flatten(1)
             for index, parameter in enumerate(self.learnable())
@@ -60,13 +69,13 @@ class Canvas(nn.Module):
         return torch.cat(apart, 1).mean(1)
 
     def learned(self) -> dict[str, Tensor]:
-        """All that was learned and remembered, by name: what has to be kept to go on from here."""
+        """The tensors that a checkpoint must hold, by name: learnable parameters and the start."""
         kept: dict[str, Tensor] = {name: value for name, value in self.named_parameters() if value.requires_grad}
         kept |= {name: value for name, value in self.named_buffers() if name.startswith("start_")}
         return {name: value.detach() for name, value in kept.items()}
 
     def relearn(self, state: dict[str, Tensor]) -> None:
-        """Take up what `learned` gave, of a canvas of the same kind and size, with as many pictures as there were."""
+        """Load what `learned` returned, from a canvas of the same kind and size. The number of pictures may differ."""
         own = self.learned()
         if own.keys() != state.keys() or any(own[name].shape[1:] != state[name].shape[1:] for name in own):
             raise ValueError(f"state must hold {_shapes(own)}, got {_shapes(state)}")
@@ -75,11 +84,11 @@ class Canvas(nn.Module):
                 value.data = state[name].to(value.device, copy=True)
 
     def choose(self, index: int) -> None:
-        """From now on paint one of the pictures alone."""
+        """Keep one picture, by its index from 0, and drop the others."""
         self.relearn({name: value[index : index + 1] for name, value in self.learned().items()})
 
     def save_memory(self) -> bool:
-        """Render in less memory from now on, at the price of time. False where nothing more can be saved."""
+        """Render in less memory from now on, more slowly. False where no more memory can be saved."""
         return False
 
 

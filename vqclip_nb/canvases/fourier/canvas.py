@@ -6,7 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from vqclip_nb.canvases._canvas import Canvas
+from vqclip_nb.canvases.base import Canvas
+from vqclip_nb.canvases.fourier import SPEC
+from vqclip_nb.canvases.spec import CanvasOptions
 from vqclip_nb.rng import generator
 
 # How the colours of photographs vary together (the square root of their covariance on ImageNet, from Lucid), scaled so
@@ -20,7 +22,7 @@ _EDGE = 1 / 255  # colours this near to black and white are as far as a logit go
 class FourierCanvas(Canvas):
     """A picture as the sigmoid of a scaled inverse Fourier transform. Begins with faint, smooth noise on grey."""
 
-    lr = 0.1
+    lr = SPEC.lr
     scale: Tensor
     colours: Tensor
 
@@ -36,7 +38,7 @@ class FourierCanvas(Canvas):
         self.spectrum = nn.Parameter(0.05 * torch.stack(noise))  # (n, 3, H, W // 2 + 1, real and imaginary)
 
     @classmethod
-    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: CanvasOptions) -> Self:
         return cls(size=size, seeds=seeds)
 
     def forward(self) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vqclip_nb.canvases._canvas import Canvas
+from vqclip_nb.canvases.base import Canvas
+from vqclip_nb.canvases.vqgan import SPEC, VQGANOptions
 from vqclip_nb.gpu.cuda_graphs import replayed
 from vqclip_nb.gradients import clamp_with_grad, quantize
 from vqclip_nb.rng import generator
@@ -19,18 +20,20 @@ class VQGANCanvas(Canvas):
     """z on the codebook's grid, quantized to its nearest codes and decoded (z+quantize, Crowson, 2021).
 
     `vqgan` has `codebook` (codes, c), `factor`, `encode` and `decode`; its pictures are in [-1, 1]. It is frozen.
-    The size is rounded down to a multiple of `factor`. Begins with random codes, one for every 4 x 4 places and blended
-    between (published: one at every place): a small perceptor cannot see the speckle of those, and so leaves it there.
+    The size is rounded down to a multiple of `factor`. Begins with random codes on a grid four times as coarse,
+    interpolated (published: one at every cell): a small perceptor does not see the speckle of those.
     """
 
-    lr = 0.1
+    lr = SPEC.lr
     lowest: Tensor
     highest: Tensor
 
-    def __init__(self, vqgan: Any, *, size: tuple[int, int], seeds: Sequence[int]) -> None:
+    def __init__(
+        self, vqgan: Any, *, size: tuple[int, int], seeds: Sequence[int], options: VQGANOptions | None = None
+    ) -> None:
         super().__init__()
         self.vqgan = vqgan.requires_grad_(False).eval()
-        self.tidy_every = vqgan.tidy_every
+        self.options: VQGANOptions = options or VQGANOptions()
         codebook = vqgan.codebook.detach().float()  # (codes, c)
         self.register_buffer("lowest", codebook.amin(0)[:, None, None])
         self.register_buffer("highest", codebook.amax(0)[:, None, None])
@@ -43,10 +46,17 @@ class VQGANCanvas(Canvas):
         self.z = nn.Parameter(nn.functional.interpolate(codes, (rows, columns), mode="bilinear"))
 
     @classmethod
-    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: VQGANOptions) -> Self:
         from vqclip_nb import models
+        from vqclip_nb.models import shared
 
-        return cls(models.optimize_network(models.load_vqgan(model)), size=size, seeds=seeds)
+        vqgan = shared.loaded("vqgan", model, lambda: models.optimize_network(models.load_vqgan(model)))
+        return cls(vqgan, size=size, seeds=seeds, options=options)
+
+    @property
+    def tidy_every(self) -> int:  # type: ignore[override]
+        """The steps between two encodings: as the options say, or what suits the model."""
+        return self.vqgan.tidy_every if self.options.tidy is None else self.options.tidy
 
     def forward(self) -> Tensor:
         codes = quantize(self.z, self.vqgan.codebook)
@@ -66,7 +76,7 @@ class VQGANCanvas(Canvas):
 
     @torch.no_grad()
     def tidy(self) -> None:
-        """Encode the picture anew, which clears cracks: a step of a denoising autoencoder (Bengio et al., 2013)."""
+        """Re-encode the picture, which clears cracks: a step of a denoising autoencoder (Bengio et al., 2013)."""
         image = self()
         with self.precision.rendering(image.device):
             z = self.vqgan.encode(image * 2 - 1)
@@ -76,11 +86,14 @@ class VQGANCanvas(Canvas):
         """Decode block by block, and compute each block again on the way back (Chen et al., 2016)."""
         from torch.utils.checkpoint import checkpoint
 
+        from vqclip_nb.models import shared
+
         blocks = [block for block in self.vqgan.modules() if type(block).__name__ in _BLOCKS]
         if self.thrifty or not blocks:
             return False
         for block in blocks:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
+        shared.forget()  # the next painting may have more memory
         self.thrifty = True
         return True
 

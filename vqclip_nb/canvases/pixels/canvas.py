@@ -6,7 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from vqclip_nb.canvases._canvas import Canvas
+from vqclip_nb.canvases.base import Canvas
+from vqclip_nb.canvases.pixels import SPEC
+from vqclip_nb.canvases.spec import CanvasOptions
 from vqclip_nb.gradients import clamp_with_grad
 from vqclip_nb.rng import generator
 
@@ -14,7 +16,7 @@ from vqclip_nb.rng import generator
 class PixelsCanvas(Canvas):
     """RGB itself, held in [0, 1]. Begins with faint noise on grey."""
 
-    lr = 0.03
+    lr = SPEC.lr
 
     def __init__(self, *, size: tuple[int, int], seeds: Sequence[int]) -> None:
         super().__init__()
@@ -23,7 +25,7 @@ class PixelsCanvas(Canvas):
         self.pixels = nn.Parameter((0.5 + 0.1 * torch.stack(noise)).clamp(0, 1))  # (n, 3, H, W)
 
     @classmethod
-    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int]) -> Self:
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: CanvasOptions) -> Self:
         return cls(size=size, seeds=seeds)
 
     def forward(self) -> Tensor:

@@ -1,0 +1,47 @@
+"""What is known of a canvas before torch is loaded: its name, its options and what it is good at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.schema import FieldSpec, describe, one_line
+
+
+class CanvasOptions(BaseModel):
+    """The options of a canvas: each is declared with `schema.option`. A subclass lists its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+@dataclass(frozen=True)
+class CanvasSpec:
+    """A canvas, without its torch code.
+
+    title: a few words for a menu. good_at: what it is good at, a sentence. lr: the step size that suits it.
+    model_kind: the kind of catalog entry that it takes as its model (`--canvas vqgan/<model>`), or None. options: its
+    options. The torch class is `CANVAS` in the module `canvas` of the same package.
+    """
+
+    name: str
+    title: str
+    good_at: str
+    lr: float
+    model_kind: str | None = None
+    options: type[CanvasOptions] = CanvasOptions
+    default_model: str = ""
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """What its options say of themselves."""
+        return describe(self.options, self.name)
+
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """All options, with defaults for those that are left out. Raises SettingsError, in one line."""
+        specs = {spec.name: spec for spec in self.fields}
+        try:
+            return self.options(**values).model_dump(mode="json")
+        except ValidationError as error:
+            raise SettingsError(one_line(error, values, specs)) from None

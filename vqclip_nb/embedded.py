@@ -1,0 +1,123 @@
+"""Embedded descriptions: the JSON that a picture or a film carries, written and read without knowing what it means.
+
+A PNG holds it as iTXt under the key `vqclip`, a JPEG and a WebP in EXIF (ImageDescription), an mp4 as its comment. The
+pictures also hold the `parameters` line that other tools' viewers show (iTXt; EXIF's UserComment).
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from vqclip_nb.errors import PictureError
+from vqclip_nb.images import BROKEN, first_line
+
+KEY, VERSION = "vqclip", 2
+_DESCRIPTION, _EXIF_IFD, _USER_COMMENT = 0x010E, 0x8769, 0x9286
+_MOST_EXIF = 65_000  # bytes; a JPEG holds no more
+_MOST_MP4_TAGS = 1 << 26
+
+
+def encode(pil: Image.Image, format: str, description: Mapping[str, Any] | None, **options: Any) -> bytes:
+    """A picture as the bytes of a PNG, JPEG or WEBP file, with what it says of itself, unless that is None."""
+    if description and format == "PNG":
+        options["pnginfo"] = _png_text(description)
+    elif description and len(exif := _exif(description)) < _MOST_EXIF:
+        options["exif"] = exif
+    file = io.BytesIO()
+    pil.save(file, format, **options)
+    return file.getvalue()
+
+
+def _png_text(description: Mapping[str, Any]) -> PngInfo:
+    text = PngInfo()
+    text.add_itxt(KEY, json.dumps(description, ensure_ascii=False))
+    text.add_itxt("parameters", parameters(description))
+    return text
+
+
+def _exif(description: Mapping[str, Any]) -> bytes:
+    exif = Image.Exif()
+    exif[_DESCRIPTION] = json.dumps(description)
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + parameters(description).encode("utf-16-be")
+    return exif.tobytes()
+
+
+def parameters(description: Mapping[str, Any]) -> str:
+    """The prompt and one line of `Name: value`, as they were at the end, the way other tools write and show it."""
+    recipe = at_the_end(description["settings"], description["timeline"])
+    width, height = recipe["size"]
+    named = {
+        "Steps": recipe["steps"],
+        "Sampler": recipe["optimizer"],
+        "Seed": recipe["seed"],
+        "Size": f"{width}x{height}",
+        "Model": recipe["canvas"],
+        "Perceptor": recipe["perceptor"],
+        "Cutouts": f"{recipe['cutn']} {recipe['cutouts']}",
+    }
+    options = recipe.get("canvas_options") or {}
+    named |= {name.replace("_", " ").capitalize(): value for name, value in options.items() if value is not None}
+    return recipe["prompt"] + "\n" + ", ".join(f"{name}: {value}" for name, value in named.items())
+
+
+def at_the_end(recipe: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A recipe after all changes."""
+    changed = dict(recipe)
+    for change in timeline:
+        if number := change.get("variation"):
+            changed |= {"seed": changed["seed"] + number - 1, "variations": 1}
+        options = {**changed.get("canvas_options", {})}
+        for name, value in change["settings"].items():  # an option of the canvas stands under its own name
+            (options if name in options else changed)[name] = value
+        changed |= {"canvas_options": options} if options else {}
+    return changed
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The description inside a picture or an mp4, `settings` and `timeline` among it. Decodes no pixels, opens nothing.
+
+    Raises PictureError when it is no readable picture, holds no settings, or those of a later version.
+    """
+    try:
+        text = _mp4_comment(Path(path)) if str(path).lower().endswith(".mp4") else _picture_text(path)
+        description = json.loads(text) if text else None
+    except FileNotFoundError:
+        raise PictureError(f"there is no file {str(path)!r}") from None
+    except BROKEN as error:
+        raise PictureError(f"{str(path)!r} cannot be read as a picture: {first_line(error)}") from None
+    if not isinstance(description, dict) or not isinstance(description.get("settings"), dict):
+        remedy = "a picture painted by vqclip does, unless --no-metadata left them out"
+        raise PictureError(f"{str(path)!r} holds no settings; {remedy}")
+    version, timeline = description.get("version"), description.setdefault("timeline", [])
+    if type(version) is int and version > VERSION:
+        raise PictureError(f"{str(path)!r} holds settings of version {version}, from a newer vqclip; update this one")
+    if not isinstance(timeline, list) or not all(isinstance(name, str) for name in description["settings"]):
+        raise PictureError(f"{str(path)!r} holds settings that are not ours")
+    return description
+
+
+def _picture_text(path: str | Path) -> Any:
+    """The JSON in a PNG, JPEG or WebP, or None."""
+    with Image.open(path, formats=["PNG", "JPEG", "WEBP"]) as pil:
+        return getattr(pil, "text", {}).get(KEY) if pil.format == "PNG" else pil.getexif().get(_DESCRIPTION)
+
+
+def _mp4_comment(path: Path) -> str | None:
+    """The comment of an mp4 (moov, udta, meta, ilst, ©cmt, data), or None."""
+    with open(path, "rb") as file:
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[:4], "big")
+            if head[4:] == b"moov" and size < _MOST_MP4_TAGS:
+                tags = file.read(size - 8)
+                at = tags.find(b"\xa9cmt") + 4  # then: size, b"data", type and locale
+                length = int.from_bytes(tags[at : at + 4], "big")
+                return tags[at + 16 : at + length].decode() if tags[at + 4 : at + 8] == b"data" else None
+            if size < 8:
+                return None
+            file.seek(size - 8, 1)
+    return None

@@ -1,0 +1,21 @@
+"""Objectives: what pulls at a picture. Terms weigh them; `build` makes the terms that settings ask for.
+
+To add one: a class like those of `losses.py`, and a line in `build.Builder` that makes a Term of it.
+"""
+
+from vqclip_nb.objectives.guide import Guide, Target, great_circle, pull
+from vqclip_nb.objectives.losses import Likeness, Smoothness
+from vqclip_nb.objectives.terms import Objective, Term, losses_of, total
+
+__all__ = [
+    "Guide",
+    "Likeness",
+    "Objective",
+    "Smoothness",
+    "Target",
+    "Term",
+    "great_circle",
+    "losses_of",
+    "pull",
+    "total",
+]

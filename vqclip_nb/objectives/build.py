@@ -1,0 +1,109 @@
+"""Build: from settings to the terms that a painting makes small."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqclip_nb import images, loss_names, perceptor_names, prompts
+from vqclip_nb.canvases import Canvas
+from vqclip_nb.cutouts import Cutouts
+from vqclip_nb.objectives.embeddings import Embeddings
+from vqclip_nb.objectives.guide import Guide, Target
+from vqclip_nb.objectives.losses import Likeness, Smoothness
+from vqclip_nb.objectives.terms import Term
+from vqclip_nb.perceptors import Perceptor
+from vqclip_nb.rng import Draws
+from vqclip_nb.schedules import Schedule, most, whole_at
+from vqclip_nb.settings import Settings
+
+
+class Builder:
+    """Makes the terms for settings, and makes them anew when settings change; embeddings are kept in between.
+
+    perceptors: the networks of each perceptor, by the name that settings give it. inputs: the folder that holds
+    pictures named by their sha256.
+    """
+
+    def __init__(
+        self,
+        canvas: Canvas,
+        perceptors: Mapping[str, Sequence[Perceptor]],
+        *,
+        device: torch.device,
+        inputs: Path | None = None,
+    ) -> None:
+        self.canvas, self.perceptors, self.device, self.inputs = canvas, perceptors, device, inputs
+        self.embeddings = Embeddings()
+
+    def __call__(self, settings: Settings) -> list[Term]:
+        """One term for each network, then one for each loss without a perceptor whose weight is not 0.
+
+        Raises PictureError when a picture prompt cannot be read.
+        """
+        terms: list[Term] = []
+        for name, weight in perceptor_names.parse(settings.perceptor).items():
+            networks = self.perceptors[name]
+            label = f"{name}: " if len(self.perceptors) > 1 else ""
+            for index, network in enumerate(networks):
+                guide = self._guide(settings, network, label=label, share=_share(index, len(networks)))
+                terms.append(Term(guide, weight))
+        if settings.smoothness:
+            terms.append(Term(Smoothness(), settings.smoothness))
+        if settings.init_weight:
+            terms.append(Term(Likeness(self.canvas), settings.init_weight))
+        for name, weight in loss_names.parse(settings.losses).items():
+            terms.append(Term(loss_names.make(name), weight))
+        return terms
+
+    def _guide(self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]) -> Guide:
+        """A perceptor's guide towards all texts and pictures. `share` is its part of a number of cutouts."""
+        cutn = settings.cutn
+        cutouts = Cutouts(settings.cutouts, perceptor.cut_size, share(round(most(cutn))), settings.cut_pow)
+        targets = [*self._texts(settings, perceptor, label), *self._pictures(settings, perceptor, label, cutouts)]
+        changing = isinstance(cutn, Schedule)
+        return Guide(
+            perceptor, cutouts, targets, cutn_at=(lambda step: share(whole_at(cutn, step))) if changing else None
+        )
+
+    def _texts(self, settings: Settings, perceptor: Perceptor, label: str) -> list[Target]:
+        texts = prompts.parse(settings.prompt)
+        if not texts:  # pictures alone may be prompts
+            return []
+        embeddings = self.embeddings.of_texts(perceptor, [prompt.text for prompt in texts])
+        return [
+            Target(f"{label}{prompt.text}", embedding[None, None], prompt.weight, prompt.stop)
+            for prompt, embedding in zip(texts, embeddings, strict=True)
+        ]
+
+    def _pictures(self, settings: Settings, perceptor: Perceptor, label: str, cutouts: Cutouts) -> list[Target]:
+        """Picture prompts, each as the cutouts of it that a step makes at most."""
+        targets = []
+        for index, line in enumerate(settings.image_prompts, 1):
+            prompt = prompts.parse_picture(line)
+            path = images.locate(prompt.text, field="image_prompts", inputs=self.inputs)
+            changed = path.stat().st_mtime_ns
+
+            def read(path: Path = path) -> Tensor:
+                pil = shrunk(images.read(path, field="image_prompts"), settings.size)
+                return images.to_tensor(pil).to(self.device)
+
+            draws = Draws(settings.seeds, device=self.device).of(f"{perceptor.name}/picture {index}")
+            name = f"{path.absolute()} {changed} {settings.size}"
+            seen = self.embeddings.of_picture(perceptor, name, read, cutouts, draws)
+            targets.append(Target(f"{label}picture {index}", seen, prompt.weight, prompt.stop))
+        return targets
+
+
+def shrunk(pil: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A picture of its own shape, and of no more pixels than `size`, width and height, has (Crowson, 2021)."""
+    shrink = min(1.0, (size[0] * size[1] / (pil.width * pil.height)) ** 0.5)
+    fitted = tuple(max(1, round(side * shrink)) for side in pil.size)
+    return pil.resize((fitted[0], fitted[1]), Image.Resampling.LANCZOS)
+
+
+def _share(index: int, count: int) -> Callable[[int], int]:
+    """The part of a number of cutouts that one of `count` networks of a perceptor makes; the first make more."""
+    return lambda cutn: max(1, (cutn - 1 - index) // count + 1)

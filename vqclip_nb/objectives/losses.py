@@ -1,0 +1,49 @@
+"""Losses that need no perceptor."""
+
+import torch
+from torch import Tensor
+
+from vqclip_nb.canvases import Canvas
+from vqclip_nb.objectives.terms import Objective
+from vqclip_nb.rng import Draws
+
+
+class Smoothness(Objective):
+    """Total variation, by squared differences of neighbouring pixels (Mahendran & Vedaldi, 2015)."""
+
+    def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
+        """{"smoothness": (n,)}, 0 for a plain picture."""
+        across = image.diff(dim=-1).square().mean((1, 2, 3))
+        down = image.diff(dim=-2).square().mean((1, 2, 3))
+        return {"smoothness": across + down}
+
+
+class Likeness(Objective):
+    """How far a canvas has moved from its start: mse(z, start) / 2, as published for VQGAN (Crowson, 2021)."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        self.canvas = canvas
+
+    def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
+        """{"likeness": (n,)}, 0 at the start."""
+        return {"likeness": self.canvas.drift() / 2}
+
+
+class Saturation(Objective):
+    """Minus the colourfulness of a picture (Hasler & Suesstrunk, 2003), so that less of this loss is more colour."""
+
+    def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
+        """{"saturation": (n,)}, 0 for grey."""
+        red, green, blue = image.flatten(2).unbind(1)  # (n, H * W) each
+        opponents = torch.stack([red - green, (red + green) / 2 - blue])  # (2, n, H * W)
+        deviation = (opponents.var(-1).sum(0) + 1e-8).sqrt() - 1e-4  # the root's slope at 0 stays finite
+        mean = (opponents.mean(-1).square().sum(0) + 1e-8).sqrt() - 1e-4
+        return {"saturation": -(deviation + 0.3 * mean)}
+
+
+class Symmetry(Objective):
+    """The squared difference of a picture and its mirror image."""
+
+    def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
+        """{"symmetry": (n,)}, 0 for a picture that is its own mirror image."""
+        return {"symmetry": (image - image.flip(-1)).square().mean((1, 2, 3))}

@@ -1,0 +1,24 @@
+"""Perceptor names: `ViT-B/32:1 + RN50:0.5` read into names and weights. Needs no torch."""
+
+import math
+import re
+
+_WEIGHT = re.compile(r":\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)$", re.IGNORECASE)
+
+
+def parse(text: str) -> dict[str, float]:
+    """The weight of each perceptor, by name, in order: `name` or `name:weight`, joined by `+`.
+
+    A weight is a number above 0 behind the last colon; any other colon belongs to the name, which may be a path. Of a
+    name that stands twice the last weight counts. Raises ValueError.
+    """
+    weights: dict[str, float] = {}
+    for part in (part.strip() for part in text.split("+")):
+        match = _WEIGHT.search(part)
+        name, weight = (part[: match.start()].strip(), float(match[1])) if match else (part, 1.0)
+        if not name:
+            raise ValueError(f"perceptor must be names joined by +, each name or name:weight, got {text!r}")
+        if not 0 < weight < math.inf:
+            raise ValueError(f"perceptor: the weight of {name} must be above 0, got {match[1] if match else weight}")
+        weights[name] = weight
+    return weights

@@ -1,0 +1,149 @@
+"""Schema: how a field is declared once, with all that a form, a flag, a table and an error message need.
+
+A field belongs to a pydantic model: to `Settings`, or to the options of a canvas. Nothing here imports torch.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from vqclip_nb.schedules import Scheduled
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """What a field says of itself.
+
+    group: the heading it stands under. live: whether it may change while the picture is painted. choices: its values,
+    where there is a list of them. limits: the range of a number by `ge` (from), `gt` (above) and `le` (up to). kind:
+    "number", "whole number", "switch", "choice", "text" or "list". owner: the canvas whose option it is, or "".
+    scheduled: whether it may be keyframes, by which it changes from step to step.
+    """
+
+    name: str
+    title: str
+    help: str
+    group: str
+    default: Any
+    live: bool
+    kind: str
+    choices: tuple[str, ...]
+    limits: Mapping[str, float]
+    owner: str = ""
+    scheduled: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What the field may be, in words: `from 1 to 100000`, `one of adam, sgd`, `a text`."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if not self.limits:
+            return {"switch": "true or false", "list": "a list of files"}.get(self.kind, "a text")
+        low = f"from {self.limits['ge']}" if "ge" in self.limits else f"above {self.limits['gt']}"
+        words = f"{low} {'to' if 'ge' in self.limits else 'and up to'} {self.limits['le']}"
+        return "two whole numbers, width and height, each " + words if self.kind == "pair" else words
+
+
+def field(default: Any, group: str, title: str, help: str, *, live: bool = False, **limits: Any) -> Any:
+    """Declare a field of a pydantic model. `limits` are pydantic's own: ge, gt, le.
+
+    `live` marks what may change while the picture is painted.
+    """
+    return Field(default, title=title, description=help, json_schema_extra={"group": group, "live": live}, **limits)
+
+
+def option(default: Any, title: str, help: str, *, live: bool = False, **limits: Any) -> Any:
+    """Declare an option of a canvas."""
+    return field(default, "Canvas", title, help, live=live, **limits)
+
+
+@cache
+def describe(model: type[BaseModel], owner: str = "") -> tuple[FieldSpec, ...]:
+    """The fields of a pydantic model that were declared with `field`, in order."""
+    return tuple(_spec(name, info, owner) for name, info in model.model_fields.items() if _extra(info))
+
+
+def closest(word: str, words: Iterable[str]) -> str:
+    """`; did you mean 'steps'?`, or nothing where no word is near."""
+    near = difflib.get_close_matches(word, list(words), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def one_line(error: ValidationError, values: Mapping[str, Any], specs: Mapping[str, FieldSpec]) -> str:
+    """The first fault of a validation: the field, what is allowed, what it was."""
+    first = error.errors()[0]
+    if not first["loc"] or first["type"] == "value_error":
+        return str(first.get("ctx", {}).get("error", first["msg"]))
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        hint = closest(name, specs) or "; the settings are " + ", ".join(specs)
+        return f"there is no setting {name!r}{hint}"
+    value = values.get(name, first["input"])
+    number = {"int": "a whole number ", "flo": "a number ", "fin": "a number "}.get(first["type"][:3], "")
+    spec = specs[name]
+    return f"{name} must be {number if spec.kind != 'pair' else ''}{spec.allowed}, got {shown(value)}"
+
+
+def shown(value: Any) -> str:
+    """A value as a person wrote it."""
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    number = isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[-+.\d]+", value))
+    return str(value) if number else repr(value)
+
+
+def _extra(info: FieldInfo) -> Mapping[str, Any]:
+    extra = info.json_schema_extra
+    return extra if isinstance(extra, dict) and "group" in extra else {}
+
+
+def _spec(name: str, info: FieldInfo, owner: str) -> FieldSpec:
+    extra, limits = _extra(info), _limits(info)
+    types = _types(info.annotation)
+    scheduled = any(isinstance(rule, Scheduled) for rule in info.metadata)
+    literal = next((kind for kind in types if str(kind).startswith("typing.Literal")), None)
+    return FieldSpec(
+        name=name,
+        title=info.title or name,
+        help=(info.description or "") + ("; or keyframes, as 0:(4), 60:(8)" if scheduled else ""),
+        group=str(extra["group"]),
+        default=info.default,
+        live=bool(extra["live"]),
+        kind=_kind(types, literal, limits),
+        choices=tuple(map(str, get_args(literal))) if literal else (),
+        limits=limits,
+        owner=owner,
+        scheduled=scheduled,
+    )
+
+
+def _kind(types: tuple[Any, ...], literal: Any, limits: Mapping[str, float]) -> str:
+    if literal:
+        return "choice"
+    if any(get_origin(each) is tuple for each in types):
+        return "pair" if limits else "list"
+    names = {bool: "switch", int: "whole number", float: "number"}
+    return next((names[each] for each in types if each in names), "text")
+
+
+def _types(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type; None is left out."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return tuple(each for each in members if each is not type(None))
+
+
+def _limits(info: FieldInfo) -> dict[str, float]:
+    """The range of a number, or of each number of a pair."""
+    rules = [*info.metadata]
+    if get_origin(info.annotation) is tuple:
+        members = getattr(get_args(info.annotation)[0], "__metadata__", ())
+        rules += [rule for member in members for rule in member.metadata]
+    bounds = {key: getattr(rule, key, None) for rule in rules for key in ("ge", "gt", "le") if hasattr(rule, key)}
+    return {key: bound for key, bound in bounds.items() if bound is not None}
