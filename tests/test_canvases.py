@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.toys import ToyPerceptor, ToyVQGAN
+from tests.toys import ToyBigGAN, ToyPerceptor, ToyVQGAN
 from vqclip_nb.canvases import Canvas, make, specs
+from vqclip_nb.canvases.biggan.canvas import BigGANCanvas
 from vqclip_nb.canvases.fourier.canvas import FourierCanvas
 from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
 from vqclip_nb.canvases.siren import SirenOptions
@@ -23,6 +24,7 @@ CANVAS_MAKERS = {
     "vqgan": lambda **start: VQGANCanvas(ToyVQGAN(), **start),
     "pixels": PixelsCanvas,
     "fourier": FourierCanvas,
+    "biggan": lambda size, **start: BigGANCanvas(ToyBigGAN(size), size=size, **start),
     "siren": lambda **start: SirenCanvas(**start, options=SirenOptions(layers=4, hidden_size=64)),
 }
 EVERY_CANVAS = pytest.mark.parametrize("new", CANVAS_MAKERS.values(), ids=CANVAS_MAKERS)
