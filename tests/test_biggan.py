@@ -63,8 +63,11 @@ def stand_in(table, seed=0):
     for key, shape in published_shapes(table).items():
         value = torch.randn(shape, generator=draw)
         state[key] = value.abs() + 0.5 if key.endswith("running_vars") else value * 0.3
-        if key.endswith(("_u", "_v")):
-            state[key] = F.normalize(value, dim=0)
+    for key in [key for key in state if key.endswith("weight_orig")]:
+        matrix, u = state[key].flatten(1), key.removesuffix("orig") + "u"
+        for _ in range(20):  # the power iteration that training made
+            state[u.removesuffix("u") + "v"] = v = F.normalize(matrix.T @ state[u], dim=0)
+            state[u] = F.normalize(matrix @ v, dim=0)
     return state
 
 
@@ -144,6 +147,7 @@ def test_a_picture_is_drawn_by_the_published_formulas(truncation):
     for k in range(2):
         theirs = published_picture(stand_in(TINY), TINY, z[k], hot[k], truncation)
         torch.testing.assert_close(ours[k : k + 1], theirs, atol=1e-5, rtol=1e-4)
+        assert 0.1 < theirs.abs().mean() < 0.9
 
 
 def test_statistics_of_a_truncation():
