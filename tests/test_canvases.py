@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.toys import ToyPerceptor, ToyVQGAN
+from tests.toys import ToyBigGAN, ToyPerceptor, ToyVQGAN
 from vqclip_nb.canvases import Canvas, make, specs
+from vqclip_nb.canvases.biggan.canvas import BigGANCanvas
 from vqclip_nb.canvases.siren import SirenOptions
 from vqclip_nb.canvases.siren.canvas import SirenCanvas
 from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
@@ -20,6 +21,7 @@ from vqclip_nb.settings import Settings
 
 CANVAS_MAKERS = {spec.name: partial(make, spec.name) for spec in specs()} | {  # other packages' too
     "vqgan": lambda **start: VQGANCanvas(ToyVQGAN(), **start),
+    "biggan": lambda size, **start: BigGANCanvas(ToyBigGAN(size), size=size, **start),
     "siren": lambda **start: SirenCanvas(**start, options=SirenOptions(layers=4, hidden_size=64)),
 }
 EVERY_CANVAS = pytest.mark.parametrize("new", CANVAS_MAKERS.values(), ids=CANVAS_MAKERS)
