@@ -12,6 +12,7 @@ LEVELS = {  # a module may import, at its top, only from levels below its own
     "errors": 0,
     "escapes": 0,
     "paths": 0,
+    "safe_files": 1,
     "prompts": 1,
     "settings": 2,
     "gpu": 0,
