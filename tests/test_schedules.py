@@ -98,12 +98,19 @@ def frames_of(painting):
 @pytest.mark.usefixtures("toys")
 @pytest.mark.parametrize(
     ("name", "numbers"),
-    [("lr", (0.02, 0.1)), ("smoothness", (1.0, 300.0)), ("init_weight", (0.0, 400.0)), ("cutn", (2, 5))],
+    [
+        ("lr", (0.02, 0.1)),
+        ("smoothness", (1.0, 300.0)),
+        ("init_weight", (0.0, 400.0)),
+        ("cutn", (2, 5)),
+        ("prompt", ("red:1 | blue:-0.2", "red:0.5 | blue:-0.2")),
+    ],
 )
 def test_keyframes_paint_what_changes_at_those_steps_would(name, numbers):
     """Held before step 3 and from there on; the number at a step is the one that an edit there would set."""
     first, second = numbers
-    scheduled = build_painting(settings(**{name: f"2:({first}), 3:({second})"}))
+    course = "red:2:(1), 3:(0.5) | blue:-0.2" if name == "prompt" else f"2:({first}), 3:({second})"
+    scheduled = build_painting(settings(**{name: course}))
     edited = build_painting(settings(**{name: first}))
     list(run(edited, until=3))
     edited.apply(Edit({name: second}))
