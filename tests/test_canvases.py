@@ -11,6 +11,8 @@ from tests.toys import ToyPerceptor, ToyVQGAN
 from vqclip_nb.canvases import Canvas, make, specs
 from vqclip_nb.canvases.fourier.canvas import FourierCanvas
 from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
+from vqclip_nb.canvases.siren import SirenOptions
+from vqclip_nb.canvases.siren.canvas import SirenCanvas
 from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.objectives import Guide, Target, Term
@@ -21,6 +23,7 @@ CANVAS_MAKERS = {
     "vqgan": lambda **start: VQGANCanvas(ToyVQGAN(), **start),
     "pixels": PixelsCanvas,
     "fourier": FourierCanvas,
+    "siren": lambda **start: SirenCanvas(**start, options=SirenOptions(layers=4, hidden_size=64)),
 }
 EVERY_CANVAS = pytest.mark.parametrize("new", CANVAS_MAKERS.values(), ids=CANVAS_MAKERS)
 
@@ -108,7 +111,8 @@ def test_what_was_learned_goes_on_in_another_canvas(new):
     one, other = new(size=(32, 32), seeds=(0,)), new(size=(32, 32), seeds=(1,))
     one.remember(), other.remember()
     with torch.no_grad():
-        one.learnable()[0].add_(0.1)
+        for parameter in one.learnable():
+            parameter.add_(0.1)
     other.relearn(one.learned())
     assert torch.equal(one(), other())
     assert other.drift().item() == pytest.approx(0.01, rel=1e-3)

@@ -53,7 +53,7 @@ def test_the_same_settings_paint_the_same_pixels(optimizer, average):
     assert all(torch.equal(*pair) for pair in zip(one, again, strict=True))
 
 
-@pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier"])
+@pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier", "siren"])
 @pytest.mark.parametrize("cutouts", ["pooling", "crops"])
 def test_picture_k_of_a_batch_is_the_one_that_seed_plus_k_paints(canvas, cutouts):
     """The same losses within 1e-5, and gradients of cosine 0.99999, from the same state and draws."""

@@ -24,6 +24,7 @@ WAYS = [
     {"average": 0.8, "variations": 3, "init_weight": 0.3},
     {"canvas": "pixels", "smoothness": 0.5, "cutouts": "crops"},
     {"canvas": "fourier", "average": 0.5},
+    {"canvas": "siren", "layers": 3, "hidden_size": 16, "variations": 2},
 ]
 
 

@@ -69,11 +69,14 @@ class ActiveRun:
             yield frame
 
 
-def start(settings: Settings, *, inputs: Path | None = None) -> ActiveRun:
-    """A new run in a folder of its own. Raises as `begin` and `Run.create` do, before anything is written."""
+def start(settings: Settings, *, inputs: Path | None = None, name: str | None = None) -> ActiveRun:
+    """A new run in a folder of its own, called `name` where that is given.
+
+    Raises as `build_painting` and `RunWriter.create` do, before anything is written.
+    """
     check_out(settings.out)
     painting = build_painting(settings, inputs=inputs)
-    return ActiveRun(painting, RunWriter.create(settings, inputs=inputs))
+    return ActiveRun(painting, RunWriter.create(settings, inputs=inputs, name=name))
 
 
 def resume(

@@ -19,6 +19,7 @@ COMMANDS = {
     "resume": "go on with a run that was stopped, killed or finished",
     "branch": "go another way from where a run stood: other words, another seed, one variation",
     "replay": "paint a run again, from its settings and the changes made",
+    "sweep": "paint many pictures: lists of prompts, seeds and settings",
     "film": "make a film of a run: mp4, gif or webp",
     "runs": "list the runs as a tree, with their sizes on the disk, and delete some",
     "info": "show how a picture was painted, and the command that paints it again",

@@ -35,6 +35,12 @@ class LossLog:
         for picture, value in enumerate(values, 1):
             self._append(step, picture, name, value)
 
+    def last(self) -> dict[str, float]:
+        """The losses of the last step, by name, of the first picture."""
+        names, latest = list(self._names), self._steps[-1] if self._steps else 0
+        rows = zip(self._steps, self._pictures, self._named, self._values, strict=True)
+        return {names[of]: value for step, picture, of, value in rows if (step, picture) == (latest, 1)}
+
     def table(self) -> bytes:
         """All of it as losses.csv, values to six digits."""
         file, names = io.BytesIO(), list(self._names)

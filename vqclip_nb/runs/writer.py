@@ -71,8 +71,11 @@ class RunWriter:
         inputs: Path | None = None,
         changes: Sequence[Edit] = (),
         parent: tuple[str, int] | None = None,
+        name: str | None = None,
     ) -> Self:
         """A new folder under `settings.out`, with the settings and the given pictures in it.
+
+        `name` is that of the folder, which is otherwise made of the time, the prompt and the seed.
 
         Pictures named by their sha256 are looked for in the folder `inputs`. `changes` are those that are known
         already, made or still ahead: of a branch, which has a `parent`, or a replay. Raises RunError, PictureError.
@@ -82,7 +85,7 @@ class RunWriter:
         given |= _replacements(changes, inputs)
         digests = {name: hashlib.sha256(data).hexdigest() for name, (_, data) in given.items()}
         story = RunInfo(Path(), settings, tuple(changes), parent)
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(story.current.prompt)}-{story.current.seed}"
+        name = name or f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(story.current.prompt)}-{story.current.seed}"
         settings = settings.replace(**metadata.unnamed(settings.to_dict(), digests))
         told = {
             "version": VERSION,

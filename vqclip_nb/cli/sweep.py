@@ -1,0 +1,90 @@
+"""`vqclip sweep`: many pictures from lists of prompts, seeds and settings."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb.cli._common import Stop, add_flag, given, keep_freed, prepare
+from vqclip_nb.paths import expanded
+
+if TYPE_CHECKING:
+    from vqclip_nb.sweeps.paint import Result
+
+FLAGS = ("device", "metadata", "quiet")
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "sweep",
+        help="paint many pictures: lists of prompts, seeds and settings",
+        description="Paint every picture that a file names, each in a folder of its own. Called again, it paints only "
+        "what is missing. At the end there are contact.png, index.html and results.csv.",
+        epilog="for example: vqclip sweep prompts.txt --out sweep",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", nargs="?", metavar="FILE", help="YAML, JSON, CSV, or text with one prompt a line")
+    parser.add_argument("--out", default="sweep", metavar="FOLDER", help="where the pictures go (default: sweep)")
+    parser.add_argument("--example", action="store_true", help="print a file with comments, and leave")
+    parser.add_argument("--dry-run", action="store_true", help="say how many pictures, how long and how much disk")
+    parser.add_argument("--judge", metavar="PERCEPTOR", help="score the pictures by a perceptor that did not guide")
+    parser.add_argument("--limit", type=int, default=10_000, metavar="N", help="the most pictures (default: 10000)")
+    for name in FLAGS:
+        add_flag(parser, name)
+    parser.set_defaults(run=sweep, parser=parser)
+
+
+def sweep(arguments: argparse.Namespace) -> int:
+    """Read the file, paint what is missing, and write the reports. Returns 1 where an item failed."""
+    from vqclip_nb.errors import SettingsError
+    from vqclip_nb.sweeps.items import EXAMPLE, read_items
+
+    if arguments.example:
+        print(EXAMPLE, end="")
+        return 0
+    if arguments.file is None:
+        raise SettingsError("a sweep needs a file; `vqclip sweep --example` prints one")
+    common = given(arguments)
+    common.pop("out", None)
+    items = read_items(expanded(arguments.file), limit=arguments.limit, common=common)
+    for settings in {item.settings.canvas + item.settings.perceptor: item.settings for item in items}.values():
+        prepare(settings)
+    if arguments.dry_run:
+        return _foretell(items)
+    keep_freed()
+    return _paint(items, expanded(arguments.out), arguments.judge, quiet=bool(common.get("quiet")))
+
+
+def _foretell(items: list[Any]) -> int:
+    from vqclip_nb.sweeps.estimate import estimate
+
+    foreseen = estimate(items)
+    hours, minutes = divmod(round(foreseen.seconds / 60), 60)
+    time = f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{foreseen.seconds:.0f} s"
+    print(f"{foreseen.pictures} pictures, about {time} and {foreseen.size / 1e6:.0f} MB on the disk")
+    return 0
+
+
+def _paint(items: list[Any], out: Path, judge: str | None, *, quiet: bool) -> int:
+    from tqdm import tqdm
+
+    from vqclip_nb.sweeps import sweep
+    from vqclip_nb.sweeps.judge import score
+    from vqclip_nb.sweeps.report import write_reports
+
+    results: list[Result] = []
+    with Stop() as stop, tqdm(total=len(items), unit="picture", disable=quiet, dynamic_ncols=True) as bar:
+        for result in sweep(items, out, stop=lambda: bool(stop.heard)):
+            results.append(result)
+            bar.update()
+    painted = [result for result in results if result.picture.is_file()]
+    write_reports(results, out, score(painted, judge) if judge else None)
+    counts = {state: sum(result.state == state for result in results) for state in ("painted", "there", "failed")}
+    print(f"{counts['painted']} painted, {counts['there']} were there, {counts['failed']} failed: {out / 'index.html'}")
+    for result in results:
+        if result.state == "failed":
+            print(f"vqclip: failed: {result.item.name}: {result.error}", file=sys.stderr)
+    if len(results) < len(items) or any(result.state == "stopped" for result in results):
+        print("vqclip: stopped; the same command goes on from here", file=sys.stderr)
+    return 1 if counts["failed"] else 0

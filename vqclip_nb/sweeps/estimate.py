@@ -1,0 +1,47 @@
+"""Estimates: how long a sweep takes and how much disk, from steps that are measured here."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vqclip_nb.models import shared
+from vqclip_nb.session import paint
+from vqclip_nb.sweeps.items import Item
+
+_JPEG, _PNG, _STATE = 0.25, 1.5, 2_000_000  # bytes for a pixel of a frame and of a result; bytes for two states
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The time in seconds and the disk in bytes that pictures will take."""
+
+    pictures: int
+    seconds: float
+    size: int
+
+
+def estimate(items: Sequence[Item]) -> Estimate:
+    """Measure one step of each kind of item, and multiply. Writes nothing."""
+    measured: dict[tuple[object, ...], float] = {}
+    seconds, size = 0.0, 0
+    with shared.keep_loaded():
+        for item in items:
+            settings = item.settings
+            kind = (settings.canvas, settings.perceptor, settings.size, str(settings.cutn), settings.variations)
+            if kind not in measured:
+                measured[kind] = _step(item)
+            seconds += settings.steps * measured[kind]
+            pixels = settings.size[0] * settings.size[1] * settings.variations
+            frames = settings.steps // settings.every + 2
+            size += round(pixels * (_JPEG * frames + _PNG)) + _STATE
+    return Estimate(len(items), seconds, size)
+
+
+def _step(item: Item) -> float:
+    """The seconds of one step, the first left out."""
+    painting = paint(item.settings.replace(steps=4, quiet=True))
+    next(painting)
+    begun = time.monotonic()
+    for _ in painting:
+        pass
+    return (time.monotonic() - begun) / 3

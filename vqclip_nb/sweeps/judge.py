@@ -1,0 +1,38 @@
+"""Judging: how well finished pictures fit their words, by a perceptor that did not guide them."""
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+
+from vqclip_nb import device, images, perceptor_names, perceptors, prompts
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.objectives.guide import great_circle
+from vqclip_nb.sweeps.paint import Result
+
+
+@torch.no_grad()
+def score(results: Sequence[Result], name: str) -> dict[str, float]:
+    """The distance of each picture to its prompt, lower is nearer, by the item's name; parts are weighted.
+
+    Raises SettingsError when the perceptor guided one of them, models.UnknownModel.
+    """
+    for result in results:
+        if name in perceptor_names.parse(result.item.settings.perceptor):
+            raise SettingsError(f"judge must be a perceptor that did not guide, got {name!r}, which guided")
+    networks = [network.to(device.choose("auto")) for network in perceptors.load(name)]
+    scores = {}
+    for result in results:
+        texts = [prompt for prompt in prompts.parse(result.item.settings.prompt) if prompt.weight > 0]
+        if not texts or not result.picture.is_file():
+            continue
+        pil = images.read(result.picture, field="result")
+        distances = []
+        for network in networks:
+            square = pil.resize((network.cut_size, network.cut_size), Image.Resampling.LANCZOS)
+            seen = network.encode_image(images.to_tensor(square).to(network.mean.device))  # (1, d)
+            meant = network.encode_text([prompt.text for prompt in texts])  # (texts, d)
+            weights = torch.tensor([prompt.weight for prompt in texts]).to(seen)
+            distances.append((great_circle(seen, meant) * weights).sum() / weights.sum())
+        scores[result.item.name] = float(torch.stack(distances).mean())
+    return scores
