@@ -104,12 +104,14 @@ def frames_of(painting):
         ("init_weight", (0.0, 400.0)),
         ("cutn", (2, 5)),
         ("prompt", ("red:1 | blue:-0.2", "red:0.5 | blue:-0.2")),
+        ("losses", ("symmetry:0", "symmetry:40")),
     ],
 )
 def test_keyframes_paint_what_changes_at_those_steps_would(name, numbers):
     """Held before step 3 and from there on; the number at a step is the one that an edit there would set."""
     first, second = numbers
-    course = "red:2:(1), 3:(0.5) | blue:-0.2" if name == "prompt" else f"2:({first}), 3:({second})"
+    courses = {"prompt": "red:2:(1), 3:(0.5) | blue:-0.2", "losses": "symmetry:2:(0), 3:(40)"}
+    course = courses.get(name, f"2:({first}), 3:({second})")
     scheduled = build_painting(settings(**{name: course}))
     edited = build_painting(settings(**{name: first}))
     list(run(edited, until=3))
