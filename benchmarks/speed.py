@@ -372,8 +372,9 @@ def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, f
     steps of a run.
     """
     from vqclip_nb import Settings
+    from vqclip_nb.images import to_pils
     from vqclip_nb.session import build_painting, start
-    from vqclip_nb.studio.jobs import PREVIEW_SIDE, _jpeg, _pils
+    from vqclip_nb.studio.previews import PREVIEW_SIDE, jpeg
 
     device, pair = device_of(arguments.device), networks(models)
     wait, at_once = waiting(device), 50 if device.startswith("cuda") else 1
@@ -398,7 +399,7 @@ def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, f
         pairs = [(timed(without, 1, wait), timed(kept, 1, wait)) for _ in range(count)]
         image = active.painting.picture()
         state = timed(lambda: record.save(active.painting), 3, wait)
-        preview = timed(lambda: _jpeg(_pils(image)[0], PREVIEW_SIDE), 10, wait)
+        preview = timed(lambda: jpeg(to_pils(image)[0], PREVIEW_SIDE), 10, wait)
         list(frames)
         film = timed(lambda: record.finish(active.painting), 1, wait)
     shares = {}

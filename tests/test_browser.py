@@ -183,10 +183,6 @@ def picture_changes(page):
     )
 
 
-def unfold(page, title):
-    page.get_by_text(title, exact=True).click()
-
-
 def upload(page, button, path):
     with page.expect_file_chooser() as asked:
         page.locator(f"button.{button}").click()
@@ -223,12 +219,10 @@ def paint_steer_stop_and_take_home(page):
 
     write(page, "a yellow circle on a blue background")
     Image.new("RGB", (40, 30), "green").save(page.folder / "start.png")
-    unfold(page, "Pictures to start from or to paint towards")
-    upload(page, "vq-upload", page.folder / "start.png")
+    upload(page, "vq-upload:not(.vq-load)", page.folder / "start.png")
     page.wait_for_selector(".vq-given img")
     shot(page, "1-start-image")
-    unfold(page, "Pictures to start from or to paint towards")
-    page.locator(".vq-size select").select_option(label="128 x 128, square")
+    page.locator(".vq-size select").nth(1).select_option(label="128 x 128")
     page.locator(".vq-steps .widget-readout").click()
     page.keyboard.press("Control+A")
     page.keyboard.type("1000\n")
@@ -239,6 +233,7 @@ def paint_steer_stop_and_take_home(page):
 
     steered = "a yellow star on a blue background"
     write(page, steered)
+    page.get_by_text("Advanced", exact=True).click()
     cutn = drag(page, "vq-cutn")
     page.locator("button.vq-pause").click()
     says(page, "Paused")
@@ -265,7 +260,7 @@ def paint_steer_stop_and_take_home(page):
     shot(page, "4-stopped")
 
     with page.expect_download() as coming:
-        page.locator("a.vq-link", has_text="result.png").click()
+        page.locator("a.vq-link", has_text="Picture").click()
     data = Path(coming.value.path()).read_bytes()
     assert Image.open(io.BytesIO(data)).size == (128, 128)
     taken = page.folder / "taken.png"
@@ -277,9 +272,9 @@ def paint_steer_stop_and_take_home(page):
     assert {"prompt": steered} in changes
     assert {"cutn": cutn} in changes
 
-    page.locator("button.vq-get-everything").click()
+    page.locator("button.vq-get-all").click()
     with page.expect_download() as coming:
-        page.locator("a.vq-link", has_text="run.zip").click()
+        page.locator("a.vq-link", has_text="All").click()
     with zipfile.ZipFile(coming.value.path()) as file:
         assert [name for name in file.namelist() if name.endswith("/result.png")], "the file, and no page about it"
 
@@ -292,9 +287,10 @@ def paint_steer_stop_and_take_home(page):
     assert story.kept[-1] < told["step"], "it was taken back"
 
     write(page, "something else")
-    unfold(page, "Earlier runs")
     upload(page, "vq-load", taken)
-    page.locator(".vq-trouble", has_text="add that file again").wait_for()  # the start image is not in the picture
+    page.locator(
+        ".vq-trouble summary", has_text="add that file again"
+    ).wait_for()  # the start image is not in the picture
     assert page.locator(".vq-prompt textarea").input_value() == steered, "as it was at the picture's end"
     shot(page, "5-settings-of-a-picture")
     return heard

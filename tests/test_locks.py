@@ -13,7 +13,8 @@ from vqclip_nb.errors import RunError
 from vqclip_nb.runs.background_writer import LOCK, check_free
 from vqclip_nb.runs.reader import frames, read_all
 from vqclip_nb.session import resume, start
-from vqclip_nb.studio import Studio, panel
+from vqclip_nb.studio import Studio
+from vqclip_nb.studio.registry import REGISTRY
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"prompt": "red", "size": (16, 16), "cutn": 2, "device": "cpu", "every": 1}
@@ -70,21 +71,21 @@ def test_a_run_that_another_process_paints_is_left_alone_until_it_dies(elsewhere
 
 def test_the_panel_says_that_another_process_paints_and_offers_it_when_that_died(elsewhere):
     shown = Studio(out="runs")
-    shown._looking.join(20)
-    assert shown._offered.layout.display == "none"
-    assert "is being painted in another notebook or terminal" in shown.message.value
-    shown._continue(read_all("runs")[0][0])
-    assert panel._job.wait(20)
-    shown.tick()
-    assert panel._job.news.state == "failed"
-    assert "is being painted in another notebook or terminal" in shown.message.value
+    shown.controller.looking.join(20)
+    assert shown.ui.messages.offered == ""
+    assert "is being painted in another notebook or terminal" in shown.ui.messages.text.value
+    shown.controller.safe(shown.controller.continue_run)(read_all("runs")[0][0])
+    assert REGISTRY.job.wait(20)
+    shown.controller.tick()
+    assert REGISTRY.job.status.state == "failed"
+    assert "is being painted in another notebook or terminal" in shown.ui.messages.text.value
 
     elsewhere.kill()
     elsewhere.wait()
-    panel._job = None
+    REGISTRY.job = None
     again = Studio(out="runs")
-    again._looking.join(20)
-    assert "was cut off after step" in again.offer.value
+    again.controller.looking.join(20)
+    assert "was cut off after step" in again.ui.messages.offered
 
 
 def test_a_run_that_ended_is_free_and_a_dropped_one_can_be_taken_up_in_its_own_process(tmp_path):

@@ -27,10 +27,13 @@ from vqclip_nb import Settings, video
 from vqclip_nb.embedded import read
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.fields import by_name, live_fields
-from vqclip_nb.runs.reader import RunInfo, read_all
+from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import start
-from vqclip_nb.studio import Studio, backup, frontend, jobs, markup, panel
-from vqclip_nb.studio.suggestions import has, recipes, surprise, toggled, words
+from vqclip_nb.studio import Studio, backup, controller, frontend, job, library, markup, opening, previews
+from vqclip_nb.studio.presets import offered
+from vqclip_nb.studio.registry import REGISTRY
+from vqclip_nb.studio.status import JobStatus
+from vqclip_nb.studio.suggestions import has, surprise, toggled, words
 
 SMALL = {"prompt": "red", "size": (16, 16), "steps": 20, "cutn": 2, "device": "cpu"}
 TOOLTIP = "tooltip" if widgets.Text().has_trait("tooltip") else "description_tooltip"
@@ -40,20 +43,20 @@ EVIL = "<img src=x onerror=alert(1)>"
 @pytest.fixture(autouse=True)
 def toys(monkeypatch, tmp_path):
     monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(str(len(frames)).encode()))
-    monkeypatch.setattr(panel, "_job", None)
+    monkeypatch.setattr(REGISTRY, "job", None)
+    monkeypatch.setattr(REGISTRY, "controller", None)
     monkeypatch.chdir(tmp_path)
     with toy_models():
         yield
-    if panel._job:
-        panel._job.stop()
-        assert panel._job.wait(20)
+    if REGISTRY.job:
+        REGISTRY.job.stop()
+        assert REGISTRY.job.wait(20)
 
 
 def studio(**values):
     shown = Studio(out="runs", settings=Settings(**SMALL))
-    shown._looking.join(20)
-    shown.form.load(values)
-    shown._redraw_chips()
+    shown.controller.looking.join(20)
+    shown.ui.form.load(values)
     return shown
 
 
@@ -65,18 +68,18 @@ def until(condition, seconds=60):
 
 
 def ended(shown, state="done"):
-    until(lambda: panel._job and not panel._job.alive)
-    shown.tick()
-    assert panel._job.news.state == state, panel._job.news
-    return panel._job.news
+    until(lambda: REGISTRY.job and not REGISTRY.job.alive)
+    shown.controller.tick()
+    assert REGISTRY.job.status.state == state, REGISTRY.job.status
+    return REGISTRY.job.status
 
 
 def paused(shown, step=1):
     painting(shown, step)
-    shown.pause.click()
-    until(lambda: panel._job.news.state == "paused")
-    shown.tick()
-    return panel._job.news
+    shown.ui.pause.click()
+    until(lambda: REGISTRY.job.status.state == "paused")
+    shown.controller.tick()
+    return REGISTRY.job.status
 
 
 def seen(*parts):
@@ -84,9 +87,9 @@ def seen(*parts):
 
 
 def painting(shown, step=1):
-    until(lambda: panel._job.news.step >= step or not panel._job.alive)
-    shown.tick()
-    return panel._job
+    until(lambda: REGISTRY.job.status.step >= step or not REGISTRY.job.alive)
+    shown.controller.tick()
+    return REGISTRY.job
 
 
 def upload(widget, data, name="x.png"):
@@ -137,113 +140,115 @@ def tags(shown):
 
 def test_a_sentence_becomes_a_picture_with_its_film_and_everything():
     shown = studio(prompt="green", steps=12)
-    assert (shown.start.disabled, shown.stop.disabled, shown.undo.disabled) == (False, True, True)
-    shown.start.click()
-    job = panel._job
-    shown.start.click()
-    assert panel._job is job, "a second click starts nothing"
+    assert (shown.ui.start.disabled, shown.ui.stop.disabled, shown.ui.undo.disabled) == (False, True, True)
+    shown.ui.start.click()
+    first = REGISTRY.job
+    shown.ui.start.click()
+    assert REGISTRY.job is first, "a second click starts nothing"
     news = ended(shown)
-    assert (news.step, news.steps, shown.view.bar.value) == (12, 12, 12)
-    assert "Done" in shown.view.status.value
-    assert "polyline" in shown.view.chart.value
-    assert Image.open(io.BytesIO(shown.view.picture.value)).size == (16, 16)
+    assert (news.step, news.steps, shown.ui.view.bar.value) == (12, 12, 12)
+    assert "Done" in shown.ui.view.status.value
+    assert "polyline" in shown.ui.view.chart.value
+    assert Image.open(io.BytesIO(shown.ui.view.picture.value)).size == (16, 16)
     assert read(news.folder / "result.png")["settings"]["prompt"] == "green"
     links = [a for tag, a in tags(shown) if tag == "a"]
     assert [a["download"] for a in links] == ["result.png", "progress.mp4"]
-    shown.after.buttons["Everything"].click()
-    until(lambda: "run.zip" in shown.after.links.value)
+    shown.ui.downloads.buttons["All"].click()
+    until(lambda: "run.zip" in shown.ui.downloads.links["All"].value)
     with zipfile.ZipFile(news.folder / "run.zip") as file:
         assert f"{news.folder.name}/result.png" in file.namelist()
 
-    code = html.unescape(shown.after.code.value.removeprefix("<pre>").removesuffix("</pre>"))
-    exec(compile(code, "the code", "exec"), {"print": lambda *said: None})
-    again = [story.folder for story in read_all("runs")[0] if story.folder.name != news.folder.name]
-    assert Image.open(again[0] / "result.png").tobytes() == Image.open(news.folder / "result.png").tobytes()
+    code = html.unescape(shown.ui.downloads.code.value.partition("<pre>")[2].removesuffix("</pre>"))
+    assert len(code.splitlines()) == 3
+    exec(compile(code, "the code", "exec"), {})
+    assert Image.open("picture.png").tobytes() == Image.open(news.folder / "result.png").tobytes()
 
 
 def test_pause_continue_steer_undo_and_stop():
     shown = studio(steps=4000)
-    shown.start.click()
+    shown.ui.start.click()
     painting(shown, 5)
-    shown.pause.click()
-    until(lambda: panel._job.news.state == "paused")
-    shown.tick()
-    assert shown.pause.description == "Continue"
-    held = panel._job.news.step
+    shown.ui.pause.click()
+    until(lambda: REGISTRY.job.status.state == "paused")
+    shown.controller.tick()
+    assert shown.ui.pause.description == "Continue"
+    held = REGISTRY.job.status.step
     time.sleep(0.1)
-    assert panel._job.news.step == held
-    assert {name for name, control in shown.form.controls.items() if not control.disabled} == (
-        live_fields() & shown.form.controls.keys()
+    assert REGISTRY.job.status.step == held
+    assert {name for name, control in shown.ui.form.controls.items() if not control.disabled} == (
+        live_fields() & shown.ui.form.controls.keys()
     ), "what cannot change in flight is grey"
 
-    shown.form.controls["prompt"].value = "blue"
-    shown.form.controls["lr"].value = "0.25"
-    until(lambda: panel._job.news.settings.lr == 0.25)
-    shown.pause.click()
+    shown.ui.form.prompt.text.value = "blue"
+    shown.ui.form.controls["lr"].value = "0.25"
+    until(lambda: REGISTRY.job.status.settings.lr == 0.25)
+    shown.ui.pause.click()
     painting(shown, held + 5)
-    shown.undo.click()
-    until(lambda: panel._job.news.state == "paused" and panel._job.news.step == held)
-    assert panel._job.news.settings.prompt == "red"
-    shown.pause.click()
+    shown.ui.undo.click()
+    until(lambda: REGISTRY.job.status.state == "paused" and REGISTRY.job.status.step == held)
+    assert REGISTRY.job.status.settings.prompt == "red"
+    shown.ui.pause.click()
     painting(shown, held + 5)
-    shown.form.controls["prompt"].value = "white"
-    until(lambda: panel._job.news.settings.prompt == "white")
-    shown.stop.click()
+    shown.ui.form.prompt.text.value = "white"
+    until(lambda: REGISTRY.job.status.settings.prompt == "white")
+    shown.ui.stop.click()
     news = ended(shown, "stopped")
     assert [change.settings for change in RunInfo.read(news.folder).timeline] == [{"prompt": "white"}]
     assert (news.folder / "result.png").exists()
-    assert "everything is kept" in shown.view.status.value
+    assert "everything is kept" in shown.ui.view.status.value
 
-    shown.undo.click()
-    until(lambda: panel._job.news.state == "paused")
-    assert panel._job.news.folder == news.folder
-    assert panel._job.news.step < news.step
-    shown.stop.click()
+    shown.ui.undo.click()
+    until(lambda: REGISTRY.job.status.state == "paused")
+    assert REGISTRY.job.status.folder == news.folder
+    assert REGISTRY.job.status.step < news.step
+    shown.ui.stop.click()
     ended(shown, "stopped")
 
 
 def test_an_undo_that_cannot_be_is_one_note_and_leaves_all_else_as_it_was():
     shown = studio(steps=5)
-    shown.start.click()
+    shown.ui.start.click()
     news, said = ended(shown), "There is nothing to undo: no earlier state of this run is kept."
     for _ in range(2):
-        shown.undo.click()
-    assert panel._job.news is news
-    assert shown.message.value == markup.notes([said])
-    assert all(seen(shown.after.box, shown.view.looking, shown.more_steps))
+        shown.ui.undo.click()
+    assert REGISTRY.job.status is news
+    assert shown.ui.messages.text.value == markup.messages([("note", said, "")])
+    assert all(seen(shown.ui.downloads.box, shown.ui.view.looking, shown.ui.more))
 
 
 def test_after_a_job_that_opens_no_run_the_last_one_is_there_to_be_gone_on_with(monkeypatch):
     shown = studio(steps=5)
-    shown.start.click()
-    last, picture = ended(shown), shown.view.picture.value
+    shown.ui.start.click()
+    last, picture = ended(shown), shown.ui.view.picture.value
 
     def there():
-        assert all(seen(shown.after.box, shown.view.looking, shown.more_steps))
-        assert shown.more_steps.description == "Paint 10 more steps"
-        assert not shown.undo.disabled
-        assert (panel._job.news.folder, panel._job.news.curve) == (last.folder, last.curve)
-        assert shown.view.picture.value == picture
-        assert (shown.form.value("prompt"), shown.form.value("seed")) == ("blue", 3), "and the form is as it was left"
+        assert all(seen(shown.ui.downloads.box, shown.ui.view.looking, shown.ui.more))
+        assert shown.ui.more.description == "Paint 10 more steps"
+        assert not shown.ui.undo.disabled
+        assert (REGISTRY.job.status.folder, REGISTRY.job.status.losses) == (last.folder, last.losses)
+        assert shown.ui.view.picture.value == picture
+        assert (shown.ui.form.value("prompt"), shown.ui.form.value("seed")) == ("blue", 3), (
+            "and the form is as it was left"
+        )
 
-    shown.form.controls["prompt"].value, shown.form.controls["seed"].value = "blue", 3
-    shown.form.controls["out"].value = str(last.folder / "result.png")
-    shown.start.click()
+    shown.ui.form.prompt.text.value, shown.ui.form.controls["seed"].value = "blue", 3
+    shown.ui.form.controls["out"].value = str(last.folder / "result.png")
+    shown.ui.start.click()
     ended(shown, "failed")
-    assert "is not a folder" in shown.message.value
+    assert "is not a folder" in shown.ui.messages.text.value
     there()
-    shown.form.controls["out"].value = "runs"
+    shown.ui.form.controls["out"].value = "runs"
 
     gate = threading.Event()
-    monkeypatch.setattr(jobs, "fetch_models", lambda settings, tell: (gate.wait(20), tell("Fetching")))
-    shown.start.click()
-    shown.stop.click()
+    monkeypatch.setattr(opening, "fetch_models", lambda settings, tell: (gate.wait(20), tell("Fetching")))
+    shown.ui.start.click()
+    shown.ui.stop.click()
     gate.set()
     ended(shown, "stopped")
-    assert shown.message.value == ""
-    assert "Stopped while loading" in shown.view.status.value
+    assert shown.ui.messages.text.value == markup.messages([])
+    assert "Stopped while loading" in shown.ui.view.status.value
     there()
-    shown.more_steps.click()
+    shown.ui.more.click()
     news = ended(shown)
     assert (news.step, news.settings.prompt, news.folder) == (15, "blue", last.folder)
 
@@ -252,49 +257,49 @@ def test_a_stop_while_a_run_is_taken_up_again_leaves_it_where_it_stood(monkeypat
     from vqclip_nb import session
 
     shown = studio(steps=5)
-    shown.start.click()
+    shown.ui.start.click()
     news, begun, gate = ended(shown), session.build_painting, threading.Event()
     monkeypatch.setattr(session, "build_painting", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
-    shown.more_steps.click()
-    until(lambda: "Taking" in panel._job.news.said)
-    shown.stop.click()
+    shown.ui.more.click()
+    until(lambda: "Taking" in REGISTRY.job.status.message)
+    shown.ui.stop.click()
     gate.set()
     stopped = ended(shown, "stopped")
     assert (stopped.step, stopped.steps, stopped.folder) == (5, 15, news.folder)
-    assert "Stopped at step 5" in shown.view.status.value
-    assert shown.more_steps.description == "Continue this run"
+    assert "Stopped at step 5" in shown.ui.view.status.value
+    assert shown.ui.more.description == "Continue this run"
 
 
 def test_undo_knows_given_pictures_and_takes_back_what_was_just_changed():
     shown = studio(steps=4000)
-    shown.given.role.value = "image_prompts"
-    upload(shown.given.upload, png("blue"))
-    shown.start.click()
+    shown.ui.images.role.value = "image_prompts"
+    upload(shown.ui.images.upload, png("blue"))
+    shown.ui.start.click()
     painting(shown, 3)
-    shown.pause.click()
-    until(lambda: panel._job.news.state == "paused")
-    held = panel._job.news.step
-    shown.form.controls["prompt"].value = "white"
-    until(lambda: panel._job.news.settings.prompt == "white")
-    shown.undo.click()
-    until(lambda: panel._job.news.settings.prompt == "red")
-    until(lambda: shown.form.value("prompt") == "red")
-    assert (panel._job.news.step, panel._job.news.notes) == (held, ())
-    shown.pause.click()
+    shown.ui.pause.click()
+    until(lambda: REGISTRY.job.status.state == "paused")
+    held = REGISTRY.job.status.step
+    shown.ui.form.prompt.text.value = "white"
+    until(lambda: REGISTRY.job.status.settings.prompt == "white")
+    shown.ui.undo.click()
+    until(lambda: REGISTRY.job.status.settings.prompt == "red")
+    until(lambda: shown.ui.form.value("prompt") == "red")
+    assert (REGISTRY.job.status.step, REGISTRY.job.status.notes) == (held, ())
+    shown.ui.pause.click()
     painting(shown, held + 3)
 
 
 def test_words_written_after_an_undo_was_asked_for_are_painted_and_stay():
     shown, gate = studio(steps=4000, save_every="2"), threading.Event()
-    shown.start.click()
-    job = painting(shown, 5)
-    job._tell(order=lambda active: gate.wait(20))  # a step that takes its time
-    shown.undo.click()
-    shown.form.controls["prompt"].value = "white"
+    shown.ui.start.click()
+    running = painting(shown, 5)
+    running._order(lambda active: gate.wait(20))  # a step that takes its time
+    shown.ui.undo.click()
+    shown.ui.form.prompt.text.value = "white"
     gate.set()
-    until(lambda: job.news.settings.prompt == "white" and job.news.state == "paused")
-    shown.tick()
-    assert shown.form.value("prompt") == "white"
+    until(lambda: running.status.settings.prompt == "white" and running.status.state == "paused")
+    shown.controller.tick()
+    assert shown.ui.form.value("prompt") == "white"
 
 
 def test_what_is_changed_while_the_run_loads_is_painted_with(monkeypatch):
@@ -303,62 +308,66 @@ def test_what_is_changed_while_the_run_loads_is_painted_with(monkeypatch):
     begun, gate = session.build_painting, threading.Event()
     monkeypatch.setattr(session, "build_painting", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
     shown = studio(steps=5)
-    shown.start.click()
-    until(lambda: "Loading" in panel._job.news.said)
-    shown.form.controls["prompt"].value = "white"
+    shown.ui.start.click()
+    until(lambda: "Loading" in REGISTRY.job.status.message)
+    shown.ui.form.prompt.text.value = "white"
     gate.set()
     assert ended(shown).settings.prompt == "white"
-    assert shown.form.value("prompt") == "white"
+    assert shown.ui.form.value("prompt") == "white"
 
     gate.clear()
-    shown.start.click()
-    shown.stop.click()
+    shown.ui.start.click()
+    shown.ui.stop.click()
     gate.set()
     assert ended(shown, "stopped").step == 0
-    assert "Stopped before the first step" in shown.view.status.value
+    assert "Stopped before the first step" in shown.ui.view.status.value
 
 
 def test_a_panel_shows_what_the_run_is_painted_with():
     shown = studio(steps=4000, prompt="green", variations=2, seed=5)
-    shown.start.click()
+    shown.ui.start.click()
     painting(shown, 2)
     again = Studio(out="runs")
-    now = {name: again.form.value(name) for name in ("prompt", "size", "variations")}
+    now = {name: again.ui.form.value(name) for name in ("prompt", "size", "variations")}
     assert now == {"prompt": "green", "size": (16, 16), "variations": 2}
-    again._pick(2)
-    until(lambda: again.form.value("seed") == 6)
-    assert again.form.value("variations") == 1
-    again.earlier._take(read_all("runs")[0][0])
-    assert "A run is going on" in again.message.value
-    again._say_good("Something good.")
-    again.stop.click()
+    again.ui.view.select(1)
+    again.ui.alone.click()
+    until(lambda: again.ui.form.value("seed") == 6)
+    assert again.ui.form.value("variations") == 1
+    again.controller.looking.join(20)
+    again.controller.library.read_history()
+    again.ui.history.thumbs.children[0].children[1].click()
+    assert "A run is going on" in again.ui.messages.text.value
+    again.ui.messages.say("Something good.")
+    again.ui.stop.click()
     ended(again, "stopped")
-    again.earlier._take(read_all("runs")[0][0])
-    assert "A run is going on" not in again.message.value, "the click that was refused has been made"
-    assert "Something good." in again.message.value
+    again.ui.history.thumbs.children[0].children[1].click()
+    assert "A run is going on" not in again.ui.messages.text.value, "the click that was refused has been made"
+    assert "Something good." in again.ui.messages.text.value
 
 
 def test_variations_are_enlarged_and_one_goes_on_alone():
     shown = studio(variations=3, steps=4000, seed=7)
-    shown.start.click()
+    shown.ui.start.click()
     painting(shown, 3)
-    until(lambda: (shown.tick(), len(shown.view.thumbs.children) == 3)[1])
-    shown.view.thumbs.children[1].children[1].click()
-    assert shown.view._enlarged == 1
-    shown.view.thumbs.children[1].children[2].click()
-    until(lambda: panel._job.news.settings.variations == 1)
-    assert panel._job.news.settings.seed == 8
-    shown.stop.click()
+    until(lambda: (shown.controller.tick(), len(shown.ui.view.thumbs.children) == 3)[1])
+    shown.ui.view.thumbs.children[1].children[1].click()
+    assert shown.ui.view.selected == 1
+    shown.ui.alone.click()
+    until(lambda: REGISTRY.job.status.settings.variations == 1)
+    assert REGISTRY.job.status.settings.seed == 8
+    shown.ui.stop.click()
     assert read(ended(shown, "stopped").folder / "result.png")["timeline"][0]["variation"] == 2
 
 
 def test_a_picture_picked_in_a_pause_is_shown_at_once():
     shown = studio(variations=3, steps=4000)
-    shown.start.click()
+    shown.ui.start.click()
     step = paused(shown, 3).step
-    shown.view.thumbs.children[1].children[2].click()
-    until(lambda: (shown.tick(), not shown.view.thumbs.children)[1])
-    assert (panel._job.news.step, len(panel._job.news.previews)) == (step, 1)
+    shown.ui.view.select(1)
+    shown.ui.alone.click()
+    until(lambda: (shown.controller.tick(), not shown.ui.view.thumbs.children)[1])
+    assert (REGISTRY.job.status.step, len(REGISTRY.job.status.previews)) == (step, 1)
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -366,33 +375,34 @@ def test_a_picture_picked_while_the_run_is_saved_or_later_goes_on_as_a_branch(la
     encode, gate = video._encode, threading.Event()
     monkeypatch.setattr(video, "_encode", lambda *given: (gate.wait(20), encode(*given)))
     shown = studio(variations=3, steps=5, seed=7)
-    shown.start.click()
-    until(lambda: panel._job.news.state == "finishing")
-    shown.tick()
+    shown.ui.start.click()
+    until(lambda: REGISTRY.job.status.state == "finishing")
+    shown.controller.tick()
     if late:
         gate.set()
         ended(shown)
-    shown.form.load({"prompt": "blue"})
-    first = panel._job
-    shown.view.thumbs.children[1].children[2].click()
+    shown.ui.form.load({"prompt": "blue"})
+    first = REGISTRY.job
+    shown.ui.view.select(1)
+    shown.ui.alone.click()
     gate.set()
-    until(lambda: panel._job is not first)
+    until(lambda: REGISTRY.job is not first)
     settings = ended(shown).settings
     assert (settings.prompt, settings.seed, settings.variations) == ("blue", 8, 1)
 
 
 def test_look_back_and_go_on_from_a_frame_with_other_words():
     shown = studio(steps=9)
-    shown.start.click()
+    shown.ui.start.click()
     parent = ended(shown).folder
-    assert shown.view.looking.layout.display == ""
-    assert shown.view.back.max == 8
-    before = shown.view.picture.value
-    shown.view.back.value = 3
-    assert shown.view.step_looked_at == 4
-    assert shown.view.picture.value != before
-    shown.form.controls["prompt"].value = "blue"
-    shown.view.again.click()
+    assert shown.ui.view.looking.layout.display == ""
+    assert shown.ui.view.back.max == 8
+    before = shown.ui.view.picture.value
+    shown.ui.view.back.value = 3
+    assert shown.ui.view.step_looked_at == 4
+    assert shown.ui.view.picture.value != before
+    shown.ui.form.prompt.text.value = "blue"
+    shown.ui.view.again.click()
     child = ended(shown).folder
     story = RunInfo.read(child)
     assert (story.parent, story.current.prompt) == ((parent.name, 4), "blue")
@@ -400,52 +410,52 @@ def test_look_back_and_go_on_from_a_frame_with_other_words():
 
 def test_what_goes_on_is_painted_with_what_the_form_says():
     shown = studio(steps=4000)
-    shown.start.click()
+    shown.ui.start.click()
     held = paused(shown, 12).step
-    shown.form.controls["prompt"].value = "blue"
-    shown.stop.click()
+    shown.ui.form.prompt.text.value = "blue"
+    shown.ui.stop.click()
     folder = ended(shown, "stopped").folder
-    shown.form.controls["steps"].value = 10
-    shown.more_steps.click()
-    assert painting(shown, held + 1).news.steps == 4000, "so many were made already"
-    shown.stop.click()
+    shown.ui.form.controls["steps"].value = 10
+    shown.ui.more.click()
+    assert painting(shown, held + 1).status.steps == 4000, "so many were made already"
+    shown.ui.stop.click()
     held = ended(shown, "stopped").step
-    shown.form.controls["steps"].value = held + 3
-    shown.form.controls["prompt"].value = "white"
-    shown.more_steps.click()
+    shown.ui.form.controls["steps"].value = held + 3
+    shown.ui.form.prompt.text.value = "white"
+    shown.ui.more.click()
     news = ended(shown)
     assert (news.folder, news.step, news.settings.prompt) == (folder, held + 3, "white")
 
-    shown.view.back.value = 3
-    shown.view.again.click()
+    shown.ui.view.back.value = 3
+    shown.ui.view.again.click()
     (change,) = RunInfo.read(ended(shown).folder).timeline
     assert (change.step, change.settings) == (4, {"prompt": "white", "steps": held + 3}), "and not as it was in the end"
 
 
 def test_chips_surprises_examples_and_recipes():
     shown = studio(prompt="a castle")
-    assert [chip.description for chip in shown.chips.children] == words()["chips"]["demo"]
-    chip = next(chip for chip in shown.chips.children if chip.description == "pixel art")
+    assert [chip.description for chip in shown.ui.form.prompt.chips.children] == words()["chips"]["demo"]
+    chip = next(chip for chip in shown.ui.form.prompt.chips.children if chip.description == "pixel art")
     chip.click()
-    assert shown.form.value("prompt") == "a castle, pixel art"
-    assert chip.button_style == "info"
+    assert shown.ui.form.value("prompt") == "a castle, pixel art"
+    assert "vq-on" in chip._dom_classes
     chip.click()
-    assert shown.form.value("prompt") == "a castle"
-    assert chip.button_style == ""
-    shown.surprise.click()
-    assert "{" not in shown.form.value("prompt")
-    assert len(shown.form.value("prompt")) > 10
-    shown.examples.value = shown.examples.options[1][1]
-    assert shown.examples.value == "", "ready to be picked again"
-    assert shown.form.value("prompt") == words()["examples"]["demo"]["Landscapes"][0]
-    shown.recipes.value = "As in 2021"
-    assert (shown.form.value("cutouts"), shown.form.value("average")) == ("pooling-published", 0.0)
-    shown.recipes.value = "Quick sketch"
-    assert (shown.form.value("cutouts"), shown.form.value("steps")) == ("pooling", 60)
-    shown.form.controls["perceptor"].value = "ViT-B/32"
-    assert shown.chips.children[0].description == "trending on artstation"
-    for recipe in recipes().values():
-        Settings(**recipe)
+    assert shown.ui.form.value("prompt") == "a castle"
+    assert "vq-on" not in chip._dom_classes
+    shown.ui.form.prompt.surprise.click()
+    assert "{" not in shown.ui.form.value("prompt")
+    assert len(shown.ui.form.value("prompt")) > 10
+    shown.ui.form.prompt.examples.value = shown.ui.form.prompt.examples.options[1][1]
+    assert shown.ui.form.prompt.examples.value == "", "ready to be picked again"
+    assert shown.ui.form.value("prompt") == words()["examples"]["demo"]["Landscapes"][0]
+    shown.ui.presets.value = "As in 2021"
+    assert (shown.ui.form.value("cutouts"), shown.ui.form.value("average")) == ("pooling-published", 0.0)
+    shown.ui.presets.value = "Quick sketch"
+    assert (shown.ui.form.value("cutouts"), shown.ui.form.value("steps")) == ("pooling", 60)
+    shown.ui.form.controls["perceptor"].value = "ViT-B/32"
+    assert shown.ui.form.prompt.chips.children[0].description == "trending on artstation"
+    for preset in offered().values():
+        Settings(**preset)
 
 
 def test_modifiers_come_and_go_wherever_they_stand():
@@ -471,80 +481,82 @@ def test_every_surprise_of_the_demo_pair_is_known_to_it():
 
 def test_given_pictures_are_shown_removed_and_painted_with(tmp_path):
     shown = studio(steps=2)
-    upload(shown.given.upload, png("blue"))
-    assert len(shown.given.shown.children) == 1
-    assert not shown.given.upload.value
-    shown.given.role.value = "image_prompts"
+    upload(shown.ui.images.upload, png("blue"))
+    assert len(shown.ui.images.shown.children) == 1
+    assert not shown.ui.images.upload.value
+    shown.ui.images.role.value = "image_prompts"
     (tmp_path / "red.png").write_bytes(png("red"))
-    shown.given.place.value = str(tmp_path / "red.png")
-    shown.given.add.click()
-    shown.given.towards[0][1].value = 0.5
-    shown.start.click()
+    shown.ui.images.place.value = str(tmp_path / "red.png")
+    shown.ui.images.add.click()
+    shown.ui.images.towards[0][1].value = 0.5
+    shown.ui.start.click()
     folder = ended(shown).folder
     told = read(folder / "result.png")["settings"]
     assert told["init_image"].startswith("sha256:")
     assert told["image_prompts"][0].endswith(":0.5")
-    shown.given.shown.children[0].children[-1].click()
-    assert shown.given.init_image is None
-    assert len(shown.given.shown.children) == 1
-    upload(shown.given.upload, b"no picture")
-    assert "no picture" in shown.message.value
+    shown.ui.images.shown.children[0].children[-1].click()
+    assert shown.ui.images.init_image is None
+    assert len(shown.ui.images.shown.children) == 1
+    upload(shown.ui.images.upload, b"no picture")
+    assert "no picture" in shown.ui.messages.text.value
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     plain = png()
     bomb = plain[:16] + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + plain[33:]
-    upload(shown.given.upload, bomb)
-    assert "larger than 100,000,000 pixels" in shown.message.value
-    assert len(shown.given.shown.children) == 1
-    upload(shown.given.upload, plain)
-    assert "pixels" not in shown.message.value
+    upload(shown.ui.images.upload, bomb)
+    assert "larger than 100,000,000 pixels" in shown.ui.messages.text.value
+    assert len(shown.ui.images.shown.children) == 1
+    upload(shown.ui.images.upload, plain)
+    assert "pixels" not in shown.ui.messages.text.value
 
 
 def test_given_pictures_follow_the_run():
     shown = studio(steps=4000)
-    shown.given.take(png("white"), "init_image")
-    shown.start.click()
+    shown.ui.images.take(png("white"), "init_image")
+    shown.ui.start.click()
     paused(shown, 3)
-    run = lambda: len(panel._job.news.settings.image_prompts)  # noqa: E731
+    run = lambda: len(REGISTRY.job.status.settings.image_prompts)  # noqa: E731
 
     def shows(count, panel_shown=shown):
-        until(lambda: run() == count and (panel_shown.tick(), len(panel_shown.given.towards) == count)[1])
-        assert len(panel_shown.given.shown.children) == count + 1
-        assert panel_shown.given.init_image
+        until(
+            lambda: run() == count and (panel_shown.controller.tick(), len(panel_shown.ui.images.towards) == count)[1]
+        )
+        assert len(panel_shown.ui.images.shown.children) == count + 1
+        assert panel_shown.ui.images.init_image
 
-    shown.given.take(png("blue"), "image_prompts")
+    shown.ui.images.take(png("blue"), "image_prompts")
     shows(1)
-    shown.undo.click()
+    shown.ui.undo.click()
     shows(0)
-    shown.given.take(png("green"), "image_prompts")
+    shown.ui.images.take(png("green"), "image_prompts")
     shows(1)
-    shown.pause.click()
-    paused(shown, panel._job.news.step + 2)
-    card = shown.given.shown.children[1]
-    shown.form.controls["prompt"].value = "blue"
-    shown.undo.click()
-    until(lambda: (shown.tick(), shown.form.value("prompt") == "red")[1])
-    assert shown.given.shown.children[1] is card, "what is as it was is not drawn anew"
+    shown.ui.pause.click()
+    paused(shown, REGISTRY.job.status.step + 2)
+    card = shown.ui.images.shown.children[1]
+    shown.ui.form.prompt.text.value = "blue"
+    shown.ui.undo.click()
+    until(lambda: (shown.controller.tick(), shown.ui.form.value("prompt") == "red")[1])
+    assert shown.ui.images.shown.children[1] is card, "what is as it was is not drawn anew"
     card.children[-1].click()
     shows(0)
-    shown.undo.click()
+    shown.ui.undo.click()
     shows(1)
 
     again = studio()
     shows(1, again)
-    again.given.take(png("red"), "image_prompts")
+    again.ui.images.take(png("red"), "image_prompts")
     shows(2, again)
-    again.stop.click()
+    again.ui.stop.click()
     held = ended(again, "stopped").step
-    for card in again.given.shown.children[1:]:
+    for card in again.ui.images.shown.children[1:]:
         card.children[-1].click()
-    again.form.controls["steps"].value = held + 2
-    again.more_steps.click()
+    again.ui.form.controls["steps"].value = held + 2
+    again.ui.more.click()
     assert ended(again).settings.image_prompts == (), "what was removed does not pull"
 
 
 def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp_path):
     shown = studio(steps=2, prompt="red")
-    shown.start.click()
+    shown.ui.start.click()
     folder = ended(shown).folder
     told = read(folder / "result.png")
     told["settings"] |= {"prompt": EVIL, "init_image": "/etc/passwd", "lr": 0.25}
@@ -553,101 +565,101 @@ def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp
 
     info = PngInfo()
     info.add_itxt("vqclip", json.dumps(told))
-    upload(shown.load, png(pnginfo=info))
-    assert shown.form.value("prompt") == EVIL
-    assert shown.form.value("lr") == 0.5
-    assert shown.given.init_image is None, "no path of a stranger is opened"
-    assert "/etc/passwd" in shown.message.value
+    upload(shown.ui.load, png(pnginfo=info))
+    assert shown.ui.form.value("prompt") == EVIL
+    assert shown.ui.form.value("lr") == 0.5
+    assert shown.ui.images.init_image is None, "no path of a stranger is opened"
+    assert "/etc/passwd" in shown.ui.messages.text.value
     settings = folder / "settings.json"
     settings.write_text(settings.read_text().replace('"red"', json.dumps(EVIL)))
     broken = tmp_path / "runs" / EVIL.replace("/", "")
     broken.mkdir()
     (broken / "settings.json").write_text("{")
-    shown._read_earlier()
-    shown._fail(ValueError(EVIL))
-    shown._note(EVIL)
-    shown.view.show(jobs.JobStatus(said=EVIL, curve={EVIL: ((1, 0.0), (2, 1.0))}))
-    shown.after.show(folder, RunInfo.read(folder))
+    shown.controller.library.read_history()
+    shown.controller.fail(ValueError(EVIL))
+    shown.ui.messages.note(EVIL)
+    shown.ui.view.show(JobStatus(message=EVIL, losses={EVIL: ((1, 0.0), (2, 1.0))}))
+    shown.ui.downloads.show(RunInfo.read(folder))
     seen = tags(shown)
     assert not [tag for tag, attributes in seen if tag in ("img", "script") or "onerror" in attributes]
     assert sum(markup.escape(EVIL)[:20] in w.value for w in children(shown) if isinstance(w, widgets.HTML)) >= 4
-    upload(shown.load, b"<html>")
-    assert "that file cannot be read as a picture" in shown.message.value
+    upload(shown.ui.load, b"<html>")
+    assert "that file cannot be read as a picture" in shown.ui.messages.text.value
 
 
 def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
     shown = studio(prompt="  ")
-    shown.start.click()
-    assert "prompt must say what to paint" in shown.message.value
-    assert panel._job is None
+    shown.ui.start.click()
+    assert "Prompt must say what to paint" in shown.ui.messages.text.value
+    assert REGISTRY.job is None
     from vqclip_nb import session
 
     def full(*_, **__):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    shown.form.controls["prompt"].value = "red"
-    shown.form.controls["size"].value = "256 256"
+    shown.ui.form.prompt.text.value = "red"
+    shown.ui.form.controls["size"].value = (256, 256)
     with monkeypatch.context() as patch:
         patch.setattr(session, "build_painting", lambda *a, **k: full())
-        shown.start.click()
+        shown.ui.start.click()
         ended(shown, "failed")
-    assert "The memory is not enough" in shown.message.value
-    assert "<details>" in shown.message.value
-    assert shown.remedy.layout.display == "none", "before the run there is no size to halve"
+    assert "The memory is not enough" in shown.ui.messages.text.value
+    assert "Traceback" in shown.ui.messages.text.value, "in the fold"
+    assert shown.ui.messages.remedy.layout.display == "none", "before the run there is no size to halve"
     with monkeypatch.context() as patch:
         patch.setattr("vqclip_nb.painting.Painting.step", full)
-        shown.start.click()
+        shown.ui.start.click()
         ended(shown, "failed")
-    assert shown.remedy.description == "Paint with Size 192 x 192"
-    shown.form.controls["steps"].value = 10
-    shown.remedy.click()
+    assert shown.ui.messages.remedy.description == "Paint with Size 192 x 192"
+    shown.ui.form.controls["steps"].value = 10
+    shown.ui.messages.remedy.click()
     assert ended(shown).settings.size == (192, 192)
-    assert shown.message.value == ""
+    assert shown.ui.messages.text.value == markup.messages([])
 
 
 def test_sizes_are_marked_as_soon_as_it_is_known_what_fits_the_gpu(monkeypatch):
-    monkeypatch.setattr(jobs, "_memory", lambda device: (2**30, 16 * 2**30))
+    monkeypatch.setattr(previews, "gpu_memory", lambda device: (2**30, 16 * 2**30))
     monkeypatch.setattr("vqclip_nb.painting.Painting.peak", lambda self: 2**20)  # for 16 x 16
     shown = studio(steps=2)
-    shown.start.click()
+    shown.ui.start.click()
     ended(shown)
-    labels = {value: text for text, value in shown.form.controls["size"].options}
-    assert labels["512 512"] == "512 x 512, square - fits"
-    assert labels["2048 2048"] == "2048 x 2048, square - more than the GPU holds"
+    labels = {value: text for text, value in shown.ui.form.controls["size"].side.options}
+    assert labels[512] == "512 x 512 - fits"
+    assert labels[2048] == "2048 x 2048 - more than the GPU holds"
 
 
 def test_the_large_models_are_offered_stay_on_offer_and_are_chosen_once_they_are_there(monkeypatch, tmp_path):
     fetched = []
     monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(panel.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    monkeypatch.setattr(jobs, "fetch_models", lambda settings, tell: fetched.append(settings.perceptor))
+    monkeypatch.setattr(library.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(opening, "fetch_models", lambda settings, tell: fetched.append(settings.perceptor))
     shown = studio()
-    assert "Get the large models (1.3 GB" in shown.offer.value
-    shown.decline.click()
-    assert shown._offered.layout.display == "none"
-    assert (shown.large.layout.display, shown.large.description) == ("", "Get the large models (1.3 GB)")
-    shown.large.click()
-    until(lambda: "chosen" in shown.message.value and not shown.large.disabled)
+    assert "Get the large models (1.3 GB" in shown.ui.messages.offered
+    shown.ui.messages.decline.click()
+    assert shown.ui.messages.offered == ""
+    assert (shown.ui.large.layout.display, shown.ui.large.description) == ("", "Get the large models (1.3 GB)")
+    shown.ui.large.click()
+    until(lambda: "chosen" in shown.ui.messages.text.value and not shown.ui.large.disabled)
     assert fetched == ["ViT-B/32"]
-    assert (shown.form.value("canvas"), shown.form.value("size")) == ("vqgan/imagenet_f16_16384", (384, 384))
-    assert shown.large.layout.display == "none", "they are chosen"
-    pairs = [text for text, value in shown.form.controls["perceptor"].options if "+" in value]
+    assert (shown.ui.form.value("canvas"), shown.ui.form.value("size")) == ("vqgan/imagenet_f16_16384", (384, 384))
+    assert shown.ui.large.layout.display == "none", "they are chosen"
+    pairs = [text for text, value in shown.ui.form.controls["perceptor"].options if "+" in value]
     assert pairs == ["ViT-B/32 and ViT-B/16 - 0.7 GB to download, licence MIT (OpenAI)"]
 
 
 def test_a_wrong_change_in_flight_is_said_and_the_run_goes_on():
     shown = studio(steps=4000)
-    shown.start.click()
+    shown.ui.start.click()
     painting(shown, 3)
-    shown.form.controls["prompt"].value = "red:x:y:z"
-    assert "prompt" in shown.message.value
-    assert panel._job.alive
-    step = panel._job.news.step
+    shown.ui.form.prompt.text.value = "red:x:y:z"
+    assert "Prompt" in shown.ui.messages.text.value
+    assert REGISTRY.job.alive
+    step = REGISTRY.job.status.step
     painting(shown, step + 3)
-    shown.form.controls["prompt"].value = "blue"
-    until(lambda: panel._job.news.settings.prompt == "blue")
-    shown.tick()
-    assert shown.message.value == ""
+    shown.ui.form.prompt.text.value = "blue"
+    until(lambda: REGISTRY.job.status.settings.prompt == "blue")
+    shown.controller.tick()
+    assert shown.ui.messages.text.value == markup.messages([])
 
 
 def test_warnings_of_the_run_are_notes_and_others_go_where_they_went(recwarn):
@@ -656,106 +668,113 @@ def test_warnings_of_the_run_are_notes_and_others_go_where_they_went(recwarn):
         warnings.warn("not for the panel", UserWarning, stacklevel=1)
         raise ValueError("enough")
 
-    job = jobs.Job(open).start()
-    assert job.wait(20)
-    assert job.news.notes == ("look here",)
+    started = job.Job(open).start()
+    assert started.wait(20)
+    assert started.status.notes == ("look here",)
     assert [str(warning.message) for warning in recwarn] == ["not for the panel"]
 
 
 def test_running_the_cell_again_finds_the_run_and_one_that_was_cut_off_is_offered(tmp_path):
     shown = studio(steps=4000)
-    shown.start.click()
+    shown.ui.start.click()
     painting(shown, 3)
     again = studio()
-    assert again.start.disabled
-    assert not again.stop.disabled
-    until(lambda: again.view.bar.value > 2)
-    again.stop.click()
+    assert again.ui.start.disabled
+    assert not again.ui.stop.disabled
+    until(lambda: again.ui.view.bar.value > 2)
+    again.ui.stop.click()
     folder = ended(again, "stopped").folder
     (folder / "result.png").unlink()
-    panel._job = None
+    REGISTRY.job = None
     third = studio()
-    assert third._offered.layout.display == ""
-    assert "was cut off after step" in third.offer.value
-    third.accept.click()
-    assert painting(third).news.folder.name == folder.name
-    third.stop.click()
+    assert "was cut off after step" in third.ui.messages.offered
+    third.ui.messages.accept.click()
+    assert painting(third).status.folder.name == folder.name
+    third.ui.stop.click()
     ended(third, "stopped")
 
 
 def test_the_newer_of_two_panels_has_taken_over():
     older, newer = studio(), studio()
-    acting = (older.start, older.pause, older.stop, older.undo, older.more_steps, older.remedy, older.accept)
+    acting = (
+        older.ui.start,
+        older.ui.pause,
+        older.ui.stop,
+        older.ui.undo,
+        older.ui.more,
+        older.ui.messages.remedy,
+        older.ui.messages.accept,
+    )
     assert all(button.disabled for button in acting)
-    assert older.message.value == markup.trouble(panel.TAKEN_OVER)
-    older.start.click()
-    assert older.message.value.count(panel.TAKEN_OVER) == 2, "with details"
+    assert older.ui.messages.text.value == markup.messages([("trouble", controller.TAKEN_OVER, "")])
+    older.ui.start.click()
+    assert older.ui.messages.text.value.count(controller.TAKEN_OVER) == 4, "with details"
     with pytest.raises(RunError, match="A newer panel has taken over"):
-        older.run(lambda tell: None)
-    assert panel._job is None
-    newer.start.click()
+        older.controller.run(lambda tell: None)
+    assert REGISTRY.job is None
+    newer.ui.start.click()
     painting(newer)
-    older.form.controls["prompt"].value = "blue"
+    older.ui.form.prompt.text.value = "blue"
     assert ended(newer).settings.prompt == "red"
-    older.tick()
-    assert older.start.disabled
+    older.controller.tick()
+    assert older.ui.start.disabled
 
 
 def test_the_folder_and_the_settings_are_those_that_were_asked_for():
     asked = Settings(**SMALL | {"steps": 2}, out="mine")
     shown = Studio(settings=asked)
-    assert (shown.out, shown.form.value("out")) == (Path("mine").absolute(), "mine")
+    assert (shown.controller.out, shown.ui.form.value("out")) == (Path("mine").absolute(), "mine")
     shown = Studio(settings=asked, out="ours")
-    shown._looking.join(20)
-    shown.start.click()
+    shown.controller.looking.join(20)
+    shown.ui.start.click()
     assert ended(shown).folder.parent == Path("ours").absolute()
-    assert "1 run in ours" in shown.earlier.said.value
-    shown.form.controls["out"].value = "mine"
-    assert "No runs yet in mine" in shown.earlier.said.value
-    shown.start.click()
+    assert "1 run in ours" in shown.ui.history.count.value
+    shown.ui.form.controls["out"].value = "mine"
+    assert "No runs yet in mine" in shown.ui.history.count.value
+    shown.ui.start.click()
     assert ended(shown).folder.parent == Path("mine").absolute()
-    assert "1 run in mine" in shown.earlier.said.value
+    assert "1 run in mine" in shown.ui.history.count.value
 
     Path("start.png").write_bytes(png())
     given = Studio(settings=asked.replace(prompt="blue", steps=4000, lr=0.123456789, init_image="start.png"))
-    shown = (given.form.value("prompt"), given.form.value("lr"), given.out)
+    shown = (given.ui.form.value("prompt"), given.ui.form.value("lr"), given.controller.out)
     assert shown == ("blue", 0.123456789, Path("mine").absolute())
-    assert len(given.given.shown.children) == 1
-    assert Studio().form.value("prompt") == "red", "the last run's"
+    assert len(given.ui.images.shown.children) == 1
+    assert Studio().ui.form.value("prompt") == "red", "the last run's"
     given = Studio(settings=asked.replace(steps=4000))
-    given.start.click()
+    given.ui.start.click()
     painting(given)
-    assert Studio(settings=asked.replace(prompt="blue")).form.value("prompt") == "red", "the run's that is going on"
+    assert Studio(settings=asked.replace(prompt="blue")).ui.form.value("prompt") == "red", "the run's that is going on"
 
 
 def test_while_an_earlier_run_is_shown_nothing_happens_to_the_last_one():
     shown = studio(steps=3, save_every="1")
     for prompt in ("red", "blue"):
-        shown.form.load({"prompt": prompt})
-        shown.start.click()
+        shown.ui.form.load({"prompt": prompt})
+        shown.ui.start.click()
         last = ended(shown)
-    assert not shown.undo.disabled
-    assert seen(shown.more_steps) == [True]
-    shown.earlier._take(next(story for story in read_all("runs")[0] if story.current.prompt == "red"))
-    assert shown.undo.disabled
-    assert seen(shown.more_steps) == [False]
-    shown.undo.click()
-    assert panel._job.news is last
+    assert not shown.ui.undo.disabled
+    assert seen(shown.ui.more) == [True]
+    shown.ui.history.thumbs.children[1].children[1].click()
+    assert shown.ui.undo.disabled
+    assert seen(shown.ui.more) == [False]
+    shown.ui.undo.click()
+    assert REGISTRY.job.status is last
     assert RunInfo.read(last.folder).kept[-1] == 3
 
 
 def test_a_film_that_was_made_is_made_anew_once_the_run_has_gone_on():
     shown = studio(steps=5)
-    shown.start.click()
+    shown.ui.start.click()
     film = ended(shown).folder / "progress.gif"
     for _ in range(2):
-        shown.after.buttons["GIF"].click()
-        until(lambda: "progress.gif" in shown.after.links.value)
+        shown.ui.downloads.buttons["GIF"].click()
+        until(lambda: "progress.gif" in shown.ui.downloads.links["GIF"].value)
         made = film.read_bytes()
-        shown.more_steps.click()
+        shown.ui.more.click()
         assert ended(shown).folder == film.parent
         assert not film.exists()
-        assert "progress.gif" not in shown.after.links.value
+        assert "progress.gif" not in shown.ui.downloads.links["GIF"].value
     assert int(made) >= 15
 
 
@@ -787,14 +806,15 @@ def test_earlier_runs_give_their_settings_and_go_on():
             break
     with_folder.record.finish(with_folder.painting)
     shown = studio()
-    (card,) = shown.earlier.cards.children
-    use, go_on = (child for child in card.children if isinstance(child, widgets.Button))
-    use.click()
-    assert (shown.form.value("prompt"), shown.form.value("lr")) == ("green", 0.3)
-    assert shown.view.looking.layout.display == "", "its frames can be looked back at"
-    assert "An earlier run" in shown.view.status.value
-    assert markup.link(with_folder.record.folder / "result.png", "")[:400] in shown.after.links.value
-    go_on.click()
+    (thumb,) = shown.ui.history.thumbs.children
+    thumb.children[1].click()
+    assert shown.ui.form.value("prompt") == "red", "looking changes nothing"
+    shown.ui.history.use.click()
+    assert (shown.ui.form.value("prompt"), shown.ui.form.value("lr")) == ("green", 0.3)
+    assert shown.ui.view.looking.layout.display == "", "its frames can be looked back at"
+    assert "An earlier run" in shown.ui.view.status.value
+    assert markup.link(with_folder.record.folder / "result.png", "")[:400] in shown.ui.downloads.links["Picture"].value
+    shown.ui.history.go_on.click()
     assert ended(shown).step == 9
 
 
@@ -803,21 +823,21 @@ def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
     shown = Studio(
         out="runs", mirror=drive, settings=Settings(prompt="red", size=(16, 16), steps=6, cutn=2, device="cpu")
     )
-    shown._looking.join(20)
-    shown.start.click()
+    shown.controller.looking.join(20)
+    shown.ui.start.click()
     folder = ended(shown).folder
-    shown.mirror.wait(20)
+    shown.controller.mirror.wait(20)
     names = lambda place: {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}  # noqa: E731
     assert names(drive / folder.name) == names(folder)
     max((folder / "frames").iterdir()).unlink()  # as an Undo does
-    shown.mirror.copy(folder)
-    shown.mirror.wait(20)
+    shown.controller.mirror.copy(folder)
+    shown.controller.mirror.wait(20)
     assert names(drive / folder.name) == names(folder)
     shutil.rmtree(folder)
-    shown._read_earlier()
-    shown.earlier.cards.children[0].children[-1].click()
-    shown.view.back.value = 1
-    shown.view.again.click()
+    shown.controller.library.read_history()
+    shown.ui.history.thumbs.children[0].children[-1].click()
+    shown.ui.view.back.value = 1
+    shown.ui.view.again.click()
     child = ended(shown).folder
     assert (child.parent.name, RunInfo.read(child).parent) == ("runs", (folder.name, 2)), "the drive is for copies"
     folder = child
@@ -832,7 +852,7 @@ def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
 
 def test_a_copy_outlives_what_it_is_of(tmp_path, monkeypatch):
     shown = studio(steps=6, save_every="2")
-    shown.start.click()
+    shown.ui.start.click()
     run = ended(shown).folder
     names = lambda place: sorted(p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file())  # noqa: E731
     whole, drive = names(run), tmp_path / "drive"
@@ -876,32 +896,34 @@ def test_every_control_says_what_it_is():
         and not isinstance(w, widgets.HTML | widgets.ToggleButtons | widgets.IntProgress)
     ]  # fmt: skip
     assert not silent
-    for name, control in shown.form.controls.items():
-        assert getattr(control, TOOLTIP).startswith(by_name(name).help), name
+    for name, control in shown.ui.form.controls.items():
+        control = control.text if name == "prompt" else control
+        told = getattr(control, TOOLTIP) if name != "size" else getattr(control.shape, TOOLTIP)
+        assert told.startswith(by_name(name).help), name
 
 
 def test_in_colab_files_are_handed_over_and_the_cell_serves_until_its_stop_button(monkeypatch):
     asked = colab.stand_in(monkeypatch)
     shown = studio(steps=4000)
-    shown.mirror = backup.Mirror("drive")
-    shown.disconnect.value = True
+    shown.controller.mirror = backup.Mirror("drive")
+    shown.ui.disconnect.value = True
     monkeypatch.setattr(frontend, "_kernel", lambda: None)
 
     async def cell():
         task = asyncio.ensure_future(shown.serve())
         await asyncio.sleep(0)  # it has begun
-        shown.start.click()
-        while not (panel._job and panel._job.news.step > 3):
+        shown.ui.start.click()
+        while not (REGISTRY.job and REGISTRY.job.status.step > 3):
             await asyncio.sleep(0.02)
         task.cancel()
         await task
 
     asyncio.run(asyncio.wait_for(cell(), 20))
     folder = ended(shown, "stopped").folder
-    shown.after.buttons["Picture"].click()
+    shown.ui.downloads.buttons["Picture"].click()
     assert asked == [("download", str(folder / "result.png"))]
-    shown.form.controls["steps"].value = 5
-    shown.start.click()
+    shown.ui.form.controls["steps"].value = 5
+    shown.ui.start.click()
     ended(shown)
     until(lambda: asked[-1] == ("unassign",))
     assert asked[1:] == [("flush",), ("unassign",)], "and no custom widget manager, which breaks folds in Colab"
@@ -948,18 +970,18 @@ def test_stop_is_heard_within_a_step_and_two_hundred_milliseconds(monkeypatch):
     whole = Painting.step
     monkeypatch.setattr(Painting, "step", lambda self, **k: (time.sleep(0.3), whole(self, **k))[1])
     shown = studio(steps=4000)
-    shown.start.click()
+    shown.ui.start.click()
     painting(shown, 1)
     asked = time.monotonic()
-    shown.stop.click()
+    shown.ui.stop.click()
     assert time.monotonic() - asked < 0.1
-    until(lambda: panel._job.news.state != "painting")
+    until(lambda: REGISTRY.job.status.state != "painting")
     assert time.monotonic() - asked < 0.3 + 0.2 + 0.3, "the step that was being made, and a little"
 
 
 def test_a_preview_takes_less_than_a_hundred_kilobytes_even_of_noise():
     noise = Image.effect_noise((1024, 1024), 200).convert("RGB")
-    data = jobs._jpeg(noise, jobs.PREVIEW_SIDE)
+    data = previews.jpeg(noise, previews.PREVIEW_SIDE)
     assert 20_000 < len(data) < 100_000
     assert Image.open(io.BytesIO(data)).size == (512, 512)
 
@@ -980,18 +1002,18 @@ def test_showing_a_run_costs_it_under_three_hundredths_of_its_speed(monkeypatch)
 
         monkeypatch.setattr(owner, name, run)
 
-    timed(Studio, "tick")
-    timed(jobs.Job, "_show")
-    timed(jobs.Job, "_read_losses")
+    timed(controller.Controller, "tick")
+    timed(job.Job, "_show")
+    timed(job.Job, "_read_losses")
     shown = studio(steps=100_000, size=(512, 512))
-    shown.start.click()
+    shown.ui.start.click()
     painting(shown, 1)
     spent.clear()
     begun, seconds = time.monotonic(), 6
     time.sleep(seconds)
     took, ticks = sum(cost for _, cost in spent), [name for name, _ in spent].count("tick")
     elapsed = time.monotonic() - begun
-    assert 3 <= ticks <= elapsed / jobs.BEAT + 2, "twice a second, however quick the steps"
+    assert 3 <= ticks <= elapsed / job.BEAT + 2, "twice a second, however quick the steps"
     assert took < 0.03 * elapsed, f"{100 * took / elapsed:.1f} %"
 
 
@@ -1003,13 +1025,13 @@ def grown(seconds):
             return int(file.read().split()[1]) * 4096
 
     shown = studio(steps=100_000)
-    shown.form.controls["every"].value = 1000
-    shown.start.click()
+    shown.ui.form.controls["every"].value = 1000
+    shown.ui.start.click()
     time.sleep(seconds / 2)
     half = resident()
     time.sleep(seconds / 2)
-    whole, step = resident(), panel._job.news.step
-    shown.stop.click()
+    whole, step = resident(), REGISTRY.job.status.step
+    shown.ui.stop.click()
     ended(shown, "stopped")
     return whole - half, step
 
@@ -1030,6 +1052,6 @@ def test_a_long_painting_does_not_grow(seconds, most, monkeypatch):
 def test_threads_end_with_the_run():
     before = set(threading.enumerate())
     shown = studio(steps=5)
-    shown.start.click()
+    shown.ui.start.click()
     ended(shown)
     until(lambda: not {thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()})

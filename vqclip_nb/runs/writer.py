@@ -224,6 +224,10 @@ class RunWriter:
         self._keeper.close()
         return result
 
+    def close(self) -> None:
+        """End without a picture, as of a run that made no step, and give the folder free."""
+        self._keeper.close()
+
     def _rescue(self) -> None:
         lost = self.folder
         rescue = Path(tempfile.mkdtemp(prefix=f"{lost.name}-"))

@@ -1,4 +1,4 @@
-"""Mirrors: a run's folder copied to a second place, such as a mounted drive, while it is painted."""
+"""A run's folder copied to a second place, such as a mounted drive, while it is painted."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Check: three questions to a front end, and a block of text for a bug report."""
+"""Three questions to a front end, and a block of text for a bug report."""
 
 import io
 import platform
@@ -35,7 +35,7 @@ class Check(widgets.VBox):
         self.block = widgets.HTML()
         super().__init__(
             [
-                widgets.HTML(markup.STYLE),
+                widgets.HTML(markup.style()),
                 self.press,
                 self._question("2. Does this square change its colour?", "picture changed by itself", self.picture),
                 self._question("Did check.txt arrive?", "download arrived", saving),

@@ -1,4 +1,4 @@
-"""After: what a person takes away from a run: picture, film, everything, and the Python to paint it again."""
+"""What a person takes away from a run: picture, film, everything, and the Python that paints it again."""
 
 import threading
 import zipfile
@@ -10,85 +10,125 @@ import ipywidgets as widgets
 from vqclip_nb.runs.reader import RunInfo, frames
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import frontend, markup
+from vqclip_nb.studio.text import file_size
+from vqclip_nb.studio.view import results
 
 FILES = {
     "Picture": "result.png",
+    "Sheet": "result.png",
     "Film": "progress.mp4",
     "GIF": "progress.gif",
-    "WebP film": "progress.webp",
-    "Everything": "run.zip",
+    "WebP": "progress.webp",
+    "All": "run.zip",
 }
+FILMS = ("Film", "GIF", "WebP")
 
 
 class Downloads:
-    """Downloads and code for the run that ended. `box` is the whole of it."""
+    """One row of files of the run that is shown. `box` is the whole of it.
 
-    def __init__(self, said: Callable[[str], object], failed: Callable[[Exception], object]) -> None:
-        self._said, self._failed, self._folder = said, failed, Path()
-        self._linked: list[str] = []
-        self.buttons = {text: widgets.Button(description=text, layout={"width": "auto"}) for text in FILES}
-        for text, button in self.buttons.items():
-            button.icon, button.tooltip = "download", f"Make {FILES[text]} ready to be saved"
-            button.add_class("vq-get-" + text.split()[0].lower())
-            button.on_click(lambda _, text=text: self._get(text))
-        self.links = widgets.HTML()
-        self.links.add_class("vq-links")
+    A file that is there is a link; another is a button that makes it. say: called with good news. on_error: called
+    with what goes wrong.
+    """
+
+    def __init__(self, say: Callable[[str], object], on_error: Callable[[Exception], object]) -> None:
+        self._say, self._on_error = say, on_error
+        self._folder, self._selected, self._made = Path(), 0, 0.0
+        self.buttons = {name: widgets.Button(description=name, icon="download") for name in FILES}
+        self.links = {name: widgets.HTML() for name in FILES}
+        for name, button in self.buttons.items():
+            button.tooltip = f"Make {FILES[name]}"
+            button.add_class("vq-get-" + name.lower())
+            button.add_class("vq-plain")
+            button.on_click(lambda _, name=name: self._get(name))
+        pairs = [widgets.HBox([self.buttons[name], self.links[name]]) for name in FILES]
+        for pair in pairs:
+            pair.add_class("vq-file")
+        self.row = widgets.HBox(pairs)
+        self.row.add_class("vq-row-of")
         self.code = widgets.HTML()
+        self.code.add_class("vq-code")
         fold = widgets.Accordion([self.code])
-        fold.set_title(0, "The Python that paints this again")
+        fold.set_title(0, "Python that paints this again")
         fold.selected_index = None
-        made_now = [
-            button for text, button in self.buttons.items() if frontend.in_colab() or text not in ("Picture", "Film")
-        ]
-        self.row = widgets.HBox(made_now, layout={"flex_flow": "row wrap"})
-        self.box = widgets.VBox([self.links, self.row, fold], layout={"display": "none"})
+        self.box = widgets.VBox([self.row, fold], layout={"display": "none"})
+        frontend.keep_heard(self.box)
 
-    def show(self, folder: Path, story: RunInfo) -> None:
-        """Offer what a run's folder holds."""
-        self._folder = folder
-        self._linked = [name for name in ("result.png", "progress.mp4") if (folder / name).exists()]
-        self._draw()
-        self.code.value = markup.code(python(story))
+    def show(self, run: RunInfo, selected: int = 0) -> None:
+        """Offer what a run's folder holds; of several pictures the selected one, from 0, besides the sheet."""
+        self._folder, self._selected = run.folder, selected
+        for name in FILES:
+            self._draw(name)
+        self.code.value = markup.code(python(run))
         self.box.layout.display = ""
+
+    def select(self, selected: int) -> None:
+        """Offer another of several pictures."""
+        if self.box.layout.display != "none":
+            self._selected = selected
+            self._draw("Picture")
 
     def forget(self) -> None:
         """Offer nothing."""
-        self.box.layout.display, self.links.value = "none", ""
+        self.box.layout.display, self._folder = "none", Path()
+        for link in self.links.values():
+            link.value = ""
 
-    def _get(self, text: str) -> None:
+    def path(self, name: str) -> Path:
+        """The file that a name stands for."""
+        if name == "Picture" and (pictures := results(self._folder)):
+            return pictures[min(self._selected, len(pictures) - 1)]
+        return self._folder / FILES[name]
+
+    def possible(self, name: str) -> bool:
+        """Whether a file is there, or can be made."""
+        if name == "Sheet":
+            return len(results(self._folder)) > 1
+        if name in FILMS:
+            return self.path(name).exists() or len(frames(self._folder)) > 1
+        return name == "All" or self.path(name).exists()
+
+    def _draw(self, name: str) -> None:
+        """Show a link, a button, or nothing."""
+        path, button, link = self.path(name), self.buttons[name], self.links[name]
+        link.value = self._link(name, path) if path.exists() and self.possible(name) else ""
+        there = bool(link.value) and not frontend.in_colab()
+        button.layout.display = "none" if there or not self.possible(name) else ""
+        link.layout.display = "" if there else "none"
+        button.disabled = False
+
+    def _link(self, name: str, path: Path) -> str:
+        size = path.stat().st_size
+        label = f"{name} {self._selected + 1}" if name == "Picture" and len(results(self._folder)) > 1 else name
+        if size <= frontend.MOST_IN_A_LINK:
+            return markup.link(path, f"{label} {file_size(size)}")
+        if address := frontend.address(path):
+            return markup.link_to(address, f"{label} {file_size(size)}")
+        return markup.small(f"{label} ({file_size(size)}): {markup.near(path)}")
+
+    def _get(self, name: str) -> None:
         """Make the file that a button names, and hand it over."""
         if frontend.in_colab():  # whose download wants the thread of the click
-            self._made(text)
+            self._make(name)
             return
-        self.buttons[text].disabled = True
-        self._said(f"Making {FILES[text]} …")
-        threading.Thread(target=self._made, args=(text,), name="vqclip-make", daemon=True).start()
+        self.buttons[name].disabled = True
+        self._say(f"Making {FILES[name]} …")
+        threading.Thread(target=self._make, args=(name,), name="vqclip-make", daemon=True).start()
 
-    def _made(self, text: str) -> None:
-        name = FILES[text]
+    def _make(self, name: str) -> None:
+        folder, path = self._folder, self.path(name)
         try:
-            path = make(folder := self._folder, name)
+            if not path.exists() or name == "All":
+                make(folder, path.name)
             frontend.download(path)
-            if folder == self._folder:  # else another run is shown by now
-                self._linked = [*(other for other in self._linked if other != name), name]
-                self._draw()
-            self._said("")
+            self._say("" if frontend.in_colab() else f"{path.name} is ready: press {name} again to save it.")
         except Exception as error:
-            self._failed(error)
+            self._say("")
+            self._on_error(error)
         finally:
-            self.buttons[text].disabled = False
-
-    def _draw(self) -> None:
-        small, told = [], ""
-        for name in self._linked:
-            path = self._folder / name
-            size = path.stat().st_size
-            if size <= frontend.MOST_IN_A_LINK:
-                small.append(markup.link(path, f"Save {name} ({_size(size)})"))
-            else:
-                said, address = f"{name} ({_size(size)}): {markup.near(path)}", frontend.address(path)
-                told += markup.link_to(address, said) if address else markup.small(said)
-        self.links.value = "".join(small) + told
+            self.buttons[name].disabled = False
+            if folder == self._folder:  # else another run is shown by now
+                self._draw(name)
 
 
 def make(folder: Path, name: str) -> Path:
@@ -111,25 +151,23 @@ def make(folder: Path, name: str) -> Path:
     return path
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(count / 1e3, 1):.0f} kB"
-
-
-def python(story: RunInfo) -> str:
-    """The Python that paints a run again, into a new folder."""
-    usual = Settings().to_dict()
-    recipe = story.settings.to_dict()
-    told = {name: value for name, value in recipe.items() if value != usual[name] or name in ("prompt", "seed")}
-    fields = "".join(f"    {name}={value!r},\n" for name, value in told.items())
-    paint = (
-        "for frame in active:\n    print(frame.step, frame.loss)\n"
-        "print(active.record.finish(active.painting))  # the picture; its film lies beside it\n"
-    )
-    if not (story.timeline or story.settings.init_image or story.settings.image_prompts):
-        plain = "from vqclip_nb import Settings\nfrom vqclip_nb.session import start\n\n"
-        return f"{plain}active = start(Settings(\n{fields}))\n{paint}"
+def python(run: RunInfo) -> str:
+    """Python that paints a run again: three lines, or where it was steered or given pictures, its replay."""
+    if run.timeline or run.parent or run.settings.init_image or run.settings.image_prompts:
+        return (
+            "from pathlib import Path\nfrom vqclip_nb.session import replay\n"
+            f"active = replay(Path({str(run.folder)!r}))  # it was steered, or given pictures: the folder knows them\n"
+            "for frame in active: print(frame.step, frame.loss)\n"
+            "active.record.finish(active.painting)"
+        )
+    usual, recipe = Settings(canvas=run.settings.canvas).to_dict(), run.settings.to_dict()
+    usual["canvas"] = Settings().canvas
+    recipe |= recipe.pop("canvas_options")
+    usual |= usual.pop("canvas_options")
+    own = {name: value for name, value in recipe.items() if value != usual.get(name) or name in ("prompt", "seed")}
+    fields = ", ".join(f"{name}={value!r}" for name, value in own.items())
     return (
-        "# It was given pictures, or steered while it was painted: the run's folder knows them.\n"
-        "from pathlib import Path\n\nfrom vqclip_nb.session import replay\n\n"
-        f"active = replay(Path({str(story.folder)!r}))\n{paint}"
+        "from vqclip_nb import Settings, images, paint\n"
+        f"*_, last = paint(Settings({fields}))\n"
+        'images.grid(images.to_pils(last.image)).save("picture.png")'
     )

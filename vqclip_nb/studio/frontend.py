@@ -1,4 +1,4 @@
-"""Front: what differs from one notebook front end to another. The only place that knows google.colab."""
+"""What differs from one notebook front end to another. The only place that knows google.colab."""
 
 import asyncio
 import json
@@ -60,6 +60,20 @@ def disconnect() -> None:
 
         drive.flush_and_unmount()  # what was written there may still be on its way
         runtime.unassign()
+
+
+def keep_heard(*parts: Any) -> None:
+    """Have clicks on these widgets, and on all within them, handled where the page that sends them asks for it.
+
+    ipykernel 7.4 sends a click to the subshell that last wrote to the widget. A thread that was started by a click
+    writes for the subshell of that click's page; after a reload that subshell is gone, and the click would be lost
+    ("Unknown subshell_id"). Other kernels have no such rule, and nothing happens.
+    """
+    for part in parts:
+        comm = getattr(part, "comm", None)
+        if comm is not None and hasattr(comm, "_reply_subshell_for"):
+            comm._reply_subshell_for = lambda data, own: own
+        keep_heard(*getattr(part, "children", ()))
 
 
 def someone_looks() -> bool:

@@ -1,73 +1,187 @@
-"""Earlier: the gallery of runs on the disk, and the one that was cut off."""
+"""Earlier runs: a strip of thumbnails with search, order and delete, and the run that was cut off."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb.errors import PictureError
+from vqclip_nb.errors import PictureError, RunError
+from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo, frames, read_all
 from vqclip_nb.studio import markup
+from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.image_inputs import thumbnail
+from vqclip_nb.studio.text import shortened
+from vqclip_nb.studio.view import results
+from vqclip_nb.studio.widget_help import explain
 
-MOST = 12
+PAGE = 12  # thumbnails that are shown, and that `More` adds
+ORDERS = {
+    "Newest first": (lambda run: (run.begun, run.folder.name), True),
+    "By prompt": (lambda run: run.current.prompt.lower(), False),
+}
 
 
 class History:
-    """The newest runs as cards. `box` is the whole of it; the callbacks get the run's Story."""
+    """The runs on the disk as thumbnails. `box` is the whole of it.
 
-    def __init__(self, take: Callable[[RunInfo], object], go_on: Callable[[RunInfo], object]) -> None:
-        self._take, self._go_on = take, go_on
-        self.cards = widgets.HBox([])
-        self.cards.add_class("vq-cards")
-        self.said = widgets.HTML()
-        self.box = widgets.VBox([self.said, self.cards])
+    show(run), go_on(run): called when a person wants to see a run, or to continue it. deleted(run): called after a run
+    was deleted. on_error: called with what goes wrong.
+    """
+
+    def __init__(
+        self,
+        show: Callable[[RunInfo], object],
+        go_on: Callable[[RunInfo], object],
+        deleted: Callable[[RunInfo], object],
+        on_error: Callable[[Exception], object],
+    ) -> None:
+        self._show, self._go_on, self._deleted, self._on_error = show, go_on, deleted, on_error
+        self.runs: list[RunInfo] = []
+        self.run: RunInfo | None = None  # the one that was clicked
+        self._most, self._deletable = PAGE, Path()
+        self._thumbs: dict[tuple[Path, float], Any] = {}
+        self.count = widgets.HTML()
+        self.search = widgets.Text(description="Search", placeholder="Search the prompts", continuous_update=True)
+        self.order = widgets.Dropdown(options=list(ORDERS), description="Order")
+        for control, name, text in (
+            (self.search, "vq-search", "Show the runs whose prompt or folder has these words"),
+            (self.order, "vq-order", "The order of the runs"),
+        ):
+            control.add_class(name)
+            control.add_class("vq-unlabelled")
+            explain(control, text)
+            control.observe(lambda _: self._guarded(self._draw), "value")
+        self.more = widgets.Button(description="More", tooltip="Show more runs")
+        self.use = widgets.Button(description="Use settings", tooltip="Put the settings of this run into the form")
+        self.go_on = widgets.Button(description="Continue", tooltip="Go on where this run stood", icon="play")
+        self.delete = widgets.Button(description="Delete", tooltip="Delete this run's folder", icon="trash")
+        self.sure = widgets.Button(
+            description="Really delete it?", tooltip="There is no way back", button_style="danger"
+        )
+        self.more.on_click(lambda _: self._guarded(self._grow))
+        self.go_on.on_click(lambda _: self.run and self._go_on(self.run))
+        self.delete.on_click(lambda _: self._ask(True))
+        self.sure.on_click(lambda _: self._guarded(self._remove))
+        self.actions = widgets.HBox([self.use, self.go_on, self.delete, self.sure])
+        self.thumbs = widgets.HBox([])
+        self.thumbs.add_class("vq-thumbs")
+        self.top = widgets.HBox([self.count, self.search, self.order])
+        self.top.add_class("vq-row-of")
+        self.actions.add_class("vq-row-of")
+        self.wrong = widgets.HTML()
+        self.box = widgets.VBox([self.top, self.thumbs, self.actions, self.wrong])
+        self.box.add_class("vq-history")
+        keep_heard(self.box)
+        self.choose(None)
 
     def read(self, out: Path, *others: Path) -> list[RunInfo]:
-        """Read the runs anew, with those that are only in the `others`, show the newest; returns all, newest first."""
+        """Read the runs anew, with those that are only in the `others`; returns all, newest first."""
         found: dict[str, RunInfo] = {}
         wrong: list[str] = []
         for place in (*others, out):
-            stories, troubles = read_all(place)
-            found |= {story.folder.name: story for story in stories}
+            runs, troubles = read_all(place)
+            found |= {run.folder.name: run for run in runs}
             wrong += troubles
-        stories = sorted(found.values(), key=lambda story: (story.begun, story.folder.name), reverse=True)
-        old, self.cards.children = self.cards.children, [self._card(story) for story in stories[:MOST]]
-        for card in old:
-            for child in (*card.children, card):
-                child.close()
-        more = f"; the newest {MOST} of {len(stories)}" if len(stories) > MOST else ""
-        count = f"{len(stories)} run{'s' if len(stories) > 1 else ''}" if stories else "No runs yet"
-        told = f"{count} in {markup.near(out)}{more}"
-        self.said.value = markup.small(told) + markup.notes(wrong[:3])
-        return stories
+        self.runs = sorted(found.values(), key=lambda run: (run.begun, run.folder.name), reverse=True)
+        self._deletable = out
+        count = f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}" if self.runs else "No runs yet"
+        self.count.value = markup.heading_inline("History", f"{count} in {markup.near(out)}")
+        self.wrong.value = "".join(markup.small(line) for line in wrong[:3])
+        if self.run and self.run.folder.name not in found:
+            self.choose(None)
+        self._draw()
+        return self.runs
 
-    def _card(self, story: RunInfo) -> Any:
-        prompt = story.current.prompt
-        use = widgets.Button(
-            description="Use settings", tooltip=f"Put the settings of this run into the form: {prompt}"
-        )
-        use.on_click(lambda _: self._take(story))
-        buttons = [use]
-        if steps_left(story):
-            go_on = widgets.Button(description="Continue", tooltip=f"Go on where this run stood: {prompt}")
-            go_on.on_click(lambda _: self._go_on(story))
-            buttons.append(go_on)
-        shown = prompt if len(prompt) <= 60 else prompt[:59] + "…"
-        card = widgets.VBox([*_thumb(story), widgets.HTML(markup.small(shown)), *buttons])
-        card.add_class("vq-card")
-        return card
+    def choose(self, run: RunInfo | None) -> None:
+        """Mark a run, and show what can be done with it."""
+        self.run = run
+        for name, button in (("use", self.use), ("go_on", self.go_on), ("delete", self.delete)):
+            wanted = run is not None and (
+                name == "use" or (name == "go_on" and steps_left(run) > 0) or (name == "delete" and self._ours(run))
+            )
+            button.layout.display = "" if wanted else "none"
+        self.sure.layout.display = "none"
+        for thumb in self.thumbs.children:
+            chosen = run is not None and getattr(thumb, "run_name", "") == run.folder.name
+            (thumb.add_class if chosen else thumb.remove_class)("vq-on")
+
+    def _draw(self) -> None:
+        wanted = self.search.value.lower().split()
+        key, reverse = ORDERS[self.order.value]
+        runs = sorted(
+            (run for run in self.runs if all(w in f"{run.current.prompt} {run.folder.name}".lower() for w in wanted)),
+            key=key, reverse=reverse,
+        )  # fmt: skip
+        shown = [self._thumb(run) for run in runs[: self._most]]
+        kept = {id(thumb) for thumb in shown}
+        for key_, thumb in list(self._thumbs.items()):
+            if id(thumb) not in kept:
+                del self._thumbs[key_]
+                for part in (*thumb.children, thumb):
+                    part.close()
+        self.thumbs.children = [*shown, *([self.more] if len(runs) > self._most else [])]
+        self.search.layout.display = self.order.layout.display = "" if len(self.runs) > 3 else "none"
+        self.choose(self.run)
+
+    def _thumb(self, run: RunInfo) -> Any:
+        picture = next(iter([*results(run.folder)[:1], *frames(run.folder)[-1:]]), None)
+        made = picture.stat().st_mtime if picture else 0.0
+        if (run.folder, made) not in self._thumbs:
+            tip = f"{shortened(run.current.prompt, 200)}\n{run.folder.name}"
+            press = widgets.Button(description=shortened(run.current.prompt, 40), tooltip=tip)
+            press.on_click(lambda _: self._pressed(run.folder.name))
+            thumb = widgets.Box([_small(picture), press])
+            thumb.run_name = run.folder.name
+            thumb.add_class("vq-thumb")
+            keep_heard(thumb)
+            self._thumbs[run.folder, made] = thumb
+        return self._thumbs[run.folder, made]
+
+    def _pressed(self, name: str) -> None:
+        if run := next((run for run in self.runs if run.folder.name == name), None):
+            self._show(run)
+
+    def _grow(self) -> None:
+        self._most += PAGE
+        self._draw()
+
+    def _ask(self, sure: bool) -> None:
+        self.sure.layout.display = "" if sure else "none"
+        self.delete.layout.display = "none" if sure else ""
+
+    def _ours(self, run: RunInfo) -> bool:
+        return run.folder.parent.resolve() == self._deletable.resolve() and not run.folder.is_symlink()
+
+    def _remove(self) -> None:
+        """Delete the run's folder, unless somebody paints there. Raises RunError."""
+        if (run := self.run) is None or not self._ours(run):
+            return
+        check_free(run.folder)
+        try:
+            shutil.rmtree(run.folder)
+        except OSError as error:
+            raise RunError(f"the run {run.folder.name!r} could not be deleted: {error.strerror or error}") from None
+        self.choose(None)
+        self._deleted(run)
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:
+            self._on_error(error)
 
 
-def steps_left(story: RunInfo) -> int:
-    """The steps that a run did not make any more; nought for one that ended, or that kept no state."""
-    return max(story.current.steps - story.kept[-1], 0) if story.kept else 0
+def steps_left(run: RunInfo) -> int:
+    """The steps that a run has still to make; 0 for one that ended, or that kept no state."""
+    return max(run.current.steps - run.kept[-1], 0) if run.kept else 0
 
 
-def cut_off(stories: list[RunInfo]) -> RunInfo | None:
+def cut_off(runs: list[RunInfo]) -> RunInfo | None:
     """The newest run, if it was cut off before its end: it has steps left, and nobody ended it."""
-    newest = stories[0] if stories else None
+    newest = runs[0] if runs else None
     if newest is None or not steps_left(newest):
         return None
     result = newest.folder / "result.png"
@@ -76,9 +190,11 @@ def cut_off(stories: list[RunInfo]) -> RunInfo | None:
     return None if ended else newest
 
 
-def _thumb(story: RunInfo) -> list[Any]:
-    pictures = [path for path in (story.folder / "result.png", *frames(story.folder)[-1:]) if path.exists()]
+def _small(picture: Path | None) -> Any:
+    """A thumbnail, or a placeholder."""
     try:
-        return [widgets.Image(value=thumbnail(pictures[0], 150), format="jpeg", layout={"width": "150px"})]
-    except (PictureError, IndexError):
-        return []
+        if picture:
+            return widgets.Image(value=thumbnail(picture, 184), format="jpeg")
+    except PictureError:
+        pass
+    return widgets.HTML(markup.placeholder("no picture"))

@@ -1,4 +1,4 @@
-"""Given: the start image and the image prompts, by upload, path or address, as thumbnails that can be removed."""
+"""The start image and the image prompts, by upload, path or address, as thumbnails that can be removed."""
 
 import hashlib
 import io
@@ -17,7 +17,8 @@ from vqclip_nb.errors import PictureError
 from vqclip_nb.prompts import Prompt, parse_picture
 from vqclip_nb.schedules import value_at
 from vqclip_nb.studio import markup
-from vqclip_nb.studio.form import explain
+from vqclip_nb.studio.frontend import keep_heard
+from vqclip_nb.studio.widget_help import explain
 
 THUMB = 96
 MOST_BYTES = 100_000_000
@@ -38,16 +39,14 @@ class ImageInputs:
         self.role = widgets.ToggleButtons(
             options=[("Start from it", "init_image"), ("Paint towards it", "image_prompts")]
         )
-        self.role.style.button_width = "140px"
-        self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload a picture")
-        self.upload.layout.width = "200px"
-        self.upload.add_class("vq-upload")
+        self.role.tooltips = ["The first picture, instead of noise", "A picture that pulls, as a prompt does"]
+        self.upload = upload_button("Upload a picture from your computer")
         self.place = widgets.Text(
             description="Path or address",
             placeholder="or its path, or its address",
-            layout={"flex": "1 1 160px", "width": "auto"},
+            layout={"flex": "1 1 80px", "width": "auto", "min_width": "0"},
         )
-        self.place.add_class("vq-heard")
+        self.place.add_class("vq-unlabelled")
         explain(self.place, "A file on this machine, or an address that begins with https://")
         self.add = widgets.Button(
             description="Add", tooltip="Take the picture at this path or address", layout={"width": "60px"}
@@ -57,7 +56,8 @@ class ImageInputs:
         self.shown.add_class("vq-given")
         self.upload.observe(lambda _: self._guarded(self._uploaded), "value")
         self.add.on_click(lambda _: self._guarded(self._placed))
-        self.box = widgets.VBox([self.role, self.upload, widgets.HBox([self.place, self.add]), self.shown])
+        self.box = widgets.VBox([self.role, widgets.HBox([self.upload, self.place, self.add]), self.shown])
+        self.box.add_class("vq-images")
 
     @property
     def image_prompts(self) -> tuple[str, ...]:
@@ -171,11 +171,12 @@ class ImageInputs:
         starts = [("Start image", self.init_image, None)] if self.init_image else []
         cards = []
         for said, path, weight in [*starts, *(("Towards", picture.text, weight) for picture, weight in self.towards)]:
-            remove = widgets.Button(description="Remove", layout={"width": "96px"})
+            remove = widgets.Button(description="Remove", tooltip="Do not use this picture")
             remove.on_click(lambda _, weight=weight: self._removed(weight))
             thumb = widgets.Image(value=thumbnail(Path(path), THUMB), format="jpeg", layout={"width": f"{THUMB}px"})
             cards.append(widgets.VBox([widgets.HTML(markup.small(said)), thumb, *([weight] if weight else []), remove]))
         self.shown.children = cards
+        keep_heard(self.shown)
 
     def _removed(self, weight: Any) -> None:
         if weight is None:
@@ -196,6 +197,15 @@ def _read(given: Any, inputs: Path | None) -> list[tuple[str, Prompt, bytes]]:
     """Those pictures, known by their bytes and not by their names. Raises PictureError."""
     paths = [(role, picture, images.locate(picture.text, field=role, inputs=inputs)) for role, picture in _named(given)]
     return [(role, replace(picture, text=""), path.read_bytes()) for role, picture, path in paths]
+
+
+def upload_button(text: str) -> Any:
+    """A button that uploads one picture; its words come from the style sheet, without the count of files."""
+    button = widgets.FileUpload(accept="image/*", multiple=False, description=text)
+    if button.has_trait("tooltip"):
+        button.tooltip = text
+    button.add_class("vq-upload")
+    return button
 
 
 def thumbnail(path: Path, side: int) -> bytes:

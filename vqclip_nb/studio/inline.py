@@ -1,11 +1,11 @@
-"""Plain: painting in a cell without a panel, for front ends in which the panel does not work, and for scripts."""
+"""Painting in a cell without a panel, for front ends in which the panel does not work, and for scripts."""
 
 import io
 import time
 from typing import Any
 
 from vqclip_nb.settings import Settings
-from vqclip_nb.studio.jobs import fetch_models
+from vqclip_nb.studio.opening import fetch_models
 
 
 def paint_here(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""Suggestions: the chips, surprises and examples that the panel offers, from suggestions.toml."""
+"""The chips, surprises and examples that the Studio offers, from suggestions.toml."""
 
 import random
 import re
@@ -8,8 +8,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from vqclip_nb import presets
-
 
 @cache
 def words() -> dict[str, Any]:
@@ -17,12 +15,7 @@ def words() -> dict[str, Any]:
     return tomllib.loads(resources.files(__package__).joinpath("suggestions.toml").read_text(encoding="utf-8"))
 
 
-def recipes() -> dict[str, Mapping[str, Any]]:
-    """The settings of each preset, by its title."""
-    return {preset.title: preset.settings for preset in presets.load_all()}
-
-
-def which(perceptor: str) -> str:
+def vocabulary(perceptor: str) -> str:
     """The vocabulary that suits a perceptor: `demo`, or `any`."""
     return "demo" if perceptor.strip() == "demo" else "any"
 
@@ -36,7 +29,7 @@ def surprise(grammar: Mapping[str, Sequence[str]], rng: random.Random) -> str:
 
 
 def has(prompt: str, modifier: str) -> bool:
-    """Whether a modifier stands in a prompt as a part of its own."""
+    """Whether a modifier stands in a prompt as a part of its own, with a weight or without."""
     return re.search(_part(modifier), prompt, re.IGNORECASE) is not None
 
 
@@ -49,4 +42,8 @@ def toggled(prompt: str, modifier: str) -> str:
 
 
 def _part(modifier: str) -> str:
-    return rf"(^|\s*[,|])\s*{re.escape(modifier)}(?=\s*(?:[,|]|$))"
+    """A modifier between commas or pipes; a weight and a stop belong to it only where it stands alone."""
+    number = r"\s*:\s*[-+]?[\d.]+(?:e[-+]?\d+)?"
+    alone = rf"(?:^|\s*\|)\s*{re.escape(modifier)}(?:{number}){{1,2}}(?=\s*(?:\||$))"
+    after_comma = rf"\s*,\s*{re.escape(modifier)}(?=\s*(?:[,|:]|$))"
+    return rf"(?:{alone}|{after_comma}|(?:^|\s*\|)\s*{re.escape(modifier)}(?=\s*(?:[,|]|$)))"

@@ -1,158 +1,250 @@
-"""View: the picture as it grows, its progress, and the way back through the frames that were kept."""
+"""The picture as it grows, its progress, and the way back through the frames that were kept."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb.runs.reader import frames
+from vqclip_nb.runs.reader import RunInfo, frames
 from vqclip_nb.studio import markup
-from vqclip_nb.studio.form import explain
-from vqclip_nb.studio.jobs import JobStatus
+from vqclip_nb.studio.chart import chart
+from vqclip_nb.studio.frontend import keep_heard
+from vqclip_nb.studio.status import JobStatus
+from vqclip_nb.studio.text import clock, shortened
+from vqclip_nb.studio.widget_help import explain
 
-EMPTY = "Your picture will grow here. Write a sentence and press Start."
+EMPTY = "Your picture will grow here. Write a prompt and press Start."
+REGULARIZERS = ("smoothness", "likeness")  # losses that no prompt asked for
+ZOOMS = ("Fit", "1:1", "2:1")
 
 
 class View:
-    """What a job's news look like. `box` is the whole of it.
+    """What a job's status looks like, or an earlier run, or a picture from a file. `box` is the whole of it.
 
-    pick(k): go on with the k-th variation alone, from 1. go_on_from(step): begin a branch from that frame.
+    selected: called when another of several pictures was selected. go_on_from(step): begin a branch from that frame.
     """
 
-    def __init__(self, pick: Callable[[int], object], go_on_from: Callable[[int], object]) -> None:
-        self._pick = pick
-        self._enlarged: int | None = None
-        self._news = JobStatus()
-        self._files: list[Path] = []
+    def __init__(self, selected: Callable[[], object], go_on_from: Callable[[int], object]) -> None:
+        self._on_select = selected
+        self._status = JobStatus()
+        self._pictures: tuple[bytes, ...] = ()
+        self._full: list[Path] = []  # the same pictures as files, at full size
+        self.selected = 0
+        self._frames: list[Path] = []
         self._gathering = False
+        self.caption = widgets.HTML(markup.caption("No picture yet"))
+        self.zoom = widgets.ToggleButtons(options=ZOOMS, description="Zoom")
+        self.zoom.tooltips = ["As large as there is room", "One pixel to one", "Each pixel twice as large"]
+        for name in ("vq-zoom", "vq-unlabelled"):
+            self.zoom.add_class(name)
+        self.zoom.observe(lambda _: self._zoomed(), "value")
+        head = widgets.HBox([self.caption, self.zoom])
+        head.add_class("vq-head")
         self.empty = widgets.HTML(markup.empty(EMPTY))
-        self.picture = widgets.Image(format="jpeg", layout={"display": "none", "width": "100%", "max_width": "512px"})
+        self.picture = widgets.Image(format="jpeg", layout={"display": "none"})
         self.picture.add_class("vq-picture")
-        self.thumbs = widgets.HBox([])
-        self.thumbs.add_class("vq-thumbs")
-        self.bar = widgets.IntProgress(value=0, min=0, max=1, layout={"width": "100%", "max_width": "512px"})
+        self.stage = widgets.HBox([self.empty, self.picture])
+        self.stage.add_class("vq-stage")
+        self.bar = widgets.IntProgress(value=0, min=0, max=1)
         self.bar.add_class("vq-bar")
         self.status = widgets.HTML(markup.status("Ready"))
         self.status.add_class("vq-said")
+        self.thumbs = widgets.HBox([])
+        self.thumbs.add_class("vq-thumbs")
         self.chart = widgets.HTML()
-        self.back = widgets.IntSlider(description="Look back", min=0, max=0, readout=False, layout={"width": "98%"})
+        self.back = widgets.IntSlider(description="Look back", min=0, max=0, readout=False)
         explain(self.back, "The frames that were kept, from the first to the last")
         self.back.add_class("vq-back")
         self.at = widgets.HTML()
-        self.again = widgets.Button(description="Go on from here", icon="code-fork", layout={"width": "150px"})
-        self.again.tooltip = "Begin a new run from this frame, with the words and settings as they stand in the form"
-        self.again.add_class("vq-branch")
-        self.looking = widgets.VBox(
-            [self.back, widgets.HBox([self.at, self.again], layout={"align_items": "center"})],
-            layout={"display": "none"},
-        )
+        self.again = widgets.Button(description="Go on from here", icon="code-fork")
+        self.again.tooltip = "Begin a new run from this frame, with the settings in the form"
+        for name in ("vq-branch", "vq-plain"):
+            self.again.add_class(name)
+        self.looking = widgets.HBox([self.back, self.at, self.again], layout={"display": "none"})
+        self.looking.add_class("vq-below")
+        self.looking.layout.align_items = "center"
         self.back.observe(lambda _: self._look(), "value")
-        self.again.on_click(lambda _: go_on_from(self.step_looked_at) if self._files else None)
-        self.box = widgets.VBox(
-            [self.empty, self.picture, self.thumbs, self.bar, self.status, self.looking, self.chart]
-        )
+        self.again.on_click(lambda _: go_on_from(self.step_looked_at) if self._frames else None)
+        self.box = widgets.VBox([head, self.stage, self.bar, self.status, self.thumbs])
 
     @property
     def step_looked_at(self) -> int:
         """The step of the frame that the slider is at."""
-        return int(self._files[min(self.back.value, len(self._files) - 1)].stem)
+        return int(self._frames[min(self.back.value, len(self._frames) - 1)].stem)
 
-    def show(self, news: JobStatus) -> None:
+    @property
+    def count(self) -> int:
+        """How many pictures there are to select from."""
+        return len(self._pictures)
+
+    def show(self, status: JobStatus) -> None:
         """Bring everything up to what is known now."""
-        before, self._news = self._news, news
-        if news.previews and news.previews is not before.previews:
-            self._show_pictures(news)
-        self.bar.max, self.bar.value = max(news.steps, 1), news.step
-        self.bar.bar_style = {"failed": "danger", "done": "success"}.get(news.state, "")
-        self.status.value = markup.status(told(news))
-        if news.curve is not before.curve:
-            words = {name: points for name, points in news.curve.items() if name not in ("smoothness", "likeness")}
-            self.chart.value = markup.chart(words)
-        calm = news.state in ("paused", "done", "stopped", "failed")
-        back = calm and news.step < before.step
-        if news.folder and (back or news.state != before.state or news.folder != before.folder):
-            self._gather(news.folder if calm else None)
+        before, self._status = self._status, status
+        if status.previews and status.previews is not before.previews:
+            self._show_pictures(status.previews)
+        self.bar.max, self.bar.value = max(status.steps, 1), status.step
+        self.bar.bar_style = {"failed": "danger", "done": "success"}.get(status.state, "")
+        self.status.value = markup.status(status_line(status))
+        if status.settings and (status.settings != before.settings or status.folder != before.folder):
+            self._caption("This run", status.settings.prompt)
+        if status.losses is not before.losses:
+            self.chart.value = chart({n: points for n, points in status.losses.items() if n not in REGULARIZERS})
+        if status.state == "failed" and not status.previews:
+            self._nothing("This run failed before its first picture.")
+        calm = status.ended or status.state == "paused"
+        back = calm and status.step < before.step
+        if status.folder and (back or status.state != before.state or status.folder != before.folder):
+            self._gather(status.folder if calm else None)
+            self._full = results(status.folder) if status.ended else []
+            self._zoomed()
 
-    def show_run(self, folder: Path) -> None:
-        """The frames of an earlier run, to look back at; what was known of another is taken away."""
+    def show_run(self, run: RunInfo) -> None:
+        """An earlier run: its pictures, and its frames to look back at."""
         self.forget()
-        self.status.value = markup.status("An earlier run")
+        self._caption("An earlier run", run.current.prompt, run.folder.name)
+        self.status.value = markup.status(f"An earlier run, {max(run.kept, default=0)} of {run.current.steps} steps")
         self.bar.value = 0
-        self._gather(folder)
-        if self._files:
-            self._look()
+        self._gather(run.folder)
+        self._full = results(run.folder)
+        if files := self._full or self._frames[-1:]:
+            self._show_pictures(tuple(path.read_bytes() for path in files))
+            self._zoomed()
+        else:
+            self._nothing("This run has kept no picture.")
+
+    def show_file(self, data: bytes, prompt: str) -> None:
+        """A picture that was loaded from a file: it belongs to no run here."""
+        self.forget()
+        self._caption("A picture from a file", prompt)
+        self.status.value = markup.status("Its settings are in the form; Start paints it again")
+        self.bar.value = 0
+        self._show_pictures((data,))
+
+    def begin(self) -> None:
+        """A new run begins: the picture of the last one fades until there is one of its own."""
+        self.forget()
+        self.picture.add_class("vq-stale")
+        self.caption.value = markup.caption("A new run begins")
 
     def forget(self) -> None:
-        """Be as at the beginning of a run."""
-        self._enlarged, self._news = None, JobStatus()
+        """Know no run."""
+        self._status, self.selected, self._full, self._pictures = JobStatus(), 0, [], ()
         self.thumbs.children = []
         self._gather(None)
         self.chart.value = ""
 
-    def _show_pictures(self, news: JobStatus) -> None:
-        one = len(news.previews) == 1
-        if one or (self._enlarged or 0) >= len(news.previews):
-            self._enlarged = None
-        self._big(news.previews[0 if self._enlarged is None else self._enlarged])
-        if one:
-            self.thumbs.children = []
-            return
-        if len(self.thumbs.children) != len(news.previews):
-            self.thumbs.children = [self._thumb(index) for index in range(len(news.previews))]
-        for card, data in zip(self.thumbs.children, news.previews, strict=True):
-            card.children[0].value = data
+    def show_nothing(self) -> None:
+        """As at the beginning."""
+        self.forget()
+        self._nothing(EMPTY)
+        self.caption.value, self.status.value = markup.caption("No picture yet"), markup.status("Ready")
+        self.bar.value = 0
+
+    def select(self, index: int) -> None:
+        """Show one of several pictures large."""
+        if index < len(self._pictures):
+            self.selected = index
+            self._big(self._pictures[index])
+            self._zoomed()
+            for number, thumb in enumerate(self.thumbs.children):
+                (thumb.add_class if number == index else thumb.remove_class)("vq-on")
+            self._on_select()
+
+    def _caption(self, kind: str, prompt: str, about: str = "") -> None:
+        self.caption.value = markup.caption(f"{kind}: {shortened(prompt, 80)}", about)
+
+    def _show_pictures(self, pictures: tuple[bytes, ...]) -> None:
+        changed, self._pictures = len(pictures) != len(self._pictures), pictures
+        if self.selected >= len(pictures):
+            self.selected = 0
+        self._big(pictures[self.selected])
+        if changed:
+            self.thumbs.children = [self._thumb(index) for index in range(len(pictures) if len(pictures) > 1 else 0)]
+            keep_heard(self.thumbs)
+            self._on_select()
+        for thumb, data in zip(self.thumbs.children, pictures, strict=False):
+            thumb.children[0].value = data
 
     def _big(self, data: bytes) -> None:
         self.picture.value = data
+        self.picture.remove_class("vq-stale")
         self.picture.layout.display, self.empty.layout.display = "", "none"
 
-    def _thumb(self, index: int) -> Any:
-        picture = widgets.Image(format="jpeg", layout={"width": "112px"})
-        enlarge = widgets.Button(description=f"Enlarge {index + 1}", layout={"width": "112px"})
-        alone = widgets.Button(description=f"Only {index + 1}", layout={"width": "112px"})
-        alone.tooltip = f"Go on with picture {index + 1} alone"
-        enlarge.on_click(lambda _: self._enlarge(index))
-        alone.on_click(lambda _: self._pick(index + 1))
-        return widgets.VBox([picture, enlarge, alone])
+    def _nothing(self, text: str) -> None:
+        self.empty.value = markup.empty(text)
+        self.picture.layout.display, self.empty.layout.display = "none", ""
 
-    def _enlarge(self, index: int) -> None:
-        if index < len(self._news.previews):
-            self._enlarged = index
-            self._big(self._news.previews[index])
+    def _thumb(self, index: int) -> Any:
+        picture = widgets.Image(format="jpeg")
+        press = widgets.Button(description=f"Picture {index + 1}", tooltip=f"Show picture {index + 1} large")
+        press.on_click(lambda _: self.select(index))
+        thumb = widgets.Box([picture, press])
+        thumb.add_class("vq-thumb")
+        if index == self.selected:
+            thumb.add_class("vq-on")
+        return thumb
+
+    def _zoomed(self) -> None:
+        """The size of the picture; at one pixel to one that of the file, where it is larger than the preview."""
+        zoom = self.zoom.value
+        (self.stage.add_class if zoom != "Fit" else self.stage.remove_class)("vq-zoomed")
+        (self.stage.add_class if zoom == "2:1" else self.stage.remove_class)("vq-twice")
+        if self.picture.layout.display != "none" and not self.looking_back:
+            full = self._full[self.selected] if self.selected < len(self._full) else None
+            if zoom != "Fit" and full and full.exists():
+                self.picture.value = _as_jpeg(full)
+            elif self.selected < len(self._pictures):
+                self.picture.value = self._pictures[self.selected]
+
+    @property
+    def looking_back(self) -> bool:
+        """Whether an earlier frame is shown."""
+        return bool(self._frames) and self.back.value < len(self._frames) - 1
 
     def _gather(self, folder: Path | None) -> None:
         """The kept frames of a run, or none while they are still coming."""
-        self._files = frames(folder) if folder else []
-        self.looking.layout.display = "" if len(self._files) > 1 else "none"
-        if self._files:
+        self._frames = frames(folder) if folder else []
+        self.looking.layout.display = "" if len(self._frames) > 1 else "none"
+        if self._frames:
             self._gathering = True  # the slider moves, and nobody moved it
-            self.back.max = len(self._files) - 1
-            self.back.value = len(self._files) - 1
+            self.back.max = len(self._frames) - 1
+            self.back.value = len(self._frames) - 1
             self._gathering = False
-            self.at.value = markup.small(f"step {int(self._files[-1].stem)}")
+            self.at.value = markup.small(f"step {int(self._frames[-1].stem)}")
 
     def _look(self) -> None:
-        if self._files and not self._gathering:
-            path = self._files[min(self.back.value, len(self._files) - 1)]
+        if self._frames and not self._gathering:
+            path = self._frames[min(self.back.value, len(self._frames) - 1)]
             if path.exists():
                 self._big(path.read_bytes())
                 self.at.value = markup.small(f"step {int(path.stem)}")
 
 
-def told(news: JobStatus) -> str:
+def results(folder: Path) -> list[Path]:
+    """The pictures of a run that ended: each of its variations, or the one."""
+    single = sorted(folder.glob("result-*.png"), key=lambda path: (len(path.name), path.name))
+    return single or [path for path in [folder / "result.png"] if path.exists()]
+
+
+def _as_jpeg(path: Path) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    with Image.open(path) as pil:
+        pil.convert("RGB").save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def status_line(status: JobStatus) -> str:
     """The line below the bar."""
-    parts = [news.said]
-    if news.step and news.state in ("painting", "paused"):
-        parts[0] = f"{news.said}: step {news.step} of {news.steps}"
-    if news.state == "painting" and news.speed:
-        parts.append(f"{news.speed:.1f} steps/s" if news.speed >= 1 else f"{1 / news.speed:.1f} s/step")
-        parts.append(f"{_clock(news.seconds_left or 0)} left")
-    if news.memory and news.state == "painting":
-        parts.append(f"GPU memory {news.memory[0] / 1e9:.1f} of {news.memory[1] / 1e9:.0f} GB")
+    parts = [status.message]
+    if status.step and status.state in ("painting", "paused"):
+        parts[0] = f"{status.message}: step {status.step} of {status.steps}"
+    if status.state == "painting" and status.speed:
+        parts.append(f"{status.speed:.1f} steps/s" if status.speed >= 1 else f"{1 / status.speed:.1f} s/step")
+        parts.append(f"{clock(status.seconds_left or 0)} left")
+    if status.memory and status.state == "painting":
+        parts.append(f"GPU memory {status.memory[0] / 1e9:.1f} of {status.memory[1] / 1e9:.0f} GB")
     return " · ".join(parts)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

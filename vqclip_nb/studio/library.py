@@ -1,0 +1,235 @@
+"""What is taken from elsewhere: earlier runs, settings from a picture, presets, models, and the form of last time."""
+
+import json
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb import embedded, models
+from vqclip_nb.errors import PictureError, RunError, SettingsError
+from vqclip_nb.fields import by_name, live_fields
+from vqclip_nb.paths import expanded
+from vqclip_nb.runs import metadata
+from vqclip_nb.runs.background_writer import check_free
+from vqclip_nb.runs.reader import RunInfo
+from vqclip_nb.settings import Settings
+from vqclip_nb.studio import opening
+from vqclip_nb.studio.history import cut_off
+from vqclip_nb.studio.image_inputs import uploaded
+from vqclip_nb.studio.presets import LARGE, offered, save_preset
+from vqclip_nb.studio.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from vqclip_nb.studio.controller import Controller
+
+PLACE = ("out", "device", "every", "save_every", "metadata", "quiet")  # not taken from a run or a picture
+FORM_FILE = ".studio.json"  # in the folder of the runs: the form as it was at the last start
+
+
+class Library:
+    """Fills the form and the view of a panel from elsewhere.
+
+    run: the earlier run that is shown, or None. shows_other: whether the view shows anything but the last job.
+    """
+
+    def __init__(self, controller: "Controller") -> None:
+        self._controller, self._ui = controller, controller.ui
+        self._run: RunInfo | None = None
+        self._file_shown = False
+
+    @property
+    def run(self) -> RunInfo | None:
+        """The earlier run that is shown."""
+        return self._run
+
+    @run.setter
+    def run(self, run: RunInfo | None) -> None:
+        self._run, self._file_shown = run, False
+
+    @property
+    def shows_other(self) -> bool:
+        """Whether the view shows an earlier run, or a picture from a file."""
+        return self._run is not None or self._file_shown
+
+    # --- earlier runs and pictures
+
+    def show_run(self, run: RunInfo) -> None:
+        """Show an earlier run: its pictures, frames and files. The form stays as it is."""
+        self._check_idle("look at another run")
+        self.run = run
+        self._ui.view.show_run(run)
+        self._ui.downloads.show(run)
+        self._ui.history.choose(run)
+        self._controller.refresh_buttons()
+
+    def take_settings(self, run: RunInfo | None = None) -> None:
+        """Put the settings of a run into the form, and show it; of several pictures those of the selected one."""
+        job = REGISTRY.job
+        run = run or self._run or (RunInfo.read(job.status.folder) if job and job.status.folder else None)
+        if run is None:
+            return
+        self._check_idle("take these settings")
+        settings, selected = run.current, self._ui.view.selected if self._ui.view.count > 1 else None
+        if selected is not None and selected < settings.variations and run is self._run:
+            settings = settings.replace(seed=settings.seeds[selected], variations=1)
+        if run is not self._run:
+            self.show_run(run)
+        self._fill(settings, run.inputs)
+
+    def load_picture(self) -> None:
+        """Take the settings of a picture that was uploaded, as data, and show that picture."""
+        if not (data := uploaded(self._ui.load)):
+            return
+        self._check_idle("take these settings")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "picture"
+            path.write_bytes(data)
+            try:
+                about = embedded.read(path)
+                settings = metadata.settled(about)
+                shown = _shown(path)
+            except PictureError as error:
+                raise PictureError(str(error).replace(repr(str(path)), "that file")) from None
+        self.run = None
+        self._file_shown = True
+        self._ui.view.show_file(shown, settings.prompt)
+        self._ui.downloads.forget()
+        self._ui.history.choose(None)
+        self._controller.refresh_buttons()
+        self._fill(settings, None)
+        changed = (
+            " It was steered while it was painted; these are the settings at its end." if about["timeline"] else ""
+        )
+        self._ui.messages.note("The settings of that picture are in the form." + changed)
+
+    def read_history(self) -> list[RunInfo]:
+        """The history, read anew."""
+        mirror = self._controller.mirror
+        return self._ui.history.read(self._controller.out, *([mirror.place] if mirror else []))
+
+    def deleted(self, run: RunInfo) -> None:
+        """A run was deleted: nothing of it is shown any more."""
+        if self._run and self._run.folder == run.folder:
+            self.run = None
+        if REGISTRY.job and not REGISTRY.running and REGISTRY.job.status.folder == run.folder.absolute():
+            REGISTRY.job = None
+        self._ui.view.show_nothing()
+        self._ui.downloads.forget()
+        self.read_history()
+        self._controller.refresh_buttons()
+
+    def look_around(self) -> None:
+        """After the panel is shown: read the history, offer a run that was cut off, or the large models."""
+        try:
+            runs = self.read_history()
+            if not REGISTRY.running and (run := cut_off(runs)):
+                self._offer_to_continue(run)
+            elif not REGISTRY.job and self._ui.form.value("perceptor") == "demo" and shutil.which("nvidia-smi"):
+                text = "There is a GPU. Get the large models (1.3 GB, about a minute): they know every word."
+                self._ui.messages.offer(text, "Get the large models", self.get_large_models)
+        except Exception as error:
+            self._controller.fail(error)
+
+    def _offer_to_continue(self, run: RunInfo) -> None:
+        name = f"The run “{run.current.prompt[:80]}”"
+        try:
+            check_free(run.folder)
+        except RunError:
+            self._ui.messages.note(f"{name} is being painted in another notebook or terminal, so it is not offered.")
+            return
+        text = f"{name} was cut off after step {run.kept[-1]} of {run.current.steps}."
+        self._ui.messages.offer(text, "Continue it", lambda: self._controller.continue_run(run))
+
+    def _check_idle(self, purpose: str) -> None:
+        if REGISTRY.running:
+            raise RunError(f"A run is going on; press Stop first, then {purpose}.")
+
+    def _fill(self, settings: Settings, inputs: Path | None) -> None:
+        self._ui.form.load({name: value for name, value in settings.model_dump().items() if name not in PLACE})
+        self._ui.images.load(settings, inputs)
+
+    # --- presets and models
+
+    def apply_preset(self) -> None:
+        """Put a preset into the form; while a run goes on, what may change in flight."""
+        name = self._ui.presets.value
+        if not name or (values := offered().get(name)) is None:
+            return
+        self._ui.presets.value = ""
+        fields = {field: by_name(field) for preset in offered().values() for field in preset}
+        usual = {field.name: field.default for field in fields.values() if field.group in ("Painting", "Cutouts")}
+        values = {n: v for n, v in (usual | values).items() if not REGISTRY.running or n in live_fields()}
+        self._ui.form.load(values)
+        for field in values:
+            self._controller.changed(field)
+        self._ui.messages.say(f"Preset “{name}” is in the form.")
+
+    def save_preset(self) -> None:
+        """Save the form, but for the prompt, the seed and the pictures, under the name that was typed."""
+        name = self._ui.preset_name.value.strip()
+        settings = self._controller.settings()
+        path = save_preset(name, settings)
+        self._ui.preset_name.value = ""
+        self._ui.list_presets()
+        self._ui.messages.say(f"Saved as “{name}” in {path.parent}.")
+
+    def offer_large_models(self) -> None:
+        """A line below the perceptor that gets the large models, or chooses those that are here."""
+        lacking = [entry for entry in models.chosen(LARGE["canvas"], LARGE["perceptor"]) if not entry.on_disk]
+        size = f" ({sum(entry.size or 0 for entry in lacking) / 1e9:.1f} GB)"
+        self._ui.large.description = f"Get the large models{size}" if lacking else "Choose the large models"
+        chosen = all(self._ui.form.value(name) == LARGE[name] for name in ("canvas", "perceptor"))
+        self._ui.large.layout.display = "none" if chosen else ""
+
+    def get_large_models(self) -> None:
+        """Download the large models in a thread of its own, and choose them when they are there."""
+        self._ui.large.disabled = True
+
+        def work() -> None:
+            try:
+                opening.fetch_models(Settings(**LARGE), self._ui.messages.say)
+                self._ui.form.refresh_models()
+                if REGISTRY.running:
+                    self._ui.messages.say("The large models are here; choose them when this run has ended.")
+                    return
+                self._ui.form.load(LARGE)
+                self._ui.messages.say("The large models are here, and chosen.")
+            except Exception as error:
+                self._ui.messages.say("")
+                self._controller.fail(error)
+            finally:
+                self.offer_large_models()
+                self._ui.large.disabled = False
+
+        threading.Thread(target=work, name="vqclip-fetch", daemon=True).start()
+
+    # --- the form of last time
+
+    def remember(self) -> None:
+        """Write down the form, so that a panel of another kernel begins with it. A folder that is full is no matter."""
+        try:
+            folder = self._controller.out
+            folder.mkdir(parents=True, exist_ok=True)
+            values = {name: value for name, value in self._ui.form.values().items() if name != "out"}
+            (folder / FORM_FILE).write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+        except OSError:
+            pass
+
+    def remembered(self, out: str | Path | None) -> dict[str, Any]:
+        """The form of last time, where it can still be read; else nothing."""
+        folder = Path.cwd() / expanded(out or by_name("out").default)
+        try:
+            values = json.loads((folder / FORM_FILE).read_bytes())
+            settings = Settings(**{name: value for name, value in values.items() if name in Settings.model_fields})
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError, SettingsError):
+            return {}
+        return {name: value for name, value in settings.model_dump().items() if name in values}
+
+
+def _shown(path: Path) -> bytes:
+    """A picture as the preview that the view shows. Raises PictureError."""
+    from vqclip_nb.studio.image_inputs import thumbnail
+
+    return thumbnail(path, 1024)

@@ -1,0 +1,104 @@
+"""What a job does before its first step: a new run, one that is taken up again, or a branch. Called in its thread."""
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb.runs.reader import RunInfo, frames
+from vqclip_nb.settings import Settings
+from vqclip_nb.studio import backup
+
+if TYPE_CHECKING:
+    from vqclip_nb.session import ActiveRun
+    from vqclip_nb.studio.job import Progress
+
+Opener = Callable[["Progress"], "ActiveRun"]
+
+
+def new_run(settings: Settings) -> Opener:
+    """A new run; its models are downloaded first where they are not on the disk."""
+
+    def open(progress: "Progress") -> "ActiveRun":
+        progress("Loading PyTorch and the models")
+        from vqclip_nb import session
+
+        fetch_models(settings, progress)
+        progress("Loading PyTorch and the models")
+        return session.start(settings)
+
+    return open
+
+
+def resumed(
+    folder: Path,
+    *,
+    step: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+    copied_from: Path | None = None,
+) -> Opener:
+    """Go on with a run's folder, from its last state or from the one of `step`, with changes of its settings."""
+
+    def open(progress: "Progress") -> "ActiveRun":
+        progress("Taking the run up again")
+        from vqclip_nb import session
+        from vqclip_nb.timeline import Edit
+
+        if copied_from:
+            progress("Copying the run from the second folder")
+            backup.bring_back(copied_from, folder)
+        return session.resume(folder, step=step, change=Edit(changes) if changes else None)
+
+    return open
+
+
+def branched(folder: Path, changes: Mapping[str, Any], *, step: int | None, pick: int | None, out: Path) -> Opener:
+    """A new run from a step of another, with what differs there, or from its end with one variation (from 1) alone.
+
+    The way from the nearest state that was kept is painted again; the frames of it are shown, and Stop is heard.
+    """
+
+    def open(progress: "Progress") -> "ActiveRun":
+        progress("Going back to that frame")
+        from vqclip_nb import session
+        from vqclip_nb.timeline import Edit
+
+        kept = {int(path.stem): path for path in frames(folder)}
+        alone = RunInfo.read(folder).settings.variations == 1
+
+        def on_way(made: int) -> None:
+            frame = kept.get(made) if alone else None
+            progress.on_way(made, step or made, _preview(frame) if frame else None)
+
+        place = {"out": str(out)}  # the run may lie in the second folder alone
+        return session.branch(folder, Edit(changes, variation=pick), step=step, place=place, on_way=on_way)
+
+    return open
+
+
+def _preview(path: Path) -> bytes | None:
+    """A kept frame as a preview, or None where it is no picture."""
+    from PIL import Image
+
+    from vqclip_nb.images import BROKEN
+    from vqclip_nb.studio.previews import PREVIEW_SIDE, jpeg
+
+    try:
+        with Image.open(io.BytesIO(path.read_bytes())) as pil:
+            return jpeg(pil.convert("RGB"), PREVIEW_SIDE)
+    except BROKEN:
+        return None
+
+
+def fetch_models(settings: Settings, report: Callable[[str], None]) -> None:
+    """Download the models that the settings name and that are not on the disk yet. Raises CannotFetch."""
+    from vqclip_nb import models
+
+    for entry in models.chosen(settings.canvas, settings.perceptor):
+        if not entry.on_disk:
+            models.fetch(entry, report=lambda progress: report(_download(progress)))
+
+
+def _download(progress: Any) -> str:
+    whole = f" of {progress.total / 1e6:,.0f}" if progress.total else ""
+    return progress.note or f"Downloading {progress.name}: {progress.done / 1e6:,.0f}{whole} MB"

@@ -1,0 +1,46 @@
+"""Presets: settings that go well together, those that come with the package and a person's own."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb import presets
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.models.catalog import home
+from vqclip_nb.settings import Settings
+
+LARGE: dict[str, Any] = dict(presets.load("large").settings)
+
+
+def offered() -> dict[str, dict[str, Any]]:
+    """All presets by name. A file of a person's own that cannot be read is left out."""
+    found = {preset.title: dict(preset.settings) for preset in presets.load_all()}
+    for path in sorted(_folder().glob("*.json")):
+        try:
+            values = json.loads(path.read_bytes())
+            Settings(**values)
+            found[path.stem] = values
+        except (OSError, ValueError, TypeError, RecursionError):
+            continue
+    return found
+
+
+def save_preset(name: str, settings: Settings) -> Path:
+    """Write what differs from the defaults, but for prompt, pictures, seed and place. Raises SettingsError."""
+    if not re.fullmatch(r"\w[\w ,.()-]{0,59}", name) or name in {preset.title for preset in presets.load_all()}:
+        raise SettingsError(f"a preset's name must be of letters, digits, blanks and -,.() and be free, got {name!r}")
+    usual = Settings(canvas=settings.canvas).to_dict() | {"canvas": Settings().canvas}
+    own = ("prompt", "image_prompts", "init_image", "seed")
+    values = {n: v for n, v in settings.to_dict().items() if v != usual[n] and n not in own}
+    path = _folder() / f"{name}.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values, indent=2), encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"the preset could not be written to {path.parent}: {error.strerror or error}") from None
+    return path
+
+
+def _folder() -> Path:
+    return home() / "presets"

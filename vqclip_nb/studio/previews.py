@@ -1,0 +1,55 @@
+"""Small JPEGs of a picture on its way, and how often they are made."""
+
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PREVIEW_SIDE, PREVIEW_BYTES = 512, 100_000  # the longest side in pixels, and the most bytes of a preview
+QUALITIES = (85, 70, 50, 30)  # of a preview, best first: noise takes more bytes than a painting does
+
+
+def previews(image: "Tensor") -> tuple[bytes, ...]:
+    """Each of n pictures, (n, 3, H, W) RGB in [0, 1], as a JPEG."""
+    from vqclip_nb import images
+
+    side = PREVIEW_SIDE if len(image) == 1 else max(192, PREVIEW_SIDE // round(len(image) ** 0.5))
+    return tuple(jpeg(pil, side) for pil in images.to_pils(image))
+
+
+def jpeg(pil: Any, side: int) -> bytes:
+    """A picture, at most `side` pixels wide and high, in at most PREVIEW_BYTES."""
+    pil.thumbnail((side, side))
+    data = b""
+    for quality in QUALITIES:
+        file = io.BytesIO()
+        pil.save(file, "JPEG", quality=quality)
+        data = file.getvalue()
+        if len(data) < PREVIEW_BYTES:
+            break
+    return data
+
+
+def preview_seconds(elapsed: float) -> float:
+    """Seconds between previews, after so many seconds: a server keeps all of them in memory while nobody looks."""
+    return 0.5 if elapsed < 60 else 2.0 if elapsed < 600 else 5.0
+
+
+def gpu_memory(device: Any) -> tuple[int, int] | None:
+    """The bytes in use and in all on a CUDA device; None elsewhere."""
+    if device.type != "cuda":
+        return None
+    import torch
+
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free, total
+
+
+def max_pixels(painting: Any) -> float | None:
+    """The pixels that the GPU has memory for, since what a step takes grows with them; None where nobody knows."""
+    if not (memory := gpu_memory(painting.device)):
+        return None
+    width, height = painting.settings.size
+    used = painting.peak()
+    return width * height * (memory[1] - memory[0]) / used if used else None

@@ -1,0 +1,135 @@
+"""The prompt, its negative words, and the chips and menus that help to write it."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import ipywidgets as widgets
+
+from vqclip_nb import prompts
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.studio.frontend import keep_heard
+from vqclip_nb.studio.suggestions import has, surprise, toggled, vocabulary, words
+from vqclip_nb.studio.widget_help import explain
+
+
+class PromptBox:
+    """Two boxes for one setting: `value` is the prompt as Settings wants it. `box` is the whole of it.
+
+    changed: called when a person changed the prompt.
+    """
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self._changed, self._quiet, self._kind = changed, False, ""
+        self.text = widgets.Textarea(
+            rows=2, description="Prompt", placeholder="a castle by the sea, an oil painting", continuous_update=False
+        )
+        self.negative = widgets.Text(
+            description="Avoid", placeholder="what should not be there: fog | text", continuous_update=False
+        )
+        self.text.add_class("vq-prompt")
+        self.negative.add_class("vq-negative")
+        explain(self.text, "What to paint; “a castle:1.5 | watercolor” gives weights. Ctrl+Enter starts or applies")
+        explain(self.negative, "What to push away: each text, between pipes, is written with the weight -1")
+        for field in (self.text, self.negative):
+            field.observe(lambda _: self._hear(), "value")
+        self.chips = widgets.HBox([])
+        self.chips.add_class("vq-chips")
+        self.surprise = widgets.Button(description="Surprise me", tooltip="Write a random prompt", icon="magic")
+        self.surprise.on_click(lambda _: self._surprise())
+        self.examples = widgets.Dropdown(options=[("Examples …", "")], description="Examples")
+        self.examples.add_class("vq-unlabelled")
+        explain(self.examples, "A prompt to begin with")
+        self.examples.observe(lambda _: self._example(), "value")
+        self.box = widgets.VBox([self.text, self.negative])
+        self.box.add_class("vq-words")
+
+    @property
+    def value(self) -> str:
+        """The whole prompt: the text, and each negative text with its weight."""
+        return combined(self.text.value, self.negative.value)
+
+    @value.setter
+    def value(self, prompt: str) -> None:
+        if prompt != self.value:
+            self._quiet = True
+            self.text.value, self.negative.value = split(prompt)
+            self._quiet = False
+        self.draw()
+
+    @property
+    def disabled(self) -> bool:
+        """Whether nothing can be written now."""
+        return bool(self.text.disabled)
+
+    @disabled.setter
+    def disabled(self, disabled: bool) -> None:
+        self.text.disabled = self.negative.disabled = disabled
+
+    def suit(self, perceptor: str) -> None:
+        """Offer the words that a perceptor knows."""
+        kind = vocabulary(perceptor)
+        if kind != self._kind:
+            self._kind = kind
+            self.chips.children = [self._chip(name) for name in words()["chips"][kind]]
+            keep_heard(self.chips)
+            groups = words()["examples"][kind].items()
+            offered = [(f"{group}: {text}", text) for group, texts in groups for text in texts]
+            self.examples.options = [("Examples …", ""), *offered]
+        self.draw()
+
+    def draw(self) -> None:
+        """Light the chips whose words are in the prompt."""
+        for chip in self.chips.children:
+            lit = has(self.text.value, chip.description)
+            (chip.add_class if lit else chip.remove_class)("vq-on")
+            chip.tooltip = f"{'Remove' if lit else 'Add'}: {chip.description}"
+
+    def _hear(self) -> None:
+        if not self._quiet:
+            self.draw()
+            self._changed()
+
+    def _chip(self, name: str) -> widgets.Button:
+        chip = widgets.Button(description=name, tooltip=f"Add: {name}")
+        chip.add_class("vq-chip")
+        chip.on_click(partial(self._toggle, name))
+        return chip
+
+    def _toggle(self, name: str, _: object) -> None:
+        self.text.value = toggled(self.text.value, name)
+
+    def _surprise(self) -> None:
+        self.text.value = surprise(words()["surprise"][self._kind], random.Random())
+
+    def _example(self) -> None:
+        if self.examples.value:
+            self.text.value = self.examples.value
+            self.examples.value = ""
+
+
+def combined(text: str, negative: str) -> str:
+    """A prompt of a text and of negative texts between pipes, on one line."""
+    text, negative = " ".join(text.split()), " ".join(negative.split())
+    try:
+        parts = prompts.parse(negative)
+    except SettingsError:  # such as an open quote, which the whole prompt is then refused for
+        return f"{text} | {negative}" if text else negative
+    pushes = [str(replace(part, weight=-abs(part.weight))) for part in parts]
+    return " | ".join([*([text] if text else []), *pushes])
+
+
+def split(prompt: str) -> tuple[str, str]:
+    """A prompt as a text and the negative texts at its end, so that `combined` gives it back; else all is text."""
+    pieces = [piece.strip() for piece in prompt.split("|")]
+    count = 0
+    while count < len(pieces) - 1 and pieces[-1 - count].endswith(":-1"):
+        count += 1
+    text = " | ".join(pieces[: len(pieces) - count])
+    negative = " | ".join(piece.removesuffix(":-1") for piece in pieces[len(pieces) - count :])
+    try:
+        same = prompts.parse(combined(text, negative)) == prompts.parse(prompt)
+    except SettingsError:
+        same = False
+    return (text, negative) if count and same else (prompt, "")
