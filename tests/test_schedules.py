@@ -188,3 +188,9 @@ def test_the_panel_keeps_keyframes_until_the_control_is_moved():
     assert Settings(**form.values()).lr == asked.lr
     form.controls["cutn"].value = 32
     assert (form.value("cutn"), heard) == (32, ["cutn"])
+
+
+def test_what_the_panel_pushes_away_may_be_keyframes():
+    from vqclip_nb.studio.prompt_box import combined
+
+    assert combined("red", "fog:0:(1), 9:(0.2) | rain") == "red | fog:0:(-1), 9:(-0.2) | rain:-1"
