@@ -262,7 +262,8 @@ def _recoloured(views: Tensor, *, hue: Tensor, saturation: Tensor) -> Tensor:
 
     Each channel is value - chroma * ramp, the ramp a trapeze over the hue, in sixths of a turn.
     """
-    value, red, green, blue = views.amax(1), *views.unbind(1)  # (m, h, w) each
+    red, green, blue = views.unbind(1)  # (m, h, w) each
+    value = views.amax(1)
     chroma = value - views.amin(1)
     first, second = red == value, green == value
     apart = torch.where(first, green - blue, torch.where(second, blue - red, red - green))
