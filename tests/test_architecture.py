@@ -24,7 +24,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
         "prompts",
         "gpu",
     ],
-    ["schema", "device"],
+    ["schema", "device", "prompts"],
     ["loss_names", "presets", "models", "images", "cutouts"],
     ["canvases", "perceptors"],
     ["settings"],
