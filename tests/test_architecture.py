@@ -11,8 +11,20 @@ import vqclip_nb
 PACKAGE = Path(vqclip_nb.__file__).parent
 LAYERS = [  # from the bottom up; a module imports only from layers below its own, or from its own package
     ["errors", "oom"],
-    ["escapes", "paths", "plugins", "rng", "gradients", "optimizers", "schedules", "perceptor_names", "prompts", "gpu"],
-    ["schema", "device"],
+    [
+        "escapes",
+        "paths",
+        "safe_files",
+        "plugins",
+        "rng",
+        "gradients",
+        "optimizers",
+        "schedules",
+        "perceptor_names",
+        "prompts",
+        "gpu",
+    ],
+    ["schema", "device", "prompts"],
     ["loss_names", "presets", "models", "images", "cutouts"],
     ["canvases", "perceptors"],
     ["settings"],
