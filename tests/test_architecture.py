@@ -11,7 +11,19 @@ import vqclip_nb
 PACKAGE = Path(vqclip_nb.__file__).parent
 LAYERS = [  # from the bottom up; a module imports only from layers below its own, or from its own package
     ["errors", "oom"],
-    ["escapes", "paths", "plugins", "rng", "gradients", "optimizers", "schedules", "perceptor_names", "prompts", "gpu"],
+    [
+        "augments",
+        "escapes",
+        "paths",
+        "plugins",
+        "rng",
+        "gradients",
+        "optimizers",
+        "schedules",
+        "perceptor_names",
+        "prompts",
+        "gpu",
+    ],
     ["schema", "device"],
     ["loss_names", "presets", "models", "images", "cutouts"],
     ["canvases", "perceptors"],
