@@ -21,7 +21,7 @@ _BORDER = 0.25  # how far pytti's views may run over the edge, as a share of the
 
 
 def cut(image: Tensor, side: Tensor, top: Tensor, left: Tensor, size: int, kernel: Kernel = lanczos) -> Tensor:
-    """Squares of pictures, resized: (n, 3, H, W) and (m,) each, in pixels -> (m, 3, size, size), where m is n * cutn."""
+    """Squares of pictures, resized: (n, 3, H, W) and (n * cutn,) each, in pixels -> (n * cutn, 3, size, size)."""
     count = len(side) // len(image)
     rows, columns = (
         kernel(start, side, length, size).to(image).unflatten(0, (-1, 1, count))
