@@ -15,8 +15,8 @@ from vqclip_nb.fields import GROUPS, FieldSpec, fields
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 INTRODUCTION = """# Settings
 
-Every setting, with its flag for the command line. In Python the names are the same with underscores: `Settings(cutn=32)`.
-*Live* settings can change while the picture is painted. This page is written by `python tools/settings_reference.py --own`.
+Every setting, with its flag for the command line. In Python names are the same with underscores: `Settings(cutn=32)`.
+*Live* settings can change while the picture is painted. `python tools/settings_reference.py --own` writes this page.
 """
 HEADER = "| flag | what it does | allowed | default | live |\n|---|---|---|---|---|"
 
@@ -40,7 +40,8 @@ def _canvases(hidden: set[str]) -> Iterator[str]:
         if spec.name in hidden:
             continue
         flag = f"--canvas {spec.name}" + ("/MODEL" if spec.model_kind else "")
-        yield f"### {spec.name}\n\n{spec.title[:1].upper()}{spec.title[1:]}. Good at {spec.good_at}. `{flag}`; step size {spec.lr:g}.\n"
+        yield f"### {spec.name}\n\n{spec.title[:1].upper()}{spec.title[1:]}. Good at {spec.good_at}."
+        yield f"`{flag}`; step size {spec.lr:g}.\n"
         if spec.fields:
             yield "\n".join([HEADER, *map(_row, spec.fields), ""])
 
@@ -51,13 +52,15 @@ def _presets(hidden: set[str]) -> Iterator[str]:
     for preset in presets.load_all():
         if preset.name not in hidden:
             values = ", ".join(f"`{name} = {_shown(value)}`" for name, value in preset.settings.items())
-            yield f"| `{preset.name}` | **{preset.title}**: {_cell(preset.help)} | {_cell(values) or 'the defaults'} |"
+            purpose = f"**{preset.title}**: {_cell(preset.help)}"
+            yield f"| `{preset.name}` | {purpose} | {_cell(values) or 'the defaults'} |"
 
 
 def _row(field: FieldSpec) -> str:
     flag = f"`--{field.name.replace('_', '-')}`" if field.name != "prompt" else "the prompt itself"
     live = "yes" if field.live else ""
-    return f"| {flag} | **{field.title}**: {_cell(field.help)} | {_cell(field.allowed)} | {_default(field)} | {live} |"
+    purpose = f"**{field.title}**: {_cell(field.help)}"
+    return f"| {flag} | {purpose} | {_cell(field.allowed)} | {_default(field)} | {live} |"
 
 
 def _default(field: FieldSpec) -> str:

@@ -46,7 +46,8 @@ class Settings(BaseModel):
         "What",
         "Prompt",
         'what to paint: "a castle:1.5 | fog:-0.3 | watercolor", each text:weight:stop; '
-        "a negative weight pushes away; quote a text that holds a colon or a pipe",
+        "a negative weight pushes away; a weight may be keyframes: a castle:0:(1), 60:(0.2); "
+        "quote a text that holds a colon or a pipe",
         live=True,
     )
     image_prompts: tuple[str, ...] = _field(
