@@ -12,6 +12,7 @@ PACKAGE = Path(vqclip_nb.__file__).parent
 LAYERS = [  # from the bottom up; a module imports only from layers below its own, or from its own package
     ["errors", "oom"],
     [
+        "augments",
         "escapes",
         "paths",
         "safe_files",
@@ -24,7 +25,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
         "prompts",
         "gpu",
     ],
-    ["schema", "device"],
+    ["schema", "device", "prompts"],
     ["loss_names", "presets", "models", "images", "cutouts"],
     ["canvases", "perceptors"],
     ["settings"],
