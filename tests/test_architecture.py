@@ -100,7 +100,7 @@ def test_outside_packages_have_one_door(path):
         assert allowed is None or place(path) in allowed, f"{place(path)} must not import {name}"
 
 
-LONGER = {"studio/panel.py": 640, "studio/jobs.py": 470, "gpu/triton_layers.py": 625}  # to be split, never to grow
+LONGER = {"gpu/triton_layers.py": 625}  # to be split, never to grow
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
