@@ -9,7 +9,7 @@ from PIL import Image
 from tests import crash_worker
 from tests.toys import toy_models
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.runs import background_writer, writer
+from vqclip_nb.runs import background_writer, layout, writer
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import resume, start
 
@@ -141,5 +141,5 @@ def test_a_file_that_cannot_be_made_costs_only_itself(tmp_path):
 
     with pytest.warns(PaintWarning, match="a.txt could not be made: .*by zero"):
         put_both()
-    assert writer.frames(tmp_path) == []
+    assert layout.frames(tmp_path) == []
     assert (tmp_path / "run" / "b.txt").read_bytes() == b"b"

@@ -131,3 +131,31 @@ def test_a_loss_that_is_not_a_number_is_heard_a_little_later():
     with pytest.warns(PaintWarning, match="from here on float32"), pytest.raises(Exception, match="broken is not a n"):
         list(run(painting))
     assert painting.canvas.z.isfinite().all()
+
+
+def test_keyframes_record_no_graph_anew_but_for_cutouts_that_record_none():
+    """Numbers that change from step to step reach it as tensors on the device."""
+    plain = {"lr": 0.1, "smoothness": 1.0, "prompt": "a red house by the sea:0.5"}
+    moving = {
+        "lr": "0:(0.1), 9:(0.02)",
+        "smoothness": "0:(0), 9:(5)",
+        "prompt": "a red house by the sea:0:(1), 9:(0.1)",
+    }
+    recorded = []
+    for more in (plain, moving, {"cutn": "0:(4), 9:(12)"}):
+        painting = build_painting(Settings(**ASKED | more))
+        with mock.patch.object(torch.cuda, "make_graphed_callables", wraps=torch.cuda.make_graphed_callables) as record:
+            *_, last = run(painting)
+        assert last.image.isfinite().all()
+        recorded.append(record.call_count)
+    assert recorded[0] == recorded[1] > recorded[2] > 0, "with cutouts that change, the decoder's alone"
+
+
+def test_a_picture_replaced_in_mid_run_is_painted_on():
+    painting = build_painting(Settings(**ASKED))
+    list(run(painting, until=3))
+    painting.replace_image(torch.rand(1, 3, 100, 90))
+    state = painting.state_dict()
+    *_, expected = run(painting)
+    *_, resumed = run(build_painting(Settings(**ASKED), state=state))
+    assert torch.equal(resumed.image, expected.image)

@@ -6,9 +6,13 @@ from torch.nn import functional as F
 
 from tests.test_gradients import PublishedReplaceGrad
 from tests.toys import ToyPerceptor
+from vqclip_nb import Settings, perceptor_names
 from vqclip_nb.cutouts import Cutouts
-from vqclip_nb.objectives import Guide, Smoothness, Target, great_circle
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.objectives import Guide, Smoothness, Target, Term, great_circle, losses_of
+from vqclip_nb.objectives.embeddings import Embeddings
 from vqclip_nb.rng import Draws
+from vqclip_nb.schedules import Schedule
 
 
 def published_prompt(seen, embeddings, weight, stop):
@@ -69,3 +73,59 @@ def test_smoothness_is_none_on_a_plain_picture():
     rough = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert Smoothness()(plain, Draws((0, 1)), 0)["smoothness"].tolist() == [0, 0]
     assert (Smoothness()(rough, Draws((0, 1)), 0)["smoothness"] > 0.1).all()
+
+
+def test_a_term_weighs_its_losses_by_the_step_and_those_of_one_name_are_added():
+    image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain = Smoothness()(image, Draws((0, 1)), 0)["smoothness"]
+    terms = [Term(Smoothness(), Schedule(((0, 0.0), (4, 2.0)))), Term(Smoothness(), 0.5)]
+    for step, weight in ((0, 0.5), (1, 1.0), (9, 2.5)):
+        losses = losses_of(terms, image, Draws((0, 1), step), 0)
+        torch.testing.assert_close(losses, {"smoothness": weight * plain})
+
+
+def test_a_region_leaves_the_loss_as_it_is_and_lets_gradients_through_where_it_is_not_0():
+    image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    region = torch.zeros(1, 1, 8, 8)
+    region[..., :4] = 1
+    region[..., 0] = 0.5
+    everywhere, within = (Term(Smoothness(), 3.0, each)(image, Draws((0, 1)), 0) for each in (None, region))
+    torch.testing.assert_close(everywhere, within)
+    wanted, got = (torch.autograd.grad(each["smoothness"].sum(), image)[0] for each in (everywhere, within))
+    torch.testing.assert_close(got, wanted * region)
+
+
+def test_embeddings_are_encoded_once_by_perceptor_texts_and_template():
+    class Counting(ToyPerceptor):
+        def encode_text(self, texts):
+            encoded.extend(texts)
+            return super().encode_text(["red" for _ in texts])
+
+    encoded, kept, one, other = [], Embeddings(), Counting(), Counting()
+    for _ in range(3):
+        for perceptor, texts, template in (
+            (one, ["red", "blue"], "{}"),
+            (other, ["red", "blue"], "{}"),
+            (one, ["red", "blue"], "a photo of {}"),
+        ):
+            assert kept.of_texts(perceptor, texts, template=template).shape == (2, 4)
+    assert encoded == ["red", "blue", "red", "blue", "a photo of red", "a photo of blue"]
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("demo", {"demo": 1}),
+        ("ViT-B/32:1 + RN50:.5", {"ViT-B/32": 1, "RN50": 0.5}),
+        (r"C:\models\mine.pt + D:\other.pt:2e-1", {r"C:\models\mine.pt": 1, r"D:\other.pt": 0.2}),
+        ("open_clip/hf-hub:laion/some:3", {"open_clip/hf-hub:laion/some": 3}),
+    ],
+)
+def test_a_perceptor_s_weight_is_the_number_behind_its_last_colon(text, weights):
+    assert perceptor_names.parse(text) == weights
+
+
+@pytest.mark.parametrize("text", ["demo +", "demo:0", "demo:-1", ":2", "demo:1e999"])
+def test_perceptors_that_cannot_be_are_one_line(text):
+    with pytest.raises(SettingsError, match=r"^perceptor[^\n]*$"):
+        Settings(perceptor=text)

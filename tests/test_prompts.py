@@ -6,6 +6,9 @@ import pytest
 
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.prompts import Prompt, parse, parse_picture
+from vqclip_nb.schedules import Schedule
+
+RISING = Schedule(((0, 1 / 3), (60, 2.0)))
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,8 @@ from vqclip_nb.prompts import Prompt, parse, parse_picture
         ("http://localhost:8080/a | b", [("http://localhost:8080/a",), ("b",)]),
         ("a | | b |", [("a",), ("b",)]),
         ("a:1:-inf", [("a", 1, -math.inf)]),
+        ("a: 0:(1), 60:(-.2) | b:2", [("a", Schedule(((0, 1.0), (60, -0.2)))), ("b", 2)]),
+        ("a:0:(1),9:(2):-0.5", [("a", Schedule(((0, 1.0), (9, 2.0))), -0.5)]),
         ("", []),
     ],
 )
@@ -28,7 +33,22 @@ def test_prompts_are_text_weight_stop(line, prompts):
 
 
 @pytest.mark.parametrize(
-    "line", ["a:b", "a:nan", "a:inf", "a:-inf", "a:1e999", "a:1:inf", "a:1:x", "a:1:2:3", ":2", 'a "b']
+    "line",
+    [
+        "a:b",
+        "a:nan",
+        "a:inf",
+        "a:-inf",
+        "a:1e999",
+        "a:1:inf",
+        "a:1:x",
+        "a:1:2:3",
+        ":2",
+        'a "b',
+        "a:0:(1), 0:(2)",
+        "a:0:(x)",
+        "a:0:(1e999)",
+    ],
 )
 def test_what_is_no_prompt_is_one_line(line):
     with pytest.raises(SettingsError, match=r"^prompt[^\n]*$"):
@@ -36,7 +56,7 @@ def test_what_is_no_prompt_is_one_line(line):
 
 
 @pytest.mark.parametrize("text", ["plain", "a: b | c", 'say "hi"', "back\\slash", "https://x.org:80/y", 'end"'])
-@pytest.mark.parametrize("weights", [(), (0.5,), (-1.0, 0.25), (1 / 3, -1.23456789e-7)])
+@pytest.mark.parametrize("weights", [(), (0.5,), (-1.0, 0.25), (1 / 3, -1.23456789e-7), (RISING, 0.5)])
 def test_a_prompt_written_is_the_prompt_read(text, weights):
     prompt = Prompt(text, *weights)
     assert parse(str(prompt)) == (prompt,)
@@ -49,6 +69,7 @@ def test_a_prompt_written_is_the_prompt_read(text, weights):
         (r"C:\pictures\a.png:0.5", Prompt(r"C:\pictures\a.png", 0.5)),
         ("a.png:-1:0.3", Prompt("a.png", -1, 0.3)),
         ('"a:1":2', Prompt("a:1", 2)),
+        ("a.png:0:(1), 9:(2):0.3", Prompt("a.png", Schedule(((0, 1.0), (9, 2.0))), 0.3)),
     ],
 )
 def test_a_picture_keeps_the_colons_of_its_name(line, prompt):

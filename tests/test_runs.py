@@ -13,7 +13,8 @@ from vqclip_nb import Settings, embedded, images, video
 from vqclip_nb.errors import PaintWarning, PictureError, RunError
 from vqclip_nb.painting import run
 from vqclip_nb.runs import metadata, writer
-from vqclip_nb.runs.writer import RunWriter, slug
+from vqclip_nb.runs.founding import check_out, slug
+from vqclip_nb.runs.writer import RunWriter
 from vqclip_nb.session import build_painting, start
 
 
@@ -141,8 +142,8 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_is_loaded(tmp_path
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "deeper"):
         with pytest.raises(RunError, match=r"out must be a folder that can be written to, got .*; choose another"):
-            writer.check_out(str(out))
-    writer.check_out(str(tmp_path / "new" / "deeper"))
+            check_out(str(out))
+    check_out(str(tmp_path / "new" / "deeper"))
     assert not (tmp_path / "new").exists()
 
 

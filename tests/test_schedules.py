@@ -98,12 +98,21 @@ def frames_of(painting):
 @pytest.mark.usefixtures("toys")
 @pytest.mark.parametrize(
     ("name", "numbers"),
-    [("lr", (0.02, 0.1)), ("smoothness", (1.0, 300.0)), ("init_weight", (0.0, 400.0)), ("cutn", (2, 5))],
+    [
+        ("lr", (0.02, 0.1)),
+        ("smoothness", (1.0, 300.0)),
+        ("init_weight", (0.0, 400.0)),
+        ("cutn", (2, 5)),
+        ("prompt", ("red:1 | blue:-0.2", "red:0.5 | blue:-0.2")),
+        ("losses", ("symmetry:0", "symmetry:40")),
+    ],
 )
 def test_keyframes_paint_what_changes_at_those_steps_would(name, numbers):
     """Held before step 3 and from there on; the number at a step is the one that an edit there would set."""
     first, second = numbers
-    scheduled = build_painting(settings(**{name: f"2:({first}), 3:({second})"}))
+    courses = {"prompt": "red:2:(1), 3:(0.5) | blue:-0.2", "losses": "symmetry:2:(0), 3:(40)"}
+    course = courses.get(name, f"2:({first}), 3:({second})")
+    scheduled = build_painting(settings(**{name: course}))
     edited = build_painting(settings(**{name: first}))
     list(run(edited, until=3))
     edited.apply(Edit({name: second}))
@@ -179,3 +188,9 @@ def test_the_panel_keeps_keyframes_until_the_control_is_moved():
     assert Settings(**form.values()).lr == asked.lr
     form.controls["cutn"].value = 32
     assert (form.value("cutn"), heard) == (32, ["cutn"])
+
+
+def test_what_the_panel_pushes_away_may_be_keyframes():
+    from vqclip_nb.studio.prompt_box import combined
+
+    assert combined("red", "fog:0:(1), 9:(0.2) | rain") == "red | fog:0:(-1), 9:(-0.2) | rain:-1"

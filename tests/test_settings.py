@@ -27,7 +27,8 @@ from vqclip_nb.settings import Settings
         ({"optimizer": "adm"}, f"optimizer must be one of {', '.join(RULES)}, got 'adm'"),
         (
             {"canvas": "vqgn/demo"},
-            "canvas must be fourier, pixels, siren, vqgan/<model>, got 'vqgn/demo'; did you mean 'vqgan'?",
+            "canvas must be biggan/<model>, fourier, pixels, siren, vqgan/<model>, got 'vqgn/demo'; "
+            "did you mean 'vqgan'?",
         ),
         ({"canvas": "pixels/demo"}, "canvas must be pixels, which takes no model, got 'pixels/demo'"),
         ({"canvas": "vqgan"}, "canvas must be vqgan/<model>, got 'vqgan'"),

@@ -28,6 +28,29 @@ class ToyVQGAN(nn.Module):
         return nn.functional.interpolate(z * self.gain, scale_factor=self.factor, mode="nearest")
 
 
+class ToyBigGAN(nn.Module):
+    """Tiles of 8 x 8 pixels, each coloured by three numbers of the latents and a little by its class."""
+
+    latents, z_dim, num_classes, side = 4, 64, 5, 0
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.columns, self.rows = size[0] // 8, size[1] // 8
+        self.gain = nn.Parameter(torch.ones(()))  # something to be frozen
+
+    def choose_statistics(self, truncation: float, reading: str) -> None:
+        """There are none."""
+
+    def condition(self, z: Tensor, classes: Tensor) -> Tensor:
+        return torch.cat([z, classes], -1)
+
+    def decode(self, condition: Tensor) -> Tensor:
+        colours = condition[..., : self.z_dim].flatten(1)[:, : 3 * self.rows * self.columns]
+        tint = 0.01 * condition[..., self.z_dim :].mean((1, 2))[:, None, None, None]
+        tiles = colours.view(-1, 3, self.rows, self.columns) + tint
+        return nn.functional.interpolate(tiles * self.gain, scale_factor=8, mode="nearest")
+
+
 class ToyPerceptor(nn.Module):
     """Sees the mean colour alone; knows the names of COLOURS."""
 

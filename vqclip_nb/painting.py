@@ -21,7 +21,7 @@ from vqclip_nb.images import PictureFile, covering, to_tensor
 from vqclip_nb.objectives import Term, losses_of, total
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws
-from vqclip_nb.schedules import tensor_at
+from vqclip_nb.schedules import Schedule, tensor_at
 from vqclip_nb.settings import Settings
 from vqclip_nb.step_guard import Judgement, StepGuard
 from vqclip_nb.timeline import Edit
@@ -226,7 +226,7 @@ class Painting:
         self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
         self.shown = tensors["shown"].to(self.device, copy=True) if "shown" in tensors else None
         self.step_count = facts["step"]
-        self.average_from = facts.get("average_from", 0)
+        self.average_from = min(max(facts.get("average_from", 0), 0), self.step_count)
         self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]
         self.settings = settings
         self._configure()
@@ -235,9 +235,20 @@ class Painting:
 
     def peak(self) -> int | None:
         """The bytes that a step takes at most, measured on a CUDA device; None when they are not there."""
-        used = cuda_graphs.peak(self._judge, self.device)
-        self.canvas.zero_grad()
-        return used
+        here, self.step_count = self.step_count, self._widest_step()
+        try:
+            return cuda_graphs.peak(self._judge, self.device)
+        finally:
+            self.step_count = here
+            self.canvas.zero_grad()
+
+    def _widest_step(self) -> int:
+        """A step with the most cutouts that are still to come."""
+        if not isinstance(cutn := self.settings.cutn, Schedule):
+            return self.step_count
+        last = max(self.settings.steps - 1, self.step_count)
+        steps = [self.step_count, last, *(step for step, _ in cutn.keyframes if self.step_count < step < last)]
+        return max(steps, key=cutn.at)
 
     @property
     def _averaged(self) -> int:

@@ -11,9 +11,11 @@ from vqclip_nb import canvases, device, embedded, images, perceptor_names, perce
 from vqclip_nb.errors import RunError
 from vqclip_nb.objectives.build import Builder
 from vqclip_nb.painting import Frame, Painting, run
+from vqclip_nb.runs import layout, metadata
 from vqclip_nb.runs.background_writer import check_free
-from vqclip_nb.runs.reader import RunInfo, inputs_of
-from vqclip_nb.runs.writer import RunWriter, check_out, metadata
+from vqclip_nb.runs.founding import check_out
+from vqclip_nb.runs.reader import RunInfo, inputs_of, refuse_paths
+from vqclip_nb.runs.writer import RunWriter
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
@@ -89,6 +91,7 @@ def resume(
     that another process is painting), SettingsError, PictureError, and then nothing is deleted.
     """
     story = RunInfo.read(folder)
+    layout.check(folder)
     check_free(folder)  # before models are loaded for nothing
     state = story.latest() if step is None else story.state(step)
     painting = _taken_up(story, state, place or {})
@@ -151,7 +154,10 @@ def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> ActiveRun
         settings, timeline = Settings(**told["settings"]), tuple(map(Edit.from_dict, told["timeline"]))
         until, hashes = told.get("step"), told.get("models")
         until = until if type(until) is int and until > 0 else None
-    settings = settings.replace(**place or {})
+    place = place or {}
+    recipe = {name: value for name, value in settings.to_dict().items() if name not in place}
+    refuse_paths([recipe, *(change.settings for change in timeline)], source)
+    settings = settings.replace(**place)
     check_out(settings.out)
     metadata.compare(hashes if isinstance(hashes, dict) else {}, settings)
     inputs = inputs_of(source)
@@ -163,6 +169,7 @@ def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> ActiveRun
 def _taken_up(story: RunInfo, state: Mapping[str, Any] | None, place: Mapping[str, Any]) -> Painting:
     """A run's painting as it was at a state, or before its first step."""
     settings = story.settings.replace(**place)
+    refuse_paths([settings.to_dict(), *(change.settings for change in story.timeline)], story.folder)
     if state is None:
         return build_painting(settings, inputs=story.inputs)
     try:

@@ -37,8 +37,8 @@ def add(subparsers: Any) -> None:
 def paint(arguments: argparse.Namespace) -> int:
     """Paint, show how it goes, and say where the picture is."""
     settings = read_settings(arguments)
+    from vqclip_nb.runs.founding import check_out
     from vqclip_nb.runs.reader import inputs_of
-    from vqclip_nb.runs.writer import check_out
     from vqclip_nb.session import start
 
     check_out(settings.out)

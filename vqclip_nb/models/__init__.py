@@ -9,7 +9,7 @@ from vqclip_nb.models.errors import BrokenWeights, CannotFetch
 
 if TYPE_CHECKING:
     from vqclip_nb.models.download import fetch
-    from vqclip_nb.models.load import load_clip, load_vqgan
+    from vqclip_nb.models.load import load_biggan, load_clip, load_vqgan
     from vqclip_nb.models.open_clip import load_open_clip
     from vqclip_nb.models.openai_clip import expand_clip, tokenizer
     from vqclip_nb.models.optimize import optimize_network
@@ -25,6 +25,7 @@ __all__ = [
     "expand_clip",
     "fetch",
     "info",
+    "load_biggan",
     "load_clip",
     "load_open_clip",
     "load_vqgan",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 _LAZY = {  # these import torch or the network, so only when asked for
-    **dict.fromkeys(("load_clip", "load_vqgan"), "load"),
+    **dict.fromkeys(("load_biggan", "load_clip", "load_vqgan"), "load"),
     **dict.fromkeys(("expand_clip", "tokenizer"), "openai_clip"),
     "load_open_clip": "open_clip",
     "fetch": "download",

@@ -19,7 +19,7 @@ from vqclip_nb import perceptor_names
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.paths import expanded
 
-KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "nothing paints with them yet"}
+KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "canvases"}
 OPEN_CLIP = "open_clip/"  # begins the names of perceptors that open_clip_torch knows and keeps
 STRIPPED = "stripped.safetensors"
 ADDED = "added.json"

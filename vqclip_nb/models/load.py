@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vqclip_nb.models import openai_clip, vqgan
+from vqclip_nb.models import biggan, openai_clip, vqgan
 from vqclip_nb.models.catalog import Entry, info
 from vqclip_nb.models.checkpoints import read_note, read_safetensors, read_weights, write_safetensors
 from vqclip_nb.models.download import Report, alone, fetch
@@ -25,6 +25,16 @@ def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
     else:
         config = vqgan.VQGANConfig.from_taming(entry.config or {})
     return _naming(entry, lambda: _counting(entry, vqgan.build(config, _weights(entry, vqgan.needed, report))))
+
+
+def load_biggan(name: str, *, report: Report | None = None) -> biggan.BigGAN:
+    """A BigGAN-deep generator by name ("512", "biggan/256", ...): float32, CPU, eval, frozen, spectral norms folded.
+
+    What is not on the disk is fetched; `report` hears of it. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
+    """
+    entry = info(name, "biggan")
+    config = _naming(entry, lambda: biggan.BigGANConfig.read(entry.config or {}))
+    return _naming(entry, lambda: _counting(entry, biggan.build(config, _weights(entry, str, report))))
 
 
 def load_clip(name: str, *, which: int = 0, report: Report | None = None) -> Any:

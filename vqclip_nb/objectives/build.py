@@ -54,14 +54,15 @@ class Builder:
             terms.append(Term(Smoothness(), settings.smoothness))
         if settings.init_weight:
             terms.append(Term(Likeness(self.canvas), settings.init_weight))
-        for name, weight in loss_names.parse(settings.losses).items():
-            terms.append(Term(loss_names.make(name), weight))
-        return terms
+        others = loss_names.parse(settings.losses)
+        return terms + [Term(loss_names.make(name), weight) for name, weight in others.items()]
 
     def _guide(self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]) -> Guide:
         """A perceptor's guide towards all texts and pictures. `share` is its part of a number of cutouts."""
         cutn = settings.cutn
-        cutouts = Cutouts(settings.cutouts, perceptor.cut_size, share(round(most(cutn))), settings.cut_pow)
+        cutouts = Cutouts(
+            settings.cutouts, perceptor.cut_size, share(round(most(cutn))), settings.cut_pow, settings.augments
+        )
         targets = [*self._texts(settings, perceptor, label), *self._pictures(settings, perceptor, label, cutouts)]
         changing = isinstance(cutn, Schedule)
         return Guide(

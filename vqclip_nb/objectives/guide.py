@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from vqclip_nb.cutouts import Cutouts
-from vqclip_nb.gpu.cuda_graphs import replayed
+from vqclip_nb.gpu.cuda_graphs import replayed, to_device
 from vqclip_nb.gradients import straight_through
 from vqclip_nb.objectives.terms import Objective
 from vqclip_nb.perceptors import Perceptor
 from vqclip_nb.rng import Draws
+from vqclip_nb.schedules import Number, Schedule, value_at
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,12 @@ class Target:
     """A prompt as a perceptor sees it.
 
     name: of its loss. embeddings: (1 or n, m, d), of unit length; the loss is the mean over the m. weight: below 0
-    pushes away. stop: the loss has no gradient while the signed distance is below it.
+    pushes away; a schedule is read at each step. stop: the loss has no gradient while the signed distance is below it.
     """
 
     name: str
     embeddings: Tensor
-    weight: float = 1.0
+    weight: Number = 1.0
     stop: float = -torch.inf
 
 
@@ -62,7 +63,8 @@ class Guide(Objective):
         self.counts = [target.embeddings.shape[1] for target in targets]
         pictures = max(target.embeddings.shape[0] for target in targets)
         self.embeddings = torch.cat([t.embeddings.expand(pictures, -1, -1) for t in targets], 1)  # (1 or n, T, d)
-        self.weights = self._per_embedding([t.weight / t.embeddings.shape[1] for t in targets])  # (T,)
+        self._target_weights = [target.weight for target in targets]
+        self.weights = self._weights_at(0)  # (T,)
         self.stops = self._per_embedding([t.stop for t in targets])  # (T,)
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
@@ -73,6 +75,8 @@ class Guide(Objective):
             seen = self._encoded(views)
         seen = seen.unflatten(0, (len(image), -1))  # (n, cutn, d)
         distance = great_circle(seen[:, :, None], self.embeddings[:, None])  # (n, cutn, T)
+        if any(isinstance(weight, Schedule) for weight in self._target_weights):
+            self.weights = self._weights_at(draws.step)
         losses = pull(distance, self.weights, self.stops).mean(1)  # (n, T)
         named: dict[str, Tensor] = {}
         for name, part in zip(self.names, losses.split(self.counts, 1), strict=True):
@@ -90,6 +94,12 @@ class Guide(Objective):
         again = partial(checkpoint, self.perceptor.encode_image, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([again(part) for part in parts])
 
+    def _weights_at(self, step: int) -> Tensor:
+        """The weight of each embedding for the step that is made after `step` steps, (T,)."""
+        weights = [value_at(weight, step) for weight in self._target_weights]
+        return self._per_embedding([weight / count for weight, count in zip(weights, self.counts, strict=True)])
+
     def _per_embedding(self, values: Sequence[float]) -> Tensor:
-        """One value per target, repeated for each of its embeddings."""
-        return torch.tensor(values).repeat_interleave(torch.tensor(self.counts)).to(self.embeddings)
+        """One value per target, repeated for each of its embeddings. Nothing waits for the device."""
+        repeated = torch.tensor(values).repeat_interleave(torch.tensor(self.counts)).to(self.embeddings.dtype)
+        return to_device(repeated, self.embeddings.device)

@@ -1,6 +1,5 @@
-"""Keeper: puts files into a folder, off the painting path, and holds what cannot be written until it can."""
+"""The background writer: puts files into a folder without delaying the painting, and holds what cannot be written."""
 
-import os
 import queue
 import threading
 import warnings
@@ -10,23 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb.errors import PaintWarning, RunError
+from vqclip_nb.runs.layout import LOCK
+from vqclip_nb.safe_files import kind, need, write
 
-LOCK = ".lock"  # within a folder; locked by the process that writes there
 MOST_HELD = 512 * 2**20  # bytes; beyond it every second of the pictures held is let go
-
-
-def write(path: Path, data: bytes, *, sync: bool = False) -> None:
-    """Write a file whole or not at all: beside it first, then moved into its place; with `sync` it outlives a crash."""
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(data)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def claim(folder: Path) -> Any:
@@ -38,6 +24,8 @@ def claim(folder: Path) -> Any:
 
     lock = FileLock(folder / LOCK, thread_local=False, is_singleton=True)
     try:
+        if kind(folder / LOCK) not in ("a file", None):
+            (folder / LOCK).unlink()  # no lock of ours is a link; what it points to stays
         if folder.is_dir():  # a lock makes the folders above it, which would hide a drive that is gone
             lock.acquire(timeout=0.2)  # a moment, since `check_free` holds it for one
     except Timeout:
@@ -126,6 +114,8 @@ class BackgroundWriter:
                 name, data = next(iter(self.held.items()))
                 path = self.folder / name
                 path.parent.mkdir(exist_ok=True)
+                if path.parent != self.folder:
+                    need(path.parent, "a folder")
                 if data is None:
                     path.unlink(missing_ok=True)
                 else:

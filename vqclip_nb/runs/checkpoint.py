@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.errors import RunError
+from vqclip_nb.safe_files import read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ def unpack(path: Path) -> dict[str, Any]:
     from safetensors.torch import load
 
     try:
-        data = path.read_bytes()
+        data = read(path)
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         text, facts = header["vqclip"], json.loads(header["vqclip"])

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
+from vqclip_nb.safe_files import read
+
 HEAD = ("step", "picture", "name", "value")  # pictures count from 1
 
 
@@ -22,7 +24,7 @@ class LossLog:
         """The rows of a table up to a step, what is none left out; of `only` one picture, which becomes the first."""
         losses = cls()
         try:
-            rows = csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())
+            rows = csv.reader(read(path).decode("utf-8", "replace").splitlines())
             for step, picture, name, value in (row for row in rows if len(row) == 4 and row[0].isdecimal()):
                 if int(step) <= until and only in (None, int(picture)):
                     losses._append(int(step), int(picture) if only is None else 1, name, float(value))

@@ -1,22 +1,28 @@
-"""Stories: what a run's folder says of itself, read with care, since the folder may be anybody's."""
+"""Reading a run's folder, with care, since it may be anybody's."""
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from vqclip_nb import embedded
-from vqclip_nb.errors import PaintWarning, RunError, SettingsError
-from vqclip_nb.images import first_line
+from vqclip_nb.errors import PaintWarning, PictureError, RunError, SettingsError
+from vqclip_nb.images import HASHED, first_line
 from vqclip_nb.paths import expanded
-from vqclip_nb.runs import checkpoint
+from vqclip_nb.runs import checkpoint, layout, metadata
+from vqclip_nb.runs.founding import identity
+from vqclip_nb.runs.layout import frames
+from vqclip_nb.safe_files import read
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
 VERSION = 2
 PLACE = ("every", "save_every", "metadata", "device")  # written into settings.json, and into no picture
+MOST_BYTES = 64 * 2**20  # of settings.json or timeline.jsonl; a larger one is refused before it is read
+
+__all__ = ["PLACE", "VERSION", "RunInfo", "frames", "inputs_of", "read_all", "refuse_paths"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class RunInfo:
     """A run's folder, read. `settings` are those of the first step; `parent` is what a branch began from.
 
     timeline: the changes that were made, and after them those that are ahead. parent: the name of the folder and the
-    step. hashes: of the models it began with.
+    step. hashes: of the models it began with. identity: what its states know it by (`founding.identity`).
     """
 
     folder: Path
@@ -33,15 +39,17 @@ class RunInfo:
     parent: tuple[str, int] | None = None
     begun: str = ""
     hashes: Mapping[str, str] | None = None
+    identity: str = ""
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:
         """Read a folder, of this version or an earlier one. Raises RunError, in one line, when it is no run's."""
         folder = Path(folder)
         try:
-            values = json.loads((folder / "settings.json").read_bytes())
+            values = json.loads(read(folder / "settings.json", most=MOST_BYTES))
             lines = folder / "timeline.jsonl"
-            changes = [json.loads(line) for line in lines.read_bytes().splitlines()] if lines.exists() else []
+            text = read(lines, most=MOST_BYTES) if lines.exists() else b""
+            changes = [json.loads(line) for line in text.splitlines()]
         except (FileNotFoundError, NotADirectoryError):
             raise RunError(f"{str(folder)!r} is no run's folder: there is no settings.json in it") from None
         except (OSError, ValueError, RecursionError) as error:
@@ -63,7 +71,7 @@ class RunInfo:
     @property
     def kept(self) -> list[int]:
         """The steps whose state is kept, the latest last."""
-        return sorted(int(path.stem) for path in self.folder.glob("state/*.safetensors") if path.stem.isdecimal())
+        return list(layout.states(self.folder))
 
     @property
     def current(self) -> Settings:
@@ -76,14 +84,31 @@ class RunInfo:
         if step not in self.kept:
             there = ", ".join(map(str, self.kept)) or "none"
             raise RunError(f"step must be one whose state is kept ({there}), got {step}")
-        return checkpoint.unpack(self.folder / "state" / f"{step:06}.safetensors")
+        state = checkpoint.unpack(path := layout.states(self.folder)[step])
+        if state["facts"]["step"] != step or self._is_foreign(state["facts"]):
+            raise RunError(f"the state {path.name} is of another run or step")
+        return state
+
+    def _is_foreign(self, facts: Mapping[str, Any]) -> bool:
+        """Whether a state with these facts was kept by another run.
+
+        A state of an earlier version does not say whose it is: its settings must then be what this run's settings
+        and the changes in the state make.
+        """
+        if known_by := facts.get("run"):
+            return bool(self.identity) and known_by != self.identity
+        try:
+            changed = embedded.at_the_end(self.settings.to_dict(), facts["timeline"])
+            return self.settings.replace(**facts["settings"]) != self.settings.replace(**changed)
+        except (SettingsError, KeyError, TypeError, AttributeError):
+            return True
 
     def before(self, step: int) -> dict[str, Any] | None:
         """The latest state that is kept, and whole, at this step or before it; None where there is none.
 
         Raises RunError when the run did not come so far.
         """
-        made = max((int(path.stem) for path in self.folder.glob("frames/*.jpg") if path.stem.isdecimal()), default=0)
+        made = max((int(path.stem) for path in frames(self.folder)), default=0)
         if not 0 < step <= max([made, *self.kept]):
             raise RunError(f"step must be one that this run made, from 1 to {max([made, *self.kept])}, got {step}")
         return self.latest(until=step)
@@ -98,16 +123,24 @@ class RunInfo:
         return None
 
 
-def frames(folder: Path) -> list[Path]:
-    """The pictures that a run has kept, in order."""
-    return sorted(path for path in folder.glob("frames/*.jpg") if path.stem.isdecimal())
-
-
 def inputs_of(source: Path) -> Path:
     """Where the pictures lie that a run was given: its folder, its result or one of its frames."""
     if not source.is_dir():
         source = source.parent.parent if source.parent.name == "frames" else source.parent
     return source / "inputs"
+
+
+def refuse_paths(recipes: Iterable[Mapping[str, Any]], source: Path | str) -> None:
+    """Raise PictureError when settings from somebody's file name a picture by its path.
+
+    What vqclip writes names pictures by their hash alone; a path would be opened, and copied, unasked.
+    """
+    for recipe in recipes:
+        for name, field in metadata.given_pictures(recipe).items():
+            if not HASHED.fullmatch(name):
+                flag = "--" + field.replace("_", "-")
+                said = f"{str(source)!r} names {field} {name!r} by its path, and files named by a file are not opened"
+                raise PictureError(f"{said}; if you mean that picture, add {flag} with its path")
 
 
 def read_all(out: str | Path) -> tuple[list[RunInfo], list[str]]:
@@ -142,4 +175,5 @@ def _fields(values: Any, folder: Path) -> dict[str, Any]:
         "parent": (parent["run"], parent["step"]) if parent else None,
         "begun": str(values.get("begun", ""))[:19],
         "hashes": hashes,
+        "identity": identity(values),
     }

@@ -13,14 +13,9 @@ Version 0 had the bare settings in settings.json, and neither timeline, state no
 """
 
 import hashlib
-import itertools
 import json
-import os
-import re
-import shutil
 import tempfile
 import time
-import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -35,17 +30,27 @@ from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.painting import Frame, Painting
 from vqclip_nb.paths import expanded
-from vqclip_nb.runs import checkpoint, metadata
-from vqclip_nb.runs.background_writer import BackgroundWriter, write
+from vqclip_nb.runs import checkpoint, layout, metadata
+from vqclip_nb.runs.background_writer import BackgroundWriter
+from vqclip_nb.runs.founding import (
+    given_files,
+    identity,
+    lines_of,
+    make_folder,
+    replacements,
+    slug,
+    unwritable,
+    written,
+)
 from vqclip_nb.runs.loss_log import LossLog
-from vqclip_nb.runs.reader import PLACE, VERSION, RunInfo, frames
+from vqclip_nb.runs.reader import PLACE, VERSION, RunInfo
+from vqclip_nb.safe_files import read, write
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 from vqclip_nb.video import film
 
 FRAME_QUALITY = 92
 STATES_KEPT = 2
-MADE_WHEN_ASKED = ("progress.gif", "progress.webp", "run.zip")  # of the frames there were; the panel makes them
 
 
 class RunWriter:
@@ -57,6 +62,7 @@ class RunWriter:
         self._hashes = story.hashes or metadata.model_hashes(story.settings)
         self._keeper = BackgroundWriter(story.folder, founding)
         self._digests = dict(digests)  # the sha256 of each given picture, by the name it was given under
+        self._identity = story.identity
         self._losses = LossLog()
         self._unread: list[Frame] = []  # whose losses are still on the device
         self._states = story.kept
@@ -81,8 +87,8 @@ class RunWriter:
         already, made or still ahead: of a branch, which has a `parent`, or a replay. Raises RunError, PictureError.
         """
         hashes = metadata.model_hashes(settings)
-        given = _given([settings.to_dict(), *(change.settings for change in changes)], inputs)
-        given |= _replacements(changes, inputs)
+        given = given_files([settings.to_dict(), *(change.settings for change in changes)], inputs)
+        given |= replacements(changes, inputs)
         digests = {name: hashlib.sha256(data).hexdigest() for name, (_, data) in given.items()}
         story = RunInfo(Path(), settings, tuple(changes), parent)
         name = name or f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(story.current.prompt)}-{story.current.seed}"
@@ -97,20 +103,22 @@ class RunWriter:
         } | ({"parent": {"run": parent[0], "step": parent[1]}} if parent else {})
         founding = {f"inputs/{digests[name]}{suffix}": data for name, (suffix, data) in given.items()}
         founding["settings.json"] = (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
-        founding |= {"timeline.jsonl": _lines(changes, digests)} if changes else {}
+        founding |= {"timeline.jsonl": lines_of(changes, digests)} if changes else {}
         try:
-            folder = _found(expanded(settings.out), name, founding)
+            folder = make_folder(expanded(settings.out), name, founding)
         except OSError as error:
-            raise _unwritable(settings.out, error.strerror or str(error)) from None
-        return cls(RunInfo(folder, settings, parent=parent, hashes=hashes), founding, digests)
+            raise unwritable(settings.out, error.strerror or str(error)) from None
+        known_by = identity(json.loads(founding["settings.json"]))
+        return cls(RunInfo(folder, settings, parent=parent, hashes=hashes, identity=known_by), founding, digests)
 
     @classmethod
     def open(cls, story: RunInfo) -> Self:
-        """Go on in a folder that is there. Raises RunError, models.UnknownModel."""
+        """Go on in a folder that is there. Raises RunError, OSError, models.UnknownModel."""
+        layout.check(story.folder)
         metadata.compare(story.hashes or {}, story.settings)
-        given = [path for path in story.inputs.glob("[0-9a-f]*") if len(path.stem) == 64]
-        founding = {f"inputs/{path.name}": path.read_bytes() for path in given}
-        founding["settings.json"] = (story.folder / "settings.json").read_bytes()
+        given = layout.inputs(story.inputs)
+        founding = {f"inputs/{path.name}": read(path) for path in given}
+        founding["settings.json"] = read(story.folder / "settings.json")
         digests = {f"sha256:{path.stem}": path.stem for path in given}
         return cls(story, founding, digests)
 
@@ -146,11 +154,12 @@ class RunWriter:
         self._read_losses()
         state = painting.state_dict()
         state["facts"] |= {
+            "run": self._identity,
             "settings": metadata.unnamed(state["facts"]["settings"], self._digests),
-            "timeline": _told(painting.timeline, self._digests),
+            "timeline": written(painting.timeline, self._digests),
         }
         table, step = self._losses.table(), painting.step_count
-        lines = _lines([*painting.timeline, *painting.ahead], self._digests)
+        lines = lines_of([*painting.timeline, *painting.ahead], self._digests)
         self._keeper.put("timeline.jsonl", lambda: lines)
         self._keeper.put("losses.csv", lambda: table)
         self._keeper.put(name := f"state/{step:06}.safetensors", lambda: checkpoint.pack(state))
@@ -166,7 +175,8 @@ class RunWriter:
     def rewind(self, painting: Painting, step: int) -> None:
         """Undo: take the painting back to a step whose state is kept; what came after is deleted. Raises RunError."""
         self._keeper.flush()
-        state = RunInfo(self.folder, self.settings).state(step)
+        layout.check(self.folder)
+        state = RunInfo(self.folder, self.settings, identity=self._identity).state(step)
         here = {f"sha256:{digest}": name for name, digest in self._digests.items()}  # as this painting can open them
         told = state["facts"]["settings"]
         given = [prompts.parse_picture(line) for line in told["image_prompts"]]
@@ -178,16 +188,13 @@ class RunWriter:
     def cut(self, painting: Painting) -> None:
         """Forget, on the disk too, what came after the painting's step, and what was made of it; changes ahead stay."""
         step, folder = painting.step_count, self.folder
-        numbered = [*folder.glob("frames/*.jpg"), *folder.glob("state/*.safetensors")]
-        late = [path for path in numbered if path.stem.isdecimal() and int(path.stem) > step]
-        late += [folder / name for name in MADE_WHEN_ASKED]
-        for path in (*late, *folder.glob(".*.part"), *folder.glob("*/.*.part")):
+        for path in (*layout.after(folder, step), *layout.unfinished(folder)):
             path.unlink(missing_ok=True)
         self.latest = None
         self._losses, self._unread = LossLog.read(folder / "losses.csv", step), []
         self._states = [kept for kept in self._states if kept <= step]
         self._take_in(painting)
-        table, lines = self._losses.table(), _lines([*painting.timeline, *painting.ahead], self._digests)
+        table, lines = self._losses.table(), lines_of([*painting.timeline, *painting.ahead], self._digests)
         self._keeper.put("losses.csv", lambda: table)
         self._keeper.put("timeline.jsonl", lambda: lines)
         self._keeper.flush()
@@ -195,7 +202,7 @@ class RunWriter:
     def inherit(self, parent: RunInfo, painting: Painting, *, of: int, variation: int | None) -> None:
         """Take over the frames and losses of the parent, of one `variation` where that was picked, and save."""
         step = painting.step_count
-        for path in frames(parent.folder):
+        for path in layout.frames(parent.folder):
             if int(path.stem) <= step:
                 self._keeper.put(f"frames/{path.name}", lambda path=path: _picked(path, variation, of))  # type: ignore[misc]
         self._losses = LossLog.read(parent.folder / "losses.csv", step, only=variation)
@@ -216,7 +223,7 @@ class RunWriter:
         result = self._write_result(self._last_picture(painting), painting)
         try:
             about = self._about(painting) if painting.settings.metadata else None
-            film(frames(self.folder), self.folder / "progress.mp4", about=about, hurry=hurry)
+            film(layout.frames(self.folder), self.folder / "progress.mp4", about=about, hurry=hurry)
         except RunError as error:
             warnings.warn(str(error), PaintWarning, stacklevel=2)
         if done:
@@ -247,8 +254,8 @@ class RunWriter:
         """Copy the pictures that changes gave while painting."""
         new = painting.timeline[self._changes :]
         self._changes = len(painting.timeline)
-        given = _given([change.settings for change in new], self.folder / "inputs", known=self._digests)
-        given |= _replacements(new, self.folder / "inputs", known=self._digests)
+        given = given_files([change.settings for change in new], self.folder / "inputs", known=self._digests)
+        given |= replacements(new, self.folder / "inputs", known=self._digests)
         for name, (suffix, data) in given.items():
             digest = self._digests[name] = hashlib.sha256(data).hexdigest()
             self._keeper.founding[f"inputs/{digest}{suffix}"] = data
@@ -257,7 +264,7 @@ class RunWriter:
     def _about(self, painting: Painting, alone: int | None = None) -> dict[str, Any]:
         """What a picture says of itself; `alone` is the one of the variations, from 0, that it shows."""
         self._take_in(painting)
-        settings, timeline = self.settings, _told(painting.timeline, self._digests)
+        settings, timeline = self.settings, written(painting.timeline, self._digests)
         if alone is not None:
             settings = settings.replace(seed=settings.seeds[alone], variations=1)
             for change in timeline:
@@ -293,45 +300,8 @@ class RunWriter:
             about = self._about(painting) if told else None
             write(result, embedded.encode(images.grid(pils), "PNG", about))
         except OSError as error:
-            raise _unwritable(str(self.folder), error.strerror or str(error)) from None
+            raise unwritable(str(self.folder), error.strerror or str(error)) from None
         return result
-
-
-def check_out(out: str) -> None:
-    """Raise RunError when no folder could be made under `out`. Makes nothing."""
-    folder = expanded(out)
-    nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
-    if not nearest.is_dir():
-        raise _unwritable(out, f"{nearest} is not a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise _unwritable(out, f"{nearest} may not be written to")
-
-
-def slug(prompt: str) -> str:
-    """A prompt's first text as part of a file's name, legal everywhere: `a-red-house-by-the-sea`."""
-    texts = prompts.parse(prompt)
-    plain = unicodedata.normalize("NFKD", texts[0].text if texts else "").encode("ascii", "ignore").decode().lower()
-    words = re.findall(r"[a-z0-9]+", plain)
-    kept = [word for index, word in enumerate(words) if len("-".join(words[: index + 1])) <= 40]
-    return "-".join(kept) or "picture"
-
-
-def _given(
-    recipes: Sequence[Mapping[str, Any]], inputs: Path | None, *, known: Mapping[str, str] = {}
-) -> dict[str, tuple[str, bytes]]:
-    """The suffix and the bytes of each picture that recipes give, by name; but not of those that are `known`."""
-    named = {name: field for recipe in recipes for name, field in metadata.given_pictures(recipe).items()}
-    paths = {name: images.locate(name, field=of, inputs=inputs) for name, of in named.items() if name not in known}
-    return {name: (path.suffix.lower() or ".img", path.read_bytes()) for name, path in paths.items()}
-
-
-def _replacements(
-    changes: Sequence[Edit], inputs: Path | None, *, known: Mapping[str, str] = {}
-) -> dict[str, tuple[str, bytes]]:
-    """The suffix and the bytes of each picture that replaced the painted one, by name, as `_given` has them."""
-    named = {change.image: change.file for change in changes if change.image and change.image not in known}
-    files = {name: file or images.PictureFile.of(name, inputs=inputs) for name, file in named.items()}
-    return {name: (file.suffix, file.data) for name, file in files.items()}
 
 
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
@@ -342,36 +312,6 @@ def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
 def _picked(path: Path, variation: int | None, count: int) -> bytes:
     """A kept frame; of a sheet of `count` pictures that of one variation, from 1."""
     if variation is None or count == 1:
-        return path.read_bytes()
+        return read(path)
     with Image.open(path) as pil:
         return embedded.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
-
-
-def _told(changes: Sequence[Edit], digests: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Changes as they are written, given pictures named by hash."""
-    return [{**each.to_dict(), "settings": metadata.unnamed(each.settings, digests)} for each in changes]
-
-
-def _lines(changes: Sequence[Edit], digests: Mapping[str, str]) -> bytes:
-    return "".join(json.dumps(told, ensure_ascii=False) + "\n" for told in _told(changes, digests)).encode()
-
-
-def _found(out: Path, name: str, founding: Mapping[str, bytes]) -> Path:
-    """A folder of this name with these files, whole or not there; with a number behind it where the name is taken."""
-    unfinished = out / f".{name}-{os.getpid()}.part"
-    (unfinished / "frames").mkdir(parents=True)
-    try:
-        for file, data in founding.items():
-            (unfinished / file).parent.mkdir(exist_ok=True)
-            write(unfinished / file, data)
-        folders = (out / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
-        folder = next(folder for folder in folders if not folder.exists())
-        os.rename(unfinished, folder)
-    except OSError:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return folder
-
-
-def _unwritable(out: str, reason: str) -> RunError:
-    return RunError(f"out must be a folder that can be written to, got {out!r}: {reason}; choose another with --out")

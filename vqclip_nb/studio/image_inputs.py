@@ -15,6 +15,7 @@ from PIL import Image
 from vqclip_nb import images
 from vqclip_nb.errors import PictureError
 from vqclip_nb.prompts import Prompt, parse_picture
+from vqclip_nb.schedules import value_at
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.widget_help import explain
@@ -60,8 +61,12 @@ class ImageInputs:
 
     @property
     def image_prompts(self) -> tuple[str, ...]:
-        """Each path with its weight, and its stop where it has one."""
-        return tuple(str(replace(picture, weight=weight.value)) for picture, weight in self.towards)
+        """Each path with its weight, and its stop where it has one. Keyframes stay until their control is moved."""
+        moved = [(picture, control.value) for picture, control in self.towards]
+        return tuple(
+            str(picture if value_at(picture.weight, 0) == value else replace(picture, weight=value))
+            for picture, value in moved
+        )
 
     def take(self, data: bytes, role: str) -> None:
         """Keep a picture's bytes among the temporary files, named by hash, and show it. Raises PictureError."""
@@ -69,7 +74,7 @@ class ImageInputs:
         self._changed(role)
 
     def _took(self, role: str, picture: Prompt, data: bytes) -> None:
-        path, weight = str(self._kept(data)), picture.weight
+        path, weight = str(self._kept(data)), value_at(picture.weight, 0)
         if role == "init_image":
             self.init_image = path
         else:

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from vqclip_nb import prompts
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.schedules import Number, Schedule
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.suggestions import has, surprise, toggled, vocabulary, words
 from vqclip_nb.studio.widget_help import explain
@@ -116,8 +117,14 @@ def combined(text: str, negative: str) -> str:
         parts = prompts.parse(negative)
     except SettingsError:  # such as an open quote, which the whole prompt is then refused for
         return f"{text} | {negative}" if text else negative
-    pushes = [str(replace(part, weight=-abs(part.weight))) for part in parts]
+    pushes = [str(replace(part, weight=_below_zero(part.weight))) for part in parts]
     return " | ".join([*([text] if text else []), *pushes])
+
+
+def _below_zero(weight: Number) -> Number:
+    if isinstance(weight, Schedule):
+        return Schedule(tuple((step, -abs(number)) for step, number in weight.keyframes))
+    return -abs(weight)
 
 
 def split(prompt: str) -> tuple[str, str]:

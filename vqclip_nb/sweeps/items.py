@@ -15,7 +15,7 @@ import yaml
 
 from vqclip_nb import presets
 from vqclip_nb.errors import SettingsError
-from vqclip_nb.runs.writer import slug
+from vqclip_nb.runs.founding import slug
 from vqclip_nb.schema import closest
 from vqclip_nb.settings import Settings
 

@@ -8,12 +8,13 @@ from PIL import Image
 from vqclip_nb import device, images, perceptor_names, perceptors, prompts
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.objectives.guide import great_circle
+from vqclip_nb.schedules import value_at
 from vqclip_nb.sweeps.paint import Result
 
 
 @torch.no_grad()
 def score(results: Sequence[Result], name: str) -> dict[str, float]:
-    """The distance of each picture to its prompt, lower is nearer, by the item's name; parts are weighted.
+    """The distance of each picture to its prompt, lower is nearer, by the item's name, with the weights at the end.
 
     Raises SettingsError when the perceptor guided one of them, models.UnknownModel.
     """
@@ -23,7 +24,9 @@ def score(results: Sequence[Result], name: str) -> dict[str, float]:
     networks = [network.to(device.choose("auto")) for network in perceptors.load(name)]
     scores = {}
     for result in results:
-        texts = [prompt for prompt in prompts.parse(result.item.settings.prompt) if prompt.weight > 0]
+        settings = result.item.settings
+        each = [(prompt.text, value_at(prompt.weight, settings.steps)) for prompt in prompts.parse(settings.prompt)]
+        texts = [(text, weight) for text, weight in each if weight > 0]
         if not texts or not result.picture.is_file():
             continue
         pil = images.read(result.picture, field="result")
@@ -31,8 +34,8 @@ def score(results: Sequence[Result], name: str) -> dict[str, float]:
         for network in networks:
             square = pil.resize((network.cut_size, network.cut_size), Image.Resampling.LANCZOS)
             seen = network.encode_image(images.to_tensor(square).to(network.mean.device))  # (1, d)
-            meant = network.encode_text([prompt.text for prompt in texts])  # (texts, d)
-            weights = torch.tensor([prompt.weight for prompt in texts]).to(seen)
+            meant = network.encode_text([text for text, _ in texts])  # (texts, d)
+            weights = torch.tensor([weight for _, weight in texts]).to(seen)
             distances.append((great_circle(seen, meant) * weights).sum() / weights.sum())
         scores[result.item.name] = float(torch.stack(distances).mean())
     return scores

@@ -1,0 +1,42 @@
+"""The BigGAN canvas: the latents and classes of a generator."""
+
+from typing import Literal
+
+from vqclip_nb.canvases.spec import CanvasOptions, CanvasSpec
+from vqclip_nb.schema import option
+
+
+class BigGANOptions(CanvasOptions):
+    """What can be chosen of a BigGAN canvas. The defaults are Big Sleep's, but for `penalty`."""
+
+    max_classes: int | None = option(
+        None, "Classes at most", "mix at most so many ImageNet classes in each layer; left out, all", ge=1, le=1000
+    )
+    class_temperature: float = option(
+        2.0, "Class temperature", "with max_classes: higher mixes them more evenly", gt=0, le=100, live=True
+    )
+    truncation: float = option(
+        1.0, "Truncation", "whose stored statistics are used: 1 is the whole variety of pictures", ge=0.02, le=1
+    )
+    statistics: Literal["published", "plain"] = option(
+        "published", "Statistics", "how those of two truncations are mixed: as the converted model does, or linearly"
+    )
+    penalty: float = option(
+        0.01,
+        "Penalty",
+        "how strongly latents stay normal and classes few; Big Sleep's is 1, with the distance cosine",
+        ge=0,
+        le=100,
+        live=True,
+    )
+
+
+SPEC = CanvasSpec(
+    name="biggan",
+    title="BigGAN",
+    good_at="photographic things and animals of ImageNet; the method of Big Sleep",
+    lr=0.07,
+    model_kind="biggan",
+    options=BigGANOptions,
+    default_model="512",
+)
