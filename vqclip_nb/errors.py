@@ -17,6 +17,10 @@ class RunError(ValueError):
     """A run folder that cannot be made, read or written."""
 
 
+class FilmError(RunError):
+    """A film that could not be made. The pictures that it is made of are kept."""
+
+
 class OutOfMemory(RuntimeError):
     """Memory ran out although all that could be saved was saved. The picture before that step is kept."""
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from vqclip_nb.errors import PaintWarning, RunError
+from vqclip_nb.errors import FilmError, PaintWarning, RunError
 from vqclip_nb.images import BROKEN, first_line
+from vqclip_nb.safe_files import part
 
 MOST_FPS, LEAST_FPS = 30, 4
 LINGER = 1.5  # above 1, the early steps, in which more happens, are given more of the film
@@ -50,20 +51,29 @@ def film(
     """A film of the kind that `path` ends in, the last frame held for `hold` seconds.
 
     With `fps` alone every frame is shown once; with `seconds` (6, where neither is given) so many in all. One frame is
-    in memory at a time; odd sides get a row or column of black. `about` goes into an mp4's metadata. Raises RunError
-    when there is no frame, the encoder fails, or there is `hurry`; then no file is left.
+    in memory at a time; odd sides get a row or column of black. `about` goes into an mp4's metadata. A link at `path`
+    is replaced, and what it points to stays. Raises RunError when there is no frame or no such format;
+    FilmError when the encoder fails, or there is `hurry`; then no file is left.
     """
     if path.suffix.lower() not in FORMATS:
         raise RunError(f"a film must end in one of {', '.join(FORMATS)}, got {path.name!r}")
     if not frames:
         raise RunError("there are no frames to make a film of")
     shown, fps = _schedule(frames, seconds, fps, hold)
-    unfinished = path.with_name(f".{path.name}.part")
+    path = path.absolute()  # ffmpeg takes what stands before a colon in a relative path for a protocol
+    try:
+        unfinished = part(path)
+    except OSError as error:
+        raise FilmError(f"the film could not be written: {first_line(error)}") from None
     try:
         _encode(shown, unfinished, fps, FORMATS[path.suffix.lower()], about, hurry)
+        if not (unfinished.is_file() and unfinished.stat().st_size):
+            raise RuntimeError("the encoder made no file")
         os.replace(unfinished, path)
+    except RunError:
+        raise
     except (*BROKEN, RuntimeError) as error:
-        raise RunError(f"the film could not be written: {first_line(error)}") from None
+        raise FilmError(f"the film could not be written: {first_line(error)}") from None
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -92,12 +102,12 @@ def _encode(frames: Sequence[Path], path: Path, fps: float, form: Any, about: An
     if about and len(text := json.dumps(about)) < _MOST_TEXT:
         tags += ["-metadata", f"comment={text}"]
     given = {**form, "output_params": [*tags, *form["output_params"]]}
-    writer = write_frames(str(path), even, fps=fps, macro_block_size=1, quality=None, **given)
+    writer = write_frames(str(path), even, fps=fps, macro_block_size=1, quality=None, ffmpeg_log_level="quiet", **given)
     writer.send(None)
     try:
         for pil in _readable(frames):
             if hurry():
-                raise RunError("the film was left out; `vqclip film RUN` makes it")
+                raise FilmError("the film was left out; `vqclip film RUN` makes it")
             sheet = Image.new("RGB", even)
             sheet.paste(pil if pil.size == size else ImageOps.pad(pil, size))
             writer.send(sheet.tobytes())

@@ -6,13 +6,15 @@ arguments and returns the exit status.
 
 import argparse
 import difflib
-import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
+
+from vqclip_nb.cli._streams import lenient_streams
+from vqclip_nb.escapes import visible
 
 COMMANDS = {
     "paint": "paint a picture from a sentence",
@@ -60,7 +62,21 @@ def parser(command: str | None) -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit status: 0, or 2 for what the person can put right, said in one line."""
+    """Run a command. Returns the exit status.
+
+    0: done, also where nobody reads the output any more. 1: it could not be done to its end. 2: something that the
+    person can put right, said in one line. 3: all is there but the film. 130: interrupted.
+    """
+    with lenient_streams() as (out, _):
+        status = _main(arguments)
+        out.flush()
+        if out.error is not None:
+            print(f"vqclip: the output could not be written: {out.error.strerror}", file=sys.stderr)
+            status = status or 1
+    return status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in arguments if word in COMMANDS), None)
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -70,18 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     with warnings.catch_warnings():
-        from vqclip_nb.errors import PaintWarning
+        from vqclip_nb.errors import FilmError, PaintWarning
 
         warnings.simplefilter("always", PaintWarning)
         warnings.showwarning = _show_warning
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a pipe on Windows has no letter for a tick
         try:
             return _run(parser(command), arguments)
         except (ValueError, OSError, ImportError) as error:
-            print(f"vqclip: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
+            print(f"vqclip: {visible(' '.join(str(error).split()))}", file=sys.stderr)
+            return 3 if isinstance(error, FilmError) else 2
         except KeyboardInterrupt:
             print("vqclip: stopped; nothing was painted yet", file=sys.stderr)
             return 130
@@ -102,4 +115,4 @@ def _run(main: Parser, arguments: Sequence[str]) -> int:
 
 def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
     """A warning as one clean line."""
-    print(f"\rvqclip: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"\rvqclip: {visible(' '.join(str(message).split()))}", file=sys.stderr)

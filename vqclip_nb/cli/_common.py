@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb import canvases
+from vqclip_nb.cli._shell import command
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.fields import FieldSpec, by_name, fields
 from vqclip_nb.paths import expanded
@@ -98,13 +99,16 @@ def see_through(active: "ActiveRun") -> int:
             return _interrupted(record.folder)
     if ending:
         print(f"vqclip: {ending}; the picture so far is kept", file=sys.stderr)
-        print(f"vqclip: `vqclip resume {record.folder}` goes on from here", file=sys.stderr)
+        print(f"vqclip: `{command('vqclip', 'resume', operands=[record.folder])}` goes on from here", file=sys.stderr)
     print(result if quiet else f"Painted: {result}")
-    return 0 if ending is None or stop.heard else 1
+    if ending and not stop.heard:
+        return 1
+    return 3 if record.film_failed else 0
 
 
 def _interrupted(folder: Path) -> int:
-    print(f"vqclip: interrupted; `vqclip resume {folder}` goes on from what was saved", file=sys.stderr)
+    resume = command("vqclip", "resume", operands=[folder])
+    print(f"vqclip: interrupted; `{resume}` goes on from what was saved", file=sys.stderr)
     return 130
 
 
@@ -161,8 +165,11 @@ def find(name: str, out: str = "runs") -> Path:
     return within if not given.exists() and within.is_dir() else given
 
 
+POLITE = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 class Stop:
-    """Ctrl-C and a polite kill, counted and heard between steps, so that no step is left half done.
+    """Ctrl-C, a polite kill and a closing terminal, counted and heard between steps: no step is left half done.
 
     The first ends the painting, a second leaves out the film, which takes longest of what is saved; a third interrupts.
     """
@@ -170,7 +177,7 @@ class Stop:
     heard = 0
 
     def __enter__(self) -> "Stop":
-        self._before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._hear) for number in POLITE}
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.cli._common import add_flag
+from vqclip_nb.escapes import visible
+from vqclip_nb.images import first_line
+from vqclip_nb.safe_files import is_plain
 
 if TYPE_CHECKING:
     from vqclip_nb.runs.reader import RunInfo
@@ -43,7 +46,7 @@ def runs(arguments: argparse.Namespace) -> int:
     if arguments.prune is not None:
         return _prune(found, arguments.prune, out=out, sure=arguments.yes)
     for line in (*tree(found), *wrong):
-        print(line)
+        print(visible(line))
     print(f"{len(found)} runs in {out}, {_size(sum(_bytes(story.folder) for story in found))}")
     return 0
 
@@ -84,6 +87,7 @@ def _prune(stories: Sequence["RunInfo"], names: Sequence[str], *, out: str, sure
     """Name what is deleted, ask, and delete it."""
     from vqclip_nb.errors import RunError
     from vqclip_nb.runs.background_writer import check_free
+    from vqclip_nb.safe_files import need
 
     known = {story.folder.name: story for story in stories} | {str(story.folder.resolve()): story for story in stories}
     wanted = [name if name in known else str(Path(name).resolve()) for name in names]
@@ -94,18 +98,21 @@ def _prune(stories: Sequence["RunInfo"], names: Sequence[str], *, out: str, sure
         print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
         return 0
     for story in chosen:
-        print(f"{story.folder}  {_size(_bytes(story.folder))}")
+        print(f"{visible(story.folder)}  {_size(_bytes(story.folder))}")
     if not sure and not _agreed("Delete these? [y/N] "):
         print("Nothing was deleted", file=sys.stderr)
         return 0
+    kept = 0
     for story in chosen:
-        check_free(story.folder)
         try:
+            need(story.folder, "a folder")
+            check_free(story.folder)
             shutil.rmtree(story.folder)
-        except OSError as error:
-            raise RunError(f"{story.folder} could not be deleted: {error.strerror or error}") from None
-    print(f"Deleted {len(chosen)}")
-    return 0
+        except (OSError, RunError) as error:
+            kept += 1
+            print(visible(f"vqclip: {story.folder} was not deleted: {first_line(error)}"), file=sys.stderr)
+    print(f"Deleted {len(chosen) - kept}")
+    return 1 if kept else 0
 
 
 def _agreed(question: str) -> bool:
@@ -120,7 +127,7 @@ def _empty(story: "RunInfo") -> bool:
     """Whether a run holds neither a picture nor a state, and nobody has touched it for an hour."""
     if story.kept or (story.folder / "result.png").exists():
         return False
-    touched = max(path.stat().st_mtime for path in (story.folder, *story.folder.iterdir()))
+    touched = max(path.lstat().st_mtime for path in (story.folder, *story.folder.iterdir()))
     return time.time() - touched > 3600
 
 
@@ -129,7 +136,7 @@ def _bytes(folder: Path) -> int:
     count = 0
     for path in folder.rglob("*"):
         with suppress(OSError):  # a file of a run that is being painted may be gone again
-            count += path.stat().st_size if path.is_file() else 0
+            count += path.lstat().st_size if is_plain(path) else 0
     return count
 
 

@@ -58,6 +58,7 @@ class RunWriter:
 
     def __init__(self, story: RunInfo, founding: Mapping[str, bytes], digests: Mapping[str, str]) -> None:
         self.settings = story.settings  # as they were at the first step
+        self.film_failed = False  # whether `finish` could not make the film
         self.latest: Frame | None = None  # the last frame that carried a picture
         self._hashes = story.hashes or metadata.model_hashes(story.settings)
         self._keeper = BackgroundWriter(story.folder, founding)
@@ -225,6 +226,7 @@ class RunWriter:
             about = self._about(painting) if painting.settings.metadata else None
             film(layout.frames(self.folder), self.folder / "progress.mp4", about=about, hurry=hurry)
         except RunError as error:
+            self.film_failed = not hurry()
             warnings.warn(str(error), PaintWarning, stacklevel=2)
         if done:
             self.save(painting)

@@ -9,6 +9,9 @@ from pathlib import Path
 from vqclip_nb.errors import RunError
 from vqclip_nb.images import first_line
 from vqclip_nb.paths import expanded
+from vqclip_nb.runs import layout
+from vqclip_nb.safe_files import need, numbered, tree
+from vqclip_nb.safe_files import part as unfinished_name
 
 
 class Mirror:
@@ -60,21 +63,21 @@ def copy_over(folder: Path, into: Path) -> None:
     if not (folder / "settings.json").exists():  # gone, with its drive: then the copy is all there is
         raise FileNotFoundError(f"{folder} is not there")
     into.mkdir(parents=True, exist_ok=True)
-    for path in sorted(folder.rglob("*")):
+    for path in tree(folder):
         target = into / path.relative_to(folder)
-        if path.is_dir():
-            target.mkdir(exist_ok=True)
-        elif not path.name.startswith(".") and not _same(path, target):
-            part = target.with_name(f".{target.name}.part")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        need(target.parent, "a folder")
+        if not path.name.startswith(".") and not _same(path, target):
+            part = unfinished_name(target)
             try:
-                shutil.copy2(path, part)
+                shutil.copy2(path, part, follow_symlinks=False)
                 os.replace(part, target)
             except FileNotFoundError:  # of a run that is being painted: an old state, gone by now
                 part.unlink(missing_ok=True)
-    for kind in ("state/*.safetensors", "frames/*.jpg"):
-        here = {path.name for path in folder.glob(kind)}
-        for path in into.glob(kind) if here else ():
-            if path.name > max(here) or (kind.startswith("state") and path.name not in here):
+    for name, suffix in ((layout.STATES, layout.STATE), (layout.FRAMES, layout.FRAME)):
+        here = numbered(folder / name, suffix)
+        for step, path in numbered(into / name, suffix).items() if here else ():
+            if step > max(here) or (name == layout.STATES and step not in here):
                 path.unlink(missing_ok=True)
 
 
