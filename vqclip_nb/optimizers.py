@@ -1,7 +1,7 @@
 """Optimizers: how a step is taken.
 
-torch's own would do, but the first one made imports the compiler, which takes longer than the first ten steps; and a
-step that must not be taken for one picture of a batch has to be left out for that picture alone.
+torch's own are not used, for two reasons: the first one imports torch's compiler, which takes longer than ten steps, and
+none can skip a step for one picture of a batch alone.
 """
 
 import math
