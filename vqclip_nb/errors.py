@@ -17,6 +17,10 @@ class RunError(ValueError):
     """A run folder that cannot be made, read or written."""
 
 
+class FilmError(RunError):
+    """A film that cannot be encoded or written. The pictures are there."""
+
+
 class OutOfMemory(RuntimeError):
     """Memory ran out although all that could be saved was saved. The picture before that step is kept."""
 

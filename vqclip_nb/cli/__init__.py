@@ -6,13 +6,15 @@ arguments and returns the exit status.
 
 import argparse
 import difflib
-import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
+
+from vqclip_nb.cli._output import FILM_FAILED, tolerant, warn
+from vqclip_nb.escapes import visible
 
 COMMANDS = {
     "paint": "paint a picture from a sentence",
@@ -27,12 +29,14 @@ COMMANDS = {
     "doctor": "say what this machine can do, and what is wrong",
 }
 
+MAKES_FILES = ("paint", "resume", "branch", "replay", "film", "sweep")  # whose output is not what is wanted of them
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` explains)\n")
+        self.exit(2, f"{self.prog}: {visible(message)} (`{self.prog} --help` explains)\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, but an option that does not exist brings the nearest one that does."""
@@ -60,7 +64,11 @@ def parser(command: str | None) -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit status: 0, or 2 for what the person can put right, said in one line."""
+    """Run a command. Returns the exit status.
+
+    0 when all was made, 2 for what the person can put right, 3 when a film failed and the pictures are there, 1 when a
+    painting broke off or an output that is all there is could not be written, 130 after an interrupt.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in arguments if word in COMMANDS), None)
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -69,22 +77,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    with warnings.catch_warnings():
-        from vqclip_nb.errors import PaintWarning
+    with warnings.catch_warnings(), tolerant() as out:
+        from vqclip_nb.errors import FilmError, PaintWarning
 
         warnings.simplefilter("always", PaintWarning)
-        warnings.showwarning = _show_warning
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a pipe on Windows has no letter for a tick
+        warnings.showwarning = lambda message, *rest, **more: warn(message, over_bar=True)
         try:
-            return _run(parser(command), arguments)
+            status = _run(parser(command), arguments)
+        except FilmError as error:
+            warn(error)
+            status = FILM_FAILED
         except (ValueError, OSError, ImportError) as error:
-            print(f"vqclip: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
+            warn(error)
+            status = 2
         except KeyboardInterrupt:
-            print("vqclip: stopped; nothing was painted yet", file=sys.stderr)
-            return 130
+            warn("stopped; nothing was painted yet")
+            status = 130
+    return 1 if out.lost and status == 0 and command not in MAKES_FILES else status
 
 
 def _run(main: Parser, arguments: Sequence[str]) -> int:
@@ -98,8 +107,3 @@ def _run(main: Parser, arguments: Sequence[str]) -> int:
         main.print_help()
         return 2
     return int(chosen.run(chosen))
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-    """A warning as one clean line."""
-    print(f"\rvqclip: {' '.join(str(message).split())}", file=sys.stderr)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb import canvases
+from vqclip_nb.cli._output import FILM_FAILED, say, warn
+from vqclip_nb.cli._shell import command
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.fields import FieldSpec, by_name, fields
 from vqclip_nb.paths import expanded
@@ -71,7 +73,7 @@ def see_through(active: "ActiveRun") -> int:
     keep_freed()
     quiet, steps, begun_at = painting.settings.quiet, painting.settings.steps, painting.step_count
     if (foreseen := foresee(painting)) and not quiet:
-        print(foreseen, file=sys.stderr)
+        warn(foreseen)
     ending, frame, told_at = None, None, 0.0
     with (
         Stop() as stop,
@@ -97,14 +99,16 @@ def see_through(active: "ActiveRun") -> int:
         except KeyboardInterrupt:
             return _interrupted(record.folder)
     if ending:
-        print(f"vqclip: {ending}; the picture so far is kept", file=sys.stderr)
-        print(f"vqclip: `vqclip resume {record.folder}` goes on from here", file=sys.stderr)
-    print(result if quiet else f"Painted: {result}")
+        warn(f"{ending}; the picture so far is kept")
+        warn(f"`{command('vqclip', 'resume', operands=[record.folder])}` goes on from here")
+    say(result if quiet else f"Painted: {result}")
+    if record.film_failed:
+        return FILM_FAILED
     return 0 if ending is None or stop.heard else 1
 
 
 def _interrupted(folder: Path) -> int:
-    print(f"vqclip: interrupted; `vqclip resume {folder}` goes on from what was saved", file=sys.stderr)
+    warn(f"interrupted; `{command('vqclip', 'resume', operands=[folder])}` goes on from what was saved")
     return 130
 
 
@@ -162,7 +166,7 @@ def find(name: str, out: str = "runs") -> Path:
 
 
 class Stop:
-    """Ctrl-C and a polite kill, counted and heard between steps, so that no step is left half done.
+    """Ctrl-C, a polite kill, a closed terminal: counted, and heard between steps, so that no step is left half done.
 
     The first ends the painting, a second leaves out the film, which takes longest of what is saved; a third interrupts.
     """
@@ -170,7 +174,9 @@ class Stop:
     heard = 0
 
     def __enter__(self) -> "Stop":
-        self._before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        ends = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+        heeded = [number for number in ends if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+        self._before = {number: signal.signal(number, self._hear) for number in heeded}
         return self
 
     def __exit__(self, *error: object) -> None:

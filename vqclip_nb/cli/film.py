@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from vqclip_nb.cli._common import find
+from vqclip_nb.cli._output import say
 from vqclip_nb.paths import expanded
 
 
@@ -46,5 +47,5 @@ def film(arguments: argparse.Namespace) -> int:
     )
     how = {name: getattr(arguments, name) for name in limits}
     film(kept, path, **how, about=about if story.settings.metadata else None)
-    print(f"Made: {path}")
+    say(f"Made: {path}")
     return 0

@@ -2,11 +2,12 @@
 
 import argparse
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb.cli._output import say
+from vqclip_nb.cli._shell import command, is_option
 from vqclip_nb.fields import fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
@@ -28,8 +29,9 @@ def info(arguments: argparse.Namespace) -> int:
     """Print what the picture says about itself."""
     described = _described(expanded(arguments.file))
     settings = Settings(**described["settings"])
-    print(json.dumps(described, indent=2, ensure_ascii=False))
-    print(command(settings, described, arguments.file))
+    for line in json.dumps(described, indent=2, ensure_ascii=False).split("\n"):
+        say(line)
+    say(remake(settings, described, arguments.file))
     return 0
 
 
@@ -46,14 +48,15 @@ def _described(path: Path) -> dict[str, Any]:
     return describe(story.settings, timeline=timeline, step=step, hashes=story.hashes or {})
 
 
-def command(settings: Settings, described: Mapping[str, Any], source: str) -> str:
+def remake(settings: Settings, described: Mapping[str, Any], source: str) -> str:
     """The shell command that paints it again.
 
     With what was not the default; or, where it was steered, stopped early or given pictures, by following the file.
     """
     if described["timeline"] or described.get("step", settings.steps) != settings.steps or _given(settings):
-        return shlex.join(["vqclip", "replay", source])
-    words, written = ["vqclip", "paint", settings.prompt], settings.to_dict()
+        return command("vqclip", "replay", operands=[source])
+    words: list[str] = []
+    written = settings.to_dict()
     for spec in fields(settings):
         value = written["canvas_options"][spec.name] if spec.owner else written.get(spec.name)
         default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
@@ -63,7 +66,9 @@ def command(settings: Settings, described: Mapping[str, Any], source: str) -> st
                 words.append(flag if value else f"--no-{flag[2:]}")
             else:
                 words += [flag, *map(str, value if isinstance(value, list) else [value])]
-    return shlex.join(words)
+    if is_option(settings.prompt):
+        return command("vqclip", "paint", *words, operands=[settings.prompt])
+    return command("vqclip", "paint", settings.prompt, *words)
 
 
 def _given(settings: Settings) -> bool:

@@ -1,8 +1,8 @@
 """`vqclip runs`: the runs there are, each under the one it branched from; and what may be deleted."""
 
 import argparse
+import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.cli._common import add_flag
+from vqclip_nb.cli._output import say, warn
+from vqclip_nb.paths import expanded
+from vqclip_nb.safe_files import kind
+from vqclip_nb.safe_files import tree as files_below
 
 if TYPE_CHECKING:
     from vqclip_nb.runs.reader import RunInfo
+
+GOING = ".deleted"  # ends the name of a folder that is being deleted
 
 
 def add(subparsers: Any) -> None:
@@ -43,8 +49,8 @@ def runs(arguments: argparse.Namespace) -> int:
     if arguments.prune is not None:
         return _prune(found, arguments.prune, out=out, sure=arguments.yes)
     for line in (*tree(found), *wrong):
-        print(line)
-    print(f"{len(found)} runs in {out}, {_size(sum(_bytes(story.folder) for story in found))}")
+        say(line)
+    say(f"{len(found)} runs in {out}, {_size(sum(_bytes(story.folder) for story in found))}")
     return 0
 
 
@@ -83,29 +89,50 @@ def _line(story: "RunInfo", depth: int) -> str:
 def _prune(stories: Sequence["RunInfo"], names: Sequence[str], *, out: str, sure: bool) -> int:
     """Name what is deleted, ask, and delete it."""
     from vqclip_nb.errors import RunError
-    from vqclip_nb.runs.background_writer import check_free
 
     known = {story.folder.name: story for story in stories} | {str(story.folder.resolve()): story for story in stories}
     wanted = [name if name in known else str(Path(name).resolve()) for name in names]
     if unknown := [name for name, key in zip(names, wanted, strict=True) if key not in known]:
         raise RunError(f"prune must name runs of {out!r}, got {unknown[0]!r}; `vqclip runs` lists them")
-    chosen = [known[key] for key in dict.fromkeys(wanted)] or [story for story in stories if _empty(story)]
+    chosen = [known[key].folder for key in dict.fromkeys(wanted)] or [s.folder for s in stories if _empty(s)]
+    _clear(expanded(out))
     if not chosen:
-        print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
+        say("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
         return 0
-    for story in chosen:
-        print(f"{story.folder}  {_size(_bytes(story.folder))}")
+    for folder in chosen:
+        say(f"{folder}  {_size(_bytes(folder))}")
     if not sure and not _agreed("Delete these? [y/N] "):
-        print("Nothing was deleted", file=sys.stderr)
+        warn("nothing was deleted")
         return 0
-    for story in chosen:
-        check_free(story.folder)
+    return _delete(chosen)
+
+
+def _delete(folders: Sequence[Path]) -> int:
+    """Delete runs. What stops one of them is said, and the others go."""
+    from vqclip_nb.runs.background_writer import check_free
+    from vqclip_nb.safe_files import need
+
+    count = 0
+    for folder in folders:
         try:
-            shutil.rmtree(story.folder)
-        except OSError as error:
-            raise RunError(f"{story.folder} could not be deleted: {error.strerror or error}") from None
-    print(f"Deleted {len(chosen)}")
-    return 0
+            need(folder, "a folder")  # through a link it would be somebody else's
+            check_free(folder)
+            going = folder.with_name(f".{folder.name}-{os.getpid()}{GOING}")
+            folder.rename(going)  # from here on it is no run any more, wherever this ends
+            shutil.rmtree(going)
+            count += 1
+        except (OSError, ValueError) as error:
+            warn(f"{folder} could not be deleted: {getattr(error, 'strerror', None) or error}")
+    say(f"Deleted {count}")
+    return 0 if count == len(folders) else 2
+
+
+def _clear(out: Path) -> None:
+    """Delete what was left by a deletion, or by a run's first moment, that was killed an hour ago or more."""
+    for path in (*out.glob(f".*{GOING}"), *out.glob(".*.part")):
+        with suppress(OSError):
+            if kind(path) == "a folder" and time.time() - path.lstat().st_mtime > 3600:
+                shutil.rmtree(path)
 
 
 def _agreed(question: str) -> bool:
@@ -120,16 +147,20 @@ def _empty(story: "RunInfo") -> bool:
     """Whether a run holds neither a picture nor a state, and nobody has touched it for an hour."""
     if story.kept or (story.folder / "result.png").exists():
         return False
-    touched = max(path.stat().st_mtime for path in (story.folder, *story.folder.iterdir()))
+    try:
+        touched = max(path.lstat().st_mtime for path in (story.folder, *story.folder.iterdir()))
+    except OSError as error:
+        warn(f"{story.folder} is left alone: {error.strerror or error}")
+        return False
     return time.time() - touched > 3600
 
 
 def _bytes(folder: Path) -> int:
     """The bytes that a folder takes."""
     count = 0
-    for path in folder.rglob("*"):
+    for path in files_below(folder):
         with suppress(OSError):  # a file of a run that is being painted may be gone again
-            count += path.stat().st_size if path.is_file() else 0
+            count += path.lstat().st_size
     return count
 
 

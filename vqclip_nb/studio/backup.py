@@ -3,12 +3,14 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vqclip_nb.errors import RunError
 from vqclip_nb.images import first_line
 from vqclip_nb.paths import expanded
+from vqclip_nb.runs import layout
+from vqclip_nb.safe_files import is_plain, kind, need, part, tree
 
 
 class Mirror:
@@ -57,33 +59,43 @@ def copy_over(folder: Path, into: Path) -> None:
 
     States that newer ones took the place of go there, too, and frames after the last one, which an Undo took away.
     """
-    if not (folder / "settings.json").exists():  # gone, with its drive: then the copy is all there is
+    if not layout.is_run(folder):  # gone, with its drive: then the copy is all there is
         raise FileNotFoundError(f"{folder} is not there")
-    into.mkdir(parents=True, exist_ok=True)
-    for path in sorted(folder.rglob("*")):
-        target = into / path.relative_to(folder)
-        if path.is_dir():
-            target.mkdir(exist_ok=True)
-        elif not path.name.startswith(".") and not _same(path, target):
-            part = target.with_name(f".{target.name}.part")
-            try:
-                shutil.copy2(path, part)
-                os.replace(part, target)
-            except FileNotFoundError:  # of a run that is being painted: an old state, gone by now
-                part.unlink(missing_ok=True)
-    for kind in ("state/*.safetensors", "frames/*.jpg"):
-        here = {path.name for path in folder.glob(kind)}
-        for path in into.glob(kind) if here else ():
-            if path.name > max(here) or (kind.startswith("state") and path.name not in here):
-                path.unlink(missing_ok=True)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    for name in ("", layout.FRAMES, layout.STATES, layout.INPUTS):
+        need(into / name, "a folder")  # what a link points to stays as it is
+        if kind(folder / name) == "a folder":
+            (into / name).mkdir(exist_ok=True)
+    for path in tree(folder):
+        names = path.relative_to(folder).parts
+        target = into.joinpath(*names)
+        if len(names) > 2 or any(name.startswith(".") for name in names) or _same(path, target):
+            continue  # a run has one level of subfolders
+        try:
+            target.parent.mkdir(exist_ok=True)
+            need(target.parent, "a folder")
+            shutil.copy2(path, unfinished := part(target), follow_symlinks=False)
+            os.replace(unfinished, target)
+        except FileNotFoundError:  # of a run that is being painted: an old state, gone by now
+            part(target)
+    _forget(layout.frames(folder), layout.frames(into), all_gone=False)
+    _forget(list(layout.states(folder).values()), list(layout.states(into).values()), all_gone=True)
+
+
+def _forget(here: Sequence[Path], there: Sequence[Path], *, all_gone: bool) -> None:
+    """Delete in the copy what is later than all that is here, and, with `all_gone`, whatever is not here."""
+    names = {path.name for path in here}
+    for path in there if names else ():
+        if path.name > max(names) or (all_gone and path.name not in names):
+            path.unlink(missing_ok=True)
 
 
 def bring_back(copy: Path, folder: Path) -> None:
     """Make a run's folder of its copy, whole or not there; what broke off is gone on with. Raises RunError."""
-    part = folder.with_name(f".{folder.name}.part")
+    unfinished = folder.with_name(f".{folder.name}.part")
     try:
-        copy_over(copy, part)
-        part.rename(folder)
+        copy_over(copy, unfinished)
+        unfinished.rename(folder)
     except OSError as error:
         said = f"the run could not be copied back from {copy}: {first_line(error)}"
         raise RunError(f"{said}; try again when that folder can be read") from None
@@ -91,7 +103,7 @@ def bring_back(copy: Path, folder: Path) -> None:
 
 def _same(path: Path, target: Path) -> bool:
     try:
-        here, there = path.stat(), target.stat()
+        here, there = path.lstat(), target.lstat()
     except FileNotFoundError:
         return False
-    return here.st_size == there.st_size and abs(here.st_mtime - there.st_mtime) < 2
+    return is_plain(target) and here.st_size == there.st_size and abs(here.st_mtime - there.st_mtime) < 2

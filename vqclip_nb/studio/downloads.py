@@ -8,6 +8,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from vqclip_nb.runs.reader import RunInfo, frames
+from vqclip_nb.safe_files import is_plain, part, tree
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import frontend, markup
 from vqclip_nb.studio.text import file_size
@@ -137,16 +138,16 @@ def make(folder: Path, name: str) -> Path:
 
     path = folder / name
     if name == "run.zip":
-        part = folder / ".run.zip.part"
+        unfinished = part(path)
         try:
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
-                for each in sorted(folder.rglob("*")):
-                    if each.is_file() and not each.name.startswith(".") and each.suffix != ".zip":
+            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED, strict_timestamps=False) as file:
+                for each in tree(folder):  # none through links
+                    if not each.name.startswith((".", "run.zip")):
                         file.write(each, f"{folder.name}/{each.relative_to(folder).as_posix()}")
-            part.replace(path)
+            unfinished.replace(path)
         finally:
-            part.unlink(missing_ok=True)
-    elif not path.exists():
+            unfinished.unlink(missing_ok=True)
+    elif not is_plain(path):
         film(frames(folder), path)
     return path
 
