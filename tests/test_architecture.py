@@ -12,6 +12,7 @@ PACKAGE = Path(vqclip_nb.__file__).parent
 LAYERS = [  # from the bottom up; a module imports only from layers below its own, or from its own package
     ["errors", "oom"],
     [
+        "augments",
         "escapes",
         "paths",
         "safe_files",

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from tests.test_speed import NETWORKS
-from vqclip_nb import cutouts, gpu, models
-from vqclip_nb.cutouts import Cutouts
+from vqclip_nb import gpu, models
+from vqclip_nb.cutouts import Cutouts, augment
 from vqclip_nb.rng import Draws
 
 if not os.environ.get("TRITON_INTERPRET"):
@@ -136,7 +136,7 @@ def test_a_plain_picture_s_gradients_are_shared_as_torch_shares_them():
 
 def test_a_gradient_that_is_not_a_number_stays_none():
     image = torch.rand(2, 3, 16, 16)
-    numbers = cutouts._Chances(cutouts.POOLING_AUGMENT, Draws((1, 2)), Cutouts("pooling", 16, 2)).numbers()
+    numbers = augment.Chances(augment.POOLING_AUGMENT, Draws((1, 2)), Cutouts("pooling", 16, 2)).numbers()
     leaf = image.requires_grad_()
     seen = cutout_kernels.varied(leaf, numbers, torch.zeros(4, 3, 16, 16))
     pull = torch.ones_like(seen)

@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 
 from vqclip_nb.schedules import Scheduled
 
+_KEYFRAMES = {"number": "0:(0.1), 60:(0.05)", "whole number": "0:(8), 60:(16)"}
+
 
 @dataclass(frozen=True)
 class FieldSpec:
@@ -108,15 +110,16 @@ def _spec(name: str, info: FieldInfo, owner: str) -> FieldSpec:
     extra, limits = _extra(info), _limits(info)
     types = _types(info.annotation)
     scheduled = any(isinstance(rule, Scheduled) for rule in info.metadata)
-    literal = next((kind for kind in types if str(kind).startswith("typing.Literal")), None)
+    literal = next((each for each in types if str(each).startswith("typing.Literal")), None)
+    kind = _kind(types, literal, limits)
     return FieldSpec(
         name=name,
         title=info.title or name,
-        help=(info.description or "") + ("; or keyframes, as 0:(4), 60:(8)" if scheduled else ""),
+        help=(info.description or "") + (f"; or keyframes: {_KEYFRAMES[kind]}" if scheduled else ""),
         group=str(extra["group"]),
         default=info.default,
         live=bool(extra["live"]),
-        kind=_kind(types, literal, limits),
+        kind=kind,
         choices=tuple(map(str, get_args(literal))) if literal else (),
         limits=limits,
         owner=owner,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vqclip_nb import canvases, loss_names, perceptor_names, prompts, schema
+from vqclip_nb import augments, canvases, loss_names, perceptor_names, prompts, schema
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Number, Scheduled, Whole
 
@@ -15,6 +15,21 @@ GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
 _TOP_SEED = 2**32 - 1
 Optimizers = Literal[
     "adam", "adamw", "adam-custom", "adamax", "adamp", "nadam", "radam", "diffgrad", "adagrad", "rmsprop", "sgd"
+]
+CutoutMethods = Literal[
+    "pooling",
+    "pooling-published",
+    "crops",
+    "updated",
+    "original",
+    "gaussian",
+    "pytti",
+    "uniform",
+    "uniform-rising",
+    "uniform-centre",
+    "normal",
+    "normal-centre",
+    "overview",
 ]
 Side = Annotated[int, Field(ge=16, le=4096)]
 
@@ -31,7 +46,8 @@ class Settings(BaseModel):
         "What",
         "Prompt",
         'what to paint: "a castle:1.5 | fog:-0.3 | watercolor", each text:weight:stop; '
-        "a negative weight pushes away; quote a text that holds a colon or a pipe",
+        "a negative weight pushes away; a weight may be keyframes: a castle:0:(1), 60:(0.2); "
+        "quote a text that holds a colon or a pipe",
         live=True,
     )
     image_prompts: tuple[str, ...] = _field(
@@ -91,12 +107,19 @@ class Settings(BaseModel):
     losses: str = _field(
         "", "Painting", "Losses", "other pulls, each name:weight, joined by |, such as saturation:0.5", live=True
     )
-    cutouts: Literal["pooling", "pooling-published", "crops"] = _field(
+    cutouts: CutoutMethods = _field(
         "pooling",
         "Cutouts",
         "Cutouts",
         "how the perceptor looks: at the whole picture (pooling; pooling-published is the 2021 recipe to the letter) "
-        "or random crops",
+        "or at random crops, by other recipes too",
+        live=True,
+    )
+    augments: str = _field(
+        "",
+        "Cutouts",
+        "Augments",
+        "how each look is varied: nerdyrodent's letters in order, as 'Af Pe Ji Er', or none; left out, as cutouts do",
         live=True,
     )
     cutn: Annotated[Whole, Scheduled(int, ge=1, le=512)] = _field(
@@ -220,6 +243,12 @@ class Settings(BaseModel):
             raise ValueError(f"canvas must be {spec.name}/<model>, got {value!r}; `vqclip models` lists them")
         if model and not spec.model_kind:
             raise ValueError(f"canvas must be {spec.name}, which takes no model, got {value!r}")
+        return value
+
+    @field_validator("augments")
+    @classmethod
+    def _known_letters(cls, value: str) -> str:
+        augments.parse(value)
         return value
 
     @field_validator("losses")

@@ -60,7 +60,9 @@ class Builder:
     def _guide(self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]) -> Guide:
         """A perceptor's guide towards all texts and pictures. `share` is its part of a number of cutouts."""
         cutn = settings.cutn
-        cutouts = Cutouts(settings.cutouts, perceptor.cut_size, share(round(most(cutn))), settings.cut_pow)
+        cutouts = Cutouts(
+            settings.cutouts, perceptor.cut_size, share(round(most(cutn))), settings.cut_pow, settings.augments
+        )
         targets = [*self._texts(settings, perceptor, label), *self._pictures(settings, perceptor, label, cutouts)]
         changing = isinstance(cutn, Schedule)
         return Guide(

@@ -1,0 +1,18 @@
+"""What a cutout method has to know, apart from the picture and the draws."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CutoutSpec:
+    """`cutn` views of each picture, `cut_size` pixels square.
+
+    cut_pow: above 1 favours small crops. augments: letters such as "Af Pe Ji" that vary each view, in this order;
+    "" for the method's own.
+    """
+
+    name: str
+    cut_size: int
+    cutn: int
+    cut_pow: float = 1.0
+    augments: str = ""
