@@ -74,7 +74,7 @@ def copy_over(folder: Path, into: Path) -> None:
         try:
             target.parent.mkdir(exist_ok=True)
             need(target.parent, "a folder")
-            shutil.copy2(path, unfinished := part(target), follow_symlinks=False)
+            shutil.copy2(path, unfinished := part(target))
             os.replace(unfinished, target)
         except FileNotFoundError:  # of a run that is being painted: an old state, gone by now
             part(target)

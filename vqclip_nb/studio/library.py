@@ -13,7 +13,7 @@ from vqclip_nb.fields import by_name, live_fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import metadata
 from vqclip_nb.runs.background_writer import check_free
-from vqclip_nb.runs.reader import RunInfo, refuse_paths
+from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import opening
 from vqclip_nb.studio.history import cut_off
@@ -147,7 +147,6 @@ class Library:
             raise RunError(f"A run is going on; press Stop first, then {purpose}.")
 
     def _fill(self, settings: Settings, inputs: Path | None) -> None:
-        refuse_paths([settings.to_dict()], inputs.parent if inputs else "that file")
         self._ui.form.load({name: value for name, value in settings.model_dump().items() if name not in PLACE})
         self._ui.images.load(settings, inputs)
 
