@@ -167,13 +167,13 @@ def test_a_run_by_keyframes_is_resumed_and_replayed_to_the_pixel_and_tells_them(
 
 def test_the_command_line_takes_keyframes_and_gives_them_back():
     from vqclip_nb.cli import parser
-    from vqclip_nb.cli.info import remake
+    from vqclip_nb.cli.info import command
     from vqclip_nb.cli.paint import read_settings
 
     words = ["red", "--lr", "0:(0.1), 60:(0.05)", "--cutn", "0:(8), 9:(16)"]
     settings = read_settings(parser("paint").parse_args(["paint", *words]))
     assert (str(settings.lr), str(settings.cutn)) == ("0:(0.1), 60:(0.05)", "0:(8), 9:(16)")
-    told = remake(settings, {"timeline": [], "step": settings.steps}, "result.png")
+    told = command(settings, {"timeline": [], "step": settings.steps}, "result.png")
     assert told == "vqclip paint red --lr '0:(0.1), 60:(0.05)' --cutn '0:(8), 9:(16)'"
 
 

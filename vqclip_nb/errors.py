@@ -18,7 +18,7 @@ class RunError(ValueError):
 
 
 class FilmError(RunError):
-    """A film that cannot be encoded or written. The pictures are there."""
+    """A film that could not be made. The pictures that it is made of are kept."""
 
 
 class OutOfMemory(RuntimeError):

@@ -48,26 +48,30 @@ def film(
     """A film of the kind that `path` ends in, the last frame held for `hold` seconds.
 
     With `fps` alone every frame is shown once; with `seconds` (6, where neither is given) so many in all. One frame is
-    in memory at a time; odd sides get a row or column of black. `about` goes into an mp4's metadata. Raises RunError
-    when there is no frame or there is `hurry`, and FilmError when it cannot be encoded; then no file is left.
+    in memory at a time; odd sides get a row or column of black. `about` goes into an mp4's metadata. A link at `path`
+    is replaced, and what it points to stays. Raises RunError when there is no frame or no such format;
+    FilmError when the encoder fails, or there is `hurry`; then no file is left.
     """
     if path.suffix.lower() not in FORMATS:
         raise RunError(f"a film must end in one of {', '.join(FORMATS)}, got {path.name!r}")
     if not frames:
         raise RunError("there are no frames to make a film of")
     shown, fps = _schedule(frames, seconds, fps, hold)
-    unfinished = None
     try:
         unfinished = part(path)
+    except OSError as error:
+        raise FilmError(f"the film could not be written: {first_line(error)}") from None
+    try:
         _encode(shown, unfinished, fps, FORMATS[path.suffix.lower()], about, hurry)
+        if not (unfinished.is_file() and unfinished.stat().st_size):
+            raise FilmError("the film could not be written: the encoder made no file")
         os.replace(unfinished, path)
     except RunError:
         raise
     except (*BROKEN, RuntimeError) as error:
         raise FilmError(f"the film could not be written: {first_line(error)}") from None
     finally:
-        if unfinished:
-            unfinished.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def _schedule(
@@ -93,7 +97,7 @@ def _encode(
         try:
             for pil in _readable(frames):
                 if hurry():
-                    raise RunError("the film was left out; `vqclip film RUN` makes it")
+                    raise FilmError("the film was left out; `vqclip film RUN` makes it")
                 sheet = Image.new("RGB", even)
                 sheet.paste(pil if pil.size == size else ImageOps.pad(pil, size))
                 process.stdin.write(sheet.tobytes())  # type: ignore[union-attr]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from vqclip_nb.cli._output import FILM_FAILED, tolerant, warn
+from vqclip_nb.cli._streams import lenient_streams
 from vqclip_nb.escapes import visible
 
 COMMANDS = {
@@ -29,14 +29,12 @@ COMMANDS = {
     "doctor": "say what this machine can do, and what is wrong",
 }
 
-MAKES_FILES = ("paint", "resume", "branch", "replay", "film", "sweep")  # whose output is not what is wanted of them
-
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {visible(message)} (`{self.prog} --help` explains)\n")
+        self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` explains)\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, but an option that does not exist brings the nearest one that does."""
@@ -66,9 +64,19 @@ def parser(command: str | None) -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status.
 
-    0 when all was made, 2 for what the person can put right, 3 when a film failed and the pictures are there, 1 when a
-    painting broke off or an output that is all there is could not be written, 130 after an interrupt.
+    0: done, also where nobody reads the output any more. 1: it could not be done to its end. 2: something that the
+    person can put right, said in one line. 3: all is there but the film. 130: interrupted.
     """
+    with lenient_streams() as (out, _):
+        status = _main(arguments)
+        out.flush()
+        if out.error is not None:
+            print(f"vqclip: the output could not be written: {out.error.strerror}", file=sys.stderr)
+            status = status or 1
+    return status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in arguments if word in COMMANDS), None)
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -77,23 +85,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    with warnings.catch_warnings(), tolerant() as out:
+    with warnings.catch_warnings():
         from vqclip_nb.errors import FilmError, PaintWarning
 
         warnings.simplefilter("always", PaintWarning)
-        warnings.showwarning = lambda message, *rest, **more: warn(message, over_bar=True)
+        warnings.showwarning = _show_warning
         try:
-            status = _run(parser(command), arguments)
-        except FilmError as error:
-            warn(error)
-            status = FILM_FAILED
+            return _run(parser(command), arguments)
         except (ValueError, OSError, ImportError) as error:
-            warn(error)
-            status = 2
+            print(f"vqclip: {visible(' '.join(str(error).split()))}", file=sys.stderr)
+            return 3 if isinstance(error, FilmError) else 2
         except KeyboardInterrupt:
-            warn("stopped; nothing was painted yet")
-            status = 130
-    return 1 if out.lost and status == 0 and command not in MAKES_FILES else status
+            print("vqclip: stopped; nothing was painted yet", file=sys.stderr)
+            return 130
 
 
 def _run(main: Parser, arguments: Sequence[str]) -> int:
@@ -107,3 +111,8 @@ def _run(main: Parser, arguments: Sequence[str]) -> int:
         main.print_help()
         return 2
     return int(chosen.run(chosen))
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+    """A warning as one clean line."""
+    print(f"\rvqclip: {visible(' '.join(str(message).split()))}", file=sys.stderr)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb import canvases
-from vqclip_nb.cli._output import FILM_FAILED, say, warn
 from vqclip_nb.cli._shell import command
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.fields import FieldSpec, by_name, fields
@@ -73,7 +72,7 @@ def see_through(active: "ActiveRun") -> int:
     keep_freed()
     quiet, steps, begun_at = painting.settings.quiet, painting.settings.steps, painting.step_count
     if (foreseen := foresee(painting)) and not quiet:
-        warn(foreseen)
+        print(foreseen, file=sys.stderr)
     ending, frame, told_at = None, None, 0.0
     with (
         Stop() as stop,
@@ -99,16 +98,17 @@ def see_through(active: "ActiveRun") -> int:
         except KeyboardInterrupt:
             return _interrupted(record.folder)
     if ending:
-        warn(f"{ending}; the picture so far is kept")
-        warn(f"`{command('vqclip', 'resume', operands=[record.folder])}` goes on from here")
-    say(result if quiet else f"Painted: {result}")
-    if record.film_failed:
-        return FILM_FAILED
-    return 0 if ending is None or stop.heard else 1
+        print(f"vqclip: {ending}; the picture so far is kept", file=sys.stderr)
+        print(f"vqclip: `{command('vqclip', 'resume', operands=[record.folder])}` goes on from here", file=sys.stderr)
+    print(result if quiet else f"Painted: {result}")
+    if ending and not stop.heard:
+        return 1
+    return 3 if record.film_failed else 0
 
 
 def _interrupted(folder: Path) -> int:
-    warn(f"interrupted; `{command('vqclip', 'resume', operands=[folder])}` goes on from what was saved")
+    resume = command("vqclip", "resume", operands=[folder])
+    print(f"vqclip: interrupted; `{resume}` goes on from what was saved", file=sys.stderr)
     return 130
 
 
@@ -165,8 +165,11 @@ def find(name: str, out: str = "runs") -> Path:
     return within if not given.exists() and within.is_dir() else given
 
 
+POLITE = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 class Stop:
-    """Ctrl-C, a polite kill, a closed terminal: counted, and heard between steps, so that no step is left half done.
+    """Ctrl-C, a polite kill and a closing terminal, counted and heard between steps: no step is left half done.
 
     The first ends the painting, a second leaves out the film, which takes longest of what is saved; a third interrupts.
     """
@@ -174,8 +177,7 @@ class Stop:
     heard = 0
 
     def __enter__(self) -> "Stop":
-        ends = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-        heeded = [number for number in ends if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+        heeded = [number for number in POLITE if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
         self._before = {number: signal.signal(number, self._hear) for number in heeded}
         return self
 

@@ -12,13 +12,8 @@ def command(*words: object, operands: Iterable[object] = ()) -> str:
     operands: its last arguments, such as a prompt or a file; `--` stands before them when one could be an option.
     """
     last = [str(word) for word in operands]
-    dashes = ["--"] if any(map(is_option, last)) else []
+    dashes = ["--"] if any(word.startswith("-") for word in last) else []
     return " ".join(quote(word) for word in (*words, *dashes, *last))
-
-
-def is_option(word: str) -> bool:
-    """Whether a word would be taken for an option."""
-    return word.startswith("-")
 
 
 def quote(word: object) -> str:

@@ -4,7 +4,6 @@ import argparse
 from typing import Any
 
 from vqclip_nb.cli._common import find
-from vqclip_nb.cli._output import say
 from vqclip_nb.paths import expanded
 
 
@@ -47,5 +46,5 @@ def film(arguments: argparse.Namespace) -> int:
     )
     how = {name: getattr(arguments, name) for name in limits}
     film(kept, path, **how, about=about if story.settings.metadata else None)
-    say(f"Made: {path}")
+    print(f"Made: {path}")
     return 0

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._output import say
-from vqclip_nb.cli._shell import command, is_option
+from vqclip_nb.cli._shell import command as shell
+from vqclip_nb.escapes import visible
 from vqclip_nb.fields import fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
@@ -29,9 +29,9 @@ def info(arguments: argparse.Namespace) -> int:
     """Print what the picture says about itself."""
     described = _described(expanded(arguments.file))
     settings = Settings(**described["settings"])
-    for line in json.dumps(described, indent=2, ensure_ascii=False).split("\n"):
-        say(line)
-    say(remake(settings, described, arguments.file))
+    for line in json.dumps(described, indent=2, ensure_ascii=False).splitlines():
+        print(visible(line))
+    print(command(settings, described, arguments.file))
     return 0
 
 
@@ -48,27 +48,26 @@ def _described(path: Path) -> dict[str, Any]:
     return describe(story.settings, timeline=timeline, step=step, hashes=story.hashes or {})
 
 
-def remake(settings: Settings, described: Mapping[str, Any], source: str) -> str:
+def command(settings: Settings, described: Mapping[str, Any], source: str) -> str:
     """The shell command that paints it again.
 
     With what was not the default; or, where it was steered, stopped early or given pictures, by following the file.
     """
     if described["timeline"] or described.get("step", settings.steps) != settings.steps or _given(settings):
-        return command("vqclip", "replay", operands=[source])
-    words: list[str] = []
-    written = settings.to_dict()
+        return shell("vqclip", "replay", operands=[source])
+    flags, written = [], settings.to_dict()
     for spec in fields(settings):
         value = written["canvas_options"][spec.name] if spec.owner else written.get(spec.name)
         default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
         if spec.name != "prompt" and value not in (default, None):
             flag = "--" + spec.name.replace("_", "-")
             if isinstance(value, bool):
-                words.append(flag if value else f"--no-{flag[2:]}")
+                flags.append(flag if value else f"--no-{flag[2:]}")
             else:
-                words += [flag, *map(str, value if isinstance(value, list) else [value])]
-    if is_option(settings.prompt):
-        return command("vqclip", "paint", *words, operands=[settings.prompt])
-    return command("vqclip", "paint", settings.prompt, *words)
+                flags += [flag, *map(str, value if isinstance(value, list) else [value])]
+    if settings.prompt.startswith("-"):
+        return shell("vqclip", "paint", *flags, operands=[settings.prompt])
+    return shell("vqclip", "paint", settings.prompt, *flags)
 
 
 def _given(settings: Settings) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.cli._common import add_flag
-from vqclip_nb.cli._output import say, warn
+from vqclip_nb.escapes import visible
+from vqclip_nb.images import first_line
 from vqclip_nb.paths import expanded
-from vqclip_nb.safe_files import kind
-from vqclip_nb.safe_files import tree as files_below
+from vqclip_nb.safe_files import is_plain, kind
 
 if TYPE_CHECKING:
     from vqclip_nb.runs.reader import RunInfo
@@ -49,8 +50,8 @@ def runs(arguments: argparse.Namespace) -> int:
     if arguments.prune is not None:
         return _prune(found, arguments.prune, out=out, sure=arguments.yes)
     for line in (*tree(found), *wrong):
-        say(line)
-    say(f"{len(found)} runs in {out}, {_size(sum(_bytes(story.folder) for story in found))}")
+        print(visible(line))
+    print(f"{len(found)} runs in {out}, {_size(sum(_bytes(story.folder) for story in found))}")
     return 0
 
 
@@ -89,46 +90,40 @@ def _line(story: "RunInfo", depth: int) -> str:
 def _prune(stories: Sequence["RunInfo"], names: Sequence[str], *, out: str, sure: bool) -> int:
     """Name what is deleted, ask, and delete it."""
     from vqclip_nb.errors import RunError
+    from vqclip_nb.runs.background_writer import check_free
+    from vqclip_nb.safe_files import need
 
     known = {story.folder.name: story for story in stories} | {str(story.folder.resolve()): story for story in stories}
     wanted = [name if name in known else str(Path(name).resolve()) for name in names]
     if unknown := [name for name, key in zip(names, wanted, strict=True) if key not in known]:
         raise RunError(f"prune must name runs of {out!r}, got {unknown[0]!r}; `vqclip runs` lists them")
-    chosen = [known[key].folder for key in dict.fromkeys(wanted)] or [s.folder for s in stories if _empty(s)]
     _clear(expanded(out))
+    chosen = [known[key] for key in dict.fromkeys(wanted)] or [story for story in stories if _empty(story)]
     if not chosen:
-        say("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
+        print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
         return 0
-    for folder in chosen:
-        say(f"{folder}  {_size(_bytes(folder))}")
+    for story in chosen:
+        print(f"{visible(story.folder)}  {_size(_bytes(story.folder))}")
     if not sure and not _agreed("Delete these? [y/N] "):
-        warn("nothing was deleted")
+        print("Nothing was deleted", file=sys.stderr)
         return 0
-    return _delete(chosen)
-
-
-def _delete(folders: Sequence[Path]) -> int:
-    """Delete runs. What stops one of them is said, and the others go."""
-    from vqclip_nb.runs.background_writer import check_free
-    from vqclip_nb.safe_files import need
-
-    count = 0
-    for folder in folders:
+    kept = 0
+    for story in chosen:
         try:
-            need(folder, "a folder")  # through a link it would be somebody else's
-            check_free(folder)
-            going = folder.with_name(f".{folder.name}-{os.getpid()}{GOING}")
-            folder.rename(going)  # from here on it is no run any more, wherever this ends
+            need(story.folder, "a folder")
+            check_free(story.folder)
+            going = story.folder.with_name(f".{story.folder.name}-{os.getpid()}{GOING}")
+            story.folder.rename(going)  # from here on it is no run any more, wherever the deletion ends
             shutil.rmtree(going)
-            count += 1
-        except (OSError, ValueError) as error:
-            warn(f"{folder} could not be deleted: {getattr(error, 'strerror', None) or error}")
-    say(f"Deleted {count}")
-    return 0 if count == len(folders) else 2
+        except (OSError, RunError) as error:
+            kept += 1
+            print(visible(f"vqclip: {story.folder} was not deleted: {first_line(error)}"), file=sys.stderr)
+    print(f"Deleted {len(chosen) - kept}")
+    return 1 if kept else 0
 
 
 def _clear(out: Path) -> None:
-    """Delete what was left by a deletion, or by a run's first moment, that was killed an hour ago or more."""
+    """Delete what a deletion, or the first moment of a run, left behind that was killed an hour ago or earlier."""
     for path in (*out.glob(f".*{GOING}"), *out.glob(".*.part")):
         with suppress(OSError):
             if kind(path) == "a folder" and time.time() - path.lstat().st_mtime > 3600:
@@ -150,7 +145,7 @@ def _empty(story: "RunInfo") -> bool:
     try:
         touched = max(path.lstat().st_mtime for path in (story.folder, *story.folder.iterdir()))
     except OSError as error:
-        warn(f"{story.folder} is left alone: {error.strerror or error}")
+        print(visible(f"vqclip: {story.folder} is left alone: {first_line(error)}"), file=sys.stderr)
         return False
     return time.time() - touched > 3600
 
@@ -158,9 +153,9 @@ def _empty(story: "RunInfo") -> bool:
 def _bytes(folder: Path) -> int:
     """The bytes that a folder takes."""
     count = 0
-    for path in files_below(folder):
+    for path in folder.rglob("*"):
         with suppress(OSError):  # a file of a run that is being painted may be gone again
-            count += path.lstat().st_size
+            count += path.lstat().st_size if is_plain(path) else 0
     return count
 
 

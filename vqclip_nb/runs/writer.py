@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip_nb import __version__, embedded, images, prompts
-from vqclip_nb.errors import FilmError, PaintWarning, RunError
+from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.painting import Frame, Painting
 from vqclip_nb.paths import expanded
@@ -44,7 +44,7 @@ from vqclip_nb.runs.founding import (
 )
 from vqclip_nb.runs.loss_log import LossLog
 from vqclip_nb.runs.reader import PLACE, VERSION, RunInfo
-from vqclip_nb.safe_files import InTheWay, read, write
+from vqclip_nb.safe_files import read, write
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 from vqclip_nb.video import film
@@ -58,7 +58,7 @@ class RunWriter:
 
     def __init__(self, story: RunInfo, founding: Mapping[str, bytes], digests: Mapping[str, str]) -> None:
         self.settings = story.settings  # as they were at the first step
-        self.film_failed = False  # once `finish` has tried
+        self.film_failed = False  # whether `finish` could not make the film
         self.latest: Frame | None = None  # the last frame that carried a picture
         self._hashes = story.hashes or metadata.model_hashes(story.settings)
         self._keeper = BackgroundWriter(story.folder, founding)
@@ -226,7 +226,7 @@ class RunWriter:
             about = self._about(painting) if painting.settings.metadata else None
             film(layout.frames(self.folder), self.folder / "progress.mp4", about=about, hurry=hurry)
         except RunError as error:
-            self.film_failed = isinstance(error, FilmError | InTheWay)
+            self.film_failed = not hurry()
             warnings.warn(str(error), PaintWarning, stacklevel=2)
         if done:
             self.save(painting)

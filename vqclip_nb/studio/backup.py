@@ -3,14 +3,15 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from vqclip_nb.errors import RunError
 from vqclip_nb.images import first_line
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import layout
-from vqclip_nb.safe_files import is_plain, kind, need, part, tree
+from vqclip_nb.safe_files import need, numbered, tree
+from vqclip_nb.safe_files import part as unfinished_name
 
 
 class Mirror:
@@ -59,43 +60,34 @@ def copy_over(folder: Path, into: Path) -> None:
 
     States that newer ones took the place of go there, too, and frames after the last one, which an Undo took away.
     """
-    if not layout.is_run(folder):  # gone, with its drive: then the copy is all there is
+    if not (folder / "settings.json").exists():  # gone, with its drive: then the copy is all there is
         raise FileNotFoundError(f"{folder} is not there")
-    into.parent.mkdir(parents=True, exist_ok=True)
-    for name in ("", layout.FRAMES, layout.STATES, layout.INPUTS):
-        need(into / name, "a folder")  # what a link points to stays as it is
-        if kind(folder / name) == "a folder":
-            (into / name).mkdir(exist_ok=True)
+    need(into, "a folder")  # what a link points to stays as it is
+    into.mkdir(parents=True, exist_ok=True)
     for path in tree(folder):
-        names = path.relative_to(folder).parts
-        target = into.joinpath(*names)
-        if len(names) > 2 or any(name.startswith(".") for name in names) or _same(path, target):
-            continue  # a run has one level of subfolders
-        try:
-            target.parent.mkdir(exist_ok=True)
-            need(target.parent, "a folder")
-            shutil.copy2(path, unfinished := part(target))
-            os.replace(unfinished, target)
-        except FileNotFoundError:  # of a run that is being painted: an old state, gone by now
-            part(target)
-    _forget(layout.frames(folder), layout.frames(into), all_gone=False)
-    _forget(list(layout.states(folder).values()), list(layout.states(into).values()), all_gone=True)
-
-
-def _forget(here: Sequence[Path], there: Sequence[Path], *, all_gone: bool) -> None:
-    """Delete in the copy what is later than all that is here, and, with `all_gone`, whatever is not here."""
-    names = {path.name for path in here}
-    for path in there if names else ():
-        if path.name > max(names) or (all_gone and path.name not in names):
-            path.unlink(missing_ok=True)
+        target = into / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        need(target.parent, "a folder")
+        if not path.name.startswith(".") and not _same(path, target):
+            part = unfinished_name(target)
+            try:
+                shutil.copy2(path, part, follow_symlinks=False)
+                os.replace(part, target)
+            except FileNotFoundError:  # of a run that is being painted: an old state, gone by now
+                part.unlink(missing_ok=True)
+    for name, suffix in ((layout.STATES, layout.STATE), (layout.FRAMES, layout.FRAME)):
+        here = numbered(folder / name, suffix)
+        for step, path in numbered(into / name, suffix).items() if here else ():
+            if step > max(here) or (name == layout.STATES and step not in here):
+                path.unlink(missing_ok=True)
 
 
 def bring_back(copy: Path, folder: Path) -> None:
     """Make a run's folder of its copy, whole or not there; what broke off is gone on with. Raises RunError."""
-    unfinished = folder.with_name(f".{folder.name}.part")
+    part = folder.with_name(f".{folder.name}.part")
     try:
-        copy_over(copy, unfinished)
-        unfinished.rename(folder)
+        copy_over(copy, part)
+        part.rename(folder)
     except OSError as error:
         said = f"the run could not be copied back from {copy}: {first_line(error)}"
         raise RunError(f"{said}; try again when that folder can be read") from None
@@ -103,7 +95,7 @@ def bring_back(copy: Path, folder: Path) -> None:
 
 def _same(path: Path, target: Path) -> bool:
     try:
-        here, there = path.lstat(), target.lstat()
+        here, there = path.stat(), target.stat()
     except FileNotFoundError:
         return False
-    return is_plain(target) and here.st_size == there.st_size and abs(here.st_mtime - there.st_mtime) < 2
+    return here.st_size == there.st_size and abs(here.st_mtime - there.st_mtime) < 2

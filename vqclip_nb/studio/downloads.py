@@ -8,7 +8,8 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from vqclip_nb.runs.reader import RunInfo, frames
-from vqclip_nb.safe_files import is_plain, part, tree
+from vqclip_nb.safe_files import part as unfinished_name
+from vqclip_nb.safe_files import tree
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import frontend, markup
 from vqclip_nb.studio.text import file_size
@@ -53,6 +54,7 @@ class Downloads:
         fold.set_title(0, "Python that paints this again")
         fold.selected_index = None
         self.box = widgets.VBox([self.row, fold], layout={"display": "none"})
+        self.box.add_class("vq-downloads")
         frontend.keep_heard(self.box)
 
     def show(self, run: RunInfo, selected: int = 0) -> None:
@@ -138,16 +140,16 @@ def make(folder: Path, name: str) -> Path:
 
     path = folder / name
     if name == "run.zip":
-        unfinished = part(path)
+        part = unfinished_name(folder / "run.zip")
         try:
-            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED, strict_timestamps=False) as file:
-                for each in tree(folder):  # none through links
-                    if not each.name.startswith((".", "run.zip")):
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, strict_timestamps=False) as file:
+                for each in tree(folder):
+                    if not each.name.startswith(".") and each.suffix != ".zip":
                         file.write(each, f"{folder.name}/{each.relative_to(folder).as_posix()}")
-            unfinished.replace(path)
+            part.replace(path)
         finally:
-            unfinished.unlink(missing_ok=True)
-    elif not is_plain(path):
+            part.unlink(missing_ok=True)
+    elif not path.exists():
         film(frames(folder), path)
     return path
 
