@@ -133,12 +133,12 @@ def _ffmpeg(path: Path, size: tuple[int, int], fps: float, form: Sequence[str], 
 
 
 def _reason(lines: Any, status: int) -> str:
-    """Why the encoder failed, in one line: the last one that it wrote, without the addresses in it."""
+    """Why the encoder failed, in one line: the first that it wrote, without the addresses in it."""
     lines.seek(0)
     said = [line.strip() for line in lines.read().decode(errors="replace").splitlines() if line.strip()]
     known = [line for line in said if "No space left" in line or "denied" in line or "too large" in line]
     ending = f"ffmpeg ended with status {status}" if status > 0 else f"ffmpeg was ended by signal {-status}"
-    return re.sub(r"\[[^]]*@ [^]]*\] ?", "", (known or said or [ending])[-1])[:200]
+    return re.sub(r"\[[^]]*@ [^]]*\] ?", "", (known or said or [ending])[0])[:200]
 
 
 def _size(frames: Sequence[Path]) -> tuple[int, int]:

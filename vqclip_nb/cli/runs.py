@@ -119,7 +119,7 @@ def _prune(stories: Sequence["RunInfo"], names: Sequence[str], *, out: str, sure
             kept += 1
             print(visible(f"vqclip: {story.folder} was not deleted: {first_line(error)}"), file=sys.stderr)
     print(f"Deleted {len(chosen) - kept}")
-    return 1 if kept else 0
+    return 2 if kept else 0
 
 
 def _clear(out: Path) -> None:
