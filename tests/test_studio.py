@@ -28,6 +28,7 @@ from vqclip_nb import Settings, video
 from vqclip_nb.embedded import read
 from vqclip_nb.errors import OutOfMemory, PaintWarning, RunError
 from vqclip_nb.fields import by_name, live_fields
+from vqclip_nb.painting import Painting
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import start
@@ -1262,3 +1263,39 @@ def test_the_options_of_the_chosen_canvas_alone_are_shown_and_painted_with():
     assert seen(rows["vqgan", "tidy"]) == [False]
     shown.ui.start.click()
     assert ended(shown).settings.canvas == "pixels"
+
+
+def test_going_back_begins_at_a_state_on_the_way_shows_the_way_and_hears_stop(monkeypatch):
+    shown = studio(steps=60, save_every="5")
+    shown.ui.start.click()
+    parent = ended(shown).folder
+    kept = RunInfo.read(parent).kept
+    assert kept == [10, 20, 30, 40, 50, 55, 60]
+    whole, gate, made = Painting.step, threading.Event(), []
+
+    def step(self, **more):
+        frame = whole(self, **more)
+        made.append(frame.step)
+        gate.wait(20)
+        return frame
+
+    monkeypatch.setattr(Painting, "step", step)
+    shown.ui.view.back.value = 27
+    assert shown.ui.view.step_looked_at == 28
+    shown.ui.view.again.click()
+    until(lambda: made == [21])
+    gate.set()
+    until(lambda: "Painting the way there again: step 2" in REGISTRY.job.status.message or not REGISTRY.job.alive)
+    assert len(RunInfo.read(ended(shown, "done").folder).timeline) <= 1
+
+    gate.clear()
+    made.clear()
+    shown.controller.library.read_history()
+    shown.ui.history._pressed(parent.name)
+    shown.ui.view.back.value = 27
+    shown.ui.view.again.click()
+    until(lambda: made == [21])
+    shown.ui.stop.click()
+    gate.set()
+    ended(shown, "stopped")
+    assert made == [21], "and no step more"
