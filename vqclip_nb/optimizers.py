@@ -1,6 +1,6 @@
 """Optimizers: how a step is taken.
 
-torch's own are not used, for two reasons: the first one imports torch's compiler, which takes longer than ten steps, and
+torch's own are not used for two reasons: the first imports torch's compiler, which takes longer than ten steps, and
 none can skip a step for one picture of a batch alone.
 """
 
