@@ -212,7 +212,7 @@ def _colour_gradient(red, green, blue, value, least, apart, factor, to_value, to
 
 @triton.jit
 def _views_kernel(
-    image, numbers, given, grad, unit, out, size, copies, COUNT: tl.constexpr, BACK: tl.constexpr, BLOCK: tl.constexpr
+    image, numbers, grain, grad, unit, out, size, copies, COUNT: tl.constexpr, BACK: tl.constexpr, BLOCK: tl.constexpr
 ):
     pixel, view = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1)
     picture, known = view // copies, pixel < size * size
@@ -251,11 +251,11 @@ def _views_kernel(
     at = view.to(tl.int64) * 3 * area + pixel
     if not BACK:
         level = tl.load(of + 17)
-        tl.store(out + at, (value - colour * ramp_red) * kept + level * tl.load(given + at, known), known)
+        tl.store(out + at, (value - colour * ramp_red) * kept + level * tl.load(grain + at, known), known)
         at += area
-        tl.store(out + at, (value - colour * ramp_green) * kept + level * tl.load(given + at, known), known)
+        tl.store(out + at, (value - colour * ramp_green) * kept + level * tl.load(grain + at, known), known)
         at += area
-        tl.store(out + at, (value - colour * ramp_blue) * kept + level * tl.load(given + at, known), known)
+        tl.store(out + at, (value - colour * ramp_blue) * kept + level * tl.load(grain + at, known), known)
     else:
         to_red = tl.load(grad + at, near, other=0.0) * kept
         to_green = tl.load(grad + at + area, near, other=0.0) * kept

@@ -1,6 +1,6 @@
 """Troubles: why a GPU is not painted on, and what helps."""
 
-# What torch says when a GPU is there and cannot be used, and the remedy. The first match is said.
+# Messages of torch for a GPU that is present but unusable, each with its remedy. The first match is shown.
 TROUBLES = {
     r"no kernel image|not compatible with the current PyTorch": (
         "its compute capability is not in this build of PyTorch; install another (https://pytorch.org/get-started)"

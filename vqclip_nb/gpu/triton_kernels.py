@@ -45,12 +45,12 @@ def group_norm(x: Tensor, norm: Any, before: Tensor | None, activated: bool) -> 
     line, stats = x.new_empty(n, 2, channels, dtype=torch.float32), x.new_empty(n, groups, 2, dtype=torch.float32)
     small = places <= _SMALL
     out, kind = torch.empty_like(x), _kind(channels // groups, before, _GROUP_TILE if small else _TILE)
-    given = (norm.weight, norm.bias, before, line, stats)
+    parts = (norm.weight, norm.bias, before, line, stats)
     if small:
-        _group_kernel[(groups, n)](x, *given, out, places, channels, norm.eps, ACTIVATED=activated, **kind, num_warps=8)
+        _group_kernel[(groups, n)](x, *parts, out, places, channels, norm.eps, ACTIVATED=activated, **kind, num_warps=8)
     else:
         sums = _sums(x, x, line, back=False, activated=False)
-        _line_kernel[(groups, n)](sums, *given, places, channels, sums.shape[1], norm.eps, **kind)
+        _line_kernel[(groups, n)](sums, *parts, places, channels, sums.shape[1], norm.eps, **kind)
         _call(_apply_kernel, x, (x, line, out), ACTIVATED=activated)
     return out, line, stats
 
@@ -66,8 +66,8 @@ def group_norm_back(
     switches = {"ACTIVATED": activated, "BESIDE": beside is not None}
     beside = grad if beside is None else beside
     if small:
-        given = (x, grad, norm.weight, before, line, stats, beside, out, places, channels)
-        _group_back_kernel[(groups, n)](*given, **kind, **switches, num_warps=8)
+        tensors = (x, grad, norm.weight, before, line, stats, beside, out, places, channels)
+        _group_back_kernel[(groups, n)](*tensors, **kind, **switches, num_warps=8)
         return out
     sums, slope = _sums(x, grad, line, back=True, activated=activated), torch.empty_like(line)
     _slope_kernel[(groups, n)](sums, norm.weight, before, stats, slope, places, channels, sums.shape[1], **kind)

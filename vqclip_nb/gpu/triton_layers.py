@@ -69,7 +69,7 @@ def transformed(layers: Any, x: Tensor) -> Tensor:
     return (x + last.mlp(last.ln_2(x))).transpose(0, 1)
 
 
-def attended(attn: Any, query: Tensor, key: Tensor, value: Tensor, **asked: Any) -> tuple[Tensor, Any]:
+def attended(attn: Any, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> tuple[Tensor, Any]:
     """torch's MultiheadAttention, of values that are the keys, without a mask: (m, tokens, width) each -> as query."""
     weight, bias = half(attn, query.dtype, "in_proj_")
     width = attn.embed_dim
