@@ -147,7 +147,7 @@ def test_prune_names_what_it_cannot_delete_and_goes_on(tmp_path, capsys):
     first, second = painted(runs), painted(runs, seed=1)
     real = first.rename(tmp_path / "real")
     first.symlink_to(real)
-    assert cli.main(["runs", "--out", str(runs), "--prune", first.name, second.name, "--yes"]) == 1
+    assert cli.main(["runs", "--out", str(runs), "--prune", first.name, second.name, "--yes"]) == 2
     output = capsys.readouterr()
     assert "was not deleted" in output.err
     assert "Deleted 1" in output.out

@@ -2,39 +2,36 @@
 
 import json
 import os
+import re
+import subprocess
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
 
 from vqclip_nb.errors import FilmError, PaintWarning, RunError
-from vqclip_nb.images import BROKEN, first_line
+from vqclip_nb.images import BROKEN, MOST_PIXELS, first_line
 from vqclip_nb.safe_files import part
 
 MOST_FPS, LEAST_FPS = 30, 4
 LINGER = 1.5  # above 1, the early steps, in which more happens, are given more of the film
 _MOST_TEXT = 30_000  # letters; Windows takes no longer command
-FORMATS: dict[str, dict[str, Any]] = {
-    ".mp4": {
-        "codec": "libx264",
-        "pix_fmt_out": "yuv420p",
-        "output_params": ["-crf", "18", "-preset", "veryfast", "-movflags", "+faststart", "-f", "mp4"],
-    },
-    ".gif": {
-        "codec": "gif",
-        "pix_fmt_out": "pal8",
-        "output_params": [
-            *["-vf", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=sierra2_4a"],
-            *["-loop", "0", "-f", "gif"],
-        ],
-    },
-    ".webp": {
-        "codec": "libwebp_anim",
-        "pix_fmt_out": "yuv420p",
-        "output_params": ["-quality", "85", "-loop", "0", "-f", "webp"],
-    },
+FORMATS: dict[str, list[str]] = {  # what ffmpeg is asked for
+    ".mp4": [
+        *["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-preset", "veryfast"],
+        *["-movflags", "+faststart", "-f", "mp4"],
+    ],
+    ".gif": [
+        *["-vf", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=sierra2_4a"],
+        *["-vcodec", "gif", "-pix_fmt", "pal8", "-loop", "0", "-f", "gif"],
+    ],
+    ".webp": [
+        *["-vcodec", "libwebp_anim", "-pix_fmt", "yuv420p", "-quality", "85", "-loop", "0", "-f", "webp"],
+    ],
 }
 
 
@@ -60,7 +57,6 @@ def film(
     if not frames:
         raise RunError("there are no frames to make a film of")
     shown, fps = _schedule(frames, seconds, fps, hold)
-    path = path.absolute()  # ffmpeg takes what stands before a colon in a relative path for a protocol
     try:
         unfinished = part(path)
     except OSError as error:
@@ -68,7 +64,7 @@ def film(
     try:
         _encode(shown, unfinished, fps, FORMATS[path.suffix.lower()], about, hurry)
         if not (unfinished.is_file() and unfinished.stat().st_size):
-            raise RuntimeError("the encoder made no file")
+            raise FilmError("the film could not be written: the encoder made no file")
         os.replace(unfinished, path)
     except RunError:
         raise
@@ -91,28 +87,68 @@ def _schedule(
     return shown + [frames[-1]] * round(hold * fps), fps
 
 
-def _encode(frames: Sequence[Path], path: Path, fps: float, form: Any, about: Any, hurry: Callable[[], bool]) -> None:
-    """Feed frames to ffmpeg, and wait for it."""
-    from imageio_ffmpeg import write_frames
-
-    with Image.open(frames[-1]) as last:
-        size = (last.width, last.height)
+def _encode(
+    frames: Sequence[Path], path: Path, fps: float, form: Sequence[str], about: Any, hurry: Callable[[], bool]
+) -> None:
+    """Feed frames to ffmpeg, and wait for it. Raises FilmError, OSError."""
+    size = _size(frames)
     even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-    tags = ["-map_metadata", "-1"]
+    with tempfile.TemporaryFile() as lines, _ffmpeg(path, even, fps, form, about, lines) as process:
+        try:
+            for pil in _readable(frames):
+                if hurry():
+                    raise FilmError("the film was left out; `vqclip film RUN` makes it")
+                sheet = Image.new("RGB", even)
+                sheet.paste(pil if pil.size == size else ImageOps.pad(pil, size))
+                process.stdin.write(sheet.tobytes())  # type: ignore[union-attr]
+            process.stdin.close()  # type: ignore[union-attr]
+        except OSError:  # it ended early: why is in its lines
+            with suppress(OSError):
+                process.stdin.close()  # type: ignore[union-attr]
+        except BaseException:
+            process.kill()
+            with suppress(OSError):  # what it was fed and did not read
+                process.stdin.close()  # type: ignore[union-attr]
+            raise
+        if process.wait():
+            raise FilmError(f"the film could not be written: {_reason(lines, process.returncode)}")
+
+
+def _ffmpeg(path: Path, size: tuple[int, int], fps: float, form: Sequence[str], about: Any, lines: Any) -> Any:
+    """The encoder at work, its lines going into a file. It hears no Ctrl-C and no hang-up of our terminal."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6f}", "-i", "pipe:0"]
+    tags = ["-an", "-map_metadata", "-1"]
     if about and len(text := json.dumps(about)) < _MOST_TEXT:
         tags += ["-metadata", f"comment={text}"]
-    given = {**form, "output_params": [*tags, *form["output_params"]]}
-    writer = write_frames(str(path), even, fps=fps, macro_block_size=1, quality=None, ffmpeg_log_level="quiet", **given)
-    writer.send(None)
-    try:
-        for pil in _readable(frames):
-            if hurry():
-                raise FilmError("the film was left out; `vqclip film RUN` makes it")
-            sheet = Image.new("RGB", even)
-            sheet.paste(pil if pil.size == size else ImageOps.pad(pil, size))
-            writer.send(sheet.tobytes())
-    finally:
-        writer.close()
+    there = "file:" + str(path.absolute())  # a colon in a name is no protocol then, and a dash no option
+    return subprocess.Popen(
+        [get_ffmpeg_exe(), "-y", "-v", "error", *given, *tags, *form, there],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=lines,
+        start_new_session=True,
+    )
+
+
+def _reason(lines: Any, status: int) -> str:
+    """Why the encoder failed, in one line: the first that it wrote, without the addresses in it."""
+    lines.seek(0)
+    said = [line.strip() for line in lines.read().decode(errors="replace").splitlines() if line.strip()]
+    known = [line for line in said if "No space left" in line or "denied" in line or "too large" in line]
+    ending = f"ffmpeg ended with status {status}" if status > 0 else f"ffmpeg was ended by signal {-status}"
+    return re.sub(r"\[[^]]*@ [^]]*\] ?", "", (known or said or [ending])[0])[:200]
+
+
+def _size(frames: Sequence[Path]) -> tuple[int, int]:
+    """Width and height of the last frame that can be read. Raises FilmError when none can."""
+    for path in reversed(list(dict.fromkeys(frames))):
+        with suppress(*BROKEN), Image.open(path) as pil:
+            if pil.width * pil.height <= MOST_PIXELS:
+                pil.load()
+                return pil.size
+    raise FilmError("the film could not be written: none of its frames can be read")
 
 
 def _readable(frames: Sequence[Path]) -> Iterator[Image.Image]:
@@ -121,9 +157,13 @@ def _readable(frames: Sequence[Path]) -> Iterator[Image.Image]:
     for path in frames:
         try:
             with Image.open(path) as pil:
-                yield pil.convert("RGB")
+                if pil.width * pil.height > MOST_PIXELS:
+                    raise ValueError(f"it has {pil.width} x {pil.height} pixels, more than {MOST_PIXELS:,}")
+                shown = pil.convert("RGB")
         except BROKEN as error:
             if not lost:
                 said = f"the film is without {path.name}, which cannot be read: {first_line(error)}"
                 warnings.warn(said, PaintWarning, stacklevel=2)
             lost.add(path)
+        else:
+            yield shown

@@ -177,7 +177,8 @@ class Stop:
     heard = 0
 
     def __enter__(self) -> "Stop":
-        self._before = {number: signal.signal(number, self._hear) for number in POLITE}
+        heeded = [number for number in POLITE if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+        self._before = {number: signal.signal(number, self._hear) for number in heeded}
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -57,8 +57,13 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
         values["canvas_options"] = {**values.get("canvas_options", {}), **options}
     if arguments.settings:
         from vqclip_nb.runs.metadata import load_settings
+        from vqclip_nb.runs.reader import refuse_paths
 
-        return load_settings(arguments.settings).replace(**values)
+        settings = load_settings(arguments.settings)
+        if not arguments.settings.lower().endswith(".json"):  # a picture may be anybody's
+            named = {name: value for name, value in settings.to_dict().items() if name not in values}
+            refuse_paths([named], arguments.settings)
+        return settings.replace(**values)
     if "prompt" not in values:
         values["prompt"] = ""  # refused by Settings, unless there are image prompts
     return Settings(**values)

@@ -1,6 +1,7 @@
 """`vqclip runs`: the runs there are, each under the one it branched from; and what may be deleted."""
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 from vqclip_nb.cli._common import add_flag
 from vqclip_nb.escapes import visible
 from vqclip_nb.images import first_line
-from vqclip_nb.safe_files import is_plain
+from vqclip_nb.paths import expanded
+from vqclip_nb.safe_files import is_plain, kind
 
 if TYPE_CHECKING:
     from vqclip_nb.runs.reader import RunInfo
+
+GOING = ".deleted"  # ends the name of a folder that is being deleted
 
 
 def add(subparsers: Any) -> None:
@@ -93,6 +97,7 @@ def _prune(stories: Sequence["RunInfo"], names: Sequence[str], *, out: str, sure
     wanted = [name if name in known else str(Path(name).resolve()) for name in names]
     if unknown := [name for name, key in zip(names, wanted, strict=True) if key not in known]:
         raise RunError(f"prune must name runs of {out!r}, got {unknown[0]!r}; `vqclip runs` lists them")
+    _clear(expanded(out))
     chosen = [known[key] for key in dict.fromkeys(wanted)] or [story for story in stories if _empty(story)]
     if not chosen:
         print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
@@ -107,12 +112,22 @@ def _prune(stories: Sequence["RunInfo"], names: Sequence[str], *, out: str, sure
         try:
             need(story.folder, "a folder")
             check_free(story.folder)
-            shutil.rmtree(story.folder)
+            going = story.folder.with_name(f".{story.folder.name}-{os.getpid()}{GOING}")
+            story.folder.rename(going)  # from here on it is no run any more, wherever the deletion ends
+            shutil.rmtree(going)
         except (OSError, RunError) as error:
             kept += 1
             print(visible(f"vqclip: {story.folder} was not deleted: {first_line(error)}"), file=sys.stderr)
     print(f"Deleted {len(chosen) - kept}")
-    return 1 if kept else 0
+    return 2 if kept else 0
+
+
+def _clear(out: Path) -> None:
+    """Delete what a deletion, or the first moment of a run, left behind that was killed an hour ago or earlier."""
+    for path in (*out.glob(f".*{GOING}"), *out.glob(".*.part")):
+        with suppress(OSError):
+            if kind(path) == "a folder" and time.time() - path.lstat().st_mtime > 3600:
+                shutil.rmtree(path)
 
 
 def _agreed(question: str) -> bool:
@@ -127,7 +142,11 @@ def _empty(story: "RunInfo") -> bool:
     """Whether a run holds neither a picture nor a state, and nobody has touched it for an hour."""
     if story.kept or (story.folder / "result.png").exists():
         return False
-    touched = max(path.lstat().st_mtime for path in (story.folder, *story.folder.iterdir()))
+    try:
+        touched = max(path.lstat().st_mtime for path in (story.folder, *story.folder.iterdir()))
+    except OSError as error:
+        print(visible(f"vqclip: {story.folder} is left alone: {first_line(error)}"), file=sys.stderr)
+        return False
     return time.time() - touched > 3600
 
 

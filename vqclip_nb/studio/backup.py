@@ -62,6 +62,7 @@ def copy_over(folder: Path, into: Path) -> None:
     """
     if not (folder / "settings.json").exists():  # gone, with its drive: then the copy is all there is
         raise FileNotFoundError(f"{folder} is not there")
+    need(into, "a folder")  # what a link points to stays as it is
     into.mkdir(parents=True, exist_ok=True)
     for path in tree(folder):
         target = into / path.relative_to(folder)

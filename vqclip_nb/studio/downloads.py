@@ -142,7 +142,7 @@ def make(folder: Path, name: str) -> Path:
     if name == "run.zip":
         part = unfinished_name(folder / "run.zip")
         try:
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, strict_timestamps=False) as file:
                 for each in tree(folder):
                     if not each.name.startswith(".") and each.suffix != ".zip":
                         file.write(each, f"{folder.name}/{each.relative_to(folder).as_posix()}")

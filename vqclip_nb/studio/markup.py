@@ -1,13 +1,20 @@
 """The Studio's HTML. All text that is not ours is escaped here, and nowhere else made into HTML."""
 
 import base64
+import html
 from collections.abc import Sequence
 from functools import cache
-from html import escape
 from importlib import resources
 from pathlib import Path
 
+from vqclip_nb.escapes import visible
+
 HINT = "Ctrl+Enter starts. While it paints, what is not grey can be changed, and counts from the next step."
+
+
+def escape(text: str, *, quote: bool = False) -> str:
+    """Text as HTML, control characters other than line breaks shown as escapes, which could turn or hide words."""
+    return html.escape("\n".join(map(visible, text.split("\n"))), quote=quote)
 
 
 @cache
@@ -15,7 +22,7 @@ def style() -> str:
     """The style sheet; a front end that runs its handler also listens to the keyboard (see studio.js)."""
     folder = resources.files(__package__)
     css, script = ((folder / f"studio.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    return f'<style onload="{escape(script, quote=True)}">{css}</style>'
+    return f'<style onload="{html.escape(script, quote=True)}">{css}</style>'
 
 
 def messages(entries: Sequence[tuple[str, str, str]]) -> str:
