@@ -10,7 +10,7 @@ LEFT, BOTTOM, TOP, RIGHT = 40, 30, 8, 8  # margins in pixels
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 
 
-def chart(curves: Curves, *, width: int = 560, height: int = 150) -> str:
+def chart(curves: Curves, *, width: int = 420, height: int = 150) -> str:
     """Losses against steps on one axis. A curve that ended before the last step is drawn grey, and not named.
 
     curves: by name, (step, loss) in order of the steps. Under the pointer stand the step and each loss there.
@@ -33,7 +33,8 @@ def chart(curves: Curves, *, width: int = 560, height: int = 150) -> str:
         for tick in ticks
     )
     steps = "".join(
-        f'<text x="{across(step):.1f}" y="{height - BOTTOM + 14}" text-anchor="middle">{step}</text>'
+        f'<text x="{across(step):.1f}" y="{height - BOTTOM + 14}" text-anchor="{"end" if step == last else "middle"}">'
+        f"{step}</text>"
         for step in dict.fromkeys((first, (first + last) // 2, last))
     )
     places = {name: " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in points) for name, points in curves.items()}
