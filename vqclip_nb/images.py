@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vqclip_nb.errors import PictureError
 from vqclip_nb.paths import expanded
+from vqclip_nb.safe_files import files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +67,7 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
     Raises PictureError, naming `field`, when there is none.
     """
     if HASHED.fullmatch(name):
-        if found := sorted(inputs.glob(name.removeprefix("sha256:") + "*")) if inputs else []:
+        if found := files(inputs, name.removeprefix("sha256:") + "*") if inputs else []:
             return found[0]
         flag = "--" + field.replace("_", "-")
         said = f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of the run"
@@ -74,6 +75,8 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
     if "://" in name:
         raise PictureError(f"{field} must be a file, got the address {name!r}; download it first")
     path = expanded(name)
+    if path.is_dir():
+        raise PictureError(f"{field} must be a picture file, got {name!r}: it is a folder; name a picture in it")
     if not path.is_file():
         raise PictureError(f"{field} must be a picture file, got {name!r}: there is no such file")
     return path
