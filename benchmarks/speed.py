@@ -156,7 +156,7 @@ class Plain:
 
 
 class Ours:
-    """`session.begin` and `Painting.step`, at the default settings but for what is asked for here."""
+    """`session.build_painting` and `Painting.step`, at the default settings but for what is asked for here."""
 
     def __init__(self, pair: tuple[Any, Any], settings: Any) -> None:
         from vqclip_nb.objectives import Guide

@@ -313,3 +313,65 @@ def test_the_panel_fits_a_narrow_page(page):
     shot(page, "narrow")
     wide = page.evaluate("() => [...document.querySelectorAll('.vq-studio')].map(e => e.scrollWidth - e.clientWidth)")
     assert max(wide) <= 2, "nothing sticks out"
+
+
+@pytest.mark.parametrize("page", [Lab], indirect=True)
+def test_a_page_that_was_reloaded_in_mid_run_is_heard_when_the_run_has_ended(page):
+    page.evaluate(page.front.run_all)
+    page.wait_for_selector(".vq-studio .vq-start")
+    steps = page.locator(".vq-steps .widget-readout")
+
+    def paint(count):
+        steps.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.type(f"{count}\n")
+        page.locator("button.vq-start").click()
+
+    page.locator(".vq-size select").nth(1).select_option(label="128 x 128")
+    paint(60)
+    says(page, "step [1-9]")
+    page.evaluate(page.front.save)
+    time.sleep(1)
+    page.reload()
+    page.wait_for_function(page.front.running)
+    says(page, "Done")
+    before = len(read_all(page.folder / "runs")[0])
+    paint(10)
+    says(page, "step [1-9]|Saving")
+    says(page, "Done")
+    assert len(read_all(page.folder / "runs")[0]) == before + 1
+
+
+@pytest.mark.parametrize("page", [Lab], indirect=True)
+def test_the_keyboard_starts_and_applies_and_a_kernel_that_is_gone_is_said(page):
+    page.evaluate(page.front.run_all)
+    page.wait_for_selector(".vq-studio .vq-start")
+    page.locator(".vq-size select").nth(1).select_option(label="128 x 128")
+    page.locator(".vq-prompt textarea").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("a yellow star on a blue background")
+    page.locator(".vq-prompt.vq-unapplied").wait_for()
+    page.keyboard.press("Control+Enter")
+    says(page, "step [1-9]")
+    assert page.locator(".vq-unapplied").count() == 0
+    page.keyboard.type(", stained glass")
+    page.keyboard.press("Shift+Enter")
+    page.locator(".vq-chip.vq-on", has_text="stained glass").wait_for()
+    page.locator("button.vq-stop").click()
+    says(page, "everything is kept")
+    ((run,), _) = read_all(page.folder / "runs")
+    assert run.settings.prompt == "a yellow star on a blue background"
+    assert run.current.prompt == "a yellow star on a blue background, stained glass"
+    assert page.locator("img.vq-picture").get_attribute("alt").startswith("This run: a yellow star")
+
+    assert not page.locator(".vq-beat").is_visible()
+    kernel = "jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
+    page.evaluate(f"{kernel}.sendShellMessage = () => ({{}})")  # nothing arrives
+    page.locator("button.vq-undo").click()
+    page.locator(".vq-beat", has_text="The kernel has not answered").wait_for()
+    page.evaluate(f"delete {kernel}.sendShellMessage")
+    page.evaluate(f"{kernel}.restart()")
+    page.wait_for_function(page.front.ready)
+    page.evaluate(page.front.run_all)
+    page.locator("button.vq-start:enabled").wait_for()
+    page.wait_for_function("document.querySelector('.vq-prompt textarea').value.startsWith('a yellow star')")

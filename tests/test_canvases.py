@@ -22,7 +22,7 @@ from vqclip_nb.settings import Settings
 CANVAS_MAKERS = {spec.name: partial(make, spec.name) for spec in specs()} | {  # other packages' too
     "vqgan": lambda **start: VQGANCanvas(ToyVQGAN(), **start),
     "biggan": lambda size, **start: BigGANCanvas(ToyBigGAN(size), size=size, **start),
-    "siren": lambda **start: SirenCanvas(**start, options=SirenOptions(layers=4, hidden_size=64)),
+    "siren": lambda **start: SirenCanvas(**start, options=SirenOptions(layers=4, hidden_size=64, w0=30)),
 }
 EVERY_CANVAS = pytest.mark.parametrize("new", CANVAS_MAKERS.values(), ids=CANVAS_MAKERS)
 

@@ -20,7 +20,7 @@ pytest.importorskip("triton", reason="Triton comes with torch's CUDA builds alon
 
 from taming.modules.diffusionmodules.model import AttnBlock, ResnetBlock, Upsample
 
-from vqclip_nb.gpu import cutout_kernels, triton_layers
+from vqclip_nb.gpu import cutout_kernels, triton_kernels, triton_layers
 from vqclip_nb.models import openai_clip
 
 
@@ -60,7 +60,7 @@ def far(one, other):
     "name", ["block", "block of other width", "attention", "upsampling", "norm", "norm, activated"]
 )
 def test_a_fused_layer_answers_as_taming_s_in_value_and_gradient(name, small, monkeypatch):
-    monkeypatch.setattr(triton_layers, "_SMALL", small)
+    monkeypatch.setattr(triton_kernels, "_SMALL", small)
     torch.manual_seed(0)
     channels, plain, fused = layers()[name]
     x = (2 * torch.randn(2, channels, 7, 5) + 1).requires_grad_()
@@ -75,9 +75,9 @@ def test_a_fused_layer_answers_as_taming_s_in_value_and_gradient(name, small, mo
 
 
 def test_the_sums_of_strips_are_those_of_all_places(monkeypatch):
-    monkeypatch.setattr(triton_layers, "_STRIPS", 6)
+    monkeypatch.setattr(triton_kernels, "_STRIPS", 6)
     x = torch.randn(2, 64, 40, 33).to(memory_format=torch.channels_last)
-    sums = triton_layers._sums(x, x, x.new_empty(2, 2, 64), back=False, activated=False)
+    sums = triton_kernels._sums(x, x, x.new_empty(2, 2, 64), back=False, activated=False)
     assert sums.shape[1] > 1
     torch.testing.assert_close(
         sums.sum(1), torch.stack([x.sum((2, 3)), x.square().sum((2, 3))], 1), rtol=1e-4, atol=1e-2

@@ -39,3 +39,13 @@ def test_symmetry_compares_the_left_with_the_right():
     image = torch.tensor([[0.0, 0.5, 1.0]]).expand(1, 3, 2, 3)
     assert computed("symmetry", image)[0].item() == np.float32(2 / 3), "1 at both sides, 0 in the middle"
     assert computed("symmetry", torch.tensor([[0.2, 0.5, 0.2]]).expand(1, 3, 2, 3))[0].item() == 0
+
+
+def test_edges_are_the_mean_distance_of_the_frame_from_white():
+    from vqclip_nb.objectives.losses import Edges
+
+    image = torch.full((2, 3, 40, 60), 0.25)
+    image[1] = 1.0
+    image[:, :, 2:-2, 3:-3] = 0.0
+    losses = Edges()(image, Draws((0, 1)), 0)["edges"]
+    torch.testing.assert_close(losses, torch.tensor([0.75**2, 0.0]))

@@ -18,7 +18,7 @@ from vqclip_nb.timeline import Edit
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
-    monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(b""))
+    monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
     with toy_models():
         yield
 

@@ -81,7 +81,7 @@ def test_keyframes_come_back_from_json_and_one_number_throughout_is_that_number(
 
 @pytest.fixture
 def toys(monkeypatch):
-    monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(b""))
+    monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
     with toy_models():
         yield
 

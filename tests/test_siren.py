@@ -8,7 +8,7 @@ import torch
 from vqclip_nb.canvases.siren import SirenOptions
 from vqclip_nb.canvases.siren.canvas import SirenCanvas
 
-DEEP_DAZE = SirenOptions(layers=16, hidden_size=256)
+DEEP_DAZE = SirenOptions(layers=16, hidden_size=256, w0=30, w0_first=30)
 
 
 def published_siren(canvas, k, width, height):

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import queue
+import re
 import shutil
 import struct
 import sys
@@ -25,12 +26,16 @@ from tests import colab
 from tests.toys import toy_models
 from vqclip_nb import Settings, video
 from vqclip_nb.embedded import read
-from vqclip_nb.errors import PaintWarning, RunError
+from vqclip_nb.errors import OutOfMemory, PaintWarning, RunError
 from vqclip_nb.fields import by_name, live_fields
+from vqclip_nb.painting import Painting
+from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import start
 from vqclip_nb.studio import Studio, backup, controller, frontend, job, library, markup, opening, previews
+from vqclip_nb.studio.chart import chart
 from vqclip_nb.studio.presets import offered
+from vqclip_nb.studio.prompt_box import combined, split
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.status import JobStatus
 from vqclip_nb.studio.suggestions import has, surprise, toggled, words
@@ -755,7 +760,7 @@ def test_while_an_earlier_run_is_shown_nothing_happens_to_the_last_one():
         last = ended(shown)
     assert not shown.ui.undo.disabled
     assert seen(shown.ui.more) == [True]
-    shown.ui.history.thumbs.children[1].children[1].click()
+    next(thumb for thumb in shown.ui.history.thumbs.children if "-red" in thumb.run_name).children[1].click()
     assert shown.ui.undo.disabled
     assert seen(shown.ui.more) == [False]
     shown.ui.undo.click()
@@ -1055,3 +1060,242 @@ def test_threads_end_with_the_run():
     shown.ui.start.click()
     ended(shown)
     until(lambda: not {thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()})
+
+
+def test_a_picture_that_is_loaded_takes_the_place_of_the_run_that_was_shown():
+    shown = studio(steps=3)
+    for prompt in ("red", "green"):
+        shown.ui.form.load({"prompt": prompt})
+        shown.ui.start.click()
+        last = ended(shown)
+    next(thumb for thumb in shown.ui.history.thumbs.children if "-red" in thumb.run_name).children[1].click()
+    assert "red" in shown.ui.view.caption.value
+    upload(shown.ui.load, (last.folder / "result.png").read_bytes())
+    assert shown.ui.form.value("prompt") == "green"
+    assert "A picture from a file: green" in shown.ui.view.caption.value
+    hidden = (shown.ui.downloads.box, shown.ui.view.looking, shown.ui.more, shown.ui.history.use)
+    assert not any(seen(*hidden)), "nothing of the other run is offered"
+    assert shown.ui.undo.disabled
+    shown.ui.start.click()
+    assert ended(shown).folder != last.folder
+    assert "This run: green" in shown.ui.view.caption.value
+    assert all(seen(shown.ui.downloads.box, shown.ui.view.looking, shown.ui.more))
+
+
+def test_while_memory_runs_out_there_is_one_note_and_stop_is_heard_between_two_attempts(monkeypatch):
+    tries, go_on = [], threading.Event()
+
+    def step(self, **_):
+        for parts in range(1, 1000):
+            tries.append(parts)
+            warnings.warn(
+                f"memory ran out at step 1: the cutouts are judged in {parts} parts", PaintWarning, stacklevel=1
+            )
+            go_on.wait(20 if parts > 2 else 0)
+
+    monkeypatch.setattr("vqclip_nb.painting.Painting.step", step)
+    shown = studio(steps=5)
+    shown.ui.start.click()
+    until(lambda: len(tries) > 2)
+    shown.controller.tick()
+    assert "Making step 1" in shown.ui.view.status.value
+    assert shown.ui.messages.text.value.count("memory ran out") == 3, "one line: its tooltip, itself, and its fold"
+    shown.ui.stop.click()
+    go_on.set()
+    status = ended(shown, "stopped")
+    assert len(tries) <= 4
+    assert "Stopped before the first step" in shown.ui.view.status.value
+    assert not any(seen(*(shown.ui.downloads.buttons[name] for name in ("Picture", "Film", "GIF", "WebP"))))
+    assert shown.ui.undo.disabled
+    assert not seen(shown.ui.more)[0]
+    check_free(status.folder)
+    shown.ui.start.click()
+    assert shown.ui.messages.run_notes == (), "they go with their run"
+
+
+def test_a_run_that_fails_is_shown_as_such_without_the_picture_of_the_one_before(monkeypatch):
+    shown = studio(steps=3)
+    shown.ui.start.click()
+    ended(shown)
+
+    def full(*_, **__):
+        raise OutOfMemory("memory ran out at step 1 with all savings made; paint smaller than --size 16 16")
+
+    monkeypatch.setattr("vqclip_nb.painting.Painting.step", full)
+    shown.ui.form.load({"prompt": "blue"})
+    shown.ui.start.click()
+    ended(shown, "failed")
+    assert "blue" in shown.ui.view.caption.value
+    assert "failed before its first picture" in shown.ui.view.empty.value
+    assert seen(shown.ui.view.picture, shown.ui.view.empty) == [False, True]
+    assert "--size" not in shown.ui.messages.text.value.partition("<pre>")[0], (
+        "the form's words, not the command line's"
+    )
+    assert not any(seen(shown.ui.more, shown.ui.downloads.links["Picture"]))
+
+
+def test_each_of_several_pictures_is_saved_reused_and_gone_on_with():
+    shown = studio(variations=3, steps=3, seed=7)
+    shown.ui.start.click()
+    folder = ended(shown).folder
+    links = shown.ui.downloads.links
+    assert 'download="result.png"' in links["Sheet"].value
+    for number in (1, 2, 3):
+        shown.ui.view.select(number - 1)
+        assert markup.link(folder / f"result-{number}.png", "")[:300] in links["Picture"].value
+    shown.ui.use.click()
+    assert (shown.ui.form.value("seed"), shown.ui.form.value("variations")) == (9, 1)
+    assert shown.ui.view.selected == 2
+    shown.ui.alone.click()
+    until(lambda: REGISTRY.job.status.folder != folder)
+    assert ended(shown).settings.seed == 9
+
+
+def test_negative_words_have_a_box_of_their_own():
+    assert combined("a castle\n", "fog | text") == "a castle | fog:-1 | text:-1"
+    assert combined("a castle", "fog:0.5") == "a castle | fog:-0.5"
+    for prompt in ("a castle | fog:-1 | text:-1", "a | fog:-1 | b", "a:2 | -1", '"x | y:-1"', "fog:-1", "a | fog:-0.5"):
+        assert combined(*split(prompt)) == prompt
+    assert split("a castle | fog:-1") == ("a castle", "fog")
+    shown = studio(prompt="red | green:-1", steps=2)
+    assert (shown.ui.form.prompt.text.value, shown.ui.form.prompt.negative.value) == ("red", "green")
+    shown.ui.form.prompt.negative.value = "blue"
+    shown.ui.start.click()
+    assert ended(shown).settings.prompt == "red | blue:-1"
+
+
+def test_chips_see_weighted_words():
+    assert has("a castle | a mosaic:0.5", "a mosaic")
+    assert toggled("a castle | a mosaic:0.5 | fog:-1", "a mosaic") == "a castle | fog:-1"
+    assert toggled("a castle, a mosaic:0.5", "a mosaic") == "a castle:0.5"
+    assert not has("a castle | a mosaics:0.5", "a mosaic")
+
+
+def test_a_field_that_is_wrong_stays_marked_until_it_is_put_right():
+    shown = studio()
+    shown.ui.form.controls["lr"].value = "banana"
+    error = shown.ui.form._errors["", "lr"]
+    assert "Step size must be" in error.value
+    shown.ui.form.prompt.chips.children[0].click()
+    assert "Step size must be" in shown.ui.messages.text.value
+    assert seen(error) == [True]
+    shown.ui.form.controls["lr"].value = "0.2"
+    assert (error.value, shown.ui.messages.text.value) == ("", markup.messages([]))
+
+
+def test_the_chart_has_one_axis_the_step_under_the_pointer_and_no_former_prompts():
+    drawn = chart({"new": ((1, 0.5), (50, 0.2), (100, 0.1)), "old": ((1, 1.0), (40, 0.9))})
+    assert "old" not in drawn
+    assert ">Step</text>" in drawn
+    assert ">Loss</text>" in drawn
+    assert "step 100<tspan" in drawn
+    lines = re.findall(r'points="([^"]*)"', drawn)
+    tops = [float(line.split(" ")[0].split(",")[1]) for line in lines]
+    assert tops[1] < tops[0], "1.0 stands above 0.5"
+    assert chart({}) == chart({"a": ((1, 0.3),)}) == ""
+
+
+def test_a_film_that_cannot_be_made_says_so_and_nothing_else(monkeypatch):
+    shown = studio(steps=3)
+    shown.ui.start.click()
+    ended(shown)
+
+    def fails(*_, **__):
+        raise RunError("the film could not be made: no encoder")
+
+    monkeypatch.setattr(video, "film", fails)
+    shown.ui.downloads.buttons["GIF"].click()
+    until(lambda: "no encoder" in shown.ui.messages.text.value)
+    assert "Making" not in shown.ui.messages.text.value
+    until(lambda: not shown.ui.downloads.buttons["GIF"].disabled)
+
+
+def test_runs_are_searched_deleted_and_shown_without_a_picture():
+    shown = studio(steps=2)
+    for prompt in ("red", "green", "blue", "white"):
+        shown.ui.form.load({"prompt": prompt})
+        shown.ui.start.click()
+        folder = ended(shown).folder
+    (folder / "result.png").unlink()
+    shutil.rmtree(folder / "frames")
+    shown.controller.library.read_history()
+    assert len(shown.ui.history.thumbs.children) == 4
+    assert "no picture" in shown.ui.history.thumbs.children[0].children[0].value
+    shown.ui.history.search.value = "white"
+    (thumb,) = shown.ui.history.thumbs.children
+    thumb.children[1].click()
+    assert "has kept no picture" in shown.ui.view.empty.value
+    shown.ui.history.delete.click()
+    assert folder.exists(), "asked first"
+    shown.ui.history.sure.click()
+    assert not folder.exists()
+    assert not shown.ui.history.thumbs.children
+    shown.ui.history.search.value = ""
+    assert len(shown.ui.history.thumbs.children) == 3
+
+
+def test_own_presets_are_kept_and_the_form_outlives_the_kernel(monkeypatch, tmp_path):
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "home"))
+    shown = studio(steps=2, cutn=3, prompt="green", seed=11)
+    shown.ui.preset_name.value = "../evil"
+    shown.ui.save.click()
+    assert "name" in shown.ui.messages.text.value
+    shown.ui.preset_name.value = "My own"
+    shown.ui.save.click()
+    shown.ui.form.load({"cutn": 16, "steps": 50})
+    shown.ui.presets.value = "My own"
+    assert (shown.ui.form.value("cutn"), shown.ui.form.value("steps"), shown.ui.form.value("seed")) == (3, 2, 11)
+    shown.ui.start.click()
+    ended(shown)
+    REGISTRY.job = REGISTRY.controller = None
+    again = Studio(out="runs")
+    assert (again.ui.form.value("prompt"), again.ui.form.value("cutn"), again.ui.form.value("seed")) == ("green", 3, 11)
+
+
+def test_the_options_of_the_chosen_canvas_alone_are_shown_and_painted_with():
+    shown = studio(steps=2)
+    rows = shown.ui.form._rows
+    assert seen(rows["vqgan", "tidy"]) == [True]
+    shown.ui.form.controls["tidy"].value = "2"
+    shown.ui.start.click()
+    assert ended(shown).settings.canvas_options["tidy"] == 2
+    shown.ui.form.controls["canvas"].value = "pixels"
+    assert seen(rows["vqgan", "tidy"]) == [False]
+    shown.ui.start.click()
+    assert ended(shown).settings.canvas == "pixels"
+
+
+def test_going_back_begins_at_a_state_on_the_way_shows_the_way_and_hears_stop(monkeypatch):
+    shown = studio(steps=60, save_every="5")
+    shown.ui.start.click()
+    parent = ended(shown).folder
+    kept = RunInfo.read(parent).kept
+    assert kept == [10, 20, 30, 40, 50, 55, 60]
+    whole, gate, made = Painting.step, threading.Event(), []
+
+    def step(self, **more):
+        frame = whole(self, **more)
+        made.append(frame.step)
+        gate.wait(20)
+        return frame
+
+    monkeypatch.setattr(Painting, "step", step)
+    shown.ui.view.back.value = 27
+    assert shown.ui.view.step_looked_at == 28
+    shown.ui.view.again.click()
+    until(lambda: made == [21])
+    gate.set()
+    until(lambda: "Painting the way there again: step 2" in REGISTRY.job.status.message or not REGISTRY.job.alive)
+    assert len(RunInfo.read(ended(shown, "done").folder).timeline) <= 1
+
+    gate.clear()
+    made.clear()
+    shown.controller.library.read_history()
+    shown.ui.history._pressed(parent.name)
+    shown.ui.view.back.value = 27
+    shown.ui.view.again.click()
+    until(lambda: made == [21])
+    shown.ui.stop.click()
+    gate.set()
+    ended(shown, "stopped")
+    assert made == [21], "and no step more"

@@ -16,6 +16,7 @@ from vqclip_nb.schema import closest
 
 GROUP = "vqclip_nb.objectives"
 LOSSES = {  # by name: what it does, and its class
+    "edges": ("a white frame, a twentieth of each side", "vqclip_nb.objectives.losses:Edges"),
     "saturation": ("more colourful pictures; below 0, greyer ones", "vqclip_nb.objectives.losses:Saturation"),
     "symmetry": ("the left half like the right, mirrored", "vqclip_nb.objectives.losses:Symmetry"),
 }

@@ -104,6 +104,22 @@ class Settings(BaseModel):
     smoothness: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
         1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", live=True
     )
+    distance: Literal["great-circle", "cosine", "dot"] = _field(
+        "great-circle",
+        "Painting",
+        "Distance",
+        "how far the picture is from the prompt: cosine is Big Sleep's, a hundred times as strong beside other losses",
+        live=True,
+    )
+    averaging_weight: float = _field(
+        0.0,
+        "Painting",
+        "Averaged looks",
+        "how much the mean of all looks counts beside each look; Deep Daze's is 0.3",
+        ge=0,
+        le=1,
+        live=True,
+    )
     losses: str = _field(
         "", "Painting", "Losses", "other pulls, each name:weight, joined by |, such as saturation:0.5", live=True
     )

@@ -114,11 +114,11 @@ def _pool_back_kernel(grad, largest, out, height, width, size, rows, columns, BL
     known = pixel < height * width
     y, x = pixel // width, pixel % width
     first, last = y * size // height, ((y + 1) * size + height - 1) // height
-    build_painting, end = x * size // width, ((x + 1) * size + width - 1) // width
+    begin, end = x * size // width, ((x + 1) * size + width - 1) // width
     total = tl.zeros((BLOCK,), tl.float32)
     for row in range(rows):
         for column in range(columns):
-            i, j = first + row, build_painting + column
+            i, j = first + row, begin + column
             inside = known & (i < last) & (j < end)
             at = plane * size * size + i * size + j
             pull = tl.load(grad + at, inside, other=0.0)
@@ -140,15 +140,11 @@ def _ramp(sixths, turn):
 
 
 @triton.jit
-def _views_kernel(
-    image, numbers, given, grad, unit, out, size, copies, COUNT: tl.constexpr, BACK: tl.constexpr, BLOCK: tl.constexpr
-):
-    pixel, view = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1)
-    picture, known = view // copies, pixel < size * size
-    y, x = (pixel // size).to(tl.float32), (pixel % size).to(tl.float32)
-    of = numbers + view * COUNT
+def _source(of, x, y, size):
+    """Where a view's pixel comes from: (how much of it is uncovered, left and top pixel, the shares right and down)
 
-    # Where each pixel comes from: before the perspective, which uncovers black, and then in the picture.
+    The perspective uncovers black; then the turn leads into the picture.
+    """
     depth = tl.load(of + 6) * x + tl.load(of + 7) * y + tl.load(of + 8)
     u = (tl.load(of) * x + tl.load(of + 1) * y + tl.load(of + 2)) / depth
     v = (tl.load(of + 3) * x + tl.load(of + 4) * y + tl.load(of + 5)) / depth
@@ -161,10 +157,70 @@ def _views_kernel(
     right = tl.minimum(tl.maximum(right, 0.0), size - 1.0)
     down = tl.minimum(tl.maximum(down, 0.0), size - 1.0)
     left, top = tl.floor(right), tl.floor(down)
-    right, down = right - left, down - top
+    return inside, left, top, right - left, down - top
+
+
+@triton.jit
+def _sample(at, aside, below, w00, w01, w10, w11, near):
+    """A pixel between four others, by their weights."""
+    value = tl.load(at, near, other=0.0) * w00 + tl.load(at + aside, near, other=0.0) * w01
+    value += tl.load(at + below, near, other=0.0) * w10 + tl.load(at + below + aside, near, other=0.0) * w11
+    return value
+
+
+@triton.jit
+def _scatter(at, value, aside, below, w00, w01, w10, w11, near):
+    """Add a value to four pixels by their weights, as integers."""
+    tl.atomic_add(at, (value * w00).to(tl.int64), near, sem="relaxed")
+    tl.atomic_add(at + aside, (value * w01).to(tl.int64), near, sem="relaxed")
+    tl.atomic_add(at + below, (value * w10).to(tl.int64), near, sem="relaxed")
+    tl.atomic_add(at + below + aside, (value * w11).to(tl.int64), near, sem="relaxed")
+
+
+@triton.jit
+def _kept(of, x, y):
+    """0 in the erased rectangle of a view, 1 outside it."""
+    erased = (y >= tl.load(of + 18)) & (y < tl.load(of + 18) + tl.load(of + 20))
+    erased &= (x >= tl.load(of + 19)) & (x < tl.load(of + 19) + tl.load(of + 21))
+    return tl.where(erased, 0.0, 1.0)
+
+
+@triton.jit
+def _colour_gradient(red, green, blue, value, least, apart, factor, to_value, to_colour, to_sixths):
+    """The gradients of red, green and blue from those of value, colour and hue in sixths of a turn."""
+    chroma = value - least
+    is_red, is_green = red == value, green == value
+    over = tl.maximum(chroma, 1e-8)
+    to_apart = to_sixths / over
+    share = tl.where(chroma * factor < value, 1.0, tl.where(chroma * factor == value, 0.5, 0.0))
+    to_chroma = to_colour * factor * share
+    to_chroma -= tl.where(chroma > 1e-8, to_apart * apart / over, 0.0)
+    to_value += to_colour * (1 - share) + to_chroma
+    highest = is_red.to(tl.float32) + is_green.to(tl.float32) + (blue == value).to(tl.float32)
+    lowest = (red == least).to(tl.float32) + (green == least).to(tl.float32) + (blue == least).to(tl.float32)
+    to_value, to_least = to_value / highest, -to_chroma / lowest
+    second = is_green & (red != value)
+    third = (red != value) & (green != value)
+    to_red = tl.where(is_red, to_value, 0.0) + tl.where(red == least, to_least, 0.0)
+    to_red += tl.where(third, to_apart, tl.where(second, -to_apart, 0.0))
+    to_green = tl.where(is_green, to_value, 0.0) + tl.where(green == least, to_least, 0.0)
+    to_green += tl.where(is_red, to_apart, tl.where(third, -to_apart, 0.0))
+    to_blue = tl.where(blue == value, to_value, 0.0) + tl.where(blue == least, to_least, 0.0)
+    to_blue += tl.where(second, to_apart, tl.where(is_red, -to_apart, 0.0))
+    return to_red, to_green, to_blue
+
+
+@triton.jit
+def _views_kernel(
+    image, numbers, given, grad, unit, out, size, copies, COUNT: tl.constexpr, BACK: tl.constexpr, BLOCK: tl.constexpr
+):
+    pixel, view = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1)
+    picture, known = view // copies, pixel < size * size
+    y, x = (pixel // size).to(tl.float32), (pixel % size).to(tl.float32)
+    of = numbers + view * COUNT
+    inside, left, top, right, down = _source(of, x, y, size)
     first = top.to(tl.int32) * size + left.to(tl.int32)
-    aside = tl.where(left < size - 1, 1, 0)
-    below = tl.where(top < size - 1, size, 0)
+    aside, below = tl.where(left < size - 1, 1, 0), tl.where(top < size - 1, size, 0)
     w00, w01 = (1 - down) * (1 - right), (1 - down) * right
     w10, w11 = down * (1 - right), down * right
     area = size * size
@@ -172,12 +228,9 @@ def _views_kernel(
     red_at = image + start + first
     green_at, blue_at = red_at + area, red_at + 2 * area
     near = known & (inside > 0)
-    red = tl.load(red_at, near, other=0.0) * w00 + tl.load(red_at + aside, near, other=0.0) * w01
-    red += tl.load(red_at + below, near, other=0.0) * w10 + tl.load(red_at + below + aside, near, other=0.0) * w11
-    green = tl.load(green_at, near, other=0.0) * w00 + tl.load(green_at + aside, near, other=0.0) * w01
-    green += tl.load(green_at + below, near, other=0.0) * w10 + tl.load(green_at + below + aside, near, other=0.0) * w11
-    blue = tl.load(blue_at, near, other=0.0) * w00 + tl.load(blue_at + aside, near, other=0.0) * w01
-    blue += tl.load(blue_at + below, near, other=0.0) * w10 + tl.load(blue_at + below + aside, near, other=0.0) * w11
+    red = _sample(red_at, aside, below, w00, w01, w10, w11, near)
+    green = _sample(green_at, aside, below, w00, w01, w10, w11, near)
+    blue = _sample(blue_at, aside, below, w00, w01, w10, w11, near)
     red, green, blue = red * inside, green * inside, blue * inside
 
     # Saturation multiplied and hue turned, as `cutouts._recoloured` says.
@@ -194,9 +247,7 @@ def _views_kernel(
     ramp_blue, slope_blue = _ramp(sixths, -1.0)
     colour = tl.minimum(chroma * factor, value)
 
-    erased = (y >= tl.load(of + 18)) & (y < tl.load(of + 18) + tl.load(of + 20))
-    erased &= (x >= tl.load(of + 19)) & (x < tl.load(of + 19) + tl.load(of + 21))
-    kept = tl.where(erased, 0.0, 1.0)
+    kept = _kept(of, x, y)
     at = view.to(tl.int64) * 3 * area + pixel
     if not BACK:
         level = tl.load(of + 17)
@@ -209,32 +260,14 @@ def _views_kernel(
         to_red = tl.load(grad + at, near, other=0.0) * kept
         to_green = tl.load(grad + at + area, near, other=0.0) * kept
         to_blue = tl.load(grad + at + 2 * area, near, other=0.0) * kept
-        to_value = to_red + to_green + to_blue
         to_colour = -(to_red * ramp_red + to_green * ramp_green + to_blue * ramp_blue)
         to_sixths = -colour * (to_red * slope_red + to_green * slope_green + to_blue * slope_blue)
-        to_apart = to_sixths / over
-        share = tl.where(chroma * factor < value, 1.0, tl.where(chroma * factor == value, 0.5, 0.0))
-        to_chroma = to_colour * factor * share
-        to_chroma -= tl.where(chroma > 1e-8, to_apart * apart / over, 0.0)
-        to_value += to_colour * (1 - share) + to_chroma
-        highest = is_red.to(tl.float32) + is_green.to(tl.float32) + (blue == value).to(tl.float32)
-        lowest = (red == least).to(tl.float32) + (green == least).to(tl.float32) + (blue == least).to(tl.float32)
-        to_value, to_least = to_value / highest, -to_chroma / lowest
-        second = is_green & (red != value)
-        third = (red != value) & (green != value)
-        to_red = tl.where(is_red, to_value, 0.0) + tl.where(red == least, to_least, 0.0)
-        to_red += tl.where(third, to_apart, tl.where(second, -to_apart, 0.0))
-        to_green = tl.where(is_green, to_value, 0.0) + tl.where(green == least, to_least, 0.0)
-        to_green += tl.where(is_red, to_apart, tl.where(third, -to_apart, 0.0))
-        to_blue = tl.where(blue == value, to_value, 0.0) + tl.where(blue == least, to_least, 0.0)
-        to_blue += tl.where(second, to_apart, tl.where(is_red, -to_apart, 0.0))
+        to_value = to_red + to_green + to_blue
+        to_red, to_green, to_blue = _colour_gradient(
+            red, green, blue, value, least, apart, factor, to_value, to_colour, to_sixths
+        )
         scale = inside / tl.load(unit + picture)
         near &= scale < float("inf")  # where all gradients are 0
         for channel in tl.static_range(3):
             to = to_red if channel == 0 else (to_green if channel == 1 else to_blue)
-            to = to * scale
-            place = out + start + channel * area + first
-            tl.atomic_add(place, (to * w00).to(tl.int64), near, sem="relaxed")
-            tl.atomic_add(place + aside, (to * w01).to(tl.int64), near, sem="relaxed")
-            tl.atomic_add(place + below, (to * w10).to(tl.int64), near, sem="relaxed")
-            tl.atomic_add(place + below + aside, (to * w11).to(tl.int64), near, sem="relaxed")
+            _scatter(out + start + channel * area + first, to * scale, aside, below, w00, w01, w10, w11, near)

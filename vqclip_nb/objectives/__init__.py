@@ -3,11 +3,13 @@
 To add one: a class like those of `losses.py`, and a line in `build.Builder` that makes a Term of it.
 """
 
-from vqclip_nb.objectives.guide import Guide, Target, great_circle, pull
+from vqclip_nb.objectives.distances import DISTANCES, great_circle
+from vqclip_nb.objectives.guide import Guide, Target, pull
 from vqclip_nb.objectives.losses import Likeness, Smoothness
 from vqclip_nb.objectives.terms import Objective, Term, losses_of, total
 
 __all__ = [
+    "DISTANCES",
     "Guide",
     "Likeness",
     "Objective",

@@ -12,6 +12,7 @@ from vqclip_nb import images, loss_names, perceptor_names, prompts
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.errors import PaintWarning
+from vqclip_nb.objectives.distances import DISTANCES
 from vqclip_nb.objectives.embeddings import Embeddings
 from vqclip_nb.objectives.guide import Guide, Target
 from vqclip_nb.objectives.losses import Likeness, Smoothness
@@ -69,7 +70,12 @@ class Builder:
         targets = [*self._texts(settings, perceptor, label), *self._pictures(settings, perceptor, label, cutouts)]
         changing = isinstance(cutn, Schedule)
         return Guide(
-            perceptor, cutouts, targets, cutn_at=(lambda step: share(whole_at(cutn, step))) if changing else None
+            perceptor,
+            cutouts,
+            targets,
+            cutn_at=(lambda step: share(whole_at(cutn, step))) if changing else None,
+            distance=DISTANCES[settings.distance],
+            averaging_weight=settings.averaging_weight,
         )
 
     def _texts(self, settings: Settings, perceptor: Perceptor, label: str) -> list[Target]:

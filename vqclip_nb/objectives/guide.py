@@ -10,6 +10,7 @@ from torch import Tensor
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.gpu.cuda_graphs import replayed, to_device
 from vqclip_nb.gradients import straight_through
+from vqclip_nb.objectives.distances import great_circle
 from vqclip_nb.objectives.terms import Objective
 from vqclip_nb.perceptors import Perceptor
 from vqclip_nb.rng import Draws
@@ -30,11 +31,6 @@ class Target:
     stop: float = -torch.inf
 
 
-def great_circle(x: Tensor, y: Tensor) -> Tensor:
-    """Half the squared great-circle distance of unit vectors, 2 arcsin(|x - y| / 2)², in [0, 4.93] (Crowson, 2021)."""
-    return (x - y).norm(dim=-1).div(2).arcsin().square().mul(2)
-
-
 def pull(distance: Tensor, weight: Tensor, stop: Tensor) -> Tensor:
     """The signed, weighted distance; its gradient ends where the signed distance is below `stop` (Crowson, 2021).
 
@@ -48,6 +44,8 @@ class Guide(Objective):
     """One perceptor, its cutouts and its targets.
 
     cutn_at: the number of cutouts of each step, where it changes from step to step; else that of `cutouts` holds.
+    distance: one of DISTANCES. averaging_weight: how much of the loss is that of the mean of all views' embeddings, as
+    in Deep Daze; the rest is the mean of the losses of the views. In [0, 1].
     """
 
     def __init__(
@@ -57,8 +55,11 @@ class Guide(Objective):
         targets: Sequence[Target],
         *,
         cutn_at: Callable[[int], int] | None = None,
+        distance: Callable[[Tensor, Tensor], Tensor] = great_circle,
+        averaging_weight: float = 0.0,
     ) -> None:
         self.perceptor, self.cutouts, self.cutn_at = perceptor, cutouts, cutn_at
+        self.distance, self.averaging_weight = distance, averaging_weight
         self.names = [target.name for target in targets]
         self.counts = [target.embeddings.shape[1] for target in targets]
         pictures = max(target.embeddings.shape[0] for target in targets)
@@ -74,14 +75,20 @@ class Guide(Objective):
         with self.precision.within(views.device):
             seen = self._encoded(views)
         seen = seen.unflatten(0, (len(image), -1))  # (n, cutn, d)
-        distance = great_circle(seen[:, :, None], self.embeddings[:, None])  # (n, cutn, T)
         if any(isinstance(weight, Schedule) for weight in self._target_weights):
             self.weights = self._weights_at(draws.step)
-        losses = pull(distance, self.weights, self.stops).mean(1)  # (n, T)
+        losses = self._pulls(seen).mean(1)  # (n, T)
+        if self.averaging_weight:
+            mean = torch.nn.functional.normalize(seen.mean(1, keepdim=True), dim=-1)
+            losses = losses.lerp(self._pulls(mean)[:, 0], self.averaging_weight)
         named: dict[str, Tensor] = {}
         for name, part in zip(self.names, losses.split(self.counts, 1), strict=True):
             named[name] = named.get(name, 0) + part.sum(1)  # a text that stands twice counts twice
         return named
+
+    def _pulls(self, seen: Tensor) -> Tensor:
+        """The pull of each embedding at each view: (n, m, d) -> (n, m, T)"""
+        return pull(self.distance(seen[:, :, None], self.embeddings[:, None]), self.weights, self.stops)
 
     def _encoded(self, views: Tensor) -> Tensor:
         """The views' embeddings, (m, d). Of several parts, each is computed again in the backward pass, alone."""

@@ -47,3 +47,14 @@ class Symmetry(Objective):
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
         """{"symmetry": (n,)}, 0 for a picture that is its own mirror image."""
         return {"symmetry": (image - image.flip(-1)).square().mean((1, 2, 3))}
+
+
+class Edges(Objective):
+    """How far the frame of a picture, a twentieth of each side, is from white: the mean squared difference there."""
+
+    def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
+        """{"edges": (n,)}, 0 for a white frame."""
+        frame = torch.ones(image.shape[-2:], dtype=torch.bool, device=image.device)
+        down, across = (max(1, round(side / 20)) for side in image.shape[-2:])
+        frame[down:-down, across:-across] = False
+        return {"edges": (1 - image[..., frame]).square().mean((1, 2))}

@@ -168,9 +168,10 @@ class RunWriter:
         if not self._keeper.has(name):
             return False
         self._states = [*(kept for kept in self._states if kept != step), step]
-        for old in self._states[:-STATES_KEPT]:
+        wanted = _states_to_keep(self._states, painting.settings.steps)
+        for old in sorted(set(self._states) - set(wanted)):
             self._keeper.remove(f"state/{old:06}.safetensors")
-        self._states = self._states[-STATES_KEPT:]
+        self._states = wanted
         return saved
 
     def rewind(self, painting: Painting, step: int) -> None:
@@ -317,3 +318,12 @@ def _picked(path: Path, variation: int | None, count: int) -> bytes:
         return read(path)
     with Image.open(path) as pil:
         return embedded.encode(images.cell(pil, variation - 1, count), "JPEG", None, quality=FRAME_QUALITY)
+
+
+def _states_to_keep(states: list[int], steps: int) -> list[int]:
+    """The latest states, and of those before them some on the way, an eighth of the run apart, for branches there."""
+    apart, wanted, last = max(10, steps // 8), states[-STATES_KEPT:], 0
+    for step in states[:-STATES_KEPT]:
+        if step - last >= apart:
+            wanted, last = [*wanted, step], step
+    return sorted(wanted)

@@ -156,7 +156,7 @@ def models_offered(name: str) -> list[tuple[str, str]]:
         kinds = [spec.model_kind for spec in canvases.specs() if spec.model_kind]
         with_model = [entry for kind in kinds for entry in models.entries(kind) if _there(entry)]
         plain = [(f"{spec.name} - {spec.title}", spec.name) for spec in canvases.specs() if not spec.model_kind]
-        return [(_offered(entry), entry.full_name) for entry in with_model] + plain
+        return [(_offered(entry, name=entry.full_name), entry.full_name) for entry in with_model] + plain
     alone = [(_offered(entry), entry.name) for entry in models.entries("clip") if _there(entry)]
     return alone + [(_offered(*models.chosen("pixels", pair)), pair) for pair in PAIRS]
 
@@ -165,9 +165,9 @@ def _there(entry: models.Entry) -> bool:
     return entry.alive or entry.on_disk
 
 
-def _offered(*entries: models.Entry) -> str:
+def _offered(*entries: models.Entry, name: str = "") -> str:
     """A model, or several together: where they are, what is to download, and under which licence."""
-    names = " and ".join(entry.name for entry in entries)
+    names = name or " and ".join(entry.name for entry in entries)
     lacking = [entry for entry in entries if not entry.on_disk]
     size = sum(entry.size or 0 for entry in lacking)
     where = f"{size / 1e9:.1f} GB to download" if size else "to fetch" if lacking else "on this machine"

@@ -54,6 +54,7 @@ class Downloads:
         fold.set_title(0, "Python that paints this again")
         fold.selected_index = None
         self.box = widgets.VBox([self.row, fold], layout={"display": "none"})
+        self.box.add_class("vq-downloads")
         frontend.keep_heard(self.box)
 
     def show(self, run: RunInfo, selected: int = 0) -> None:

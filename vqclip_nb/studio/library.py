@@ -65,18 +65,20 @@ class Library:
         self._controller.refresh_buttons()
 
     def take_settings(self, run: RunInfo | None = None) -> None:
-        """Put the settings of a run into the form, and show it; of several pictures those of the selected one."""
+        """Put the settings of a run into the form, and show it; without one, those of the picture that is shown."""
         job = REGISTRY.job
-        run = run or self._run or (RunInfo.read(job.status.folder) if job and job.status.folder else None)
-        if run is None:
-            return
+        shown = self._run or (RunInfo.read(job.status.folder) if job and job.status.folder else None)
         self._check_idle("take these settings")
-        settings, selected = run.current, self._ui.view.selected if self._ui.view.count > 1 else None
-        if selected is not None and selected < settings.variations and run is self._run:
-            settings = settings.replace(seed=settings.seeds[selected], variations=1)
-        if run is not self._run:
+        if run is not None:
             self.show_run(run)
-        self._fill(settings, run.inputs)
+            self._fill(run.current, run.inputs)
+            return
+        if shown is None:
+            return
+        settings, selected = shown.current, self._ui.view.selected
+        if self._ui.view.count > 1 and selected < settings.variations:
+            settings = settings.replace(seed=settings.seeds[selected], variations=1)
+        self._fill(settings, shown.inputs)
 
     def load_picture(self) -> None:
         """Take the settings of a picture that was uploaded, as data, and show that picture."""

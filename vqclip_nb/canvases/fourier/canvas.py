@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vqclip_nb.canvases.base import Canvas
-from vqclip_nb.canvases.fourier import SPEC
-from vqclip_nb.canvases.spec import CanvasOptions
+from vqclip_nb.canvases.fourier import SPEC, FourierOptions
 from vqclip_nb.rng import generator
 
 # How the colours of photographs vary together (the square root of their covariance on ImageNet, from Lucid), scaled so
@@ -26,30 +25,33 @@ class FourierCanvas(Canvas):
     scale: Tensor
     colours: Tensor
 
-    def __init__(self, *, size: tuple[int, int], seeds: Sequence[int]) -> None:
+    def __init__(self, *, size: tuple[int, int], seeds: Sequence[int], options: FourierOptions | None = None) -> None:
         super().__init__()
+        self.options: FourierOptions = options or FourierOptions()
+        self.contrast = _CONTRAST * self.options.contrast
         self.width, self.height = size
         across, down = torch.fft.rfftfreq(self.width), torch.fft.fftfreq(self.height)
         frequency = (across.square() + down[:, None].square()).sqrt().clamp(min=1 / max(size))
-        self.register_buffer("scale", (max(size) * frequency).reciprocal()[..., None])  # (H, W // 2 + 1, 1)
-        self.register_buffer("colours", _COLOURS.clone())
+        self.register_buffer("scale", (max(size) * frequency).pow(-self.options.decay)[..., None])  # (H, W // 2 + 1, 1)
+        # The first column is light and dark, the others are colours.
+        self.register_buffer("colours", _COLOURS * torch.tensor([1.0, self.options.colours, self.options.colours]))
         shape = (3, *frequency.shape, 2)
         noise = [torch.randn(shape, generator=generator(seed, 0, "spectrum")) for seed in seeds]
         self.spectrum = nn.Parameter(0.05 * torch.stack(noise))  # (n, 3, H, W // 2 + 1, real and imaginary)
 
     @classmethod
-    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: CanvasOptions) -> Self:
-        return cls(size=size, seeds=seeds)
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: FourierOptions) -> Self:
+        return cls(size=size, seeds=seeds, options=options)
 
     def forward(self) -> Tensor:
         waves = torch.view_as_complex((self.spectrum * self.scale).contiguous())
         decorrelated = torch.fft.irfft2(waves, s=(self.height, self.width), norm="forward")  # (n, 3, H, W)
-        return (_CONTRAST * torch.einsum("ij,njhw->nihw", self.colours, decorrelated)).sigmoid()
+        return (self.contrast * torch.einsum("ij,njhw->nihw", self.colours, decorrelated)).sigmoid()
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:
         fitted = nn.functional.interpolate(image, (self.height, self.width), mode="bilinear", antialias=True)
-        logits = fitted.clamp(_EDGE, 1 - _EDGE).logit() / _CONTRAST
+        logits = fitted.clamp(_EDGE, 1 - _EDGE).logit() / self.contrast
         decorrelated = torch.einsum("ij,njhw->nihw", torch.linalg.inv(self.colours), logits)
         waves = torch.view_as_real(torch.fft.rfft2(decorrelated, norm="forward"))
         self.spectrum.copy_(waves / self.scale)

@@ -9,8 +9,8 @@ class SirenOptions(CanvasOptions):
 
     layers: int = option(5, "Layers", "sine layers of the network; more draw finer, and slower", ge=2, le=64)
     hidden_size: int = option(96, "Hidden size", "units of each layer; Deep Daze has 256", ge=8, le=1024)
-    w0: float = option(30.0, "w0", "frequency of the hidden layers: higher is more detailed", gt=0, le=200)
-    w0_first: float = option(30.0, "First w0", "frequency of the first layer: higher is finer", gt=0, le=200)
+    w0: float = option(15.0, "w0", "frequency of the hidden layers: higher is more detailed", gt=0, le=200)
+    w0_first: float = option(20.0, "First w0", "frequency of the first layer: higher is finer", gt=0, le=200)
 
 
 SPEC = CanvasSpec(
