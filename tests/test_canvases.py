@@ -11,6 +11,8 @@ import torch
 from tests.toys import ToyBigGAN, ToyPerceptor, ToyVQGAN
 from vqclip_nb.canvases import Canvas, make, specs
 from vqclip_nb.canvases.biggan.canvas import BigGANCanvas
+from vqclip_nb.canvases.pixels import PixelsOptions
+from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
 from vqclip_nb.canvases.siren import SirenOptions
 from vqclip_nb.canvases.siren.canvas import SirenCanvas
 from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
@@ -21,6 +23,7 @@ from vqclip_nb.settings import Settings
 
 CANVAS_MAKERS = {spec.name: partial(make, spec.name) for spec in specs()} | {  # other packages' too
     "vqgan": lambda **start: VQGANCanvas(ToyVQGAN(), **start),
+    "pixels, 5 colours": lambda **start: PixelsCanvas(**start, options=PixelsOptions(palette=5)),
     "biggan": lambda size, **start: BigGANCanvas(ToyBigGAN(size), size=size, **start),
     "siren": lambda **start: SirenCanvas(**start, options=SirenOptions(layers=4, hidden_size=64, w0=30)),
 }

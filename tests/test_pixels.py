@@ -122,3 +122,21 @@ def test_codes_are_decoded_at_their_nearest_and_followed_straight_through():
     assert moving.any()
     torch.testing.assert_close(painting.canvas.z.detach()[moving], stepped[moving], rtol=0, atol=1e-3)
     torch.testing.assert_close(frame.image, image.detach())
+
+
+def test_a_palette_paints_with_few_colours_which_learn_too():
+    from vqclip_nb.canvases.pixels import PixelsOptions
+    from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
+
+    canvas = PixelsCanvas(size=(24, 16), seeds=(0, 1), options=PixelsOptions(palette=4))
+    image = canvas()
+    shown = [image[k].flatten(1).T.unique(dim=0) for k in range(2)]
+    assert all(len(colours) <= 4 for colours in shown)
+    for k in range(2):
+        apart = (canvas.pixels[k].flatten(1).T[:, None] - canvas.palette[k][None]).square().sum(-1)
+        nearest = canvas.palette[k][apart.argmin(1)].T.reshape(3, 16, 24)
+        torch.testing.assert_close(image[k], nearest)
+    weights = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    (weights * image).sum().backward()
+    torch.testing.assert_close(canvas.pixels.grad, weights)
+    torch.testing.assert_close(canvas.palette.grad.sum(1), weights.sum((2, 3)))

@@ -1,4 +1,4 @@
-"""Device: which processor paints, and in what precision."""
+"""Devices: which processor paints, and in which precision."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Precision:
     why: str = field(default="", compare=False)
 
     def within(self, device: torch.device) -> AbstractContextManager[Any]:
-        """What a network is run inside, to compute in this precision; its weights and what it is given stay float32."""
+        """The context in which a network computes in this precision; its weights and inputs stay float32."""
         import torch
 
         if self == FLOAT32:
@@ -40,7 +40,7 @@ class Precision:
         return torch.autocast(device.type, getattr(torch, self.name), cache_enabled=False)
 
     def rendering(self, device: torch.device) -> AbstractContextManager[Any]:
-        """What a canvas's network is run inside."""
+        """The context in which a canvas's network computes."""
         return self.within(device) if self.decoder else nullcontext()
 
 
@@ -50,7 +50,7 @@ FLOAT32 = Precision("float32")
 def choose(name: str = "auto") -> torch.device:
     """The device to paint on: CUDA, Apple's MPS or the CPU, in that order, or the one that is named.
 
-    A GPU that is present but cannot be used is a `PaintWarning` with the remedy, and the CPU carries on.
+    A GPU that is present but unusable brings a `PaintWarning` with the remedy, and the CPU is used.
     Raises `ValueError` when the named device does not exist here.
     """
     import torch
@@ -83,7 +83,7 @@ def present(device: torch.device) -> bool:
 
     if device.type == "cuda":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an old driver is warned about here; `unusable` says it with the remedy
+            warnings.simplefilter("ignore")  # about an old driver; `unusable` reports it with the remedy
             count = torch.cuda.device_count()
         return (device.index or 0) < count or (device.index is None and shutil.which("nvidia-smi") is not None)
     if device.type == "mps":
@@ -92,7 +92,7 @@ def present(device: torch.device) -> bool:
 
 
 def unusable(device: torch.device) -> str | None:
-    """Why a GPU cannot be used, with the remedy, or None; tried with a small picture, on MPS against the CPU."""
+    """Why a GPU cannot be used, with the remedy, or None. Runs a small trial, on MPS also compared with the CPU's."""
     import torch
 
     if device.type == "mps" and not torch.backends.mps.is_available():
@@ -103,17 +103,17 @@ def unusable(device: torch.device) -> str | None:
             if device.type == "cuda":
                 torch.cuda.init()
         trial(device)
-    except (RuntimeError, AssertionError, Warning) as wrong:
-        said = str(wrong)
-        known = (remedy for pattern, remedy in TROUBLES.items() if re.search(pattern, said, re.I | re.S))
-        return next(known, f"torch says {said.strip().splitlines()[0]!r}; `vqclip doctor` shows its versions")
+    except (RuntimeError, AssertionError, Warning) as error:
+        message = str(error)
+        known = (remedy for pattern, remedy in TROUBLES.items() if re.search(pattern, message, re.I | re.S))
+        return next(known, f"torch says {message.strip().splitlines()[0]!r}; `vqclip doctor` shows its versions")
     if device.type == "mps" and not agrees(device):
         return "its pooling or gradients differ from the CPU's in this PyTorch; update PyTorch"
     return None
 
 
 def trial(device: torch.device) -> list[Tensor]:
-    """What painting asks of a device, in small: pooled views of sizes that do not divide, and gradients."""
+    """A small version of what painting computes: uneven pooling, convolution, resizing, and their gradients."""
     import torch
     from torch.nn import functional as F
 

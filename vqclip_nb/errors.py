@@ -1,12 +1,12 @@
-"""What goes wrong on the way to a picture, each said in one line with its remedy."""
+"""Errors and warnings. Each message is one line that names the remedy."""
 
 
 class PaintWarning(UserWarning):
-    """Something the person should know; the painting goes on."""
+    """Something the user should know; painting continues."""
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be: names the field, the value and what is allowed."""
+    """An invalid setting. The message names the field, the value and what is allowed."""
 
 
 class PictureError(ValueError):
@@ -22,7 +22,7 @@ class FilmError(RunError):
 
 
 class OutOfMemory(RuntimeError):
-    """Memory ran out although all that could be saved was saved. The picture before that step is kept."""
+    """Memory ran out, and no way to use less was left. The picture before that step is kept."""
 
 
 class NotANumber(ArithmeticError):

@@ -1,4 +1,4 @@
-"""Gradients that go where the forward pass does not: straight through a quantizer, and back into a clamped range."""
+"""Gradients that differ from those of the forward pass: straight through a quantizer, and back into a clamped range."""
 
 from typing import Any
 

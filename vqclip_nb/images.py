@@ -62,7 +62,7 @@ class PictureFile:
 
 
 def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
-    """The file of a given picture: `name` is its path, or `sha256:<hex>`, which is looked for in the folder `inputs`.
+    """The file of an input picture: `name` is its path, or `sha256:<hex>`, which is looked for in the folder `inputs`.
 
     Raises PictureError, naming `field`, when there is none.
     """
@@ -70,8 +70,8 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
         if found := files(inputs, name.removeprefix("sha256:") + "*") if inputs else []:
             return found[0]
         flag = "--" + field.replace("_", "-")
-        said = f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of the run"
-        raise PictureError(f"{said}; leave pictures within their run's folder, or paint anew with {flag}")
+        message = f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of the run"
+        raise PictureError(f"{message}; leave pictures within their run's folder, or paint anew with {flag}")
     if "://" in name:
         raise PictureError(f"{field} must be a file, got the address {name!r}; download it first")
     path = expanded(name)
@@ -159,5 +159,5 @@ def _columns(count: int) -> int:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """The first line of an error's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]

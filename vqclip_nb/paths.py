@@ -1,10 +1,10 @@
-"""Places: a path as a person writes it."""
+"""Paths as a person writes them."""
 
 from pathlib import Path
 
 
 def expanded(name: str | Path) -> Path:
-    """With `~` as the home folder; `~somebody` who is not known here is a name like any other, as in a shell."""
+    """The path with `~` replaced by the home folder. An unknown `~name` stays as it is, as in a shell."""
     try:
         return Path(name).expanduser()
     except RuntimeError:

@@ -28,7 +28,7 @@ class CLIPPerceptor(nn.Module):
 
     mean: Tensor
     std: Tensor
-    warns = True  # of words that the model does not know, or that do not fit into it
+    warns = True  # about words that the model does not know or has no room for
 
     def __init__(self, name: str, clip: Any, tokenizer: Any) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class CLIPPerceptor(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """Texts -> (m, d), unit length. Warns when a text is cut short, or holds words the model does not know."""
+        """Texts -> (m, d), unit length. Warns when a text is cut short or has words that the model does not know."""
         tokens = torch.tensor([self._tokens(text) for text in texts], device=self.mean.device)  # (m, context)
         return nn.functional.normalize(self.clip.encode_text(tokens).float(), dim=-1)
 
@@ -54,18 +54,17 @@ class CLIPPerceptor(nn.Module):
         return visual.input_resolution, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
     def _tokens(self, text: str) -> list[int]:
-        """A text between its start and end marks, filled up with zeros to the model's context."""
+        """The tokens of a text between start and end marks, padded with zeros to the model's context length."""
         start, end = (self.tokenizer.encoder[mark] for mark in ("<|startoftext|>", "<|endoftext|>"))
         room = self.clip.context_length - 2
         words = self.tokenizer.encode(text)
         if self.warns and (dropped := self.tokenizer.decode(words[room:]).strip()):
-            said = f"prompt is longer than the {room} tokens that perceptor {self.name} reads"
-            said += f"; dropped: {shortened(dropped)!r}"
-            warnings.warn(said, PaintWarning, stacklevel=4)
+            message = f"prompt is longer than the {room} tokens that perceptor {self.name} reads"
+            warnings.warn(f"{message}; dropped: {shortened(dropped)!r}", PaintWarning, stacklevel=4)
         if self.warns and (unknown := self.unknown_words(text)):
             remedy = "--perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one"
-            said = f"perceptor {self.name} does not know: {', '.join(unknown)}. A larger model does"
-            warnings.warn(f"{said}: `vqclip models` lists them, and {remedy}", PaintWarning, stacklevel=4)
+            message = f"perceptor {self.name} does not know: {', '.join(unknown)}. A larger model does"
+            warnings.warn(f"{message}: `vqclip models` lists them, and {remedy}", PaintWarning, stacklevel=4)
         tokens = [start, *words[:room], end]
         return tokens + [0] * (self.clip.context_length - len(tokens))
 
@@ -79,7 +78,7 @@ class CLIPPerceptor(nn.Module):
 
 
 class OpenCLIPPerceptor(CLIPPerceptor):
-    """A model of open_clip_torch and its tokenizer, which cuts what is too long."""
+    """A model of open_clip_torch and its tokenizer, which cuts long texts itself."""
 
     def _sees(self, visual: Any) -> tuple[int, Sequence[float], Sequence[float]]:
         side = visual.image_size
@@ -102,7 +101,7 @@ def _says_something(word: str) -> bool:
 def load(name: str) -> list[CLIPPerceptor]:
     """The perceptors of this name, on the CPU: "ViT-B/32", "open_clip/ViT-B-32/laion2b_s34b_b79k", ...
 
-    "demo" are two, which share the cutouts: what one of them takes for a castle by mistake, the other does not.
+    "demo" is two that share the cutouts, because they seldom make the same mistake.
     Raises models.UnknownModel, models.CannotFetch, models.BrokenWeights, and ImportError where a package is missing.
     """
     from vqclip_nb.models import shared
@@ -115,10 +114,10 @@ def _load(name: str) -> list[CLIPPerceptor]:
 
     if name.startswith(models.OPEN_CLIP):
         return [OpenCLIPPerceptor(name, *models.load_open_clip(name))]
-    judges = []
+    perceptors = []
     for which in range(len(models.info(name, "clip").weights) or 1):
         clip = models.load_clip(name, which=which)
         models.optimize_network(clip.visual)
-        judges.append(CLIPPerceptor(f"{name}-{which + 1}" if which else name, clip, models.tokenizer()))
-        judges[-1].warns = not which  # the other reads the same words
-    return judges
+        perceptors.append(CLIPPerceptor(f"{name}-{which + 1}" if which else name, clip, models.tokenizer()))
+        perceptors[-1].warns = not which  # the other reads the same words
+    return perceptors

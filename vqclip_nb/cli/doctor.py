@@ -1,4 +1,4 @@
-"""`vqclip doctor`: what this machine has and lacks, in a form that can be pasted into a bug report."""
+"""`vqclip doctor`: what this machine has and what is missing, to paste into a bug report."""
 
 from __future__ import annotations
 
@@ -26,8 +26,12 @@ ROOM = 3e9  # bytes: the large pair, its stripped copies and a run
 
 def add(subparsers: Any) -> None:
     """Add the command to the `vqclip` parser."""
-    parser = subparsers.add_parser("doctor", help="say what this machine has and what it lacks")
-    parser.add_argument("--online", action="store_true", help="also try each address, and check the models' numbers")
+    parser = subparsers.add_parser("doctor", help="show what this machine has and what is missing")
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="also try each download address, and check the models against published numbers",
+    )
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -38,12 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
         for line in lines:
             print(f"  {line}")
     print("checks")
-    found = [_said(name, probe) for name, probe in CHECKS.items()]
+    found = [_report(name, probe) for name, probe in CHECKS.items()]
     if arguments.online:
         print("addresses")
         found += addresses()
         print("anchors")
-        found += [_said(name, probe) for name, probe in ANCHORS.items()]
+        found += [_report(name, probe) for name, probe in ANCHORS.items()]
     return 0 if all(found) else 1
 
 
@@ -61,14 +65,14 @@ def devices() -> Iterator[str]:
     """The device that would paint, with its memory, capability and precision, and why not a better one."""
     import torch
 
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         chosen = device.choose()
     yield f"{chosen}, {described(chosen)}"
     wanted = device.precision(chosen)
     yield f"precision {wanted.name}: {wanted.why}"
     yield f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores"
-    yield from (str(warning.message) for warning in said)
+    yield from (str(warning.message) for warning in caught)
 
 
 def disk() -> Iterator[str]:
@@ -87,28 +91,28 @@ def disk() -> Iterator[str]:
 
 
 def addresses() -> Iterator[bool]:
-    """Ask every address of the catalog, several at a time, and print what each said; a model needs one that is good."""
+    """Ask every address of the catalog, several at a time, and print each answer. A model needs one that works."""
     sources = [(entry, source) for entry in catalog.entries() for source in entry.sources]
-    asked = [(entry, address) for entry, source in sources for address in source.addresses if "://" in address]
+    candidates = [(entry, address) for entry, source in sources for address in source.addresses if "://" in address]
     good: dict[str, bool] = {}
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(answer, [address for _, address in asked])
-        for (entry, address), (right, said) in zip(asked, answers, strict=True):
-            print(f"  {'✓' if right else '✗'} {entry.full_name} {address}: {said}")
+        answers = pool.map(answer, [address for _, address in candidates])
+        for (entry, address), (right, reply) in zip(candidates, answers, strict=True):
+            print(f"  {'✓' if right else '✗'} {entry.full_name} {address}: {reply}")
             good[entry.full_name] = good.get(entry.full_name, False) or right or not entry.alive
     yield from good.values()
 
 
 def answer(address: str, timeout: float = 10) -> tuple[bool, str]:
-    """Ask an address with a HEAD request: whether it would give a file, and what it said in a few words."""
+    """Send a HEAD request: whether the address would give a file, and its answer in a few words."""
     import requests
 
     if os.environ.get("VQCLIP_OFFLINE"):
         return False, "not asked, VQCLIP_OFFLINE is set"
     try:
         reply = requests.head(address, allow_redirects=True, timeout=timeout)
-    except requests.RequestException as wrong:
-        return False, download.reason(wrong)
+    except requests.RequestException as error:
+        return False, download.reason(error)
     if reply.status_code >= 400:
         return False, f"{reply.status_code} {reply.reason}"
     if reply.headers.get("Content-Type", "").startswith("text/html"):
@@ -128,8 +132,8 @@ def _clip() -> str:
 def _taming() -> str:
     try:
         import taming.modules.diffusionmodules.model  # noqa: F401
-    except ImportError as wrong:
-        raise ImportError(f"{wrong}; run `pip install taming-transformers`") from None
+    except ImportError as error:
+        raise ImportError(f"{error}; run `pip install taming-transformers`") from None
     return ""
 
 
@@ -156,8 +160,8 @@ def _cache() -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as wrong:
-        raise OSError(f"{folder} cannot be written ({wrong.strerror}); set VQCLIP_HOME to a folder that can") from None
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written ({error.strerror}); set VQCLIP_HOME to a folder that can") from None
     return ""
 
 
@@ -176,14 +180,14 @@ def _clip_anchor() -> str:
 
     _on_disk(models.info("ViT-B/32", "clip"))
     got = reference_values.clip_answer(models.load_clip("ViT-B/32"), download.fetch(reference_values.CLIP_PICTURE))
-    said = ", ".join(f"{value:.4f}" for value in got)
+    answer = ", ".join(f"{value:.4f}" for value in got)
     if any(
         abs(value - right) > reference_values.CLIP_TOLERANCE
         for value, right in zip(got, reference_values.CLIP_ANSWER, strict=True)
     ):
         right = ", ".join(f"{value:.4f}" for value in reference_values.CLIP_ANSWER)
-        raise ValueError(f"got {said} where OpenAI published {right}; please report this")
-    return said
+        raise ValueError(f"got {answer} where OpenAI published {right}; please report this")
+    return answer
 
 
 def _vqgan_anchor() -> str:
@@ -221,12 +225,12 @@ ANCHORS: dict[str, Callable[[], str]] = {
 }
 
 
-def _said(name: str, probe: Callable[[], str]) -> bool:
-    """Run one check and print its mark; what is wrong is printed as the remedy that the check raised."""
+def _report(name: str, probe: Callable[[], str]) -> bool:
+    """Run one check and print its result, or its error, which names the remedy."""
     try:
         found = probe()
-    except Exception as wrong:  # a doctor reports every failure, and goes on to the next
-        print(f"  ✗ {name}: {str(wrong).splitlines()[0] if str(wrong) else type(wrong).__name__}")
+    except Exception as error:  # every failure is reported, and the next check follows
+        print(f"  ✗ {name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
         return False
     print(f"  ✓ {name}{': ' if found else ''}{found}")
     return True
