@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import cli, video
+from vqclip_nb import Settings, cli, load_settings, video
 from vqclip_nb.fields import fields
 
 SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu"]
@@ -76,7 +76,7 @@ def test_info_prints_the_command_that_paints_the_same_pixels_again(capsys):
         (["red", "--size", "-5", "64"], "got -5 64"),
         (["red", "--size", "nan", "64"], "got nan 64"),
         (["red", "--steps", "0"], "steps must be from 1 to 100000, got 0"),
-        (["red:much"], "weight must be a number, got 'much' in 'red:much'; to keep a colon in the text, quote it"),
+        (["red:1:2:3"], "prompt must be text:weight:stop, got 'red:1:2:3'; quote a text with colons: '\"red:1\":2:3'"),
         (
             ["red", "--init-image", "gone.png"],
             "init_image must be a picture file, got 'gone.png': there is no such file",
@@ -166,3 +166,47 @@ def test_without_a_command_the_commands_are_shown(capsys):
     assert all(command in capsys.readouterr().out for command in ["paint"])
     assert vqclip("--version") == 0
     assert vqclip("pain") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["red", "--iterations", "9"], "there is no option '--iterations'; here it is --steps"),
+        (["red", "--num_cuts=9"], "there is no option '--num_cuts'; here it is --cutn"),
+        (["red", "-opt", "Adam"], "there is no option '-opt'; here it is --optimizer"),
+        (["-p", "red"], "there is no option '-p'; here it is the prompt itself, without an option"),
+        (["--image-prompts", "a.png", "red", "b c.png"], "repeat the option: --image-prompts 'b c.png'"),
+    ],
+)
+def test_options_of_older_tools_name_what_they_are_called_here(words, sentence, capsys):
+    assert vqclip("paint", *words) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_words_of_other_tools_are_taken_as_they_are_meant(tmp_path, capsys):
+    picture = tmp_path / "my picture.png"
+    values = ["--size", "24", "--optimizer", "Adam", "--out", str(picture), "--steps", "2", "--cutn", "2", "--quiet"]
+    assert vqclip("paint", "red", "--canvas", "pixels", "--device", "cpu", *values) == 0
+    painted = capsys.readouterr().out.strip()
+    with Image.open(picture) as pil, Image.open(painted) as result:
+        assert pil.size == (24, 24)
+        assert pil.tobytes() == result.tobytes()
+    assert Path(painted).parent.parent.name == "runs"
+    assert load_settings(picture).optimizer == "adam"
+    assert Settings(save_every=25).save_every == "25"
+
+
+def test_each_line_of_a_file_is_painted_and_a_wrong_one_stops_before_the_first(tmp_path, capsys):
+    file = tmp_path / "prompts.txt"
+    file.write_text("# colours\nred\n\n  blue:2 \n", encoding="utf-8")
+    small = ["--canvas", "pixels", "--size", "16", "--steps", "2", "--cutn", "2", "--device", "cpu", "--quiet"]
+    assert vqclip("paint", "--prompts", str(file), *small, "--out", str(tmp_path / "runs")) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert sorted(path.name.split("-")[2] for path in (tmp_path / "runs").iterdir()) == ["blue", "red"]
+    file.write_text("red\na:1:2:3\n", encoding="utf-8")
+    assert vqclip("paint", "--prompts", str(file), *small, "--out", str(tmp_path / "other")) == 2
+    assert f"line 2 of {file}: prompt must be text:weight:stop" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+    for wrong in (tmp_path, tmp_path / "none.txt"):
+        assert vqclip("paint", "--prompts", str(wrong), *small) == 2
+        assert "prompts must be a text file, one prompt a line, got" in capsys.readouterr().err

@@ -70,6 +70,17 @@ def test_a_text_that_is_too_long_is_cut_and_the_rest_is_shown(perceptor):
     assert perceptor.clip.tokens.tolist() == [[98, 1, 2, 3, 4, 99]]
 
 
+def test_of_a_text_that_is_far_too_long_only_the_beginning_of_the_rest_is_shown(perceptor):
+    with pytest.warns(PaintWarning) as caught:
+        perceptor.encode_text(["word " * 500])
+    assert len(str(caught[0].message)) < 200
+
+
+def test_an_emoji_that_the_model_does_not_know_is_named(perceptor):
+    perceptor.clip.known_tokens = set(perceptor.tokenizer.encode("a cat"))
+    assert perceptor.unknown_words("a cat, \N{CAT FACE}!") == ["\N{CAT FACE}"]
+
+
 def test_words_that_the_model_does_not_know_are_named_with_the_way_to_a_larger_one(perceptor):
     perceptor.clip.known_tokens = set(perceptor.tokenizer.encode("a red house"))
     with pytest.warns(PaintWarning, match=r"does not know: cyberpunk, cat\. .*vqclip models") as caught:

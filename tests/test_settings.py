@@ -16,7 +16,7 @@ from vqclip_nb.settings import Settings
     [
         ({"prompt": ""}, "prompt must say what to paint, got ''"),
         ({"prompt": " | "}, "prompt must say what to paint"),
-        ({"prompt": "a castle:abc"}, "weight must be a number, got 'abc' in 'a castle:abc'; to keep a colon"),
+        ({"prompt": "a castle:nan"}, "weight must be a finite number, got 'nan' in 'a castle:nan'"),
         ({"stpes": 3}, "there is no setting 'stpes'; did you mean 'steps'?"),
         ({"steps": 0}, "steps must be from 1 to 100000, got 0"),
         ({"steps": "many"}, "steps must be a whole number from 1 to 100000, got 'many'"),

@@ -165,9 +165,9 @@ def train(args: argparse.Namespace, store: Store, test: Scenes, began: float) ->
     place, draw = store.device, Groups(store.scenes, np.random.default_rng(args.seed))
     on_gpu, vocabulary = place.type == "cuda", Vocabulary()
     model, heads, layout, text_heads = (part.to(place) for part in (build(vocabulary), Heads(), Layout(), Heads()))
-    if args.build_painting:
+    if args.begin:
         args.steps = 0
-        load(model, args.build_painting)
+        load(model, args.begin)
     frozen = Folded(model.visual)
     parameters = [*model.parameters(), *heads.parameters(), *layout.parameters(), *text_heads.parameters()]
     lr = torch.tensor(args.lr, device=place) if on_gpu else args.lr  # what is recorded reads it there

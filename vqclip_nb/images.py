@@ -14,7 +14,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from vqclip_nb.errors import PictureError
 from vqclip_nb.paths import expanded
 from vqclip_nb.safe_files import files
+<<<<<<< HEAD
 from vqclip_nb.safe_files import read as read_plain
+=======
+>>>>>>> lead
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +71,7 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
     Raises PictureError, naming `field`, when there is none.
     """
     if HASHED.fullmatch(name):
+<<<<<<< HEAD
         digest, flag = name.removeprefix("sha256:"), "--" + field.replace("_", "-")
         found = files(inputs, digest + "*") if inputs else []
         for path in found:
@@ -76,11 +80,18 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
         if found:
             message = f"{field} {name[:19]}… is damaged, or another picture: {str(found[0])!r} has another hash"
             raise PictureError(f"{message}; paint anew with {flag}")
+=======
+        if found := files(inputs, name.removeprefix("sha256:") + "*") if inputs else []:
+            return found[0]
+        flag = "--" + field.replace("_", "-")
+>>>>>>> lead
         message = f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of the run"
         raise PictureError(f"{message}; leave pictures within their run's folder, or paint anew with {flag}")
     if "://" in name:
         raise PictureError(f"{field} must be a file, got the address {name!r}; download it first")
     path = expanded(name)
+    if path.is_dir():
+        raise PictureError(f"{field} must be a picture file, got {name!r}: it is a folder; name a picture in it")
     if not path.is_file():
         raise PictureError(f"{field} must be a picture file, got {name!r}: there is no such file")
     return path

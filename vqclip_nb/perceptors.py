@@ -1,6 +1,7 @@
 """Perceptors: the networks that say how near a picture is to a text (CLIP, Radford et al., 2021)."""
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -58,8 +59,8 @@ class CLIPPerceptor(nn.Module):
         room = self.clip.context_length - 2
         words = self.tokenizer.encode(text)
         if self.warns and (dropped := self.tokenizer.decode(words[room:]).strip()):
-            message = f"prompt is longer than the {room} tokens that perceptor {self.name} reads; dropped: {dropped!r}"
-            warnings.warn(message, PaintWarning, stacklevel=4)
+            message = f"prompt is longer than the {room} tokens that perceptor {self.name} reads"
+            warnings.warn(f"{message}; dropped: {shortened(dropped)!r}", PaintWarning, stacklevel=4)
         if self.warns and (unknown := self.unknown_words(text)):
             remedy = "--perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one"
             message = f"perceptor {self.name} does not know: {', '.join(unknown)}. A larger model does"
@@ -72,7 +73,7 @@ class CLIPPerceptor(nn.Module):
         known: set[int] | None = getattr(self.clip, "known_tokens", None)
         if known is None:
             return []
-        words = dict.fromkeys(re.findall(r"[^\W_]+", text.lower()))
+        words = dict.fromkeys(word for word in re.findall(r"[^\W_]+|\W", text.lower()) if _says_something(word))
         return [word for word in words if not known.issuperset(self.tokenizer.encode(word))]
 
 
@@ -85,6 +86,16 @@ class OpenCLIPPerceptor(CLIPPerceptor):
 
     def _tokens(self, text: str) -> list[int]:
         return self.tokenizer([text])[0].tolist()
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """A text, cut at `most` letters."""
+    return text if len(text) <= most else text[:most].rstrip() + "…"
+
+
+def _says_something(word: str) -> bool:
+    """Whether it is a word, or a sign that stands for one, such as an emoji; a comma is not."""
+    return word.isalnum() or unicodedata.category(word) in ("So", "Sc", "Sm")
 
 
 def load(name: str) -> list[CLIPPerceptor]:

@@ -3,10 +3,15 @@ r"""Prompts: what a person writes, `a castle:1.5 | fog:-0.3 | watercolor`, read 
 Each part is `text`, `text:weight` or `text:weight:stop` (the syntax of the 2021 notebooks). A weight may be keyframes:
 `a castle:0:(1), 60:(0.2) | fog`. Between double quotes, or after a backslash, a colon and a pipe are letters like any
 other; a URL stays whole.
+
+What follows a colon is a weight only if it is a number that a person would mean as one. `Star Wars: Return of the
+Sith`, `at 10:30`, `ratio 16:9` and `Blade Runner: 2049` are texts. `doubts` says where a reading may be wrong.
 """
 
 import math
 import re
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vqclip_nb.errors import SettingsError
@@ -46,7 +51,8 @@ class Prompt:
 
     def __str__(self) -> str:
         text = self.text
-        if re.search(r'[:|"\\]', text):
+        plain = self.weight == 1 and self.stop == -math.inf
+        if re.search(r'[:|"\\]', text) or not (plain or _is_meant(text, str(self.weight))):
             text = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
         weight, stop = (_written(number) for number in (self.weight, self.stop))
         if self.stop != -math.inf:
@@ -57,22 +63,45 @@ class Prompt:
 def parse(line: str, *, field: str = "prompt") -> tuple[Prompt, ...]:
     """Read `text:weight:stop | text ...`; parts that are blank are skipped.
 
-    Raises SettingsError, naming `field`, when a weight or a stop is not a number, a text is missing or a quote is open.
+    Raises SettingsError, naming `field`, when a weight or a stop is not finite, a text is missing or a quote is open.
     """
-    parts: list[list[str]] = [[""]]
-    for piece in _PIECE.finditer(line):
-        letters = piece[0]
-        if piece["mark"] == "|":
-            parts.append([""])
-        elif piece["mark"] == ":":
-            parts[-1].append("")
+    return tuple(prompt for prompt, _ in _readings(line, field))
+
+
+def doubts(line: str, *, field: str = "prompt") -> list[str]:
+    """A sentence for each part of a line that a person may have meant otherwise. Raises as `parse` does."""
+    found = [doubt for _, doubt in _readings(line, field) if doubt]
+    if "^" in line:
+        found.append("^ is text here and begins no new prompt; prompts that pull together are joined by |")
+    return found
+
+
+@dataclass
+class _Piece:
+    """What stands between two colons. quoted: whether it ends with a quoted or escaped letter."""
+
+    text: str = ""
+    quoted: bool = False
+
+
+def _readings(line: str, field: str) -> list[tuple[Prompt, str]]:
+    """Each part's prompt, and where its reading is doubtful, a sentence."""
+    parts = [[_Piece()]]
+    for match in _PIECE.finditer(line):
+        letters, last = match[0], parts[-1][-1]
+        if match["mark"] == "|":
+            parts.append([_Piece()])
+        elif match["mark"] == ":":
+            parts[-1].append(_Piece())
         elif letters == '"':
-            raise SettingsError(f'{field} has a quote that is never closed, got {line!r}; close it, or write \\"')
-        elif piece["quoted"] is not None:
-            parts[-1][-1] += re.sub(r"\\(.)", r"\1", piece["quoted"])
+            example = shlex.quote(f'"{line.replace(letters, "").strip()}"')
+            raise SettingsError(f"{field} has a quote that is never closed, got {line!r}; close it, as in {example}")
+        elif match["quoted"] is not None:
+            last.text, last.quoted = last.text + re.sub(r"\\(.)", r"\1", match["quoted"]), True
         else:
-            parts[-1][-1] += piece["escaped"] or letters
-    return tuple(_read(part, field) for part in parts if len(part) > 1 or part[0].strip())
+            last.text += match["escaped"] or letters
+            last.quoted = bool(match["escaped"]) or (last.quoted and letters.isspace())
+    return [_read(part, field) for part in parts if len(part) > 1 or part[0].text.strip() or part[0].quoted]
 
 
 def parse_picture(line: str, *, field: str = "image_prompts") -> Prompt:
@@ -89,24 +118,52 @@ def parse_picture(line: str, *, field: str = "image_prompts") -> Prompt:
     return Prompt(name, keyframes or float(weight or 1), float(stop or -math.inf))
 
 
-def _read(part: list[str], field: str) -> Prompt:
-    """One part, split at its colons, as a Prompt."""
-    text, *numbers = (words.strip() for words in part)
-    whole = ":".join([text, *numbers])
-    if not text:
-        raise SettingsError(f"{field} has a weight without a text, got {whole!r}; write text:weight")
-    remedy = f'to keep a colon in the text, quote it: "{whole}"'
-    if match := re.fullmatch(_KEYFRAMES, ":".join(numbers), re.DOTALL | re.IGNORECASE):
-        weight = Schedule.parse(match["keyframes"], name=f"{field}: weight")
-        return Prompt(text, weight, float(match["stop"] or -math.inf))
-    if len(numbers) > 2:
-        raise SettingsError(f"{field} must be text:weight:stop, got {whole!r}; {remedy}")
-    values = []
-    for name, written in zip(("weight", "stop"), numbers, strict=False):
-        if not re.fullmatch(_NUMBER, written, re.IGNORECASE):
-            raise SettingsError(f"{field}: {name} must be a number, got {written!r} in {whole!r}; {remedy}")
-        values.append(float(written))
-    return Prompt(text, *values)
+def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
+    """One part, split at its colons, as a Prompt, and a doubt about it, or ""."""
+    whole = ":".join(piece.text for piece in part).strip()
+    if not part[0].text.strip():
+        raise SettingsError(f"{field} has a weight without a text, got {whole!r}; write text:weight, as in fog:-0.3")
+    for begin in range(1, len(part)):  # keyframes hold colons of their own
+        rest = ":".join(piece.text for piece in part[begin:]).strip()
+        if match := re.fullmatch(_KEYFRAMES, rest, re.DOTALL | re.IGNORECASE):
+            weight = Schedule.parse(match["keyframes"], name=f"{field}: weight")
+            return Prompt(_joined(part[:begin]), weight, float(match["stop"] or -math.inf)), ""
+    count = 0
+    while count < len(part) - 1 and _is_number(part[-1 - count].text):
+        count += 1
+    if count > 2:
+        example = shlex.quote(f'"{_joined(part[:-2])}":{part[-2].text.strip()}:{part[-1].text.strip()}')
+        raise SettingsError(f"{field} must be text:weight:stop, got {whole!r}; quote a text with colons: {example}")
+    doubt = ""
+    while count and not part[-count - 1].quoted and not _is_meant(part[-count - 1].text, part[-count].text):
+        quoted = shlex.quote(f'"{_joined(part[:-count])}":{part[-count].text.strip()}')
+        doubt = f"{whole!r} is read as a text with a colon; if {part[-count].text.strip()} is a weight, write {quoted}"
+        count -= 1
+    text, numbers = _joined(part[: len(part) - count]), [piece.text.strip() for piece in part[len(part) - count :]]
+    for name, number in zip(("weight", "stop"), numbers, strict=False):
+        if not math.isfinite(float(number)) and (name, number.lower()) != ("stop", "-inf"):
+            raise SettingsError(f"{field}: {name} must be a finite number, got {number!r} in {whole!r}")
+    if numbers and part[-count].text[:1].isspace() and re.fullmatch(r"\d+", numbers[0]):
+        doubt = f"{whole!r} is read as {text!r} with the weight {numbers[0]}; to keep the colon, write "
+        doubt += shlex.quote(f'"{whole}"')
+    elif not count and len(part) > 1 and re.match(r"[-+]?[\d.,]+\D?$", part[-1].text.strip()):
+        doubt = doubt or f"{whole!r} is read as a text; a weight is a number with a point, as in fog:-0.3"
+    return Prompt(text, *map(float, numbers)), doubt
+
+
+def _joined(pieces: Sequence[_Piece]) -> str:
+    return ":".join(piece.text for piece in pieces).strip()
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(rf"(?:{_NUMBER}|[-+]?(?:inf|nan))", text.strip(), re.IGNORECASE) is not None
+
+
+def _is_meant(before: str, number: str) -> bool:
+    """Whether a person means a number behind a colon as a weight, not as a time, a ratio, or a year."""
+    if before[-1:].isdigit() and re.fullmatch(r"\d{1,2}", number):
+        return False
+    return re.fullmatch(r"\d{3,}", number.strip()) is None
 
 
 def _written(number: Number) -> str:

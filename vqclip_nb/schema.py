@@ -72,6 +72,18 @@ def describe(model: type[BaseModel], owner: str = "") -> tuple[FieldSpec, ...]:
     return tuple(_spec(name, info, owner) for name, info in model.model_fields.items() if _extra(info))
 
 
+def normalized(values: Mapping[str, Any], specs: Iterable[FieldSpec]) -> dict[str, Any]:
+    """Values as the fields want them: a choice in any case, and a number where a text of a number is wanted."""
+    changed = dict(values)
+    for spec in specs:
+        value = values.get(spec.name)
+        if isinstance(value, str) and spec.choices and value not in spec.choices:
+            changed[spec.name] = next((each for each in spec.choices if each.lower() == value.strip().lower()), value)
+        elif spec.kind == "text" and isinstance(value, int | float) and not isinstance(value, bool):
+            changed[spec.name] = str(value)
+    return changed
+
+
 def closest(word: str, words: Iterable[str]) -> str:
     """`; did you mean 'steps'?`, or nothing where no word is near."""
     near = difflib.get_close_matches(word, list(words), 1)

@@ -229,7 +229,7 @@ class Settings(BaseModel):
                 raise ValueError(f"{name} is an option of the canvas {owners[0]}, and the canvas is {spec.name}")
             known = f"; its options are {', '.join(sorted(own))}" if own else ""
             raise ValueError(f"the canvas {spec.name} has no option {name!r}{schema.closest(name, own) or known}")
-        return {**values, "canvas_options": spec.check(options)}
+        return {**schema.normalized(values, schema.describe(cls)), "canvas_options": spec.check(options)}
 
     @field_validator("size", mode="before")
     @classmethod

@@ -7,6 +7,8 @@ arguments and returns the exit status.
 import argparse
 import difflib
 import os
+import re
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -30,6 +32,29 @@ COMMANDS = {
 }
 
 
+OLD_OPTIONS = {  # of older tools, with `-` for `_`, by what they are called here
+    **dict.fromkeys(("-p", "--prompt", "--text", "--text-prompt"), "the prompt itself, without an option"),
+    **dict.fromkeys(("-i", "--iterations", "--max-iterations", "--epochs"), "--steps"),
+    **dict.fromkeys(("-cuts", "--num-cuts", "--num-cutouts"), "--cutn"),
+    **dict.fromkeys(("-opt", "--optimiser"), "--optimizer"),
+    **dict.fromkeys(("-lr", "--learning-rate"), "--lr"),
+    **dict.fromkeys(("-ip", "--image-prompt", "--img"), "--image-prompts"),
+    **dict.fromkeys(("-ii", "--start-image-path"), "--init-image"),
+    **dict.fromkeys(("-m", "--clip-model", "--model-name"), "--perceptor"),
+    **dict.fromkeys(("-conf", "--vqgan-config", "-ckpt", "--vqgan-checkpoint"), "--canvas vqgan/<model>"),
+    **dict.fromkeys(("-cutm", "--cut-method"), "--cutouts"),
+    **dict.fromkeys(("-o", "--output"), "--out"),
+    **dict.fromkeys(("-s", "--image-size"), "--size"),
+    **dict.fromkeys(("-se", "--save-progress"), "--every"),
+    "-iw": "--init-weight",
+    "-sd": "--seed",
+    "-cutp": "--cut-pow",
+    "-cd": "--device",
+    "--num-layers": "--canvas siren --layers",
+    "--hidden-size": "--canvas siren --width",
+}
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant."""
 
@@ -38,14 +63,37 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, but an option that does not exist brings the nearest one that does."""
-        known, unknown = self.parse_known_args(args, namespace)
+        known, unknown = self.parse_known_args(squares(args), namespace)
         if unknown:
             options = getattr(known, "parser", self)._option_string_actions
             word = unknown[0].partition("=")[0]
+            if (counterpart := OLD_OPTIONS.get(word.replace("_", "-"))) is not None:
+                self.error(f"there is no option {word!r}; here it is {counterpart}")
             near = difflib.get_close_matches(word, options, 1)
             kind = "option" if word.startswith("-") else "argument"
-            self.error(f"there is no {kind} {unknown[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            hint = f"; did you mean {near[0]}?" if near else ""
+            if kind == "argument" and "--image-prompts" in (args or ()):
+                hint = f"; for several pictures repeat the option: --image-prompts {shlex.quote(word)}"
+            self.error(f"there is no {kind} {unknown[0]!r}{hint}")
         return known
+
+
+def squares(arguments: Sequence[str] | None) -> list[str] | None:
+    """Arguments with `--size 64` as `--size 64 64`, and `--size 64x48` as `--size 64 48`."""
+    if arguments is None:
+        return None
+    words: list[str] = []
+    rest = list(arguments)
+    while rest:
+        words.append(word := rest.pop(0))
+        if word == "--":
+            return words + rest
+        if word == "--size" and rest:
+            if match := re.fullmatch(r"(\d+)[x×](\d+)", rest[0]):
+                words, rest = [*words, match[1], match[2]], rest[1:]
+            elif rest[0].isdecimal() and not (len(rest) > 1 and re.fullmatch(r"[-+]?[\d.]+|nan", rest[1])):
+                rest.insert(0, rest[0])
+    return words
 
 
 def parser(command: str | None) -> Parser:

@@ -62,8 +62,11 @@ def prepare(settings: Settings) -> None:
     ready(models.chosen(settings.canvas, settings.perceptor), quiet=settings.quiet)
 
 
-def see_through(active: "ActiveRun") -> int:
-    """Paint to the end, show how it goes, and say where the picture is."""
+def see_through(active: "ActiveRun", stop: "Stop | None" = None) -> int:
+    """Paint to the end, show how it goes, and say where the picture is. `stop` is that of several runs together."""
+    if stop is None:
+        with Stop() as stop:
+            return see_through(active, stop)
     from tqdm import tqdm
 
     from vqclip_nb.errors import NotANumber, OutOfMemory
@@ -74,10 +77,7 @@ def see_through(active: "ActiveRun") -> int:
     if (foreseen := foresee(painting)) and not quiet:
         print(foreseen, file=sys.stderr)
     ending, frame, told_at = None, None, 0.0
-    with (
-        Stop() as stop,
-        tqdm(total=active.until or steps, initial=begun_at, unit="step", disable=quiet, dynamic_ncols=True) as bar,
-    ):
+    with tqdm(total=active.until or steps, initial=begun_at, unit="step", disable=quiet, dynamic_ncols=True) as bar:
         try:
             for frame in active:
                 if not quiet and frame.image is not None and time.monotonic() - told_at > 0.5:  # it waits for a GPU

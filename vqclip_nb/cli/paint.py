@@ -1,13 +1,19 @@
 """`vqclip paint`: the flags are read off Settings, the picture and its film are written into a folder."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from vqclip_nb import canvases, presets
-from vqclip_nb.cli._common import add_flag, explained, given, prepare, see_through
+from vqclip_nb.cli._common import Stop, add_flag, explained, given, prepare, see_through
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.escapes import visible
 from vqclip_nb.fields import GROUPS, fields
+from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
+
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def add(subparsers: Any) -> None:
@@ -30,12 +36,16 @@ def add(subparsers: Any) -> None:
             section.add_argument(
                 "--preset", metavar="NAME", help="begin with the settings of a recipe: " + ", ".join(presets.names())
             )
+            section.add_argument("--prompts", metavar="FILE", help="paint each line of this file, one after another")
             section.add_argument("--settings", metavar="FILE", help="begin with the settings in this JSON or picture")
     parser.set_defaults(run=paint, parser=parser)
 
 
 def paint(arguments: argparse.Namespace) -> int:
     """Paint, show how it goes, and say where the picture is."""
+    copy = _picture_to_write(arguments)
+    if arguments.prompts:
+        return _paint_each(arguments)
     settings = read_settings(arguments)
     from vqclip_nb.runs.founding import check_out
     from vqclip_nb.runs.reader import inputs_of
@@ -44,7 +54,83 @@ def paint(arguments: argparse.Namespace) -> int:
     check_out(settings.out)
     prepare(settings)
     inputs = inputs_of(Path(arguments.settings)) if arguments.settings else None
-    return see_through(start(settings, inputs=inputs))
+    active = start(settings, inputs=inputs)
+    status = see_through(active)
+    if copy and (result := active.record.folder / "result.png").is_file():
+        _write_copy(result, copy)
+    return status
+
+
+def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
+    """The file that `--out picture.png` names; the run's folder then goes where it goes without `--out`."""
+    out = expanded(getattr(arguments, "out", ""))
+    if out.suffix.lower() not in PICTURES or out.is_dir():
+        return None
+    if arguments.prompts:
+        raise SettingsError(f"out must be a folder for many prompts, got {arguments.out!r}")
+    if not out.absolute().parent.is_dir():
+        raise SettingsError(f"out must be in a folder that is there, got {arguments.out!r}")
+    del arguments.out
+    return out
+
+
+def _write_copy(result: Path, copy: Path) -> None:
+    """The result as another file, with the settings inside it."""
+    from PIL import Image
+
+    from vqclip_nb import embedded
+    from vqclip_nb.errors import PictureError
+    from vqclip_nb.safe_files import write
+
+    form = PICTURES[copy.suffix.lower()]
+    try:
+        about = embedded.read(result)
+    except PictureError:  # painted with --no-metadata
+        about = None
+    with Image.open(result) as pil:
+        write(copy, embedded.encode(pil.convert("RGB"), form, about, **({} if form == "PNG" else {"quality": 95})))
+    print(f"Written: {copy}", file=sys.stderr)
+
+
+def _paint_each(arguments: argparse.Namespace) -> int:
+    """Paint each line of a file, with the models loaded once. The highest status of them all."""
+    from vqclip_nb.models.shared import keep_loaded
+    from vqclip_nb.runs.founding import check_out
+    from vqclip_nb.session import start
+
+    if "prompt" in vars(arguments):
+        raise SettingsError("a prompt and --prompts FILE are two ways to say what to paint; leave one out")
+    asked = []
+    for number, line in _lines(arguments.prompts):
+        try:
+            asked.append(read_settings(argparse.Namespace(**{**vars(arguments), "prompt": line})))
+        except SettingsError as error:
+            raise SettingsError(f"line {number} of {arguments.prompts}: {error}") from None
+    check_out(asked[0].out)
+    prepare(asked[0])
+    status = 0
+    with Stop() as stop, keep_loaded():
+        for number, settings in enumerate(asked, 1):
+            if not settings.quiet:
+                print(f"{number} of {len(asked)}: {visible(settings.prompt)}", file=sys.stderr)
+            status = max(status, see_through(start(settings), stop))
+            if stop.heard:
+                break
+    return status
+
+
+def _lines(name: str) -> list[tuple[int, str]]:
+    """The prompts in a file, each with the number of its line; blank lines and those that begin with # are left out."""
+    try:
+        text = expanded(name).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"prompts must be a text file in UTF-8, one prompt a line, got {name!r}") from None
+    except OSError as error:
+        raise SettingsError(f"prompts must be a text file, one prompt a line, got {name!r}: {error.strerror}") from None
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    if not (kept := [(number, line) for number, line in lines if line and not line.startswith("#")]):
+        raise SettingsError(f"prompts must be a text file, one prompt a line, got {name!r}: it has none")
+    return kept
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:

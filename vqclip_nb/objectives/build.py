@@ -1,5 +1,6 @@
 """Build: from settings to the terms that a painting makes small."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from vqclip_nb import images, loss_names, perceptor_names, prompts
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.cutouts import Cutouts
+from vqclip_nb.errors import PaintWarning
 from vqclip_nb.objectives.distances import DISTANCES
 from vqclip_nb.objectives.embeddings import Embeddings
 from vqclip_nb.objectives.guide import Guide, Target
@@ -38,6 +40,7 @@ class Builder:
     ) -> None:
         self.canvas, self.perceptors, self.device, self.inputs = canvas, perceptors, device, inputs
         self.embeddings = Embeddings()
+        self._doubted = ""  # the prompt whose doubtful parts were said
 
     def __call__(self, settings: Settings) -> list[Term]:
         """One term for each network, then one for each loss without a perceptor whose weight is not 0.
@@ -77,6 +80,10 @@ class Builder:
 
     def _texts(self, settings: Settings, perceptor: Perceptor, label: str) -> list[Target]:
         texts = prompts.parse(settings.prompt)
+        if settings.prompt != self._doubted:  # once for each line, not for each network
+            self._doubted = settings.prompt
+            for doubt in prompts.doubts(settings.prompt):
+                warnings.warn(doubt, PaintWarning, stacklevel=2)
         if not texts:  # pictures alone may be prompts
             return []
         embeddings = self.embeddings.of_texts(perceptor, [prompt.text for prompt in texts])
