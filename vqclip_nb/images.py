@@ -14,10 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from vqclip_nb.errors import PictureError
 from vqclip_nb.paths import expanded
 from vqclip_nb.safe_files import files
-<<<<<<< HEAD
 from vqclip_nb.safe_files import read as read_plain
-=======
->>>>>>> lead
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +68,6 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
     Raises PictureError, naming `field`, when there is none.
     """
     if HASHED.fullmatch(name):
-<<<<<<< HEAD
         digest, flag = name.removeprefix("sha256:"), "--" + field.replace("_", "-")
         found = files(inputs, digest + "*") if inputs else []
         for path in found:
@@ -80,11 +76,6 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
         if found:
             message = f"{field} {name[:19]}… is damaged, or another picture: {str(found[0])!r} has another hash"
             raise PictureError(f"{message}; paint anew with {flag}")
-=======
-        if found := files(inputs, name.removeprefix("sha256:") + "*") if inputs else []:
-            return found[0]
-        flag = "--" + field.replace("_", "-")
->>>>>>> lead
         message = f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of the run"
         raise PictureError(f"{message}; leave pictures within their run's folder, or paint anew with {flag}")
     if "://" in name:
