@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 SHOTS = Path(__file__).parent / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FEW_IN_A_LINK = "from vqclip_nb.studio import front\nfront.MOST_IN_A_LINK = 200_000\n"  # bytes; run.zip has more
+FEW_IN_A_LINK = "from vqclip_nb.studio import frontend\nfrontend.MOST_IN_A_LINK = 200_000\n"  # bytes; run.zip has more
 # Colab's versions; widgetsnbextension 3.6.10 breaks Output in the classic Notebook, 3.6.6 does not.
 CLASSIC = [
     *("notebook==6.5.7", "ipywidgets==7.7.1", "widgetsnbextension==3.6.6", "ipykernel==6.17.1", "ipython==7.34.0"),
@@ -199,16 +199,16 @@ def write(page, prompt):
 def drag(page, slider):
     """Drag a slider's handle to the right with the mouse; returns the number that it then shows."""
     shown = page.locator(f".{slider} .widget-readout")
-    before, box = (
-        shown.inner_text(),
-        page.locator(f".{slider} .noUi-handle, .{slider} .ui-slider-handle").bounding_box(),
-    )
+    handle = page.locator(f".{slider} .noUi-handle, .{slider} .ui-slider-handle")
+    handle.hover()  # once it is in view and stands still
+    before, box = shown.inner_text(), handle.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 30, y, steps=5)
     page.mouse.up()
-    assert shown.inner_text() != before
+    script = "([slider, before]) => document.querySelector(`.${slider} .widget-readout`).innerText !== before"
+    page.wait_for_function(script, arg=[slider, before])
     return int(shown.inner_text())
 
 

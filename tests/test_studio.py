@@ -656,7 +656,7 @@ def test_a_wrong_change_in_flight_is_said_and_the_run_goes_on():
     shown = studio(steps=4000)
     shown.ui.start.click()
     painting(shown, 3)
-    shown.ui.form.prompt.text.value = "red:x:y:z"
+    shown.ui.form.prompt.text.value = '"red'  # a quote that nothing closes
     assert "Prompt" in shown.ui.messages.text.value
     assert REGISTRY.job.alive
     step = REGISTRY.job.status.step
@@ -877,10 +877,10 @@ def test_a_copy_outlives_what_it_is_of(tmp_path, monkeypatch):
     assert not mirror.wait(20), "one of them is gone"
     assert names(drive / run.name) == names(drive / "other") == whole
 
-    def breaks_off(source, target):
+    def breaks_off(source, target, **options):
         if next(left, None) is None:
             raise OSError(107, "Transport endpoint is not connected")
-        return copy(source, target)
+        return copy(source, target, **options)
 
     copy, left = shutil.copy2, iter(range(5))
     with monkeypatch.context() as torn:
