@@ -310,18 +310,25 @@ def test_words_written_after_an_undo_was_asked_for_are_painted_and_stay():
 def test_what_is_changed_while_the_run_loads_is_painted_with(monkeypatch):
     from vqclip_nb import session
 
-    begun, gate = session.build_painting, threading.Event()
-    monkeypatch.setattr(session, "build_painting", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
+    build, gate, entered = session.build_painting, threading.Event(), threading.Event()
+
+    def slowly(*values, **options):
+        entered.set()
+        assert gate.wait(20)
+        return build(*values, **options)
+
+    monkeypatch.setattr(session, "build_painting", slowly)
     shown = studio(steps=5)
     shown.ui.start.click()
     until(lambda: "Loading" in REGISTRY.job.status.message)
     shown.ui.form.prompt.text.value = "white"
     gate.set()
-    assert ended(shown).settings.prompt == "white"
-    assert shown.ui.form.value("prompt") == "white"
+    assert ended(shown).settings.prompt == shown.ui.form.value("prompt") == "white"
 
     gate.clear()
+    entered.clear()
     shown.ui.start.click()
+    assert entered.wait(20)
     shown.ui.stop.click()
     gate.set()
     assert ended(shown, "stopped").step == 0
