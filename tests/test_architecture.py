@@ -31,7 +31,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["settings"],
     ["fields", "embedded"],
     ["objectives", "timeline"],
-    ["step_guard", "video"],
+    ["step_guard", "video", "overlay"],
     ["painting"],
     ["runs"],
     ["session"],

@@ -98,6 +98,14 @@ def read(path: Path, *, field: str) -> Image.Image:
     return _upright(path, repr(str(path)), field=field)
 
 
+def transparency(path: Path, *, field: str) -> Image.Image:
+    """How transparent an upright picture is, as grey: 255 is wholly transparent. Raises PictureError."""
+    read(path, field=field)  # for its checks
+    with Image.open(path) as pil:
+        alpha = _in_bytes(ImageOps.exif_transpose(pil)).convert("RGBA").getchannel("A")
+    return ImageOps.invert(alpha)
+
+
 def _upright(file: Path | io.BytesIO, shown: str, *, field: str) -> Image.Image:
     try:
         with Image.open(file) as pil:

@@ -53,7 +53,7 @@ class Painting:
 
     `build` makes the terms that settings ask for; it is called again when they change. The networks compute in
     `precision`, if the first step in it agrees with float32. `inputs` is the folder of pictures that are named by their
-    sha256.
+    sha256. `overlay` puts what is kept of another picture over the canvas's, (n, 3, H, W) to the same.
     """
 
     def __init__(
@@ -64,8 +64,10 @@ class Painting:
         *,
         precision: Precision = FLOAT32,
         inputs: Path | None = None,
+        overlay: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.settings, self.canvas, self.build, self.inputs = settings, canvas, build, inputs
+        self.overlay = overlay
         self.learnable = canvas.learnable()
         for parameter in self.learnable:
             parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
@@ -105,12 +107,17 @@ class Painting:
     def _judge(self) -> Judgement:
         """Render the picture, judge it, and leave the gradients on the canvas."""
         progress = self.step_count / self.settings.steps
-        image = self.canvas()
+        image = self._render()
         draws = Draws(self.settings.seeds, self.step_count, self.device)
         losses = losses_of(self.terms, image, draws, progress) | self.canvas.penalties(progress)
         each = total(losses)  # (n,): each picture is alone with its losses
         self.guard.backward(each, self.optimizer)
         return image, losses, each
+
+    def _render(self) -> Tensor:
+        """The canvas's picture, with what an overlay keeps: (n, 3, H, W) RGB in [0, 1]."""
+        image: Tensor = self.canvas()
+        return image if self.overlay is None else self.overlay(image)
 
     def _report(self, image: Tensor, losses: Mapping[str, Tensor], sound: Tensor, look: bool) -> Frame:
         """The step's frame."""
@@ -147,7 +154,7 @@ class Painting:
         try:
             if self.canvas.tidy_every:
                 self._tidy()
-            return self.canvas().clone()
+            return self._render().clone()
         finally:
             for parameter, value in zip(self.learnable, latest, strict=True):
                 parameter.copy_(value)

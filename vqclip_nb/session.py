@@ -10,6 +10,7 @@ from PIL import Image
 from vqclip_nb import canvases, device, embedded, images, perceptor_names, perceptors
 from vqclip_nb.errors import RunError
 from vqclip_nb.objectives.build import Builder
+from vqclip_nb.overlay import Overlay
 from vqclip_nb.painting import Frame, Painting, run
 from vqclip_nb.runs import layout, metadata
 from vqclip_nb.runs.background_writer import check_free
@@ -41,14 +42,15 @@ def build_painting(
     canvas = canvases.make(
         settings.canvas, size=settings.size, seeds=settings.seeds, options=settings.canvas_options
     ).to(place)
+    overlay = Overlay.of(settings, inputs=inputs)
     if settings.init_image and not state:
-        pil = _given(settings.init_image, "init_image", inputs)
+        pil = overlay.picture if overlay else _given(settings.init_image, "init_image", inputs)
         canvas.start_from(images.to_tensor(images.covering(pil, settings.size)).to(place))
     loaded = {name: perceptors.load(name) for name in perceptor_names.parse(settings.perceptor)}
     networks = {name: [network.to(place) for network in each] for name, each in loaded.items()}
     build = Builder(canvas, networks, device=place, inputs=inputs)
     precision = device.precision(place, side=max(network.cut_size for each in networks.values() for network in each))
-    painting = Painting(settings, canvas, build, precision=precision, inputs=inputs)
+    painting = Painting(settings, canvas, build, precision=precision, inputs=inputs, overlay=overlay)
     if state:
         painting.load_state_dict(state)
     return painting

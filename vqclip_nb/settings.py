@@ -12,6 +12,7 @@ from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Number, Scheduled, Whole
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
+ALPHA = "alpha"  # as a mask: the transparency of the start image
 _TOP_SEED = 2**32 - 1
 Optimizers = Literal[
     "adam", "adamw", "adam-custom", "adamax", "adamp", "nadam", "radam", "diffgrad", "adagrad", "rmsprop", "sgd"
@@ -83,6 +84,16 @@ class Settings(BaseModel):
         le=16,
     )
     init_image: str | None = _field(None, "Picture", "Start image", "a picture to begin with, instead of noise")
+    mask: str | None = _field(
+        None,
+        "Picture",
+        "Mask",
+        "a picture, white where to paint and black where the start image stays to the pixel; or alpha, to paint where "
+        "the start image is transparent",
+    )
+    feather: float = _field(
+        8.0, "Picture", "Feather", "pixels over which the painting fades in beside what the mask keeps", ge=0, le=512
+    )
     steps: int = _field(
         120, "Painting", "Steps", "how often the picture is judged and changed", ge=1, le=100_000, live=True
     )
@@ -293,6 +304,8 @@ class Settings(BaseModel):
     def _something_to_paint(self) -> Self:
         if not prompts.parse(self.prompt) and not self.image_prompts:
             raise ValueError(f'prompt must say what to paint, got {self.prompt!r}; such as "a castle, a watercolor"')
+        if self.mask and not self.init_image:
+            raise ValueError(f"mask needs a picture to keep parts of, got {self.mask!r}; add --init-image FILE")
         if self.seed + self.variations - 1 > _TOP_SEED:
             raise ValueError(f"seed must leave room for {self.variations} variations, got {self.seed}; lower it")
         return self

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from vqclip_nb.painting import Painting
     from vqclip_nb.session import ActiveRun
 
-PLACES = {"image_prompts": "FILE", "init_image": "FILE", "out": "FOLDER", "canvas": "NAME", "perceptor": "NAME"}
+PLACES = {
+    "image_prompts": "FILE",
+    "init_image": "FILE",
+    "mask": "FILE",
+    "out": "FOLDER",
+    "canvas": "NAME",
+    "perceptor": "NAME",
+}
 MANY: dict[str, dict[str, Any]] = {
     "image_prompts": {"action": "append"},  # once for each picture, so that it never swallows the prompt
     "size": {"nargs": 2, "metavar": ("W", "H")},

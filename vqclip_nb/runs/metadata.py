@@ -24,8 +24,10 @@ from vqclip_nb import __version__, models, prompts
 from vqclip_nb.embedded import VERSION, at_the_end, read
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.images import HASHED, locate
-from vqclip_nb.settings import Settings
+from vqclip_nb.settings import ALPHA, Settings
 from vqclip_nb.timeline import Edit
+
+PICTURES = ("init_image", "mask")  # the fields that name one picture
 
 
 def describe(
@@ -48,18 +50,24 @@ def describe(
 def given_pictures(recipe: Mapping[str, Any]) -> dict[str, str]:
     """The names of the pictures that a recipe, or a change, gives, each with its field."""
     named = {prompts.parse_picture(line).text: "image_prompts" for line in recipe.get("image_prompts") or ()}
-    return named | ({recipe["init_image"]: "init_image"} if recipe.get("init_image") else {})
+    return named | {recipe[name]: name for name in PICTURES if _is_picture(recipe.get(name))}
 
 
 def unnamed(recipe: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
     """A recipe, or a change, with each given picture's name replaced by `sha256:<hex>`; `digests` has them by name."""
     hidden = dict(recipe)
-    if recipe.get("init_image"):
-        hidden["init_image"] = _hashed(recipe["init_image"], digests)
+    for name in PICTURES:
+        if _is_picture(recipe.get(name)):
+            hidden[name] = _hashed(recipe[name], digests)
     if recipe.get("image_prompts"):
         given = [prompts.parse_picture(line) for line in recipe["image_prompts"]]
         hidden["image_prompts"] = [str(replace(picture, text=_hashed(picture.text, digests))) for picture in given]
     return hidden
+
+
+def _is_picture(name: str | None) -> bool:
+    """Whether a field that may name a picture does so."""
+    return bool(name) and name != ALPHA
 
 
 def differs(name: str, one: Settings, other: Settings) -> bool:

@@ -17,7 +17,8 @@ from vqclip_nb.studio.prompt_box import PromptBox
 from vqclip_nb.studio.widget_help import explain
 
 BASIC = ("size", "steps", "seed", "variations", "canvas", "perceptor")
-ELSEWHERE = ("image_prompts", "init_image", "quiet")  # pictures have a box of their own; a panel has no use for quiet
+# Pictures have a box of their own; a mask is taken on the command line and from Python; a panel has no use for quiet.
+ELSEWHERE = ("image_prompts", "init_image", "mask", "feather", "quiet")
 
 
 class Form:

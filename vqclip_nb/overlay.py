@@ -1,0 +1,103 @@
+"""Overlay: a picture that stays where a mask is black, over what a canvas renders."""
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from vqclip_nb import images
+from vqclip_nb.errors import PaintWarning, PictureError
+from vqclip_nb.settings import ALPHA, Settings
+
+
+@dataclass
+class Overlay:
+    """Puts the kept parts of a picture over a rendering.
+
+    picture: RGB. mask: grey, of the picture's size; 255 is painted, 0 stays, and greys are mixed. feather: pixels of
+    the painted picture over which the painting fades in, measured inwards from what stays.
+    """
+
+    picture: Image.Image
+    mask: Image.Image
+    feather: float = 0.0
+    _placed: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings, *, inputs: Path | None = None) -> "Overlay | None":
+        """What settings keep of their start image, or None. Raises PictureError when the mask leaves nothing to paint.
+
+        A mask of another size is scaled to the start image's, which is said (PaintWarning).
+        """
+        if not settings.mask or not settings.init_image:
+            return None
+        path = images.locate(settings.init_image, field="init_image", inputs=inputs)
+        picture = images.read(path, field="init_image")
+        if settings.mask == ALPHA:
+            mask = images.transparency(path, field="init_image")
+            picture = filled(picture, mask)
+            remedy = "make the part to be painted transparent, or name a mask"
+        else:
+            mask = images.read(images.locate(settings.mask, field="mask", inputs=inputs), field="mask").convert("L")
+            remedy = "paint the part to be painted white"
+        if mask.size != picture.size:
+            sizes = "{} x {} pixels and the start image {} x {}".format(*mask.size, *picture.size)
+            warnings.warn(f"the mask has {sizes}; it is scaled to that", PaintWarning, stacklevel=3)
+            mask = mask.resize(picture.size, Image.Resampling.BILINEAR)
+        if not images.covering(mask, settings.size).getbbox():
+            raise PictureError(f"mask must leave something to paint, got {settings.mask!r}, all black; {remedy}")
+        return cls(picture, mask, settings.feather)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(n, 3, H, W) RGB in [0, 1] -> the same, with the kept parts in it, exact to the bit where the mask is 0."""
+        if self._placed is None or self._placed[0].shape[-2:] != image.shape[-2:]:
+            self._placed = self._place(image)
+        picture, mask = self._placed
+        return torch.lerp(picture.expand_as(image), image, mask)
+
+    def _place(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture, (1, 3, H, W), and the mask, (1, 1, H, W), at a rendering's size and on its device."""
+        size = (image.shape[-1], image.shape[-2])
+        picture = images.to_tensor(images.covering(self.picture, size))
+        mask = images.to_tensor(images.covering(self.mask, size))[:, :1]
+        return picture.to(image), feathered(mask, self.feather).to(image)
+
+
+def filled(picture: Image.Image, hole: Image.Image) -> Image.Image:
+    """An RGB picture whose hole, grey of its size, is filled with the colours around it, coarser towards its middle.
+
+    By the pull-push pyramid (Gortler et al., The Lumigraph, 1996).
+    """
+    known = 1 - images.to_tensor(hole)[:, :1]
+    (result,) = images.to_pils(_pull_push(images.to_tensor(picture), known))
+    return result
+
+
+def _pull_push(colours: Tensor, known: Tensor) -> Tensor:
+    """(1, 3, H, W) colours, and how well each is known, (1, 1, H, W) in [0, 1] -> colours that are known everywhere."""
+    height, width = colours.shape[-2:]
+    if max(height, width) == 1:
+        return colours
+    halves = ((height + 1) // 2, (width + 1) // 2)
+    weights = F.adaptive_avg_pool2d(known, halves)
+    sums = F.adaptive_avg_pool2d(colours * known, halves)
+    coarse = _pull_push(sums / weights.clamp(min=1e-6), (4 * weights).clamp(max=1))
+    around = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
+    return torch.lerp(around, colours, known)
+
+
+def feathered(mask: Tensor, pixels: float) -> Tensor:
+    """A mask, (1, 1, H, W) in [0, 1], that rises over so many pixels from where it is 0; zeros stay exactly 0.
+
+    The least value within the radius is taken, and its mean within the radius.
+    """
+    radius = min(round(pixels / 2), (min(mask.shape[-2:]) - 1) // 2)
+    if radius < 1:
+        return mask
+    sides = (radius,) * 4
+    least = -F.max_pool2d(F.pad(-mask, sides, mode="replicate"), 2 * radius + 1, 1)
+    return F.avg_pool2d(F.pad(least, sides, mode="replicate"), 2 * radius + 1, 1)
