@@ -22,7 +22,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
         "optimizers",
         "schedules",
         "perceptor_names",
-        "prompts",
+        "regions",
         "gpu",
     ],
     ["schema", "device", "prompts"],

@@ -1,8 +1,8 @@
 r"""Prompts: what a person writes, `a castle:1.5 | fog:-0.3 | watercolor`, read into texts, weights and stops.
 
 Each part is `text`, `text:weight` or `text:weight:stop` (the syntax of the 2021 notebooks). A weight may be keyframes:
-`a castle:0:(1), 60:(0.2) | fog`. Between double quotes, or after a backslash, a colon and a pipe are letters like any
-other; a URL stays whole.
+`a castle:0:(1), 60:(0.2) | fog`. A part of the picture stands behind a text, `a castle [0 0 50% 100%]:1.5`. Between
+double quotes, or after a backslash, a colon, a pipe and a bracket are letters like any other; a URL stays whole.
 
 What follows a colon is a weight only if it is a number that a person would mean as one. `Star Wars: Return of the
 Sith`, `at 10:30`, `ratio 16:9` and `Blade Runner: 2049` are texts. `doubts` says where a reading may be wrong.
@@ -14,7 +14,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vqclip_nb import regions
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.regions import Region
 from vqclip_nb.schedules import Number, Schedule
 
 _NUMBER = r"(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|-inf)"
@@ -36,13 +38,15 @@ _PIECE = re.compile(
 class Prompt:
     """A text (or the name of a picture) and how strongly it pulls.
 
-    `weight` below 0 pushes away. `stop` ends the pull once the signed distance is below it; -inf never does.
+    `weight` below 0 pushes away. `stop` ends the pull once the signed distance is below it; -inf never does. `region`
+    is the part of the picture that is meant, or None for the whole.
     `str(prompt)` is written so that `parse` reads it back.
     """
 
     text: str
     weight: Number = 1.0
     stop: float = -math.inf
+    region: Region | None = None
 
     def __post_init__(self) -> None:
         weights = self.weight.numbers if isinstance(self.weight, Schedule) else (self.weight,)
@@ -52,8 +56,11 @@ class Prompt:
     def __str__(self) -> str:
         text = self.text
         plain = self.weight == 1 and self.stop == -math.inf
-        if re.search(r'[:|"\\]', text) or not (plain or _is_meant(text, str(self.weight))):
+        misread = regions.split(text)[1] or not (plain or self.region or _is_meant(text, str(self.weight)))
+        if misread or re.search(r'[:|"\\]', text):
             text = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+        if self.region:
+            text = f"{text} {self.region}"
         weight, stop = (_written(number) for number in (self.weight, self.stop))
         if self.stop != -math.inf:
             return f"{text}:{weight}:{stop}"
@@ -127,7 +134,8 @@ def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
         rest = ":".join(piece.text for piece in part[begin:]).strip()
         if match := re.fullmatch(_KEYFRAMES, rest, re.DOTALL | re.IGNORECASE):
             weight = Schedule.parse(match["keyframes"], name=f"{field}: weight")
-            return Prompt(_joined(part[:begin]), weight, float(match["stop"] or -math.inf)), ""
+            text, region = _text_and_region(part[:begin])
+            return Prompt(text, weight, float(match["stop"] or -math.inf), region), ""
     count = 0
     while count < len(part) - 1 and _is_number(part[-1 - count].text):
         count += 1
@@ -139,7 +147,8 @@ def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
         quoted = shlex.quote(f'"{_joined(part[:-count])}":{part[-count].text.strip()}')
         doubt = f"{whole!r} is read as a text with a colon; if {part[-count].text.strip()} is a weight, write {quoted}"
         count -= 1
-    text, numbers = _joined(part[: len(part) - count]), [piece.text.strip() for piece in part[len(part) - count :]]
+    text, region = _text_and_region(part[: len(part) - count])
+    numbers = [piece.text.strip() for piece in part[len(part) - count :]]
     for name, number in zip(("weight", "stop"), numbers, strict=False):
         if not math.isfinite(float(number)) and (name, number.lower()) != ("stop", "-inf"):
             raise SettingsError(f"{field}: {name} must be a finite number, got {number!r} in {whole!r}")
@@ -148,7 +157,15 @@ def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
         doubt += shlex.quote(f'"{whole}"')
     elif not count and len(part) > 1 and re.match(r"[-+]?[\d.,]+\D?$", part[-1].text.strip()):
         doubt = doubt or f"{whole!r} is read as a text; a weight is a number with a point, as in fog:-0.3"
-    return Prompt(text, *map(float, numbers)), doubt
+    pull = float(numbers[0]) if numbers else 1.0
+    stop = float(numbers[1]) if len(numbers) > 1 else -math.inf
+    return Prompt(text, pull, stop, region), doubt
+
+
+def _text_and_region(pieces: Sequence[_Piece]) -> tuple[str, Region | None]:
+    """The text of pieces, and the region at its end, where that does not stand in quotes."""
+    text = _joined(pieces)
+    return (text, None) if pieces[-1].quoted else regions.split(text)
 
 
 def _joined(pieces: Sequence[_Piece]) -> str:

@@ -48,11 +48,19 @@ class Settings(BaseModel):
         "Prompt",
         'what to paint: "a castle:1.5 | fog:-0.3 | watercolor", each text:weight:stop; '
         "a negative weight pushes away; a weight may be keyframes: a castle:0:(1), 60:(0.2); "
+        "a part of the picture stands behind a text: a castle [0 0 50% 100%]:1.5, or [mask 1]; "
         "quote a text that holds a colon or a pipe",
         live=True,
     )
     image_prompts: tuple[str, ...] = _field(
         (), "What", "Image prompts", "pictures to paint towards, each file:weight:stop", live=True
+    )
+    prompt_masks: tuple[str, ...] = _field(
+        (),
+        "What",
+        "Prompt masks",
+        "pictures that are white where a prompt pulls, grey partly: [mask 1] behind a text is the first",
+        live=True,
     )
     canvas: str = _field(
         "vqgan/demo", "Models", "Canvas", "what is painted on, as name or name/model: vqgan/demo, pixels, fourier, ..."
@@ -304,6 +312,12 @@ class Settings(BaseModel):
     def _something_to_paint(self) -> Self:
         if not prompts.parse(self.prompt) and not self.image_prompts:
             raise ValueError(f'prompt must say what to paint, got {self.prompt!r}; such as "a castle, a watercolor"')
+        for region in filter(None, (prompt.region for prompt in prompts.parse(self.prompt))):
+            if region.mask is None:
+                region.box(self.size)
+            elif region.mask > len(self.prompt_masks):
+                problem = f"got {region}, and there are {len(self.prompt_masks)}; add --prompt-masks FILE"
+                raise ValueError(f"prompt must name a mask that is there, {problem}")
         if self.mask and not self.init_image:
             raise ValueError(f"mask needs a picture to keep parts of, got {self.mask!r}; add --init-image FILE")
         if self.seed + self.variations - 1 > _TOP_SEED:

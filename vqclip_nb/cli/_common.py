@@ -24,12 +24,14 @@ PLACES = {
     "image_prompts": "FILE",
     "init_image": "FILE",
     "mask": "FILE",
+    "prompt_masks": "FILE",
     "out": "FOLDER",
     "canvas": "NAME",
     "perceptor": "NAME",
 }
 MANY: dict[str, dict[str, Any]] = {
     "image_prompts": {"action": "append"},  # once for each picture, so that it never swallows the prompt
+    "prompt_masks": {"action": "append"},
     "size": {"nargs": 2, "metavar": ("W", "H")},
 }
 

@@ -71,4 +71,4 @@ def command(settings: Settings, described: Mapping[str, Any], source: str) -> st
 
 
 def _given(settings: Settings) -> bool:
-    return bool(settings.init_image or settings.image_prompts)
+    return bool(settings.init_image or settings.image_prompts or settings.prompt_masks)

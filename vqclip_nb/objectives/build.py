@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +18,9 @@ from vqclip_nb.objectives.embeddings import Embeddings
 from vqclip_nb.objectives.guide import Guide, Target
 from vqclip_nb.objectives.losses import Likeness, Smoothness
 from vqclip_nb.objectives.terms import Term
+from vqclip_nb.objectives.window import Window
 from vqclip_nb.perceptors import Perceptor
+from vqclip_nb.regions import Region
 from vqclip_nb.rng import Draws
 from vqclip_nb.schedules import Schedule, most, whole_at
 from vqclip_nb.settings import Settings
@@ -52,8 +55,8 @@ class Builder:
             networks = self.perceptors[name]
             label = f"{name}: " if len(self.perceptors) > 1 else ""
             for index, network in enumerate(networks):
-                guide = self._guide(settings, network, label=label, share=_share(index, len(networks)))
-                terms.append(Term(guide, weight))
+                guides = self._guides(settings, network, label=label, share=_share(index, len(networks)))
+                terms += [Term(guide, weight) for guide in guides]
         if settings.smoothness:
             terms.append(Term(Smoothness(), settings.smoothness))
         if settings.init_weight:
@@ -61,13 +64,40 @@ class Builder:
         others = loss_names.parse(settings.losses)
         return terms + [Term(loss_names.make(name), weight) for name, weight in others.items()]
 
-    def _guide(self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]) -> Guide:
-        """A perceptor's guide towards all texts and pictures. `share` is its part of a number of cutouts."""
+    def _guides(
+        self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]
+    ) -> list[Guide]:
+        """A perceptor's guide towards the texts and pictures for the whole, and one for each region that is named.
+
+        They share the cutouts evenly. `share` is the perceptor's part of a number of cutouts.
+        """
+        texts = self._texts(settings, perceptor, label)
+        regions = list(dict.fromkeys(region for region, _ in texts))
+        if settings.image_prompts and None not in regions:
+            regions.insert(0, None)
+        guides = []
+        for index, region in enumerate(regions):
+            targets = [target for where, target in texts if where == region]
+            among = _share(index, len(regions))
+            guides.append(self._guide(settings, perceptor, targets, label, region, partial(_within, share, among)))
+        return guides
+
+    def _guide(
+        self,
+        settings: Settings,
+        perceptor: Perceptor,
+        targets: Sequence[Target],
+        label: str,
+        region: Region | None,
+        share: Callable[[int], int],
+    ) -> Guide:
+        """The guide towards these texts in a region, or in the whole, where pictures pull too."""
         cutn = settings.cutn
         cutouts = Cutouts(
             settings.cutouts, perceptor.cut_size, share(round(most(cutn))), settings.cut_pow, settings.augments
         )
-        targets = [*self._texts(settings, perceptor, label), *self._pictures(settings, perceptor, label, cutouts)]
+        if region is None:
+            targets = [*targets, *self._pictures(settings, perceptor, label, cutouts)]
         changing = isinstance(cutn, Schedule)
         return Guide(
             perceptor,
@@ -76,9 +106,12 @@ class Builder:
             cutn_at=(lambda step: share(whole_at(cutn, step))) if changing else None,
             distance=DISTANCES[settings.distance],
             averaging_weight=settings.averaging_weight,
+            window=Window.of(region, settings, inputs=self.inputs) if region else None,
+            stream=f"{perceptor.name} {region}" if region else perceptor.name,
         )
 
-    def _texts(self, settings: Settings, perceptor: Perceptor, label: str) -> list[Target]:
+    def _texts(self, settings: Settings, perceptor: Perceptor, label: str) -> list[tuple[Region | None, Target]]:
+        """Each text as a target, and the region that it is for."""
         texts = prompts.parse(settings.prompt)
         if settings.prompt != self._doubted:  # once for each line, not for each network
             self._doubted = settings.prompt
@@ -87,10 +120,11 @@ class Builder:
         if not texts:  # pictures alone may be prompts
             return []
         embeddings = self.embeddings.of_texts(perceptor, [prompt.text for prompt in texts])
-        return [
-            Target(f"{label}{prompt.text}", embedding[None, None], prompt.weight, prompt.stop)
-            for prompt, embedding in zip(texts, embeddings, strict=True)
-        ]
+        found = []
+        for prompt, embedding in zip(texts, embeddings, strict=True):
+            name = f"{label}{prompt.text} {prompt.region}" if prompt.region else f"{label}{prompt.text}"
+            found.append((prompt.region, Target(name, embedding[None, None], prompt.weight, prompt.stop)))
+        return found
 
     def _pictures(self, settings: Settings, perceptor: Perceptor, label: str, cutouts: Cutouts) -> list[Target]:
         """Picture prompts, each as the cutouts of it that a step makes at most."""
@@ -121,3 +155,8 @@ def shrunk(pil: Image.Image, size: tuple[int, int]) -> Image.Image:
 def _share(index: int, count: int) -> Callable[[int], int]:
     """The part of a number of cutouts that one of `count` networks of a perceptor makes; the first make more."""
     return lambda cutn: max(1, (cutn - 1 - index) // count + 1)
+
+
+def _within(share: Callable[[int], int], part: Callable[[int], int], cutn: int) -> int:
+    """A part of a share of the cutouts."""
+    return part(share(cutn))

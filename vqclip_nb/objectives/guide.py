@@ -12,6 +12,7 @@ from vqclip_nb.gpu.cuda_graphs import replayed, to_device
 from vqclip_nb.gradients import straight_through
 from vqclip_nb.objectives.distances import great_circle
 from vqclip_nb.objectives.terms import Objective
+from vqclip_nb.objectives.window import Window
 from vqclip_nb.perceptors import Perceptor
 from vqclip_nb.rng import Draws
 from vqclip_nb.schedules import Number, Schedule, value_at
@@ -45,7 +46,8 @@ class Guide(Objective):
 
     cutn_at: the number of cutouts of each step, where it changes from step to step; else that of `cutouts` holds.
     distance: one of DISTANCES. averaging_weight: how much of the loss is that of the mean of all views' embeddings, as
-    in Deep Daze; the rest is the mean of the losses of the views. In [0, 1].
+    in Deep Daze; the rest is the mean of the losses of the views. In [0, 1]. window: the part of the picture that is
+    seen, or None for the whole. stream: of the draws, the perceptor's name where it is left out.
     """
 
     def __init__(
@@ -57,9 +59,12 @@ class Guide(Objective):
         cutn_at: Callable[[int], int] | None = None,
         distance: Callable[[Tensor, Tensor], Tensor] = great_circle,
         averaging_weight: float = 0.0,
+        window: Window | None = None,
+        stream: str | None = None,
     ) -> None:
         self.perceptor, self.cutouts, self.cutn_at = perceptor, cutouts, cutn_at
         self.distance, self.averaging_weight = distance, averaging_weight
+        self.window, self.stream = window, stream or perceptor.name
         self.names = [target.name for target in targets]
         self.counts = [target.embeddings.shape[1] for target in targets]
         pictures = max(target.embeddings.shape[0] for target in targets)
@@ -71,7 +76,8 @@ class Guide(Objective):
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
         """One loss per target, each (n,)."""
         cutouts = replace(self.cutouts, cutn=self.cutn_at(draws.step)) if self.cutn_at else self.cutouts
-        views = cutouts(image, draws.of(self.perceptor.name), progress)
+        seen_part = image if self.window is None else self.window(image)
+        views = cutouts(seen_part, draws.of(self.stream), progress)
         with self.precision.within(views.device):
             seen = self._encoded(views)
         seen = seen.unflatten(0, (len(image), -1))  # (n, cutn, d)

@@ -15,7 +15,7 @@ Pictures that were given are named by their sha256; no path, user or machine is 
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from vqclip_nb.settings import ALPHA, Settings
 from vqclip_nb.timeline import Edit
 
 PICTURES = ("init_image", "mask")  # the fields that name one picture
+PICTURE_LISTS = ("image_prompts", "prompt_masks")  # and those that name several
 
 
 def describe(
@@ -49,7 +50,8 @@ def describe(
 
 def given_pictures(recipe: Mapping[str, Any]) -> dict[str, str]:
     """The names of the pictures that a recipe, or a change, gives, each with its field."""
-    named = {prompts.parse_picture(line).text: "image_prompts" for line in recipe.get("image_prompts") or ()}
+    lists = ((name, line) for name in PICTURE_LISTS for line in recipe.get(name) or ())
+    named = {prompts.parse_picture(line).text: name for name, line in lists}
     return named | {recipe[name]: name for name in PICTURES if _is_picture(recipe.get(name))}
 
 
@@ -59,10 +61,16 @@ def unnamed(recipe: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, 
     for name in PICTURES:
         if _is_picture(recipe.get(name)):
             hidden[name] = _hashed(recipe[name], digests)
-    if recipe.get("image_prompts"):
-        given = [prompts.parse_picture(line) for line in recipe["image_prompts"]]
-        hidden["image_prompts"] = [str(replace(picture, text=_hashed(picture.text, digests))) for picture in given]
+    for name in PICTURE_LISTS:
+        if recipe.get(name):
+            hidden[name] = renamed(recipe[name], lambda picture: _hashed(picture, digests))
     return hidden
+
+
+def renamed(lines: Sequence[str], name: Callable[[str], str]) -> list[str]:
+    """Lines that name pictures, each `file:weight:stop`, with other names for the files."""
+    pictures = map(prompts.parse_picture, lines)
+    return [str(replace(picture, text=name(picture.text))) for picture in pictures]
 
 
 def _is_picture(name: str | None) -> bool:
@@ -73,14 +81,14 @@ def _is_picture(name: str | None) -> bool:
 def differs(name: str, one: Settings, other: Settings) -> bool:
     """Whether a field of the two differs; given pictures are the same when what is in them is the same."""
     first, second = one.value(name), other.value(name)
-    return _by_content(first) != _by_content(second) if name == "image_prompts" else first != second
+    return _by_content(name, first) != _by_content(name, second) if name in PICTURE_LISTS else first != second
 
 
-def _by_content(lines: Sequence[str]) -> list[str]:
-    names = [name for name in given_pictures({"image_prompts": lines}) if not HASHED.fullmatch(name)]
-    files = {name: locate(name, field="image_prompts") for name in names}
+def _by_content(field: str, lines: Sequence[str]) -> list[str]:
+    names = [name for name in given_pictures({field: lines}) if not HASHED.fullmatch(name)]
+    files = {name: locate(name, field=field) for name in names}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    return list(unnamed({"image_prompts": lines}, digests)["image_prompts"])
+    return list(unnamed({field: lines}, digests)[field])
 
 
 def _hashed(name: str, digests: Mapping[str, str]) -> str:

@@ -18,14 +18,13 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import __version__, embedded, images, prompts
+from vqclip_nb import __version__, embedded, images
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.painting import Frame, Painting
@@ -181,8 +180,8 @@ class RunWriter:
         state = RunInfo(self.folder, self.settings, identity=self._identity).state(step)
         here = {f"sha256:{digest}": name for name, digest in self._digests.items()}  # as this painting can open them
         told = state["facts"]["settings"]
-        given = [prompts.parse_picture(line) for line in told["image_prompts"]]
-        told["image_prompts"] = [str(replace(each, text=here.get(each.text, each.text))) for each in given]
+        for field in metadata.PICTURE_LISTS:
+            told[field] = metadata.renamed(told.get(field) or (), lambda name: here.get(name, name))
         painting.load_state_dict(state)
         painting.ahead.clear()
         self.cut(painting)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
+from vqclip_nb.runs import metadata
 from vqclip_nb.runs.reader import RunInfo, frames
 from vqclip_nb.safe_files import part as unfinished_name
 from vqclip_nb.safe_files import tree
@@ -156,7 +157,7 @@ def make(folder: Path, name: str) -> Path:
 
 def python(run: RunInfo) -> str:
     """Python that paints a run again: three lines, or where it was steered or given pictures, its replay."""
-    if run.timeline or run.parent or run.settings.init_image or run.settings.image_prompts:
+    if run.timeline or run.parent or metadata.given_pictures(run.settings.to_dict()):
         return (
             "from pathlib import Path\nfrom vqclip_nb.session import replay\n"
             f"active = replay(Path({str(run.folder)!r}))  # it was steered, or given pictures: the folder knows them\n"

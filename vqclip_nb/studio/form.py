@@ -18,7 +18,7 @@ from vqclip_nb.studio.widget_help import explain
 
 BASIC = ("size", "steps", "seed", "variations", "canvas", "perceptor")
 # Pictures have a box of their own; a mask is taken on the command line and from Python; a panel has no use for quiet.
-ELSEWHERE = ("image_prompts", "init_image", "mask", "feather", "quiet")
+ELSEWHERE = ("image_prompts", "prompt_masks", "init_image", "mask", "feather", "quiet")
 
 
 class Form:

@@ -31,7 +31,7 @@ def save_preset(name: str, settings: Settings) -> Path:
     if not re.fullmatch(r"\w[\w ,.()-]{0,59}", name) or name in {preset.title for preset in presets.load_all()}:
         raise SettingsError(f"a preset's name must be of letters, digits, blanks and -,.() and be free, got {name!r}")
     usual = Settings(canvas=settings.canvas).to_dict() | {"canvas": Settings().canvas}
-    own = ("prompt", "image_prompts", "init_image", "seed")
+    own = ("prompt", "image_prompts", "prompt_masks", "init_image", "mask", "seed")
     values = {n: v for n, v in settings.to_dict().items() if v != usual[n] and n not in own}
     path = _folder() / f"{name}.json"
     try:

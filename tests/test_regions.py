@@ -1,0 +1,121 @@
+"""A prompt for a part of the picture pulls there and nowhere else, and is read as it was written."""
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.test_resume import left_off, outcome, see_through, settings
+from tests.toys import ToyPerceptor, toy_models
+from vqclip_nb import prompts, video
+from vqclip_nb.errors import PictureError, SettingsError
+from vqclip_nb.objectives.build import Builder
+from vqclip_nb.objectives.window import Window
+from vqclip_nb.prompts import Prompt
+from vqclip_nb.regions import Region
+from vqclip_nb.rng import Draws
+from vqclip_nb.session import replay, resume, start
+
+LEFT = Region(("0", "0", "50%", "100%"))
+
+
+@pytest.mark.parametrize(
+    ("line", "prompt"),
+    [
+        ("red [0 0 50% 100%]", Prompt("red", region=LEFT)),
+        ("red [0, 0, 50%, 100%]:1.5", Prompt("red", 1.5, region=LEFT)),
+        ("red 2 [0 0 50% 100%]:3:-0.2", Prompt("red 2", 3, -0.2, LEFT)),
+        ('"a: b" [mask 2]:2', Prompt("a: b", 2, region=Region(mask=2))),
+        ('"red [0 0 50% 100%]"', Prompt("red [0 0 50% 100%]")),
+        ("red [Explored] [1 2 3]", Prompt("red [Explored] [1 2 3]")),
+        ("[0 0 50% 100%]", Prompt("[0 0 50% 100%]")),
+    ],
+)
+def test_a_region_is_read_and_written(line, prompt):
+    assert prompts.parse(line) == (prompt,)
+    assert prompts.parse(str(prompt)) == (prompt,)
+
+
+def test_edges_are_pixels_or_percent():
+    assert Region(("10", "0", "50%", "12.5%")).box((200, 80)) == (10, 0, 100, 10)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("red [50% 0 50% 100%]", "must hold some pixels, got [50% 0 50% 100%]"),
+        ("red [0 0 4000 100%]", "must lie within the picture, got [0 0 4000 100%]"),
+        ("red [mask 1]", "prompt must name a mask that is there, got [mask 1]"),
+    ],
+)
+def test_a_region_that_is_none_is_one_clear_line(prompt, message):
+    from vqclip_nb import Settings
+
+    with pytest.raises(SettingsError) as error:
+        Settings(prompt=prompt)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_views_are_cut_from_the_region_and_gradients_fade_beside_it():
+    area = Image.new("L", (40, 30))
+    area.paste(255, (10, 0, 30, 20))
+    image = torch.rand(2, 3, 30, 40, requires_grad=True)
+    view = Window(area)(image)
+    torch.testing.assert_close(view, image[..., :22, 8:32])  # a margin of 2, a tenth of 20, where there is room
+    view.sum().backward()
+    assert (image.grad[0, 0, :20, 10:30] == 1).all()
+    torch.testing.assert_close(image.grad[0, 0, 5, 7:11], torch.tensor([0, 1 / 3, 2 / 3, 1]))
+    assert (image.grad[..., 22:, :] == 0).all()
+
+
+def test_regions_share_the_cutouts_of_a_step(tmp_path):
+    asked = settings(tmp_path, prompt="red | blue [0 0 50% 100%] | green [mask 1]", cutn=8, prompt_masks=("m.png",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Window, "of", classmethod(lambda *_, **__: Window(Image.new("L", (16, 16), 255))))
+        terms = Builder(None, {"demo": [ToyPerceptor()]}, device=torch.device("cpu"))(asked)
+    guides = [term.objective for term in terms if hasattr(term.objective, "cutouts")]
+    assert [guide.cutouts.cutn for guide in guides] == [3, 3, 2]
+    losses = [name for guide in guides for name in guide(torch.rand(1, 3, 16, 16), Draws((0,)), 0)]
+    assert losses == ["red", "blue [0 0 50% 100%]", "green [mask 1]"]
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
+    with toy_models():
+        yield
+
+
+@pytest.mark.parametrize("right", ["blue [50% 0 100% 100%]", "blue [mask 1]"])
+def test_each_half_becomes_its_own_colour_when_resumed_and_replayed_too(tmp_path, toys, right):
+    mask = Image.new("L", (32, 32))
+    mask.paste(255, (16, 0, 32, 32))
+    mask.save(tmp_path / "mask.png")
+    asked = settings(
+        tmp_path,
+        prompt=f"red [0 0 50% 100%] | {right}",
+        prompt_masks=(str(tmp_path / "mask.png"),),
+        canvas="pixels",
+        size=(32, 32),
+        cutn=4,
+        steps=40,
+        lr=0.05,
+        average=0,
+        smoothness=0,
+    )
+    whole = see_through(start(asked))
+    cut = left_off(start(asked), after=5)
+    (tmp_path / "mask.png").unlink()
+    assert outcome(see_through(resume(cut))) == outcome(whole)
+    assert outcome(see_through(replay(whole))) == outcome(whole)
+    picture = Image.open(whole / "result.png")
+    left, right = (picture.crop(box).resize((1, 1)).getpixel((0, 0)) for box in ((0, 0, 14, 32), (18, 0, 32, 32)))
+    assert left[0] > left[2] + 40, left
+    assert right[2] > right[0] + 40, right
+
+
+def test_a_black_mask_is_refused(tmp_path, toys):
+    Image.new("L", (8, 8)).save(tmp_path / "black.png")
+    asked = settings(tmp_path, prompt="red [mask 1]", prompt_masks=(str(tmp_path / "black.png"),))
+    with pytest.raises(PictureError, match="must show where a prompt pulls"):
+        start(asked)

@@ -1,0 +1,73 @@
+"""Windows: the part of a picture that a prompt with a region sees and changes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqclip_nb import images, prompts
+from vqclip_nb.errors import PictureError
+from vqclip_nb.gradients import straight_through
+from vqclip_nb.regions import Region
+from vqclip_nb.settings import Settings
+
+_MARGIN = 0.1  # of the shorter side of a region: how far a window reaches beyond it
+
+
+@dataclass
+class Window:
+    """Cuts a region, with a margin around it, out of pictures.
+
+    Within the region gradients pass as they are; over the margin they fade to nothing. area: grey of the picture's
+    shape; 255 is within the region, and what is darker pulls partly.
+    """
+
+    area: Image.Image
+    _placed: tuple[torch.Size, slice, slice, Tensor] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, region: Region, settings: Settings, *, inputs: Path | None = None) -> "Window":
+        """The window of a prompt's region. Raises PictureError, SettingsError."""
+        if region.mask is None:
+            area = Image.new("L", settings.size, 0)
+            area.paste(255, region.box(settings.size))
+            return cls(area)
+        name = prompts.parse_picture(settings.prompt_masks[region.mask - 1]).text
+        path = images.locate(name, field="prompt_masks", inputs=inputs)
+        area = images.covering(images.read(path, field="prompt_masks").convert("L"), settings.size)
+        if not area.getbbox():
+            remedy = "paint white where the prompt is to pull"
+            raise PictureError(f"prompt_masks must show where a prompt pulls, got {name!r}, all black; {remedy}")
+        return cls(area)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(n, 3, H, W) -> the window, (n, 3, h, w)."""
+        if self._placed is None or self._placed[0] != image.shape[-2:]:
+            self._placed = (image.shape[-2:], *self._place(image))
+        _, rows, columns, weights = self._placed
+        view = image[..., rows, columns]
+        return straight_through(view, view * weights)
+
+    def _place(self, image: Tensor) -> tuple[slice, slice, Tensor]:
+        """The rows and columns of the window in a rendering, and the weight of each pixel's gradient, (1, 1, h, w)."""
+        height, width = image.shape[-2:]
+        region = images.to_tensor(images.covering(self.area, (width, height)))[:, :1]
+        inside = region[0, 0] > 0.01
+        bands = []
+        for across, side in ((1, height), (0, width)):
+            found = inside.any(across).nonzero()[:, 0].tolist()
+            bands.append((found[0], found[-1] + 1, side))
+        margin = round(_MARGIN * min(end - begin for begin, end, _ in bands))
+        rows, columns = (slice(max(begin - margin, 0), min(end + margin, side)) for begin, end, side in bands)
+        return rows, columns, _faded(region, margin)[..., rows, columns].to(image)
+
+
+def _faded(region: Tensor, margin: int) -> Tensor:
+    """A region spread over so many pixels around it, weaker with each."""
+    spread, result = region, region
+    for distance in range(1, margin + 1):
+        spread = torch.nn.functional.max_pool2d(spread, 3, 1, padding=1)
+        result = torch.maximum(result, spread * (1 - distance / (margin + 1)))
+    return result

@@ -1,0 +1,64 @@
+"""Regions: the part of the picture that a prompt is for, written behind its text.
+
+    a castle [0 0 50% 100%] | a meadow [0 200 100% 100%]:2 | clouds [mask 1]
+
+A rectangle is given by its left, top, right and bottom edges, in pixels or in percent of the picture's sides.
+`[mask 1]` is the first of the pictures of `prompt_masks`, white where the prompt pulls.
+"""
+
+import re
+from dataclasses import dataclass
+
+from vqclip_nb.errors import SettingsError
+
+EXAMPLE = "a castle [0 0 50% 100%]"
+_EDGE = r"\d{1,5}(?:\.\d{1,3})?%?"
+_RECTANGLE = re.compile(rf"({_EDGE})[\s,]+({_EDGE})[\s,]+({_EDGE})[\s,]+({_EDGE})")
+_MASK = re.compile(r"mask\s*(\d{1,3})", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle, by the words of its four edges, or the mask of this number, counted from 1.
+
+    `str(region)` is written so that `split` reads it back.
+    """
+
+    edges: tuple[str, ...] = ()
+    mask: int | None = None
+
+    def __str__(self) -> str:
+        return f"[{' '.join(self.edges) if self.mask is None else f'mask {self.mask}'}]"
+
+    def box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """The rectangle in whole pixels of a picture of this width and height: left, top, right, bottom.
+
+        Raises SettingsError where it is empty, or reaches beyond the picture.
+        """
+        sides = (*size, *size)
+        pixels = [_pixels(edge, side) for edge, side in zip(self.edges, sides, strict=True)]
+        if any(pixel > side for pixel, side in zip(pixels, sides, strict=True)):
+            problem = f"the picture has {size[0]} x {size[1]} pixels; write percent, as in {EXAMPLE}"
+            raise SettingsError(f"a region must lie within the picture, got {self}: {problem}")
+        left, top, right, bottom = pixels
+        if right <= left or bottom <= top:
+            order = "left, top, right and bottom edge, in this order"
+            raise SettingsError(f"a region must hold some pixels, got {self}; write its {order}, as in {EXAMPLE}")
+        return left, top, right, bottom
+
+
+def split(text: str) -> tuple[str, Region | None]:
+    """A text without the region at its end, and the region. What is no region in brackets stays text."""
+    match = re.fullmatch(r"(.*\S)\s*\[\s*([^\[\]]*?)\s*\]\s*", text, re.DOTALL)
+    if match is None:
+        return text, None
+    if rectangle := _RECTANGLE.fullmatch(match[2]):
+        return match[1], Region(rectangle.groups())
+    if (mask := _MASK.fullmatch(match[2])) and int(mask[1]):
+        return match[1], Region(mask=int(mask[1]))
+    return text, None
+
+
+def _pixels(edge: str, side: int) -> int:
+    number = float(edge.rstrip("%"))
+    return round(number / 100 * side) if edge.endswith("%") else round(number)
