@@ -1,10 +1,20 @@
 """Losses without a perceptor are their published formulas, in value and gradient."""
 
 import numpy as np
+import pytest
 import torch
+from PIL import ImageColor
 
-from vqclip_nb import loss_names
+from tests.toys import ToyVQGAN
+from vqclip_nb import Settings, loss_names
+from vqclip_nb.canvases.pixels import PixelsOptions
+from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
+from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.objectives.build import Builder
 from vqclip_nb.rng import Draws
+
+EXAMPLES = ("edges", "edges(navy)", "palette(navy, #fc0, white)", "saturation", "symmetry")
 
 
 def computed(name, image):
@@ -18,7 +28,8 @@ def computed(name, image):
 
 def test_every_loss_is_finite_on_plain_pictures_and_keeps_pictures_apart():
     pictures = torch.cat([torch.zeros(1, 3, 8, 6), torch.ones(1, 3, 8, 6), torch.rand(1, 3, 8, 6)])
-    for name in loss_names.LOSSES:
+    assert {name.partition("(")[0] for name in EXAMPLES} == loss_names.LOSSES.keys() - {"range"}
+    for name in EXAMPLES:
         together, _ = computed(name, pictures)
         alone = torch.cat([computed(name, picture[None])[0] for picture in pictures])
         torch.testing.assert_close(together, alone)
@@ -41,11 +52,84 @@ def test_symmetry_compares_the_left_with_the_right():
     assert computed("symmetry", torch.tensor([[0.2, 0.5, 0.2]]).expand(1, 3, 2, 3))[0].item() == 0
 
 
-def test_edges_are_the_mean_distance_of_the_frame_from_white():
-    from vqclip_nb.objectives.losses import Edges
-
+@pytest.mark.parametrize(("name", "right"), [("edges", [0.75**2, 0.0]), ("edges(black)", [0.25**2, 1.0])])
+def test_edges_are_the_mean_distance_of_the_frame_from_a_colour(name, right):
     image = torch.full((2, 3, 40, 60), 0.25)
     image[1] = 1.0
     image[:, :, 2:-2, 3:-3] = 0.0
-    losses = Edges()(image, Draws((0, 1)), 0)["edges"]
-    torch.testing.assert_close(losses, torch.tensor([0.75**2, 0.0]))
+    torch.testing.assert_close(computed(name, image)[0], torch.tensor(right))
+
+
+def test_palette_is_the_mean_distance_from_the_nearest_colour():
+    image = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    names = ("navy", "#ffcc00", "white")
+    palette = np.array([ImageColor.getrgb(name) for name in names]) / 255
+    pixels = image.numpy().transpose(0, 2, 3, 1).reshape(2, -1, 1, 3)
+    apart = np.sqrt(((pixels - palette) ** 2).sum(-1))  # (2, pixels, colours)
+    nearest = palette[apart.argmin(-1)].reshape(2, 9, 7, 3).transpose(0, 3, 1, 2)
+    away = image.numpy() - nearest
+    loss, gradient = computed(f"palette({', '.join(names)})", image.float())
+    np.testing.assert_allclose(loss.detach(), apart.min(-1).mean(-1), rtol=1e-5)
+    slope = away / np.sqrt((away**2).sum(1, keepdims=True)) / (9 * 7)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-6)
+
+
+def test_range_is_what_a_picture_lies_beyond_black_and_white():
+    """Disco Diffusion's, of a picture in [-1, 1], with its gradient at the latents."""
+    settings = Settings(prompt="red", smoothness=0.0, losses="range:150")
+    canvas = VQGANCanvas(ToyVQGAN(), size=(32, 32), seeds=(0,))
+    canvas.vqgan.gain.data.fill_(1.5)  # so that colours lie beyond
+    (loss,) = Builder(canvas, {"demo": []}, device=torch.device("cpu"))(settings)
+    (value,) = loss(canvas(), Draws((0,)), 0.0).values()
+    (ours,) = torch.autograd.grad(value.sum(), canvas.z)
+    codes = canvas.z.detach().clone()
+    nearest = torch.cdist(codes.movedim(1, -1).reshape(-1, 3), canvas.vqgan.codebook).argmin(1)
+    picked = canvas.vqgan.codebook[nearest].view(1, 4, 4, 3).movedim(-1, 1).requires_grad_()
+    shown = canvas.vqgan.decode(picked)
+    expected = 150 * (shown - shown.clamp(-1, 1)).pow(2).mean([1, 2, 3])
+    assert expected > 1
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(ours, torch.autograd.grad(expected.sum(), picked)[0])
+    assert canvas.uncut is None, "nothing of the step stays in memory"
+
+
+def test_a_fixed_palette_shows_its_colours_and_no_others():
+    settings = Settings(canvas="pixels", fixed_palette="navy, #ffcc00 white", prompt="red", steps=5, variations=2)
+    options = PixelsOptions(**settings.canvas_options)
+    canvas = PixelsCanvas(size=(24, 16), seeds=(0, 1), options=options)
+    shown = canvas()
+    shown.sum().backward()
+    assert (canvas.pixels.grad == 1).all(), "gradients reach the pixels as they are"
+    canvas.choose(1)
+    assert torch.equal(canvas(), shown[1:])
+    allowed = {ImageColor.getrgb(name) for name in ("navy", "#ffcc00", "white")}
+    pixels = shown.detach().mul(255).round().int().movedim(1, -1).reshape(-1, 3)
+    assert {tuple(pixel) for pixel in pixels.tolist()} <= allowed
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"losses": "palette:1"}, "takes colours, got 0"),
+        ({"losses": "palette(navy, blu):1"}, "got 'blu'"),
+        ({"losses": "edges(navy, red)"}, "takes one colour, got 2"),
+        ({"losses": "symmetry(red)"}, "takes no colours"),
+        ({"canvas": "pixels", "fixed_palette": "blu"}, "fixed_palette must be colours"),
+        ({"canvas": "pixels", "fixed_palette": "blue", "palette": 3}, "palette must be left out"),
+    ],
+)
+def test_colours_that_cannot_be_are_one_line(settings, said):
+    with pytest.raises(SettingsError, match=rf"^[^\n]*{said}[^\n]*$"):
+        Settings(**settings)
+
+
+def test_range_on_a_canvas_that_cuts_nothing_off_is_one_line():
+    settings, canvas = Settings(canvas="pixels", losses="range"), PixelsCanvas(size=(16, 16), seeds=(0,))
+    with pytest.raises(SettingsError, match="range has nothing to do"):
+        Builder(canvas, {"demo": []}, device=torch.device("cpu"))(settings)
+
+
+def test_the_weight_of_a_palette_may_be_keyframes():
+    weights = loss_names.parse("palette(navy, white):0:(1), 60:(0) | palette(red):2")
+    assert [*weights] == ["palette(navy, white)", "palette(red)"]
+    assert weights["palette(navy, white)"].at(30) == 0.5

@@ -1,27 +1,47 @@
-"""Loss names: `saturation:0.5 | symmetry:0:(2), 60:(0)` read into names and weights. Needs no torch.
+"""Loss names: `saturation:0.5 | palette(navy, white):0:(2), 60:(0)` read into names and weights. Needs no torch.
 
-These losses need no perceptor. Another package adds one by an entry point in the group `vqclip_nb.objectives` that
-names a class: called without arguments it gives an objective.
+These losses need no perceptor. Some take colours, in brackets behind the name. Another package adds one by an entry
+point in the group `vqclip_nb.objectives` that names a class: called without arguments it gives an objective.
 """
 
 import math
 import re
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from vqclip_nb import plugins
+from vqclip_nb import colours, plugins
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Number, Schedule
 from vqclip_nb.schema import closest
 
 GROUP = "vqclip_nb.objectives"
-LOSSES = {  # by name: what it does, and its class
-    "edges": ("a white frame, a twentieth of each side", "vqclip_nb.objectives.losses:Edges"),
-    "saturation": ("more colourful pictures; below 0, greyer ones", "vqclip_nb.objectives.losses:Saturation"),
-    "symmetry": ("the left half like the right, mirrored", "vqclip_nb.objectives.losses:Symmetry"),
+_HOME = "vqclip_nb.objectives.losses"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of ours. help: what it does. kind: the name of its class. colours: how many it takes at least and at most.
+
+    of_canvas: whether its class is called with the canvas.
+    """
+
+    help: str
+    kind: str
+    colours: tuple[int, int] = (0, 0)
+    of_canvas: bool = False
+
+
+LOSSES = {
+    "edges": Loss("a frame of one colour, a twentieth of each side: white, or edges(black)", "Edges", (0, 1)),
+    "palette": Loss("the nearest of these colours everywhere: palette(navy, #ffcc00, white)", "Palette", (1, 64)),
+    "range": Loss("no colours beyond black and white, which would be cut off", "Range", of_canvas=True),
+    "saturation": Loss("more colourful pictures; below 0, greyer ones", "Saturation"),
+    "symmetry": Loss("the left half like the right, mirrored", "Symmetry"),
 }
-_PART = re.compile(r"(?P<name>[A-Za-z][\w-]*)\s*(?::\s*(?P<weight>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))?", re.I)
-_KEYFRAMES = re.compile(r"(?P<name>[A-Za-z][\w-]*)\s*:\s*(?P<weight>\d+\s*:\s*\(.*)", re.DOTALL)
+_NAME = r"(?P<name>[A-Za-z][\w-]*)\s*(?:\(\s*(?P<colours>[^()|:]*)\s*\)\s*)?"
+_PART = re.compile(rf"{_NAME}(?::\s*(?P<weight>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))?", re.I)
+_KEYFRAMES = re.compile(rf"{_NAME}:\s*(?P<weight>\d+\s*:\s*\(.*)", re.DOTALL)
 
 
 def names() -> list[str]:
@@ -30,9 +50,9 @@ def names() -> list[str]:
 
 
 def parse(text: str) -> dict[str, Number]:
-    """The weight of each loss, by name: `name` or `name:weight`, joined by `|`; a weight may be keyframes.
+    """The weight of each loss, by name and colours: `name`, `name:weight` or `name(colours):weight`, joined by `|`.
 
-    Raises ValueError.
+    A weight may be keyframes. Raises ValueError.
     """
     weights: dict[str, Number] = {}
     for part in (part.strip() for part in text.split("|")):
@@ -45,19 +65,36 @@ def parse(text: str) -> dict[str, Number]:
             weight = float(match["weight"] or 1)
         if match is None or not all(map(math.isfinite, weight.numbers if isinstance(weight, Schedule) else (weight,))):
             raise ValueError(f"losses must be name:weight, joined by |, got {part!r}; such as saturation:0.5")
-        if match["name"].lower() not in names():
-            known = closest(match["name"].lower(), names()) or f"; they are {', '.join(names())}"
+        name, given = match["name"].lower(), match["colours"]
+        if name not in names():
+            known = closest(name, names()) or f"; they are {', '.join(names())}"
             raise ValueError(f"there is no loss {match['name']!r}{known}")
-        weights[match["name"].lower()] = weight
+        _check(name, given)
+        weights[name if given is None else f"{name}({given.strip()})"] = weight
     return weights
 
 
-def make(name: str) -> Any:
-    """A new objective, by the name of a loss. Raises SettingsError when another package's cannot be loaded."""
-    if name in LOSSES:
-        module, _, kind = LOSSES[name][1].partition(":")
-        return getattr(import_module(module), kind)()
+def make(written: str, canvas: Any = None) -> Any:
+    """A new objective, by a key of `parse`. Raises SettingsError when another package's cannot be loaded."""
+    name, _, given = written.rstrip(")").partition("(")
+    if loss := LOSSES.get(name):
+        kind = getattr(import_module(_HOME), loss.kind)
+        if loss.of_canvas:
+            return kind(canvas)
+        return kind(colours.parse(given, name=name)) if given else kind()
     try:
         return plugins.found(GROUP)[name].load()()
     except Exception as error:
         raise SettingsError(f"the loss {name!r} of another package cannot be loaded: {error}") from None
+
+
+def _check(name: str, given: str | None) -> None:
+    """Raise ValueError where a loss is not given the colours that it takes."""
+    least, most = LOSSES[name].colours if name in LOSSES else (0, 0)
+    count = 0 if given is None else len(colours.parse(given, name=name))
+    if least <= count <= most:
+        return
+    if not most:
+        raise ValueError(f"the loss {name} takes no colours, got {name}({given}); write {name}:1")
+    wanted, example = ("colours", "navy, white") if most > 1 else ("one colour", "black")
+    raise ValueError(f"the loss {name} takes {wanted}, got {count}; such as {name}({example}):1")

@@ -140,7 +140,12 @@ class Settings(BaseModel):
         live=True,
     )
     losses: str = _field(
-        "", "Painting", "Losses", "other pulls, each name:weight, joined by |, such as saturation:0.5", live=True
+        "",
+        "Painting",
+        "Losses",
+        f"other pulls, each name:weight, joined by |, such as saturation:0.5 or palette(navy, white):1; the names are "
+        f"{', '.join(sorted(loss_names.LOSSES))}",
+        live=True,
     )
     cutouts: CutoutMethods = _field(
         "pooling",

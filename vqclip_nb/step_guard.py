@@ -77,6 +77,7 @@ class StepGuard:
                     raise
             # Only out here the error is gone, and with it all that its traceback held.
             self.canvas.zero_grad()
+            self.canvas.uncut = None
             cuda_graphs.forget()
             oom.release(self.device)
             self._save_memory(settings, step)

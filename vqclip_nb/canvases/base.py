@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vqclip_nb.canvases.spec import CanvasOptions
 from vqclip_nb.device import FLOAT32, Precision
+from vqclip_nb.gradients import clamp_with_grad
 
 
 class Canvas(nn.Module):
@@ -21,6 +22,9 @@ class Canvas(nn.Module):
     thrifty = False  # whether it renders in less memory and more time
     tidy_every = 0  # the steps between two calls of `tidy`; 0 is never
     options: CanvasOptions = CanvasOptions()
+    cuts_off = False  # whether colours may lie beyond black and white, and are cut off by `bounded`
+    keeps_uncut = False  # whether `bounded` keeps what it was given, as `uncut`
+    uncut: Tensor | None = None
 
     @classmethod
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: Any) -> Self:
@@ -40,6 +44,12 @@ class Canvas(nn.Module):
     def start_from(self, image: Tensor) -> None:
         """Begin with this picture, (1 or n, 3, H, W) RGB in [0, 1], of any size."""
         raise NotImplementedError
+
+    def bounded(self, image: Tensor) -> Tensor:
+        """A picture cut off at 0 and 1, with gradients that lead back in."""
+        if self.keeps_uncut:
+            self.uncut = image
+        return clamp_with_grad(image)
 
     def constrain(self) -> None:
         """After each step: put the parameters back where they are allowed to be."""

@@ -62,7 +62,8 @@ class Builder:
         if settings.init_weight:
             terms.append(Term(Likeness(self.canvas), settings.init_weight))
         others = loss_names.parse(settings.losses)
-        return terms + [Term(loss_names.make(name), weight) for name, weight in others.items()]
+        self.canvas.keeps_uncut = "range" in others
+        return terms + [Term(loss_names.make(name, self.canvas), weight) for name, weight in others.items()]
 
     def _guides(
         self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]

@@ -1,9 +1,14 @@
 """Losses that need no perceptor."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from vqclip_nb.canvases import Canvas
+from vqclip_nb.canvases.pixels.canvas import colours_of
+from vqclip_nb.colours import Colour
+from vqclip_nb.errors import SettingsError
 from vqclip_nb.objectives.terms import Objective
 from vqclip_nb.rng import Draws
 
@@ -50,11 +55,46 @@ class Symmetry(Objective):
 
 
 class Edges(Objective):
-    """How far the frame of a picture, a twentieth of each side, is from white: the mean squared difference there."""
+    """How far the frame of a picture, a twentieth of each side, is from a colour: the mean squared difference there."""
+
+    def __init__(self, colours: Sequence[Colour] = ((1.0, 1.0, 1.0),)) -> None:
+        self.colour = torch.tensor(colours[0])[:, None]  # (3, 1)
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
-        """{"edges": (n,)}, 0 for a white frame."""
+        """{"edges": (n,)}, 0 for a frame of that colour."""
         frame = torch.ones(image.shape[-2:], dtype=torch.bool, device=image.device)
         down, across = (max(1, round(side / 20)) for side in image.shape[-2:])
         frame[down:-down, across:-across] = False
-        return {"edges": (1 - image[..., frame]).square().mean((1, 2))}
+        return {"edges": (self.colour.to(image.device) - image[..., frame]).square().mean((1, 2))}
+
+
+class Palette(Objective):
+    """The mean distance of a picture's pixels from the nearest of some colours (pixray, 2021)."""
+
+    def __init__(self, colours: Sequence[Colour]) -> None:
+        self.colours = torch.tensor(colours)  # (colours, 3)
+
+    def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
+        """{"palette": (n,)}, 0 where every pixel has one of the colours."""
+        palette = self.colours.to(image.device).expand(len(image), -1, -1)
+        return {"palette": (image - colours_of(image.detach(), palette)).norm(dim=1).mean((1, 2))}
+
+
+class Range(Objective):
+    """How far colours lie beyond black and white before they are cut off (Disco Diffusion, 2021).
+
+    The mean square of what is beyond [-1, 1]; the canvas keeps its last picture from before the cut for it.
+    """
+
+    def __init__(self, canvas: Canvas) -> None:
+        if not canvas.cuts_off:
+            raise SettingsError("the loss range has nothing to do: this canvas cuts no colours off; leave it out")
+        self.canvas = canvas
+
+    def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
+        """{"range": (n,)}, 0 for a picture that is not cut off."""
+        whole, self.canvas.uncut = self.canvas.uncut, None  # a step's picture is not kept longer than the step
+        if whole is None:
+            raise RuntimeError("the canvas has not kept its picture")
+        beyond = 2 * (whole - whole.clamp(0, 1))
+        return {"range": beyond.square().mean((1, 2, 3))}

@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 from vqclip_nb.canvases.base import Canvas
 from vqclip_nb.canvases.biggan import SPEC, BigGANOptions
 from vqclip_nb.gpu.cuda_graphs import replayed
-from vqclip_nb.gradients import clamp_with_grad
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import generator
 
@@ -29,6 +28,7 @@ class BigGANCanvas(Canvas):
     """
 
     lr = SPEC.lr
+    cuts_off = True
 
     def __init__(
         self, biggan: Any, *, size: tuple[int, int], seeds: Sequence[int], options: BigGANOptions | None = None
@@ -54,7 +54,7 @@ class BigGANCanvas(Canvas):
         condition = self.biggan.condition(self.z, self.classes())
         with self.precision.rendering(condition.device):
             image = self.biggan.decode(condition) if self.thrifty else replayed(self.biggan.decode, condition)
-        image = clamp_with_grad((image.float() + 1) / 2)
+        image = self.bounded((image.float() + 1) / 2)
         width, height = self.size
         if image.shape[-2:] == (height, width):
             return image

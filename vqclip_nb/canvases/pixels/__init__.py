@@ -1,5 +1,10 @@
 """The pixels canvas: every pixel is its own parameter."""
 
+from typing import Self
+
+from pydantic import field_validator, model_validator
+
+from vqclip_nb import colours
 from vqclip_nb.canvases.spec import CanvasOptions, CanvasSpec
 from vqclip_nb.schema import option
 
@@ -8,6 +13,20 @@ class PixelsOptions(CanvasOptions):
     """What can be chosen of a pixels canvas."""
 
     palette: int = option(0, "Palette", "paint with so many colours, which are learned too; 0 for any", ge=0, le=64)
+    fixed_palette: str = option("", "Fixed palette", "paint with these colours alone, such as navy, #ffcc00, white")
+
+    @field_validator("fixed_palette")
+    @classmethod
+    def _known_colours(cls, value: str) -> str:
+        if value.strip():
+            colours.parse(value, name="fixed_palette")
+        return value.strip()
+
+    @model_validator(mode="after")
+    def _one_palette(self) -> Self:
+        if self.palette and self.fixed_palette:
+            raise ValueError(f"palette must be left out beside fixed_palette, got {self.palette}")
+        return self
 
 
 SPEC = CanvasSpec(

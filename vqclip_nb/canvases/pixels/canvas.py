@@ -6,6 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from vqclip_nb import colours
 from vqclip_nb.canvases.base import Canvas
 from vqclip_nb.canvases.pixels import SPEC, PixelsOptions
 from vqclip_nb.gradients import clamp_with_grad
@@ -16,10 +17,12 @@ class PixelsCanvas(Canvas):
     """RGB itself, held in [0, 1]. Begins with faint noise on grey.
 
     With a palette each pixel shows the nearest of a few colours (as pytti's limited palette, with one palette for the
-    whole picture). Its gradient reaches the pixel, which may go to another colour, and the colour that it shows.
+    whole picture). Its gradient reaches the pixel, which may go to another colour, and the colour that it shows, unless
+    the palette is fixed.
     """
 
     lr = SPEC.lr
+    fixed: Tensor
 
     def __init__(self, *, size: tuple[int, int], seeds: Sequence[int], options: PixelsOptions | None = None) -> None:
         super().__init__()
@@ -30,15 +33,21 @@ class PixelsCanvas(Canvas):
         if count := self.options.palette:
             drawn = [torch.rand(count, 3, generator=generator(seed, 0, "palette")) for seed in seeds]
             self.palette = nn.Parameter(0.25 + 0.5 * torch.stack(drawn))  # (n, colours, 3)
+        if self.options.fixed_palette:
+            fixed = colours.parse(self.options.fixed_palette, name="fixed_palette")
+            self.register_buffer("fixed", torch.tensor(fixed))  # (colours, 3)
 
     @classmethod
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: PixelsOptions) -> Self:
         return cls(size=size, seeds=seeds, options=options)
 
     def forward(self) -> Tensor:
-        if not self.options.palette:
+        if self.options.fixed_palette:
+            shown = colours_of(self.pixels, self.fixed.expand(len(self.pixels), -1, -1))
+        elif self.options.palette:
+            shown = clamp_with_grad(colours_of(self.pixels, self.palette))
+        else:
             return clamp_with_grad(self.pixels)
-        shown = clamp_with_grad(colours_of(self.pixels, self.palette))
         return shown + (self.pixels - self.pixels.detach())
 
     @torch.no_grad()

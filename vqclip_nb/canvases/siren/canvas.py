@@ -10,7 +10,6 @@ from torch.utils.checkpoint import checkpoint
 
 from vqclip_nb.canvases.base import Canvas
 from vqclip_nb.canvases.siren import SPEC, SirenOptions
-from vqclip_nb.gradients import clamp_with_grad
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws, generator
 
@@ -26,6 +25,7 @@ class SirenCanvas(Canvas):
     """
 
     lr = SPEC.lr
+    cuts_off = True
 
     def __init__(self, *, size: tuple[int, int], seeds: Sequence[int], options: SirenOptions | None = None) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class SirenCanvas(Canvas):
             colour = torch.cat([*tiles], 1)
         else:
             colour = self._colour(places)
-        return clamp_with_grad((colour.mT.unflatten(2, (height, width)) + 1) / 2)
+        return self.bounded((colour.mT.unflatten(2, (height, width)) + 1) / 2)
 
     def start_from(self, image: Tensor) -> None:
         """Fit the picture, as it is shown, by 300 steps of Adam on some of its pixels each."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vqclip_nb.canvases.base import Canvas
 from vqclip_nb.canvases.vqgan import SPEC, VQGANOptions
 from vqclip_nb.gpu.cuda_graphs import replayed
-from vqclip_nb.gradients import clamp_with_grad, quantize
+from vqclip_nb.gradients import quantize
 from vqclip_nb.rng import generator
 
 _BLOCKS = {"ResnetBlock", "AttnBlock", "Upsample"}  # of taming's Decoder: what lies between them is small
@@ -25,6 +25,7 @@ class VQGANCanvas(Canvas):
     """
 
     lr = SPEC.lr
+    cuts_off = True
     lowest: Tensor
     highest: Tensor
 
@@ -62,7 +63,7 @@ class VQGANCanvas(Canvas):
         codes = quantize(self.z, self.vqgan.codebook)
         with self.precision.rendering(codes.device):
             image = self.vqgan.decode(codes) if self.thrifty else replayed(self.vqgan.decode, codes)
-        return clamp_with_grad((image.float() + 1) / 2)
+        return self.bounded((image.float() + 1) / 2)
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:
