@@ -36,8 +36,8 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["painting"],
     ["runs"],
     ["session"],
-    ["sweeps"],
-    ["cli", "studio", "compat"],
+    ["sweeps", "compat"],
+    ["cli", "studio"],
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 USERS = {  # the only modules that may import an outside package

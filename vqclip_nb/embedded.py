@@ -15,8 +15,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from vqclip_nb.errors import PictureError
 from vqclip_nb.images import BROKEN, first_line
+from vqclip_nb.safe_files import write
 
 KEY, VERSION = "vqclip", 2
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # by the end of a file's name
 _DESCRIPTION, _EXIF_IFD, _USER_COMMENT = 0x010E, 0x8769, 0x9286
 _MOST_EXIF = 65_000  # bytes; a JPEG holds no more
 _MOST_MP4_TAGS = 1 << 26
@@ -31,6 +33,23 @@ def encode(pil: Image.Image, format: str, description: Mapping[str, Any] | None,
     file = io.BytesIO()
     pil.save(file, format, **options)
     return file.getvalue()
+
+
+def write_as(pil: Image.Image, path: Path, description: Mapping[str, Any] | None = None) -> None:
+    """Write a picture as the format that the file's name ends in. Raises OSError."""
+    form = FORMATS[path.suffix.lower()]
+    options = {} if form == "PNG" else {"quality": 95}
+    write(path, encode(pil.convert("RGB"), form, description, **options))
+
+
+def copy(picture: Path, to: Path) -> None:
+    """A picture as another file, in the format of its name, with the settings that are inside it. Raises OSError."""
+    try:
+        about = read(picture)
+    except PictureError:  # painted without them
+        about = None
+    with Image.open(picture) as pil:
+        write_as(pil, to, about)
 
 
 def _png_text(description: Mapping[str, Any]) -> PngInfo:

@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -24,6 +24,7 @@ COMMANDS = {
     "branch": "go another way from where a run stood: other words, another seed, one variation",
     "replay": "paint a run again, from its settings and the changes made",
     "sweep": "paint many pictures: lists of prompts, seeds and settings",
+    "generate": "as nerdyrodent's generate.py: the same options, and output.png",
     "film": "make a film of a run: mp4, gif or webp",
     "runs": "list the runs as a tree, with their sizes on the disk, and delete some",
     "info": "show how a picture was painted, and the command that paints it again",
@@ -56,18 +57,32 @@ OLD_OPTIONS = {  # of older tools, with `-` for `_`, by what they are called her
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with the option that was probably meant."""
+    """Says what is wrong in one line, with the option that was probably meant.
+
+    rewrite: what makes the words that a person typed into those that the options want. counterparts: options of other
+    tools, by what they are called here.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.rewrite: Callable[[Sequence[str]], list[str]] = squares
+        self.counterparts: Mapping[str, str] = OLD_OPTIONS
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, of words that are rewritten first."""
+        return super().parse_known_args(None if args is None else self.rewrite(args), namespace)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` explains)\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, but an option that does not exist brings the nearest one that does."""
-        known, unknown = self.parse_known_args(squares(args), namespace)
+        known, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            options = getattr(known, "parser", self)._option_string_actions
+            chosen = getattr(known, "parser", self)
+            options = chosen._option_string_actions
             word = unknown[0].partition("=")[0]
-            if (counterpart := OLD_OPTIONS.get(word.replace("_", "-"))) is not None:
+            if (counterpart := chosen.counterparts.get(word.replace("_", "-"))) is not None:
                 self.error(f"there is no option {word!r}; here it is {counterpart}")
             near = difflib.get_close_matches(word, options, 1)
             kind = "option" if word.startswith("-") else "argument"
@@ -78,10 +93,8 @@ class Parser(argparse.ArgumentParser):
         return known
 
 
-def squares(arguments: Sequence[str] | None) -> list[str] | None:
+def squares(arguments: Sequence[str]) -> list[str]:
     """Arguments with `--size 64` as `--size 64 64`, and `--size 64x48` as `--size 64 48`."""
-    if arguments is None:
-        return None
     words: list[str] = []
     rest = list(arguments)
     while rest:

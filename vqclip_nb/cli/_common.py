@@ -17,7 +17,7 @@ from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
 
 if TYPE_CHECKING:
-    from vqclip_nb.painting import Painting
+    from vqclip_nb.painting import Frame, Painting
     from vqclip_nb.session import ActiveRun
 
 PLACES = {
@@ -71,11 +71,16 @@ def prepare(settings: Settings) -> None:
     ready(models.chosen(settings.canvas, settings.perceptor), quiet=settings.quiet)
 
 
-def see_through(active: "ActiveRun", stop: "Stop | None" = None) -> int:
-    """Paint to the end, show how it goes, and say where the picture is. `stop` is that of several runs together."""
+def see_through(
+    active: "ActiveRun", stop: "Stop | None" = None, watch: "Callable[[Frame], object]" = lambda frame: None
+) -> int:
+    """Paint to the end, show how it goes, and say where the picture is.
+
+    `stop` is that of several runs together; `watch` is told each frame.
+    """
     if stop is None:
         with Stop() as stop:
-            return see_through(active, stop)
+            return see_through(active, stop, watch)
     from tqdm import tqdm
 
     from vqclip_nb.errors import NotANumber, OutOfMemory
@@ -93,6 +98,7 @@ def see_through(active: "ActiveRun", stop: "Stop | None" = None) -> int:
                     told_at = time.monotonic()
                     bar.set_postfix(loss=f"{frame.loss:.3f}", refresh=False)
                 bar.update()
+                watch(frame)
                 if stop.heard:
                     ending = f"stopped at step {frame.step} of {frame.steps}"
                     break

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb.cli._paint_line import paint_line
 from vqclip_nb.cli._shell import command as shell
 from vqclip_nb.escapes import visible
-from vqclip_nb.fields import fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
 
@@ -55,19 +55,7 @@ def command(settings: Settings, described: Mapping[str, Any], source: str) -> st
     """
     if described["timeline"] or described.get("step", settings.steps) != settings.steps or _given(settings):
         return shell("vqclip", "replay", operands=[source])
-    flags, written = [], settings.to_dict()
-    for spec in fields(settings):
-        value = written["canvas_options"][spec.name] if spec.owner else written.get(spec.name)
-        default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
-        if spec.name != "prompt" and value not in (default, None):
-            flag = "--" + spec.name.replace("_", "-")
-            if isinstance(value, bool):
-                flags.append(flag if value else f"--no-{flag[2:]}")
-            else:
-                flags += [flag, *map(str, value if isinstance(value, list) else [value])]
-    if settings.prompt.startswith("-"):
-        return shell("vqclip", "paint", *flags, operands=[settings.prompt])
-    return shell("vqclip", "paint", settings.prompt, *flags)
+    return paint_line(settings)
 
 
 def _given(settings: Settings) -> bool:

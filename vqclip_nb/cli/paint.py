@@ -5,15 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb import canvases, presets
+from vqclip_nb import canvases, embedded, presets
 from vqclip_nb.cli._common import Stop, add_flag, explained, given, prepare, see_through
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.escapes import visible
 from vqclip_nb.fields import GROUPS, fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
-
-PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def add(subparsers: Any) -> None:
@@ -57,14 +55,15 @@ def paint(arguments: argparse.Namespace) -> int:
     active = start(settings, inputs=inputs)
     status = see_through(active)
     if copy and (result := active.record.folder / "result.png").is_file():
-        _write_copy(result, copy)
+        embedded.copy(result, copy)
+        print(f"Written: {copy}", file=sys.stderr)
     return status
 
 
 def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
     """The file that `--out picture.png` names; the run's folder then goes where it goes without `--out`."""
     out = expanded(getattr(arguments, "out", ""))
-    if out.suffix.lower() not in PICTURES or out.is_dir():
+    if out.suffix.lower() not in embedded.FORMATS or out.is_dir():
         return None
     if arguments.prompts:
         raise SettingsError(f"out must be a folder for many prompts, got {arguments.out!r}")
@@ -72,24 +71,6 @@ def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
         raise SettingsError(f"out must be in a folder that is there, got {arguments.out!r}")
     del arguments.out
     return out
-
-
-def _write_copy(result: Path, copy: Path) -> None:
-    """The result as another file, with the settings inside it."""
-    from PIL import Image
-
-    from vqclip_nb import embedded
-    from vqclip_nb.errors import PictureError
-    from vqclip_nb.safe_files import write
-
-    form = PICTURES[copy.suffix.lower()]
-    try:
-        about = embedded.read(result)
-    except PictureError:  # painted with --no-metadata
-        about = None
-    with Image.open(result) as pil:
-        write(copy, embedded.encode(pil.convert("RGB"), form, about, **({} if form == "PNG" else {"quality": 95})))
-    print(f"Written: {copy}", file=sys.stderr)
 
 
 def _paint_each(arguments: argparse.Namespace) -> int:

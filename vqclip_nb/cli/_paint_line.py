@@ -1,0 +1,45 @@
+"""The `vqclip paint` command of settings, in one line that works when it is pasted."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vqclip_nb import presets
+from vqclip_nb.cli._shell import command
+from vqclip_nb.fields import FieldSpec, fields
+from vqclip_nb.settings import Settings
+
+
+def paint_line(settings: Settings, preset: str = "", *more: str) -> str:
+    """The command that paints these settings: what differs from the preset, or from the defaults, and more words."""
+    begin = Settings(**presets.load(preset).settings) if preset else None
+    words = ["--preset", preset] if preset else []
+    for spec in fields(settings):
+        value = _written(settings, spec)
+        if spec.name == "prompt" or value == (_written(begin, spec) if begin else _plain(spec.default)):
+            continue
+        words += _flag(spec, value)
+    words += more
+    if settings.prompt.startswith("-"):
+        return command("vqclip", "paint", *words, operands=[settings.prompt])
+    return command("vqclip", "paint", *([settings.prompt] if settings.prompt else []), *words)
+
+
+def _written(settings: Settings, spec: FieldSpec) -> Any:
+    """A setting as JSON has it, or None for one that is no part of the recipe."""
+    recipe = settings.to_dict()
+    return recipe["canvas_options"].get(spec.name) if spec.owner else recipe.get(spec.name)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _flag(spec: FieldSpec, value: Any) -> Sequence[str]:
+    flag = "--" + spec.name.replace("_", "-")
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    if spec.kind == "list":
+        return [word for each in value for word in (flag, str(each))]
+    return [flag, *map(str, value if isinstance(value, list) else [value])]

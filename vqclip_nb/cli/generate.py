@@ -1,0 +1,50 @@
+"""`vqclip generate`: the options of nerdyrodent's generate.py, on this package's loop."""
+
+import argparse
+from typing import Any
+
+from vqclip_nb.cli._peers import add_own, given, help_of, paint, remember
+from vqclip_nb.compat.generate import TOOL, plan
+
+SEVERAL = {"texts": "+", "wholes": "*"}
+
+
+def add(subparsers: Any) -> None:
+    """Add the command, with each option of the tool, in all its spellings."""
+    parser = subparsers.add_parser(
+        "generate",
+        help="as nerdyrodent's generate.py",
+        description="The options of generate.py of nerdyrodent's VQGAN-CLIP. The picture goes where -o says, and "
+        "a run's folder keeps the way there. The published models are fetched on first use, 1.3 GB.",
+        epilog='for example: vqclip generate -p "a painting of an apple in a fruit bowl" -i 300 -s 256 256',
+    )
+    parser.counterparts = {}
+    for option in TOOL.options:
+        names = dict.fromkeys([option.short, option.flag, option.flag.replace("_", "-")])
+        words: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": help_of(option)}
+        if option.kind == "switch":
+            words["action"] = "store_true"
+        else:
+            words["metavar"] = option.name.upper()
+            words["nargs"] = SEVERAL.get(option.kind)
+        parser.add_argument(*names, **words)
+    add_own(parser)
+    remember(parser)
+    parser.set_defaults(run=generate, parser=parser)
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    """Paint, and write the picture where generate.py would have."""
+    return paint(plan(given(arguments, TOOL), memory=_memory(arguments)), arguments)
+
+
+def _memory(arguments: argparse.Namespace) -> int | None:
+    """The bytes of the GPU that paints, or None without one."""
+    if "size" in arguments or arguments.demo:
+        return None
+    import torch
+
+    from vqclip_nb import device
+
+    place = device.choose(getattr(arguments, "cuda_device", "auto"))
+    return torch.cuda.get_device_properties(place).total_memory if place.type == "cuda" else None

@@ -1,0 +1,114 @@
+"""Copies: the files of another tool, written while a run paints and at its end."""
+
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+from vqclip_nb import embedded, images, prompts
+from vqclip_nb.compat.plan import Outputs
+from vqclip_nb.errors import PaintWarning, SettingsError
+from vqclip_nb.painting import Frame
+from vqclip_nb.paths import expanded
+from vqclip_nb.runs import layout
+from vqclip_nb.settings import Settings
+from vqclip_nb.video import film
+
+
+def check(outputs: Outputs) -> None:
+    """Raise SettingsError, before anything is painted, when the tool's picture cannot be written."""
+    picture = expanded(outputs.picture)
+    if picture.suffix.lower() not in embedded.FORMATS:
+        raise SettingsError(f"output must end in {', '.join(embedded.FORMATS)}, got {str(picture)!r}")
+    if picture.is_dir() or not picture.absolute().parent.is_dir():
+        raise SettingsError(f"output must be a file in a folder that is there, got {str(picture)!r}")
+
+
+class Copies:
+    """Writes a tool's pictures as frames come, and its picture and films of a finished run."""
+
+    def __init__(self, outputs: Outputs, settings: Settings) -> None:
+        self.outputs, self.written = outputs, list[Path]()
+        self._texts = [prompt.text for prompt in prompts.parse(settings.prompt)]
+        self._best = float("inf")
+        self._failed = False
+
+    def add(self, frame: Frame) -> None:
+        """Write what the tool writes after this step. A disk that fails is said once, and painting goes on."""
+        number = self.outputs.number(frame.step)
+        if number is None or frame.image is None:
+            return
+        (pil,) = images.to_pils(frame.image[:1])
+        wanted = [expanded(self.outputs.picture)]
+        if self.outputs.numbered:
+            wanted.append(Path(self.outputs.numbered.format(number)))
+        if self.outputs.best and (pull := self._pull(frame)) < self._best:
+            self._best = pull
+            wanted.append(self.outputs.best)
+        for path in wanted:
+            self._write(pil, path)
+
+    def finish(self, result: Path) -> list[Path]:
+        """The picture, with its settings inside, and the films of the run in whose folder `result` lies."""
+        picture = expanded(self.outputs.picture)
+        embedded.copy(result, picture)
+        made = [picture]
+        for path in self.outputs.films:
+            film(layout.frames(result.parent), path, seconds=self.outputs.seconds)
+            made.append(path)
+        return made
+
+    def _pull(self, frame: Frame) -> float:
+        return sum(float(frame.losses[text].mean()) for text in self._texts if text in frame.losses)
+
+    def _write(self, pil: Image.Image, path: Path) -> None:
+        try:
+            embedded.write_as(pil, path)
+            self.written.append(path)
+        except OSError as error:
+            if not self._failed:
+                said = f"{path} could not be written: {error.strerror}; the run's folder has all pictures"
+                warnings.warn(said, PaintWarning, stacklevel=3)
+            self._failed = True
+
+
+class Duration:
+    """How long the rest will take, said once, when some steps have been timed."""
+
+    LONG, MANY, TIMED = 600.0, 10_000, 2.0
+
+    def __init__(self, steps: int, length: str = "") -> None:
+        self.steps, self.length = steps, length
+        self._first: tuple[int, float] | None = None
+        self._said = False
+
+    def add(self, step: int) -> str | None:
+        """A sentence, after the steps of two seconds, where the whole takes long; else None."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (step, now)
+            return None
+        begun, since = self._first
+        if self._said or step < begun + 2 or now - since < self.TIMED:
+            return None
+        self._said = True
+        each = (now - since) / (step - begun)
+        if self.steps * each < self.LONG and self.steps < self.MANY:
+            return None
+        counted = f"{self.steps:,} steps" + (f" ({self.length})" if self.length else "")
+        return f"{counted} take {spoken(self.steps * each)} here; Ctrl-C ends it and keeps the picture so far"
+
+
+def spoken(seconds: float) -> str:
+    """A duration as a person says it: `about 14 h`, `about 9 min`."""
+    for unit, length in (("days", 172_800), ("h", 7200), ("min", 120)):
+        if seconds >= length:
+            return f"about {seconds / {'days': 86_400, 'h': 3600, 'min': 60}[unit]:.0f} {unit}"
+    return f"about {seconds:.0f} s"
+
+
+def kept(paths: Iterable[Path]) -> str:
+    """Names of files, as a person reads them in a line."""
+    return ", ".join(map(str, dict.fromkeys(paths)))

@@ -1,0 +1,186 @@
+"""nerdyrodent's generate.py (VQGAN-CLIP): its options, and what a command of it asks for here."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb.compat.options import Option, Tool
+from vqclip_nb.compat.plan import Outputs, Plan
+from vqclip_nb.compat.texts import phrases, story
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.models import catalog
+
+GIB = 2**30
+_ZOOM = "zooming films are made by `vqclip branch` alone so far: crop the picture, and paint on with --init-image"
+_ALWAYS = "a seed always paints the same picture on one machine"
+TOOL = Tool(
+    "nerdyrodent's generate.py",
+    "generate",
+    "nerdyrodent",
+    (
+        Option("prompts", "text", None, "setting", "the prompt; a story (`^`) becomes keyframes of weights", "-p"),
+        Option("image_prompts", "text", None, "setting", "`--image-prompts`, once for each picture", "-ip"),
+        Option("iterations", "whole", 500, "setting", "`--steps`; exactly so many, not one more", "-i", "steps"),
+        Option(
+            "save_every", "whole", 50, "file", "how often the picture is written on the way; at the end always", "-se"
+        ),
+        Option("size", "wholes", None, "setting", "`--size`; left out, by the GPU's memory as there", "-s"),
+        Option("init_image", "text", None, "setting", "`--init-image`; cropped, not stretched", "-ii", "init_image"),
+        Option("init_noise", "text", None, "refused", "paint noise in a picture, and give it as -ii FILE", "-in"),
+        Option(
+            "init_weight",
+            "number",
+            0.0,
+            "setting",
+            "`--init-weight`; holds to the start, where generate.py pulled to grey",
+            "-iw",
+            "init_weight",
+        ),
+        Option("clip_model", "text", "ViT-B/32", "setting", "`--perceptor`", "-m", "perceptor"),
+        Option(
+            "vqgan_config",
+            "text",
+            "checkpoints/vqgan_imagenet_f16_16384.yaml",
+            "setting",
+            "`--canvas vqgan/MODEL`, by the file's name; your own after `vqclip models add`",
+            "-conf",
+        ),
+        Option(
+            "vqgan_checkpoint",
+            "text",
+            "checkpoints/vqgan_imagenet_f16_16384.ckpt",
+            "setting",
+            "`--canvas vqgan/MODEL`, by the file's name",
+            "-ckpt",
+        ),
+        Option("noise_prompt_seeds", "wholes", (), "refused", "another --seed has the same effect", "-nps"),
+        Option("noise_prompt_weights", "texts", (), "refused", "another --seed has the same effect", "-npw"),
+        Option("learning_rate", "number", 0.1, "setting", "`--lr`", "-lr", "lr"),
+        Option("cut_method", "text", "latest", "setting", "`--cutouts` with `--augments`", "-cutm"),
+        Option("num_cuts", "whole", 32, "setting", "`--cutn`", "-cuts", "cutn"),
+        Option("cut_power", "number", 1.0, "setting", "`--cut-pow`", "-cutp", "cut_pow"),
+        Option("seed", "whole", None, "setting", "`--seed`; left out, a new one each time", "-sd", "seed"),
+        Option("optimiser", "text", "Adam", "setting", "`--optimizer`", "-opt", "optimizer"),
+        Option("output", "text", "output.png", "file", "`--out FILE`", "-o"),
+        Option("video", "switch", False, "file", "the film beside the picture, as output.mp4", "-vid"),
+        Option("zoom_video", "switch", False, "refused", _ZOOM, "-zvid"),
+        Option("zoom_start", "whole", 0, "refused", _ZOOM, "-zs"),
+        Option("zoom_save_every", "whole", 10, "refused", _ZOOM, "-zse"),
+        Option("zoom_scale", "number", 0.99, "refused", _ZOOM, "-zsc"),
+        Option("zoom_shift_x", "whole", 0, "refused", _ZOOM, "-zsx"),
+        Option("zoom_shift_y", "whole", 0, "refused", _ZOOM, "-zsy"),
+        Option(
+            "change_prompt_every",
+            "whole",
+            0,
+            "setting",
+            "the length of each phrase of a story, as keyframes of weights",
+            "-cpe",
+        ),
+        Option("video_length", "number", 10.0, "file", "seconds of the film", "-vl"),
+        Option(
+            "output_video_fps",
+            "number",
+            0.0,
+            "moot",
+            "frames are not interpolated; a film has 4 to 30 a second",
+            "-ofps",
+        ),
+        Option("input_video_fps", "number", 15.0, "moot", "frames are not interpolated", "-ifps"),
+        Option("deterministic", "switch", False, "moot", _ALWAYS, "-d"),
+        Option("augments", "texts", (), "setting", "`--augments`, in this order", "-aug"),
+        Option(
+            "video_style_dir",
+            "text",
+            None,
+            "refused",
+            "list the pictures as init_image under `cross:` in a file for `vqclip sweep`",
+            "-vsd",
+        ),
+        Option("cuda_device", "text", "cuda:0", "setting", "`--device`; left out, the best there is", "-cd", "device"),
+    ),
+)
+_METHODS = {  # cut_method: cutouts here, and whether -aug counts
+    "latest": ("pooling", True),
+    "updatedpooling": ("pooling-published", False),
+    "nrupdated": ("original", True),
+    "updated": ("updated", False),
+    "original": ("original", False),
+}
+
+
+def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
+    """What options of generate.py, by name, ask for. memory: the bytes of the GPU, or None without one.
+
+    Raises SettingsError.
+    """
+    notes, values = TOOL.notes(given), TOOL.read(given)
+    changes = {"seed": -1} | TOOL.direct(given)
+    changes["size"] = _size(values["size"], memory)
+    changes |= _prompts(values) | _cutouts(values, "augments" in given)
+    if model := _model(values):
+        changes["canvas"] = f"vqgan/{model}"
+    if "^" in (values["prompts"] or "") and values["change_prompt_every"] <= 0:
+        notes += (
+            "--prompts is a story, of which the first phrase alone is painted, as there; -cpe 60 shows each for 60",
+        )
+    picture = Path(values["output"])
+    films = (picture.with_suffix(".mp4"),) if values["video"] else ()
+    every = max(1, values["save_every"])
+    return Plan(TOOL.preset, changes, Outputs(picture, every, films=films, seconds=values["video_length"]), notes)
+
+
+def _size(size: tuple[int, ...] | None, memory: int | None) -> tuple[int, int]:
+    if size is None:
+        side = 256 if memory is None else 512 if memory > 8 * GIB else 304
+        return (side, side)
+    if len(size) not in (1, 2):
+        raise SettingsError(f"--size must be width and height, got {' '.join(map(str, size))}")
+    return (size[0], size[-1])
+
+
+def _prompts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts and pictures; a story's phrases follow each other, and its pictures end with the first phrase."""
+    pictures = [part.strip() for part in (values["image_prompts"] or "").split("|") if part.strip()]
+    told = values["prompts"] or ("" if pictures else "A cute, smiling, Nerdy Rodent")
+    parts, every = [phrases(part) for part in told.split("^")], values["change_prompt_every"]
+    if len(parts) > 1 and every > 0:
+        return story(parts, every, values["iterations"], pictures)
+    prompt = " | ".join(map(str, parts[0]))
+    return {"prompt": prompt} | ({"image_prompts": tuple(pictures)} if pictures else {})
+
+
+def _cutouts(values: Mapping[str, Any], chosen: bool) -> dict[str, Any]:
+    if (method := values["cut_method"].lower()) not in _METHODS:
+        raise SettingsError(f"--cut_method must be one of {', '.join(_METHODS)}, got {values['cut_method']!r}")
+    cutouts, varied = _METHODS[method]
+    letters = " ".join(values["augments"]) if chosen else "Af Pe Ji Er"
+    return {"cutouts": cutouts, "augments": letters if varied else ""}
+
+
+def _model(values: Mapping[str, Any]) -> str | None:
+    """The VQGAN that the files are named after. Raises SettingsError for one that is not known here."""
+    files = [values["vqgan_checkpoint"], values["vqgan_config"]]
+    file = next(
+        (
+            file
+            for file in files
+            if file not in (TOOL.option("vqgan_config").default, TOOL.option("vqgan_checkpoint").default)
+        ),
+        None,
+    )
+    if file is None:
+        return None
+    stem = Path(file).stem
+    for name in (stem, stem.removeprefix("vqgan_")):
+        try:
+            return catalog.info(name, "vqgan").name
+        except catalog.UnknownModel:
+            continue
+    config = (
+        values["vqgan_config"] if Path(values["vqgan_config"]).stem == stem else f"{Path(file).with_suffix('.yaml')}"
+    )
+    raise SettingsError(
+        f"--vqgan_checkpoint names no model that is known here, got {file!r}; enter it by "
+        f"`vqclip models add {stem} --config {config} --weights {file}`, and then type the same again"
+    )

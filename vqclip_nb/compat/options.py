@@ -1,0 +1,115 @@
+"""Options of other tools: how each is typed there, and what becomes of it here."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vqclip_nb.errors import SettingsError
+
+Kind = Literal["text", "texts", "whole", "wholes", "number", "switch", "any"]
+Fate = Literal["setting", "file", "moot", "refused"]
+_WANTED = {"whole": "a whole number", "wholes": "whole numbers", "number": "a number", "switch": "True or False"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of another tool.
+
+    name: in its Python. kind: what it takes. default: what it is there when left out. fate: whether it is a setting
+    here, says which files are written, has no meaning here (moot), or is refused. here: what it is here; where it is
+    moot or refused, why, and what to do. short: its short form. setting: the field that takes its value unchanged.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    fate: Fate
+    here: str
+    short: str = ""
+    setting: str = ""
+
+    @property
+    def flag(self) -> str:
+        """As it is typed there."""
+        return f"--{self.name}"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool that people come from. command: what is typed there, and here after `vqclip`. preset: its recipe."""
+
+    title: str
+    command: str
+    preset: str
+    options: tuple[Option, ...]
+
+    def option(self, name: str) -> Option:
+        """An option by its name, with `-` for `_` where somebody likes. Raises SettingsError with the nearest name."""
+        known = {option.name: option for option in self.options}
+        plain = name.strip("-").replace("-", "_")
+        if plain not in known:
+            near = difflib.get_close_matches(plain, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise SettingsError(f"{self.title} has no option {name!r}{hint}")
+        return known[plain]
+
+    def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All options by name: those given, as their kind, and the defaults. Raises SettingsError."""
+        values = {option.name: option.default for option in self.options}
+        for name, value in given.items():
+            option = self.option(name)
+            values[option.name] = converted(option, value)
+        return values
+
+    def notes(self, given: Mapping[str, Any]) -> tuple[str, ...]:
+        """A sentence for each option given that has no meaning here. Raises SettingsError for one that is refused."""
+        said = []
+        for option, value in ((self.option(name), value) for name, value in given.items()):
+            if converted(option, value) == option.default:
+                continue
+            if option.fate == "refused":
+                raise SettingsError(f"{option.flag} cannot be had here: {option.here}")
+            if option.fate == "moot":
+                said.append(f"{option.flag} changes nothing here: {option.here}")
+        return tuple(said)
+
+    def direct(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that take the value of an option unchanged."""
+        values = self.read(given)
+        chosen = {self.option(name).name for name in given}
+        return {
+            option.setting: values[option.name]
+            for option in self.options
+            if option.setting and option.name in chosen and values[option.name] is not None
+        }
+
+
+def converted(option: Option, value: Any) -> Any:
+    """A value as the option's kind. Raises SettingsError, naming the option as it is typed."""
+    try:
+        return value if value is None or option.kind == "any" else _READERS[option.kind](value)
+    except (TypeError, ValueError, KeyError, OverflowError):
+        raise SettingsError(f"{option.flag} must be {_WANTED[option.kind]}, got {str(value)!r}") from None
+
+
+def _switch(value: Any) -> bool:
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(value).strip().lower()]
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int else int(str(value))
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "text": str,
+    "texts": lambda value: tuple(map(str, _several(value))),
+    "whole": _whole,
+    "wholes": lambda value: tuple(map(_whole, _several(value))),
+    "number": float,
+    "switch": _switch,
+}

@@ -1,0 +1,60 @@
+"""Plan: what a command of another tool asks for here: settings, and the files that the tool would have written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb import canvases, presets
+from vqclip_nb.settings import Settings
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of a tool.
+
+    picture: where its picture goes; it is written anew every so many steps. after: the step of the first writing.
+    numbered: a pattern for pictures that stay, with the number of the writing in it, or "". best: where the picture
+    nearest to the prompt goes, or None. films: where films go. seconds: how long they last, or None.
+    """
+
+    picture: Path
+    every: int
+    after: int = 0
+    numbered: str = ""
+    best: Path | None = None
+    films: tuple[Path, ...] = ()
+    seconds: float | None = None
+
+    def number(self, step: int) -> int | None:
+        """The number of the writing after this step, or None where nothing is written then."""
+        done = step - self.after
+        return done // self.every if done >= 0 and done % self.every == 0 else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """preset: the recipe that the settings begin with, or "". changes: the settings beside it. notes: what to say."""
+
+    preset: str
+    changes: Mapping[str, Any]
+    outputs: Outputs
+    notes: tuple[str, ...] = field(default=())
+    length: str = ""  # the steps as the tool counts them, such as "20 epochs of 1050"
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What is painted. Raises SettingsError."""
+        begin = presets.load(self.preset).settings if self.preset else {}
+        return Settings(**{**begin, **self.changes})
+
+    def on_demo(self) -> "Plan":
+        """The same recipe by the models of the package, at the size that suits them unless one was given."""
+        values = {**presets.load(self.preset).settings, **self.changes, "perceptor": "demo"}
+        if canvases.spec(str(values["canvas"])).model_kind:
+            values = {name: value for name, value in values.items() if not canvases.owners(name)}
+            values["canvas"] = "vqgan/demo"
+        if "size" not in self.changes:
+            del values["size"]
+        return replace(self, preset="", changes=values)

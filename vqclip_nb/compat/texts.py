@@ -1,0 +1,75 @@
+"""Prompts of other tools, written as prompts here."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.prompts import Prompt, parse_picture
+from vqclip_nb.schedules import MOST_KEYFRAMES, Schedule, value_at
+
+
+def phrases(text: str) -> list[Prompt]:
+    """`text:weight:stop | ...` as the notebooks read it: numbers behind the last two colons; all else is text."""
+    return [weighted(part.strip()) for part in text.split("|") if part.strip()]
+
+
+def weighted(text: str) -> Prompt:
+    """`text`, `text:weight` or `text:weight:stop`. What is no number behind a colon stays text."""
+    words = text
+    numbers: list[float] = []
+    while len(numbers) < 2 and ":" in words:
+        before, _, last = words.rpartition(":")
+        try:
+            number = float(last)
+        except ValueError:
+            break
+        if math.isnan(number):
+            break
+        words, numbers = before, [number, *numbers]
+    return Prompt(words.strip(), *numbers) if words.strip() else Prompt(text.strip())
+
+
+def plain(text: str) -> list[Prompt]:
+    """Texts joined by `|`, without weights, as Big Sleep reads them."""
+    return [Prompt(part.strip()) for part in text.split("|") if part.strip()]
+
+
+def joined(prompts: Sequence[Prompt]) -> str:
+    """Prompts as one line of text."""
+    return " | ".join(map(str, prompts))
+
+
+def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: Sequence[str] = ()) -> dict[str, Any]:
+    """Settings in which groups of prompts follow each other, each for so many steps, from the first again at the end.
+
+    Pictures pull as long as the first group. Raises SettingsError when there are too many changes for keyframes.
+    """
+    windows = -(-steps // every)
+    if 2 * windows > MOST_KEYFRAMES:
+        raise SettingsError(
+            f"a story of {windows} changes is too long; change the prompt every {2 * every} steps or fewer"
+        )
+    lines = []
+    for number, group in enumerate(parts):
+        own = [index % len(parts) == number for index in range(windows)]
+        lines += [replace(prompt, weight=_during(own, every, value_at(prompt.weight, 0))) for prompt in group]
+    first = [index == 0 for index in range(windows)]
+    shown = [parse_picture(name) for name in pictures]
+    seen = [str(replace(each, weight=_during(first, every, value_at(each.weight, 0)))) for each in shown]
+    return {"prompt": joined(lines)} | ({"image_prompts": tuple(seen)} if seen else {})
+
+
+def _during(windows: Sequence[bool], every: int, weight: float) -> float | Schedule:
+    """The weight in some windows of so many steps, and 0 in the others."""
+    if all(windows):
+        return weight
+    frames: dict[int, float] = {}
+    for index, own in enumerate(windows):
+        last = index and own == windows[index - 1]
+        if not last:
+            if index:
+                frames[index * every - 1] = weight if windows[index - 1] else 0.0
+            frames[index * every] = weight if own else 0.0
+    return Schedule(tuple(sorted(frames.items())))
