@@ -15,6 +15,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
         "augments",
         "colours",
         "escapes",
+        "extra_prompts",
         "paths",
         "safe_files",
         "plugins",

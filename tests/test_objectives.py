@@ -7,9 +7,11 @@ from torch.nn import functional as F
 from tests.test_gradients import PublishedReplaceGrad
 from tests.toys import ToyPerceptor
 from vqclip_nb import Settings, perceptor_names
+from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.objectives import Guide, Smoothness, Target, Term, great_circle, losses_of
+from vqclip_nb.objectives.build import Builder
 from vqclip_nb.objectives.embeddings import Embeddings
 from vqclip_nb.rng import Draws
 from vqclip_nb.schedules import Schedule
@@ -129,3 +131,73 @@ def test_a_perceptor_s_weight_is_the_number_behind_its_last_colon(text, weights)
 def test_perceptors_that_cannot_be_are_one_line(text):
     with pytest.raises(SettingsError, match=r"^perceptor[^\n]*$"):
         Settings(perceptor=text)
+
+
+def built(**settings):
+    """The terms of a toy, without smoothness, and the losses that they find in a picture, with its gradient."""
+    settings = Settings(smoothness=0.0, cutn=4, **settings)
+    perceptor, canvas = Worded(), PixelsCanvas(size=(24, 16), seeds=settings.seeds)
+    terms = Builder(canvas, {"demo": [perceptor]}, device=torch.device("cpu"))(settings)
+    image = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    cutouts = Cutouts(settings.cutouts, perceptor.cut_size, 4, settings.cut_pow, settings.augments)
+    seen = perceptor.encode_image(cutouts(image, Draws((0,)).of(perceptor.name), 0.0))
+    return losses_of(terms, image, Draws((0,)), 0.0), perceptor, seen, image
+
+
+class Worded(ToyPerceptor):
+    """Any text has an embedding of its own."""
+
+    def encode_text(self, texts):
+        seeds = [torch.Generator().manual_seed(sum(map(ord, text))) for text in texts]
+        return F.normalize(torch.stack([torch.randn(4, generator=seed) for seed in seeds]), dim=1)
+
+
+def same(ours, theirs, image):
+    torch.testing.assert_close(ours, theirs)
+    ours, theirs = (torch.autograd.grad(loss.sum(), image, retain_graph=True)[0] for loss in (ours, theirs))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_noise_prompts_are_those_of_the_2021_notebooks():
+    losses, _, seen, image = built(prompt="red", noise_prompts="14575:0.5 | 7:-0.2")
+    for seed, weight in ((14575, 0.5), (7, -0.2)):
+        embed = torch.empty([1, 4]).normal_(generator=torch.Generator().manual_seed(seed))
+        same(losses[f"noise {seed}"][0], published_prompt(seen, embed, weight, -float("inf")), image)
+
+
+def test_templates_are_averaged_as_clip_s_authors_did():
+    templates = ("a photo of {}", "{}, an oil painting", "a {} in the snow")
+    losses, perceptor, seen, image = built(prompt="fox | dog:-0.5", templates=" | ".join(templates))
+    for text, weight in (("fox", 1.0), ("dog", -0.5)):
+        embeddings = perceptor.encode_text([template.format(text) for template in templates])
+        embeddings = embeddings / embeddings.norm(dim=-1, keepdim=True)
+        mean = embeddings.mean(dim=0)
+        same(losses[text][0], published_prompt(seen, (mean / mean.norm())[None], weight, -float("inf")), image)
+
+
+def test_textoff_pushes_away_from_words_for_writing():
+    losses, perceptor, seen, image = built(prompt="fox [0 0 50% 100%]", textoff=0.1)
+    away = perceptor.encode_text(["text", "words", "letters", "handwriting", "a caption", "a watermark"])
+    assert [*losses] == ["writing", "fox [0 0 50% 100%]"], "writing is looked for everywhere"
+    assert losses["writing"][0] < 0
+    losses, _, seen, image = built(prompt="fox", textoff=0.1)
+    same(losses["writing"][0], published_prompt(seen, away, -0.1, -float("inf")), image)
+
+
+def test_a_text_of_weight_minus_1_is_big_sleep_s_text_min():
+    losses, perceptor, seen, image = built(prompt="fox | dog:-1.0", distance="cosine")
+    dog = perceptor.encode_text(["dog"])
+    same(losses["dog"][0], 100 * torch.cosine_similarity(dog, seen, dim=-1).mean(), image)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"templates": "a photo"}, "templates must hold {}"),
+        ({"noise_prompts": "twelve"}, "noise_prompts must be seed:weight"),
+        ({"noise_prompts": "12:0.1:3"}, "noise_prompts must be seed:weight"),
+    ],
+)
+def test_extra_prompts_that_cannot_be_are_one_line(settings, said):
+    with pytest.raises(SettingsError, match=rf"^{said}[^\n]*$"):
+        Settings(**settings)

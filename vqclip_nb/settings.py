@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vqclip_nb import augments, canvases, loss_names, perceptor_names, prompts, schema
+from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, schema
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Number, Scheduled, Whole
 
@@ -61,6 +61,29 @@ class Settings(BaseModel):
         "Prompt masks",
         "pictures that are white where a prompt pulls, grey partly: [mask 1] behind a text is the first",
         live=True,
+    )
+    templates: str = _field(
+        "",
+        "What",
+        "Templates",
+        "what each text is put into, in place of {}; several are averaged: a photo of {} | a painting of {}",
+        live=True,
+    )
+    noise_prompts: str = _field(
+        "",
+        "What",
+        "Noise prompts",
+        "random directions to paint towards, each seed:weight, joined by |, such as 12:0.5 | 34:-0.2",
+        live=True,
+    )
+    textoff: float = _field(
+        0.0,
+        "What",
+        "No writing",
+        "how strongly to push away from written words, such as 0.1, as pixray does by a direction that it measured",
+        live=True,
+        ge=0,
+        le=100,
     )
     canvas: str = _field(
         "vqgan/demo", "Models", "Canvas", "what is painted on, as name or name/model: vqgan/demo, pixels, fourier, ..."
@@ -289,6 +312,18 @@ class Settings(BaseModel):
     @classmethod
     def _known_letters(cls, value: str) -> str:
         augments.parse(value)
+        return value
+
+    @field_validator("templates")
+    @classmethod
+    def _templates_hold_a_text(cls, value: str) -> str:
+        extra_prompts.parse_templates(value)
+        return value
+
+    @field_validator("noise_prompts")
+    @classmethod
+    def _seeds_and_weights(cls, value: str) -> str:
+        extra_prompts.parse_noise(value)
         return value
 
     @field_validator("losses")

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from vqclip_nb import images, loss_names, perceptor_names, prompts
+from vqclip_nb import extra_prompts, images, loss_names, perceptor_names, prompts
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.errors import PaintWarning
@@ -74,7 +75,7 @@ class Builder:
         """
         texts = self._texts(settings, perceptor, label)
         regions = list(dict.fromkeys(region for region, _ in texts))
-        if settings.image_prompts and None not in regions:
+        if (settings.image_prompts or settings.noise_prompts or settings.textoff) and None not in regions:
             regions.insert(0, None)
         guides = []
         for index, region in enumerate(regions):
@@ -92,13 +93,14 @@ class Builder:
         region: Region | None,
         share: Callable[[int], int],
     ) -> Guide:
-        """The guide towards these texts in a region, or in the whole, where pictures pull too."""
+        """The guide towards these texts in a region, or in the whole, where pictures and extra prompts pull too."""
         cutn = settings.cutn
         cutouts = Cutouts(
             settings.cutouts, perceptor.cut_size, share(round(most(cutn))), settings.cut_pow, settings.augments
         )
         if region is None:
             targets = [*targets, *self._pictures(settings, perceptor, label, cutouts)]
+            targets += self._extra(settings, perceptor, label)
         changing = isinstance(cutn, Schedule)
         return Guide(
             perceptor,
@@ -120,12 +122,33 @@ class Builder:
                 warnings.warn(doubt, PaintWarning, stacklevel=2)
         if not texts:  # pictures alone may be prompts
             return []
-        embeddings = self.embeddings.of_texts(perceptor, [prompt.text for prompt in texts])
+        embeddings = self._embedded(settings, perceptor, [prompt.text for prompt in texts])
         found = []
         for prompt, embedding in zip(texts, embeddings, strict=True):
             name = f"{label}{prompt.text} {prompt.region}" if prompt.region else f"{label}{prompt.text}"
             found.append((prompt.region, Target(name, embedding[None, None], prompt.weight, prompt.stop)))
         return found
+
+    def _embedded(self, settings: Settings, perceptor: Perceptor, texts: Sequence[str]) -> Tensor:
+        """Texts as the perceptor sees them, averaged over the templates, (m, d), unit length."""
+        templates = extra_prompts.parse_templates(settings.templates)
+        each = [self.embeddings.of_texts(perceptor, texts, template=template) for template in templates]
+        return each[0] if len(each) == 1 else normalize(torch.stack(each).mean(0), dim=-1)
+
+    def _extra(self, settings: Settings, perceptor: Perceptor, label: str) -> list[Target]:
+        """Noise to paint towards (Crowson, 2021), and words for writing to push away from."""
+        targets = []
+        if noise := extra_prompts.parse_noise(settings.noise_prompts):
+            with torch.no_grad():
+                blank = torch.zeros(1, 3, perceptor.cut_size, perceptor.cut_size, device=self.device)
+                length = perceptor.encode_image(blank).shape[-1]
+        for seed, weight in noise:
+            drawn = torch.randn(1, 1, length, generator=torch.Generator().manual_seed(seed))
+            targets.append(Target(f"{label}noise {seed}", normalize(drawn, dim=-1).to(self.device), weight))
+        if settings.textoff:
+            words = self.embeddings.of_texts(perceptor, extra_prompts.WRITING)
+            targets.append(Target(f"{label}writing", words[None], -settings.textoff))
+        return targets
 
     def _pictures(self, settings: Settings, perceptor: Perceptor, label: str, cutouts: Cutouts) -> list[Target]:
         """Picture prompts, each as the cutouts of it that a step makes at most."""
