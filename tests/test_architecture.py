@@ -10,7 +10,7 @@ import vqclip_nb
 
 PACKAGE = Path(vqclip_nb.__file__).parent
 LAYERS = [  # from the bottom up; a module imports only from layers below its own, or from its own package
-    ["errors", "oom"],
+    ["errors", "oom", "expressions"],
     [
         "augments",
         "colours",
@@ -25,6 +25,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
         "schedules",
         "perceptor_names",
         "regions",
+        "spans",
         "gpu",
     ],
     ["schema", "device", "prompts"],

@@ -13,7 +13,9 @@ from vqclip_nb.objectives.window import Window
 from vqclip_nb.prompts import Prompt
 from vqclip_nb.regions import Region
 from vqclip_nb.rng import Draws
+from vqclip_nb.schedules import Schedule
 from vqclip_nb.session import replay, resume, start
+from vqclip_nb.spans import Span
 
 LEFT = Region(("0", "0", "50%", "100%"))
 
@@ -26,6 +28,16 @@ LEFT = Region(("0", "0", "50%", "100%"))
         ("red 2 [0 0 50% 100%]:3:-0.2", Prompt("red 2", 3, -0.2, LEFT)),
         ('"a: b" [mask 2]:2', Prompt("a: b", 2, region=Region(mask=2))),
         ('"red [0 0 50% 100%]"', Prompt("red [0 0 50% 100%]")),
+        ("red @ 0-40%", Prompt("red", span=Span(0, 0.4))),
+        (
+            "red [mask 1] @ 12.5 - 40 % fade 0% eased:2",
+            Prompt("red", 2, region=Region(mask=1), span=Span(0.125, 0.4, 0, True)),
+        ),
+        ('"red @ 0-40%":2', Prompt("red @ 0-40%", 2)),
+        ("red @ noon", Prompt("red @ noon")),
+        ("red:((1 - s)*(t + 1)):-0.5", Prompt("red", Schedule.parse("(1 - s)*(t + 1)"), -0.5)),
+        ("red:((1 - s))", Prompt("red", Schedule.parse("1 - s"))),
+        ("Blade Runner: (1982)", Prompt("Blade Runner: (1982)")),
         ("red [Explored] [1 2 3]", Prompt("red [Explored] [1 2 3]")),
         ("[0 0 50% 100%]", Prompt("[0 0 50% 100%]")),
     ],
@@ -33,6 +45,20 @@ LEFT = Region(("0", "0", "50%", "100%"))
 def test_a_region_is_read_and_written(line, prompt):
     assert prompts.parse(line) == (prompt,)
     assert prompts.parse(str(prompt)) == (prompt,)
+
+
+def test_two_spans_fade_into_each_other():
+    house, snow = Span(0, 0.4, 0.2), Span(0.4, 1, 0.2)
+    shares = [(house.share(s), snow.share(s)) for s in (0, 0.3, 0.35, 0.4, 0.5, 0.99)]
+    expected = [(1, 0), (1, 0), (0.75, 0.25), (0.5, 0.5), (0, 1), (0, 1)]
+    assert [pytest.approx(pair) for pair in expected] == shares
+    assert Span(0.5, 1, 0.2, True).share(0.45) == pytest.approx(3 / 16 - 2 / 64)
+
+
+def test_a_part_of_the_run_without_a_prompt_is_said():
+    assert prompts.doubts("red @ 0-40% | blue @ 60-100%") == ["no prompt pulls from 40 to 60 % of the run"]
+    assert prompts.doubts("red @ 0-60% | blue @ 40-100%") == prompts.doubts("red @ 0-40% | blue") == []
+    assert "'a @ 0-50% | b @ 50-100%'" in prompts.doubts("a ^ b")[0]
 
 
 def test_edges_are_pixels_or_percent():
@@ -44,10 +70,12 @@ def test_edges_are_pixels_or_percent():
     [
         ("red [50% 0 50% 100%]", "must hold some pixels, got [50% 0 50% 100%]"),
         ("red [0 0 4000 100%]", "must lie within the picture, got [0 0 4000 100%]"),
+        ("red @ 40-40%", "must begin before it ends, within 0 and 100 %, got @ 40-40%"),
+        ("red @ 40-140%", "must begin before it ends, within 0 and 100 %, got @ 40-140%"),
         ("red [mask 1]", "prompt must name a mask that is there, got [mask 1]"),
     ],
 )
-def test_a_region_that_is_none_is_one_clear_line(prompt, message):
+def test_a_region_or_a_span_that_is_none_is_one_clear_line(prompt, message):
     from vqclip_nb import Settings
 
     with pytest.raises(SettingsError) as error:

@@ -1,5 +1,6 @@
 """A number may be keyframes: read by a small grammar, checked, kept, and followed without encoding or rewriting."""
 
+from itertools import pairwise
 from unittest import mock
 
 import pytest
@@ -9,6 +10,7 @@ from tests.toys import ToyPerceptor, toy_models
 from vqclip_nb import Settings, video
 from vqclip_nb.embedded import read
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.expressions import noise
 from vqclip_nb.painting import run
 from vqclip_nb.schedules import Schedule, value_at
 from vqclip_nb.session import build_painting, replay, resume, start
@@ -37,13 +39,20 @@ def test_it_is_written_as_it_is_read(text):
     [
         ("0:(0.1), 60(0.05)", """expected ":" after the step at the ^ in '0:(0.1), 60^(0.05)'"""),
         ("0:0.1", """expected "(" before the number at the ^ in '0:^0.1'"""),
-        ("0:(sin(t))", "expected a number at the ^ in '0:(^sin(t))'"),
+        ("0:(sin t)", """expected "(" after sin at the ^ in '0:(sin ^t)'"""),
+        ("0.1*(s", """expected ")" at the ^ in '0.1*(s^'"""),
+        ("0.1*import", "expected a number, t, s, pi, a bracket or one of sin, cos,"),
+        ("t.real", "expected a number, t, s, a function or an operator at the ^ in 't^.real'"),
+        ("0.1 + s @ 2", "expected a number, t, s, a function or an operator at the ^ in '0.1 + s ^@ 2'"),
+        ("(" * 60 + "t" + ")" * 60, "expected fewer brackets at the ^"),
+        ("-" * 60 + "t", "expected fewer signs at the ^"),
+        ("t+" * 300 + "t", "expected an expression of at most 500 letters at the ^"),
         ("0:(1", """expected ")" after the number at the ^ in '0:(1^'"""),
         ("0:(1) 5:(2)", """expected "," before the next keyframe at the ^ in '0:(1) ^5:(2)'"""),
         ("0:(1),", "expected a step at the ^ in '0:(1),^'"),
         ("5:(1), 5:(2)", "expected a step above 5 at the ^ in '5:(1), ^5:(2)'"),
         ("-1:(1)", "expected a step at the ^ in '^-1:(1)'"),
-        ("0:(nan)", "expected a number at the ^"),
+        ("0:(nan)", "expected a number, t, s, pi"),
         (", ".join(f"{step}:(1)" for step in range(1001)), "1000 keyframes at most"),
     ],
 )
@@ -68,6 +77,62 @@ def test_every_keyframe_is_within_the_range_of_its_field(values, sentence):
     with pytest.raises(SettingsError) as error:
         Settings(**values)
     assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"lr": "sin(t)"}, "lr must be above 0 and up to 10 at every step, got 0 at step 0 of 'sin(t)'"),
+        ({"smoothness": "1/(t-7)"}, "smoothness must be a number at every step, got none at step 7 of '1/(t-7)'"),
+        ({"smoothness": "exp(9**t)"}, "smoothness must be a number at every step, got none at step"),
+        (
+            {"prompt": "red:(log(t))"},
+            "the weight of 'red' must be a number at every step, got none at step 0 of 'log(t)'",
+        ),
+        ({"losses": "symmetry:(log(s))"}, "the weight of symmetry must be a number at every step, got none at step 0"),
+    ],
+)
+def test_an_expression_is_a_number_within_the_range_at_every_step(values, sentence):
+    with pytest.raises(SettingsError) as error:
+        Settings(**values)
+    assert str(error.value).startswith(sentence)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1 + 2*3 - 4/8", 6.5),
+        ("-2**2 + 2**-1", -3.5),
+        ("2**3**2", 512),
+        ("7 % 4 + .5e1", 8),
+        ("min(3, t, 2) + max(s, 0.5)", 2.5),
+        ("cos(pi*(t - 10)) - abs(-s)", 0.75),
+        ("sqrt(exp(log(9))) + floor(2.7)", 5),
+    ],
+)
+def test_an_expression_is_arithmetic_of_t_and_s(text, value):
+    assert Schedule.parse(text).at(10, 0.25) == pytest.approx(value)
+    assert Schedule.parse(f"0:({text})").at(10, 0.25) == pytest.approx(value)
+    assert Schedule.parse(str(Schedule.parse(text))) == Schedule.parse(text)
+
+
+def test_noise_is_smooth_and_bounded_and_the_same_every_time():
+    course = [noise(step / 50) for step in range(2000)]
+    assert course == [noise(step / 50) for step in range(2000)]
+    assert max(map(abs, course)) <= 1
+    assert max(course) > 0.8
+    assert max(abs(after - before) for before, after in pairwise(course)) < 2 * 1.5 / 50 + 1e-9
+
+
+def test_the_way_between_keyframes_may_be_eased_or_stepped():
+    eased, stepped = Schedule.parse("0:(0), 4:(8) eased"), Schedule.parse("0:(0), 4:(8) stepped")
+    assert [eased.at(step) for step in range(5)] == [0, 8 * (3 / 16 - 2 / 64), 4, 8 * (27 / 16 - 54 / 64), 8]
+    assert [stepped.at(step) for step in range(5)] == [0, 0, 0, 0, 8]
+    assert Schedule.parse(str(eased)) == eased
+    moving = Schedule.parse("0:(t), 10:(100)")
+    assert [moving.at(step) for step in (0, 5, 10)] == [0, (5 + 100) / 2, 100]
+    assert moving.slowed(4).at(20) == moving.at(5)
 
 
 def test_keyframes_come_back_from_json_and_one_number_throughout_is_that_number():
@@ -105,13 +170,21 @@ def frames_of(painting):
         ("cutn", (2, 5)),
         ("prompt", ("red:1 | blue:-0.2", "red:0.5 | blue:-0.2")),
         ("losses", ("symmetry:0", "symmetry:40")),
+        ("lr: max(0.02, min(0.1, 0.1*(t - 2)))", (0.02, 0.1)),
+        ("prompt: red:(1 - 0.5*min(1, max(0, t - 2))) | blue:-0.2", ("red:1 | blue:-0.2", "red:0.5 | blue:-0.2")),
+        ("losses: symmetry:(40*floor(min(1, t/3)))", ("symmetry:0", "symmetry:40")),
+        (
+            "prompt: red @ 0-37.5% fade 0% | green @ 37.5-100% fade 0% | blue:-0.2",
+            ("red | blue:-0.2", "green | blue:-0.2"),
+        ),
     ],
 )
 def test_keyframes_paint_what_changes_at_those_steps_would(name, numbers):
     """Held before step 3 and from there on; the number at a step is the one that an edit there would set."""
     first, second = numbers
     courses = {"prompt": "red:2:(1), 3:(0.5) | blue:-0.2", "losses": "symmetry:2:(0), 3:(40)"}
-    course = courses.get(name, f"2:({first}), 3:({second})")
+    name, _, course = name.partition(": ")
+    course = course or courses.get(name, f"2:({first}), 3:({second})")
     scheduled = build_painting(settings(**{name: course}))
     edited = build_painting(settings(**{name: first}))
     list(run(edited, until=3))
@@ -149,7 +222,11 @@ def painting_texts():
 @pytest.mark.usefixtures("toys")
 def test_a_run_by_keyframes_is_resumed_and_replayed_to_the_pixel_and_tells_them(tmp_path):
     asked = settings(
-        out=str(tmp_path / "runs"), lr="0:(0.1), 6:(0.013)", cutn="1:(2), 5:(4)", smoothness="0:(0), 7:(9)"
+        out=str(tmp_path / "runs"),
+        prompt="red @ 0-50% | green @ 50-100% fade 30% eased | blue:(-0.2*s)",
+        lr="0:(0.1), 6:(0.013)",
+        cutn="1:(2), 5:(4)",
+        smoothness="9*s*abs(noise(t))",
     )
     whole = start(asked)
     pixels = [frame.image for frame in whole]

@@ -41,7 +41,7 @@ LOSSES = {
 }
 _NAME = r"(?P<name>[A-Za-z][\w-]*)\s*(?:\(\s*(?P<colours>[^()|:]*)\s*\)\s*)?"
 _PART = re.compile(rf"{_NAME}(?::\s*(?P<weight>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))?", re.I)
-_KEYFRAMES = re.compile(rf"{_NAME}:\s*(?P<weight>\d+\s*:\s*\(.*)", re.DOTALL)
+_KEYFRAMES = re.compile(rf"{_NAME}:\s*(?P<weight>\d+\s*:\s*\(.*|\(.*\))", re.DOTALL)
 
 
 def names() -> list[str]:
@@ -63,7 +63,8 @@ def parse(text: str) -> dict[str, Number]:
             weight = Schedule.parse(match["weight"], name=f"losses: {match['name']}")
         elif match := _PART.fullmatch(part):
             weight = float(match["weight"] or 1)
-        if match is None or not all(map(math.isfinite, weight.numbers if isinstance(weight, Schedule) else (weight,))):
+        numbers = weight.numbers if isinstance(weight, Schedule) else (weight,)
+        if match is None or any(map(math.isinf, numbers)):
             raise ValueError(f"losses must be name:weight, joined by |, got {part!r}; such as saturation:0.5")
         name, given = match["name"].lower(), match["colours"]
         if name not in names():

@@ -94,7 +94,7 @@ class Painting:
         image, losses, total = self.guard.within_memory(self._judge, self.settings, self.step_count + 1)
 
         judged = total.isfinite()
-        lr = tensor_at(self.settings.lr or self.canvas.lr, self.step_count, self.device)
+        lr = tensor_at(self.settings.lr or self.canvas.lr, self.step_count, self._progress, self.device)
         sound = self.optimizer.step(lr, judged)
         self.canvas.constrain()
         self.step_count += 1
@@ -106,7 +106,7 @@ class Painting:
 
     def _judge(self) -> Judgement:
         """Render the picture, judge it, and leave the gradients on the canvas."""
-        progress = self.step_count / self.settings.steps
+        progress = self._progress
         image = self._render()
         draws = Draws(self.settings.seeds, self.step_count, self.device)
         losses = losses_of(self.terms, image, draws, progress) | self.canvas.penalties(progress)
@@ -253,9 +253,13 @@ class Painting:
         """A step with the most cutouts that are still to come."""
         if not isinstance(cutn := self.settings.cutn, Schedule):
             return self.step_count
-        last = max(self.settings.steps - 1, self.step_count)
-        steps = [self.step_count, last, *(step for step, _ in cutn.keyframes if self.step_count < step < last)]
-        return max(steps, key=cutn.at)
+        steps = range(self.step_count, max(self.settings.steps, self.step_count + 1))
+        return max(steps, key=lambda step: cutn.at(step, step / self.settings.steps))
+
+    @property
+    def _progress(self) -> float:
+        """The share of all steps that is made."""
+        return self.step_count / self.settings.steps
 
     @property
     def _averaged(self) -> int:

@@ -1,8 +1,9 @@
 r"""Prompts: what a person writes, `a castle:1.5 | fog:-0.3 | watercolor`, read into texts, weights and stops.
 
-Each part is `text`, `text:weight` or `text:weight:stop` (the syntax of the 2021 notebooks). A weight may be keyframes:
-`a castle:0:(1), 60:(0.2) | fog`. A part of the picture stands behind a text, `a castle [0 0 50% 100%]:1.5`. Between
-double quotes, or after a backslash, a colon, a pipe and a bracket are letters like any other; a URL stays whole.
+Each part is `text`, `text:weight` or `text:weight:stop` (the syntax of the 2021 notebooks). A weight may be keyframes,
+`a castle:0:(1), 60:(0.2)`, or an expression in brackets, `a castle:(1 - s)`. Behind the text stands, where it is meant,
+the part of the picture (`regions`) and of the run (`spans`): `a castle [0 0 50% 100%] @ 0-40%:1.5`. Between double
+quotes, or after a backslash, a colon and a pipe are letters like any other; a URL stays whole.
 
 What follows a colon is a weight only if it is a number that a person would mean as one. `Star Wars: Return of the
 Sith`, `at 10:30`, `ratio 16:9` and `Blade Runner: 2049` are texts. `doubts` says where a reading may be wrong.
@@ -13,14 +14,20 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from vqclip_nb import regions
+from vqclip_nb import regions, spans
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.regions import Region
 from vqclip_nb.schedules import Number, Schedule
+from vqclip_nb.spans import Span
 
 _NUMBER = r"(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|-inf)"
-_KEYFRAMES = rf"(?P<keyframes>\d+\s*:\s*\(.*\))\s*(?::\s*(?P<stop>{_NUMBER}))?"
+_KEYFRAMES = (
+    r"(?P<keyframes>\d+\s*:\s*\(.*\)(?:\s*(?:linear|eased|stepped))?"
+    r"|\((?=.*(?<![\w.])[ts](?!\w)).*\))"  # an expression, which holds t or s
+    rf"\s*(?::\s*(?P<stop>{_NUMBER}))?"
+)
 _WEIGHTS_FOLLOW = rf"\s*{_NUMBER}\s*(?::\s*{_NUMBER}\s*)?(?:\||$)"
 _PIECE = re.compile(
     r'\\(?P<escaped>[:|"\\])'
@@ -39,7 +46,7 @@ class Prompt:
     """A text (or the name of a picture) and how strongly it pulls.
 
     `weight` below 0 pushes away. `stop` ends the pull once the signed distance is below it; -inf never does. `region`
-    is the part of the picture that is meant, or None for the whole.
+    is the part of the picture that is meant, or None for the whole; `span` the part of the run.
     `str(prompt)` is written so that `parse` reads it back.
     """
 
@@ -47,6 +54,7 @@ class Prompt:
     weight: Number = 1.0
     stop: float = -math.inf
     region: Region | None = None
+    span: Span | None = None
 
     def __post_init__(self) -> None:
         weights = self.weight.numbers if isinstance(self.weight, Schedule) else (self.weight,)
@@ -56,11 +64,12 @@ class Prompt:
     def __str__(self) -> str:
         text = self.text
         plain = self.weight == 1 and self.stop == -math.inf
-        misread = regions.split(text)[1] or not (plain or self.region or _is_meant(text, str(self.weight)))
+        followed = plain or self.region or self.span
+        ends_so = bool(regions.split(text)[1] or spans.split(text)[1])
+        misread = ends_so or not (followed or _is_meant(text, str(self.weight)))
         if misread or re.search(r'[:|"\\]', text):
             text = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
-        if self.region:
-            text = f"{text} {self.region}"
+        text = " ".join([text, *(str(each) for each in (self.region, self.span) if each)])
         weight, stop = (_written(number) for number in (self.weight, self.stop))
         if self.stop != -math.inf:
             return f"{text}:{weight}:{stop}"
@@ -79,8 +88,19 @@ def doubts(line: str, *, field: str = "prompt") -> list[str]:
     """A sentence for each part of a line that a person may have meant otherwise. Raises as `parse` does."""
     found = [doubt for _, doubt in _readings(line, field) if doubt]
     if "^" in line:
-        found.append("^ is text here and begins no new prompt; prompts that pull together are joined by |")
+        story = shlex.quote(_story(line.split("^")))
+        found.append(f"^ is text here; prompts that pull together are joined by |, and a story is written as {story}")
+    followed = [prompt.span for prompt, _ in _readings(line, field)]
+    if followed and None not in followed and (gap := spans.gap([span for span in followed if span])):
+        found.append(f"no prompt pulls from {100 * gap[0]:.4g} to {100 * gap[1]:.4g} % of the run")
     return found
+
+
+def _story(scenes: Sequence[str]) -> str:
+    """Texts that follow each other in spans of one length."""
+    edges = [round(100 * index / len(scenes)) for index in range(len(scenes) + 1)]
+    told = zip(scenes, edges, edges[1:], strict=False)
+    return " | ".join(f"{scene.strip()} @ {begin}-{end}%" for scene, begin, end in told)
 
 
 @dataclass
@@ -134,8 +154,7 @@ def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
         rest = ":".join(piece.text for piece in part[begin:]).strip()
         if match := re.fullmatch(_KEYFRAMES, rest, re.DOTALL | re.IGNORECASE):
             weight = Schedule.parse(match["keyframes"], name=f"{field}: weight")
-            text, region = _text_and_region(part[:begin])
-            return Prompt(text, weight, float(match["stop"] or -math.inf), region), ""
+            return Prompt(weight=weight, stop=float(match["stop"] or -math.inf), **_described(part[:begin])), ""
     count = 0
     while count < len(part) - 1 and _is_number(part[-1 - count].text):
         count += 1
@@ -147,25 +166,29 @@ def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
         quoted = shlex.quote(f'"{_joined(part[:-count])}":{part[-count].text.strip()}')
         doubt = f"{whole!r} is read as a text with a colon; if {part[-count].text.strip()} is a weight, write {quoted}"
         count -= 1
-    text, region = _text_and_region(part[: len(part) - count])
+    described = _described(part[: len(part) - count])
     numbers = [piece.text.strip() for piece in part[len(part) - count :]]
     for name, number in zip(("weight", "stop"), numbers, strict=False):
         if not math.isfinite(float(number)) and (name, number.lower()) != ("stop", "-inf"):
             raise SettingsError(f"{field}: {name} must be a finite number, got {number!r} in {whole!r}")
     if numbers and part[-count].text[:1].isspace() and re.fullmatch(r"\d+", numbers[0]):
-        doubt = f"{whole!r} is read as {text!r} with the weight {numbers[0]}; to keep the colon, write "
+        doubt = f"{whole!r} is read as {described['text']!r} with the weight {numbers[0]}; to keep the colon, write "
         doubt += shlex.quote(f'"{whole}"')
     elif not count and len(part) > 1 and re.match(r"[-+]?[\d.,]+\D?$", part[-1].text.strip()):
         doubt = doubt or f"{whole!r} is read as a text; a weight is a number with a point, as in fog:-0.3"
     pull = float(numbers[0]) if numbers else 1.0
     stop = float(numbers[1]) if len(numbers) > 1 else -math.inf
-    return Prompt(text, pull, stop, region), doubt
+    return Prompt(weight=pull, stop=stop, **described), doubt
 
 
-def _text_and_region(pieces: Sequence[_Piece]) -> tuple[str, Region | None]:
-    """The text of pieces, and the region at its end, where that does not stand in quotes."""
+def _described(pieces: Sequence[_Piece]) -> dict[str, Any]:
+    """The text of pieces, and the region and the span at its end, where these do not stand in quotes."""
     text = _joined(pieces)
-    return (text, None) if pieces[-1].quoted else regions.split(text)
+    if pieces[-1].quoted:
+        return {"text": text}
+    text, span = spans.split(text)
+    text, region = regions.split(text)
+    return {"text": text, "region": region, "span": span}
 
 
 def _joined(pieces: Sequence[_Piece]) -> str:
@@ -185,5 +208,5 @@ def _is_meant(before: str, number: str) -> bool:
 
 def _written(number: Number) -> str:
     if isinstance(number, Schedule):
-        return str(number)
+        return text if ":" in (text := str(number)) else f"({text})"
     return f"{number:g}" if float(f"{number:g}") == number else repr(number)

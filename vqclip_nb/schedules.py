@@ -1,21 +1,23 @@
-"""Schedules: a number of the settings that changes from step to step, written as keyframes.
+"""Schedules: a number of the settings that changes from step to step, written as keyframes or as an expression.
 
-    0:(0.1), 60:(0.05), 120:(0.02)
+    0:(0.1), 60:(0.05), 120:(0.02)          0:(1), 60:(1.02 + 0.01*sin(t/8)) eased          0.1 * exp(-2*s)
 
 A keyframe is `step:(number)`: the number holds for the step that is made after so many steps. Between two keyframes it
-changes linearly; before the first and after the last it stays. The notation is that of Deforum and Disco Diffusion,
-with plain numbers only: nothing is evaluated as code.
+changes linearly, or smoothly with `eased`, or not at all with `stepped`; before the first and after the last it stays.
+The notation is that of Deforum and Disco Diffusion. A number may be an expression of t and s (`expressions`).
 """
 
+import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, ValidationError, core_schema
 
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.expressions import Expression, ExpressionError
 
 if TYPE_CHECKING:
     import torch
@@ -23,24 +25,31 @@ if TYPE_CHECKING:
 
 EXAMPLE = "0:(0.1), 60:(0.05)"
 MOST_KEYFRAMES = 1000
+_MOST_CHECKED = 1000  # steps at which an expression is tried before painting
+_PLAIN = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,3})?\s*", re.IGNORECASE)
 _TOKENS = (  # of one keyframe, in order: what it is, its pattern
     ("a step", re.compile(r"\s*(\d{1,8})(?!\d)")),
     ('":" after the step', re.compile(r"\s*(:)")),
     ('"(" before the number', re.compile(r"\s*(\()")),
-    ("a number", re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,3})?)", re.IGNORECASE)),
-    ('")" after the number', re.compile(r"\s*(\))")),
 )
+_COURSE = re.compile(r"(.*\))\s*(linear|eased|stepped)\s*", re.IGNORECASE | re.DOTALL)
+COURSES: dict[str, Callable[[float], float]] = {  # between keyframes: a share in [0, 1) of the way -> of the difference
+    "linear": lambda share: share,
+    "eased": lambda share: share * share * (3 - 2 * share),
+    "stepped": lambda share: 0.0,
+}
 
 
 @dataclass(frozen=True)
 class Schedule:
     """A number by keyframes: pairs of a step and the number there, of increasing steps.
 
-    `str(schedule)` is text that `parse` reads back. Raises SettingsError where there is no keyframe, or the steps do
-    not increase.
+    course: how it goes from one to the next, one of COURSES. `str(schedule)` is text that `parse` reads back. Raises
+    SettingsError where there is no keyframe, or the steps do not increase.
     """
 
-    keyframes: tuple[tuple[int, float], ...]
+    keyframes: tuple[tuple[int, float | Expression], ...]
+    course: str = "linear"
 
     def __post_init__(self) -> None:
         steps = [step for step, _ in self.keyframes]
@@ -49,11 +58,16 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str, *, name: str = "schedule") -> Self:
-        """Read `step:(number), step:(number), …`.
+        """Read `step:(number), step:(number), …`, or an expression.
 
         Raises SettingsError in one line that names `name` and shows, by a caret, where the text is wrong.
         """
-        keyframes: list[tuple[int, float]] = []
+        course, whole = "linear", text
+        if match := _COURSE.fullmatch(text):
+            text, course = match[1], match[2].lower()
+        if not re.match(r"\s*[-+]?\d+\s*:", text) and not re.search(r"\d\s*:\s*\(", text):
+            return cls(((0, _number(text, 0, name, whole)),), course)
+        keyframes: list[tuple[int, float | Expression]] = []
         at = 0
         while True:
             begin, (step, number, at) = at, _keyframe(text, at, name)
@@ -64,51 +78,88 @@ class Schedule:
             keyframes.append((step, number))
             rest = text[at:].lstrip()
             if not rest:
-                return cls(tuple(keyframes))
+                return cls(tuple(keyframes), course)
             if not rest.startswith(","):
                 _fail(name, '"," before the next keyframe', text, at)
             at = text.index(",", at) + 1
 
     def __str__(self) -> str:
-        return ", ".join(f"{step}:({_written(number)})" for step, number in self.keyframes)
+        if len(self.keyframes) == 1 and isinstance(alone := self.keyframes[0][1], Expression):
+            return str(alone)
+        written = ", ".join(f"{step}:({_written(number)})" for step, number in self.keyframes)
+        return written if self.course == "linear" else f"{written} {self.course}"
 
-    def at(self, step: int) -> float:
-        """The number for the step that is made after `step` steps."""
+    def at(self, step: int, progress: float = 0.0) -> float:
+        """The number for the step that is made after `step` steps, at `progress`, that share of all steps."""
+        here = (step, progress)
         before, number = self.keyframes[0]
         for after, following in self.keyframes:
             if step < after:
                 share = (step - before) / (after - before) if step > before else 0.0
-                return number + (following - number) * share
+                begin = _value(number, here)
+                return begin + (_value(following, here) - begin) * COURSES[self.course](share) if share else begin
             before, number = after, following
-        return number
+        return _value(number, here)
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """The number at each keyframe."""
-        return tuple(number for _, number in self.keyframes)
+        """The number at each keyframe; of an expression, the one that it has there at the beginning of a run."""
+        return tuple(_value(number, (step, 0.0)) for step, number in self.keyframes)
+
+    @property
+    def varies(self) -> bool:
+        """Whether an expression is among its numbers."""
+        return any(isinstance(number, Expression) for _, number in self.keyframes)
+
+    def over(self, steps: int) -> list[tuple[int, float]]:
+        """Steps of a run of so many, and the number at each: all steps, or a thousand spread evenly."""
+        tried = range(steps) if steps <= _MOST_CHECKED else [i * steps // _MOST_CHECKED for i in range(_MOST_CHECKED)]
+        return [(step, self.at(step, step / steps)) for step in tried]
 
     def times(self, factor: float) -> "Schedule":
         """The same course, each number multiplied by `factor`."""
-        return Schedule(tuple((step, number * factor) for step, number in self.keyframes))
+        return self.changed(lambda number: number * factor, lambda text: f"{factor:.15g}*({text})")
+
+    def below_zero(self) -> "Schedule":
+        """The same course, each number with a minus before it."""
+        return self.changed(lambda number: -abs(number), lambda text: f"-abs({text})")
+
+    def changed(self, plain: Callable[[float], float], written: Callable[[str], str]) -> "Schedule":
+        """The same course with other numbers: `plain` changes a number, `written` the text of an expression."""
+        changed = [
+            (step, Expression(written(number.text)) if isinstance(number, Expression) else plain(number))
+            for step, number in self.keyframes
+        ]
+        return replace(self, keyframes=tuple(changed))
+
+    def slowed(self, factor: int) -> "Schedule":
+        """The same course, its steps counted in units of so many: of frames, where a frame takes some steps."""
+        frames = [
+            (step * factor, number.slowed(factor) if isinstance(number, Expression) else number)
+            for step, number in self.keyframes
+        ]
+        return replace(self, keyframes=tuple(frames))
 
 
 Number = float | Schedule
 Whole = int | Schedule
 
 
-def value_at(number: Number, step: int) -> float:
+def value_at(number: Number, step: int, progress: float = 0.0) -> float:
     """A plain number, or a schedule's number, for the step that is made after `step` steps."""
-    return number.at(step) if isinstance(number, Schedule) else number
+    return number.at(step, progress) if isinstance(number, Schedule) else number
 
 
-def whole_at(number: Whole, step: int) -> int:
+def whole_at(number: Whole, step: int, progress: float = 0.0) -> int:
     """`value_at` for a count, rounded."""
-    return round(number.at(step)) if isinstance(number, Schedule) else number
+    return round(number.at(step, progress)) if isinstance(number, Schedule) else number
 
 
-def most(number: Number) -> float:
-    """The largest number that comes about: a plain number is itself."""
-    return max(number.numbers) if isinstance(number, Schedule) else number
+def most(number: Number, steps: int) -> float:
+    """The largest number that comes about in a run of so many steps: a plain number is itself."""
+    if not isinstance(number, Schedule):
+        return number
+    return max(value for _, value in number.over(steps)) if number.varies else max(number.numbers)
 
 
 def scaled(number: Number, factor: float) -> Number:
@@ -116,7 +167,18 @@ def scaled(number: Number, factor: float) -> Number:
     return round(number * factor, 4) if not isinstance(number, Schedule) else number.times(factor)
 
 
-def tensor_at(number: Number, step: int, device: "torch.device") -> "float | Tensor":
+def check_finite(numbers: Iterable[tuple[str, Number]], steps: int) -> None:
+    """Raise SettingsError where an expression has no number at some step. Each number comes with its name."""
+    for name, number in numbers:
+        if isinstance(number, Schedule) and number.varies:
+            for step, value in number.over(steps):
+                if not math.isfinite(value):
+                    raise SettingsError(
+                        f"{name} must be a number at every step, got none at step {step} of {str(number)!r}"
+                    )
+
+
+def tensor_at(number: Number, step: int, progress: float, device: "torch.device") -> "float | Tensor":
     """`value_at` for the arithmetic of a step: a plain number as it is, a schedule's as a tensor on the device.
 
     The tensor is filled there; nothing waits for the device, and nothing recorded depends on the number.
@@ -125,15 +187,15 @@ def tensor_at(number: Number, step: int, device: "torch.device") -> "float | Ten
         return number
     import torch
 
-    return torch.full((), number.at(step), device=device)
+    return torch.full((), number.at(step, progress), device=device)
 
 
 @dataclass(frozen=True)
 class Scheduled:
-    """Marks a field of Settings that takes a number or keyframes; the range holds for the number at every keyframe.
+    """Marks a field of Settings that takes a number, keyframes or an expression; the range holds at every step.
 
     For use as `Annotated[float | Schedule, Scheduled(float, ge=0, le=1)]`. Keyframes with one number throughout become
-    that number, so that they cost nothing.
+    that number, so that they cost nothing. What expressions come to is checked by `check`, which knows the steps.
     """
 
     kind: type[float] | type[int] = float
@@ -156,39 +218,88 @@ class Scheduled:
             ),
         )
 
+    def check(self, name: str, number: Any, steps: int) -> None:
+        """Raise SettingsError where an expression leaves the range within a run of so many steps."""
+        if not isinstance(number, Schedule) or not number.varies:
+            return
+        check_finite([(name, number)], steps)
+        for step, value in number.over(steps):
+            value = round(value) if self.kind is int else value
+            if (self.gt is not None and value <= self.gt) or not (self.ge or -math.inf) <= value <= (
+                self.le or math.inf
+            ):
+                at = f"got {value:.4g} at step {step} of {str(number)!r}"
+                raise SettingsError(
+                    f"{name} must be {self._range()} at every step, {at}; max(…, …) and min(…, …) bound it"
+                )
+
     def _read(self, value: Any, plain: Any, info: Any) -> Any:
-        if isinstance(value, str) and ":" in value:
+        if isinstance(value, str) and (":" in value or re.search(r"[()*/%]|(?<![\w.])[ts](?!\w)", value)):
             value = Schedule.parse(value, name=info.field_name)
         if not isinstance(value, Schedule):
             return plain(value)
         checked = []
         for step, number in value.keyframes:
             try:
-                checked.append((step, plain(number)))
+                checked.append((step, number if isinstance(number, Expression) else plain(number)))
             except ValidationError:
                 allowed = f"{'a whole number ' if self.kind is int else ''}{self._range()}"
                 at = f"got {number:.15g} at step {step}"
                 raise SettingsError(f"{info.field_name} must be {allowed} at every keyframe, {at}") from None
-        return Schedule(tuple(checked)) if len(set(value.numbers)) > 1 else checked[0][1]
+        alone = len({number for _, number in checked}) == 1 and not value.varies
+        return checked[0][1] if alone else replace(value, keyframes=tuple(checked))
 
     def _range(self) -> str:
         return f"from {self.ge} to {self.le}" if self.gt is None else f"above {self.gt} and up to {self.le}"
 
 
-def _written(number: float) -> str:
+def _value(number: float | Expression, here: tuple[int, float]) -> float:
+    return number.at(*here) if isinstance(number, Expression) else number
+
+
+def _written(number: float | Expression) -> str:
     """A number as text that is read back as the same number."""
+    if isinstance(number, Expression):
+        return number.text
     short = f"{number:.15g}"
     return short if float(short) == number else repr(number)
 
 
-def _keyframe(text: str, at: int, name: str) -> tuple[int, float, int]:
+def _keyframe(text: str, at: int, name: str) -> tuple[int, float | Expression, int]:
     """The keyframe that begins at this place: its step, its number, and the place behind it."""
-    found: Sequence[str] = []
+    step = 0
     for what, pattern in _TOKENS:
         if (match := pattern.match(text, at)) is None:
             _fail(name, what, text, at)
-        found, at = [*found, match[1]], match.end()
-    return int(found[0]), float(found[3]), at
+        step, at = int(match[1]) if what == "a step" else step, match.end()
+    end = _closing(text, at)
+    if end is None:
+        _number(text[at:].rstrip(), at, name, text)
+        _fail(name, '")" after the number', text, len(text))
+    return step, _number(text[at : end - 1], at, name, text), end
+
+
+def _closing(text: str, at: int) -> int | None:
+    """The place behind the bracket that closes the one before this place, or None."""
+    depth = 1
+    for place in range(at, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[place], 0)
+        if not depth:
+            return place + 1
+    return None
+
+
+def _number(text: str, at: int, name: str, whole: str) -> float | Expression:
+    """The number, or the expression, that stands at this place of the whole text."""
+    if _PLAIN.fullmatch(text):
+        return float(text)
+    try:
+        expression = Expression(text.strip())
+        if text.strip().startswith("(") and _closing(text.strip(), 1) == len(text.strip()):
+            return _number(text.strip()[1:-1], 0, name, whole)  # `str` is then the same however often it is read
+        return expression
+    except ExpressionError as error:
+        _fail(name, error.expected, whole, at + len(text) - len(text.lstrip()) + error.at)
 
 
 def _fail(name: str, expected: str, text: str, at: int) -> NoReturn:

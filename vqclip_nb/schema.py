@@ -127,7 +127,8 @@ def _spec(name: str, info: FieldInfo, owner: str) -> FieldSpec:
     return FieldSpec(
         name=name,
         title=info.title or name,
-        help=(info.description or "") + (f"; or keyframes: {_KEYFRAMES[kind]}" if scheduled else ""),
+        help=(info.description or "")
+        + (f"; or keyframes or a formula of t and s: {_KEYFRAMES[kind]}" if scheduled else ""),
         group=str(extra["group"]),
         default=info.default,
         live=bool(extra["live"]),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, schema
 from vqclip_nb.errors import SettingsError
-from vqclip_nb.schedules import Number, Scheduled, Whole
+from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
 ALPHA = "alpha"  # as a mask: the transparency of the start image
@@ -48,7 +48,8 @@ class Settings(BaseModel):
         "Prompt",
         'what to paint: "a castle:1.5 | fog:-0.3 | watercolor", each text:weight:stop; '
         "a negative weight pushes away; a weight may be keyframes: a castle:0:(1), 60:(0.2); "
-        "a part of the picture stands behind a text: a castle [0 0 50% 100%]:1.5, or [mask 1]; "
+        "a part of the picture stands behind a text: a castle [0 0 50% 100%]:1.5, or [mask 1]; a part of the "
+        "run too: a castle @ 0-40% | a castle in snow @ 40-100%; "
         "quote a text that holds a colon or a pipe",
         live=True,
     )
@@ -358,6 +359,13 @@ class Settings(BaseModel):
             elif region.mask > len(self.prompt_masks):
                 problem = f"got {region}, and there are {len(self.prompt_masks)}; add --prompt-masks FILE"
                 raise ValueError(f"prompt must name a mask that is there, {problem}")
+        for name, info in type(self).model_fields.items():
+            for rule in info.metadata:
+                if isinstance(rule, Scheduled):
+                    rule.check(name, getattr(self, name), self.steps)
+        weights = [(f"the weight of {prompt.text!r}", prompt.weight) for prompt in prompts.parse(self.prompt)]
+        weights += [(f"the weight of {name}", weight) for name, weight in loss_names.parse(self.losses).items()]
+        check_finite(weights, self.steps)
         if self.mask and not self.init_image:
             raise ValueError(f"mask needs a picture to keep parts of, got {self.mask!r}; add --init-image FILE")
         if self.seed + self.variations - 1 > _TOP_SEED:

@@ -138,7 +138,7 @@ class StepGuard:
 
     def _save_memory(self, settings: Settings, step: int) -> None:
         """The next memory fallback: the cutouts in smaller parts, then a canvas that is rendered piece by piece."""
-        views = round(most(settings.cutn)) * settings.variations
+        views = round(most(settings.cutn, settings.steps)) * settings.variations
         if self.parts < views:
             self.parts = min(2 * self.parts, views)
             saving = f"the cutouts are judged in {self.parts} parts"

@@ -96,7 +96,11 @@ class Builder:
         """The guide towards these texts in a region, or in the whole, where pictures and extra prompts pull too."""
         cutn = settings.cutn
         cutouts = Cutouts(
-            settings.cutouts, perceptor.cut_size, share(round(most(cutn))), settings.cut_pow, settings.augments
+            settings.cutouts,
+            perceptor.cut_size,
+            share(round(most(cutn, settings.steps))),
+            settings.cut_pow,
+            settings.augments,
         )
         if region is None:
             targets = [*targets, *self._pictures(settings, perceptor, label, cutouts)]
@@ -106,7 +110,7 @@ class Builder:
             perceptor,
             cutouts,
             targets,
-            cutn_at=(lambda step: share(whole_at(cutn, step))) if changing else None,
+            cutn_at=(lambda step: share(whole_at(cutn, step, step / settings.steps))) if changing else None,
             distance=DISTANCES[settings.distance],
             averaging_weight=settings.averaging_weight,
             window=Window.of(region, settings, inputs=self.inputs) if region else None,
@@ -126,7 +130,8 @@ class Builder:
         found = []
         for prompt, embedding in zip(texts, embeddings, strict=True):
             name = f"{label}{prompt.text} {prompt.region}" if prompt.region else f"{label}{prompt.text}"
-            found.append((prompt.region, Target(name, embedding[None, None], prompt.weight, prompt.stop)))
+            target = Target(name, embedding[None, None], prompt.weight, prompt.stop, prompt.span)
+            found.append((prompt.region, target))
         return found
 
     def _embedded(self, settings: Settings, perceptor: Perceptor, texts: Sequence[str]) -> Tensor:

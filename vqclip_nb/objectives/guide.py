@@ -16,6 +16,7 @@ from vqclip_nb.objectives.window import Window
 from vqclip_nb.perceptors import Perceptor
 from vqclip_nb.rng import Draws
 from vqclip_nb.schedules import Number, Schedule, value_at
+from vqclip_nb.spans import Span
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,15 @@ class Target:
     """A prompt as a perceptor sees it.
 
     name: of its loss. embeddings: (1 or n, m, d), of unit length; the loss is the mean over the m. weight: below 0
-    pushes away; a schedule is read at each step. stop: the loss has no gradient while the signed distance is below it.
+    pushes away; a schedule is read at each step. span: the part of the run in which it pulls, or None. stop: the loss
+    has no gradient while the signed distance is below it.
     """
 
     name: str
     embeddings: Tensor
     weight: Number = 1.0
     stop: float = -torch.inf
+    span: Span | None = None
 
 
 def pull(distance: Tensor, weight: Tensor, stop: Tensor) -> Tensor:
@@ -69,8 +72,8 @@ class Guide(Objective):
         self.counts = [target.embeddings.shape[1] for target in targets]
         pictures = max(target.embeddings.shape[0] for target in targets)
         self.embeddings = torch.cat([t.embeddings.expand(pictures, -1, -1) for t in targets], 1)  # (1 or n, T, d)
-        self._target_weights = [target.weight for target in targets]
-        self.weights = self._weights_at(0)  # (T,)
+        self._targets = targets
+        self.weights = self._weights_at(0, 0.0)  # (T,)
         self.stops = self._per_embedding([t.stop for t in targets])  # (T,)
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
@@ -81,8 +84,8 @@ class Guide(Objective):
         with self.precision.within(views.device):
             seen = self._encoded(views)
         seen = seen.unflatten(0, (len(image), -1))  # (n, cutn, d)
-        if any(isinstance(weight, Schedule) for weight in self._target_weights):
-            self.weights = self._weights_at(draws.step)
+        if any(target.span or isinstance(target.weight, Schedule) for target in self._targets):
+            self.weights = self._weights_at(draws.step, progress)
         losses = self._pulls(seen).mean(1)  # (n, T)
         if self.averaging_weight:
             mean = torch.nn.functional.normalize(seen.mean(1, keepdim=True), dim=-1)
@@ -107,9 +110,12 @@ class Guide(Objective):
         again = partial(checkpoint, self.perceptor.encode_image, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([again(part) for part in parts])
 
-    def _weights_at(self, step: int) -> Tensor:
+    def _weights_at(self, step: int, progress: float) -> Tensor:
         """The weight of each embedding for the step that is made after `step` steps, (T,)."""
-        weights = [value_at(weight, step) for weight in self._target_weights]
+        weights = [
+            value_at(target.weight, step, progress) * (target.span.share(progress) if target.span else 1)
+            for target in self._targets
+        ]
         return self._per_embedding([weight / count for weight, count in zip(weights, self.counts, strict=True)])
 
     def _per_embedding(self, values: Sequence[float]) -> Tensor:

@@ -47,7 +47,7 @@ class Term:
         losses = self.objective(image, draws, progress)
         if self.weight == 1.0:
             return losses
-        weight = tensor_at(self.weight, draws.step, image.device)
+        weight = tensor_at(self.weight, draws.step, progress, image.device)
         return {name: weight * loss for name, loss in losses.items()}
 
 

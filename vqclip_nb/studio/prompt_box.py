@@ -122,9 +122,7 @@ def combined(text: str, negative: str) -> str:
 
 
 def _below_zero(weight: Number) -> Number:
-    if isinstance(weight, Schedule):
-        return Schedule(tuple((step, -abs(number)) for step, number in weight.keyframes))
-    return -abs(weight)
+    return weight.below_zero() if isinstance(weight, Schedule) else -abs(weight)
 
 
 def split(prompt: str) -> tuple[str, str]:

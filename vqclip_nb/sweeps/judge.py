@@ -25,7 +25,9 @@ def score(results: Sequence[Result], name: str) -> dict[str, float]:
     scores = {}
     for result in results:
         settings = result.item.settings
-        each = [(prompt.text, value_at(prompt.weight, settings.steps)) for prompt in prompts.parse(settings.prompt)]
+        each = [
+            (prompt.text, value_at(prompt.weight, settings.steps, 1.0)) for prompt in prompts.parse(settings.prompt)
+        ]
         texts = [(text, weight) for text, weight in each if weight > 0]
         if not texts or not result.picture.is_file():
             continue
