@@ -1,5 +1,7 @@
 """A prompt for a part of the picture pulls there and nowhere else, and is read as it was written."""
 
+from unittest import mock
+
 import pytest
 import torch
 from PIL import Image
@@ -100,7 +102,7 @@ def test_regions_share_the_cutouts_of_a_step(tmp_path):
     asked = settings(tmp_path, prompt="red | blue [0 0 50% 100%] | green [mask 1]", cutn=8, prompt_masks=("m.png",))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Window, "of", classmethod(lambda *_, **__: Window(Image.new("L", (16, 16), 255))))
-        terms = Builder(None, {"demo": [ToyPerceptor()]}, device=torch.device("cpu"))(asked)
+        terms = Builder(mock.Mock(), {"demo": [ToyPerceptor()]}, device=torch.device("cpu"))(asked)
     guides = [term.objective for term in terms if hasattr(term.objective, "cutouts")]
     assert [guide.cutouts.cutn for guide in guides] == [3, 3, 2]
     losses = [name for guide in guides for name in guide(torch.rand(1, 3, 16, 16), Draws((0,)), 0)]

@@ -28,7 +28,11 @@ def weighted(text: str) -> Prompt:
         if math.isnan(number):
             break
         words, numbers = before, [number, *numbers]
-    return Prompt(words.strip(), *numbers) if words.strip() else Prompt(text.strip())
+    if not words.strip():
+        return Prompt(text.strip())
+    weight = numbers[0] if numbers else 1.0
+    stop = numbers[1] if len(numbers) > 1 else -math.inf
+    return Prompt(words.strip(), weight, stop)
 
 
 def plain(text: str) -> list[Prompt]:
