@@ -33,7 +33,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["canvases", "perceptors"],
     ["settings"],
     ["fields", "embedded"],
-    ["objectives", "timeline"],
+    ["objectives", "timeline", "lowest"],
     ["step_guard", "video", "overlay"],
     ["painting"],
     ["runs"],

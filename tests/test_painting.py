@@ -230,3 +230,62 @@ def test_perceptors_of_one_name_share_its_cutouts_and_pull_to_a_text_together():
     each = [float(guide(image, draws, 0.0)["red"]) for guide in guides]
     assert each[0] != each[1], "draws of their own"
     assert painting.step().losses["red"].item() == pytest.approx(sum(each))
+
+
+def test_accumulated_judgements_step_by_the_mean_of_their_gradients():
+    """One step of Adam, as Deep Daze and Big Sleep take it: each judgement has cutouts of its own."""
+    asked = settings(canvas="pixels", accumulate=3, average=0.0, smoothness=0.1)
+    painting, plain = build_painting(asked), build_painting(asked)
+    frame = painting.step(look=True)
+    pixels, losses, draws = plain.canvas.pixels, [], Draws(asked.seeds, 0)
+    for each in (draws, draws.of("judgement 2"), draws.of("judgement 3")):
+        loss = torch.stack([loss for term in plain.terms for loss in term(plain.canvas(), each, 0.0).values()]).sum()
+        (loss / 3).backward()
+        losses.append(loss.detach())
+    assert len({float(loss) for loss in losses}) == 3
+    assert frame.loss == pytest.approx(float(torch.stack(losses).mean()))
+    torch.optim.Adam([pixels], lr=0.03).step()
+    torch.testing.assert_close(painting.canvas.pixels, pixels.detach().clamp(0, 1))
+
+
+def test_the_best_picture_of_each_variation_is_kept():
+    painting = build_painting(settings(canvas="pixels", lr=0.5, keep="best", average=0.0, variations=3, steps=12))
+    frames = [painting.step(look=True) for _ in range(11)]
+    totals = torch.stack([torch.stack(list(frame.losses.values())).sum(0) for frame in frames])  # (steps, n)
+    best = totals.argmin(0)
+    assert (best < 10).any(), "the last is not the best of all"
+    expected = torch.stack([frames[step].image[n] for n, step in enumerate(best.tolist())])
+    assert torch.equal(painting.picture(), expected)
+    last = painting.step()
+    assert torch.equal(last.image, painting.picture()), "the result"
+
+
+def test_the_step_size_falls_on_a_plateau_as_torch_s_does():
+    """For each picture by its own loss, with torch's scheduler as the measure."""
+    from vqclip_nb.lowest import LowestLoss
+
+    asked = settings(plateau=3, plateau_factor=0.4)
+    totals = torch.tensor([[5.0, 4, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3], [1, 2, 2, 2, 0, 0, 9, 9, 9, -1, -1, -1, -1]]).T
+    lowest, theirs = LowestLoss(2, torch.device("cpu")), []
+    for _ in range(2):
+        optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.4, patience=2, threshold=0)
+        theirs.append((optimizer, plateau))
+    for total in totals:
+        lowest.see(total, torch.zeros(2, 3, 4, 4), asked)
+        for (_, plateau), loss in zip(theirs, total, strict=True):
+            plateau.step(float(loss))
+        expected = torch.tensor([optimizer.param_groups[0]["lr"] for optimizer, _ in theirs])
+        torch.testing.assert_close(lowest.lr(0.1, asked), expected)
+    assert lowest.drops.tolist() == [3, 3]
+
+
+def test_after_a_drop_a_step_is_shorter_for_that_picture_alone():
+    asked = settings(canvas="pixels", optimizer="sgd", variations=2, plateau=3, plateau_factor=0.25, average=0.0)
+    slow, plain = build_painting(asked), build_painting(asked.replace(plateau=0))
+    slow.lowest.drops = torch.tensor([0.0, 1.0])
+    before = plain.canvas.pixels.detach().clone()
+    slow.step(), plain.step()
+    moved, whole = slow.canvas.pixels.detach() - before, plain.canvas.pixels.detach() - before
+    torch.testing.assert_close(moved[0], whole[0])
+    torch.testing.assert_close(moved[1], whole[1] / 4, rtol=1e-3, atol=1e-7)

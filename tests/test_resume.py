@@ -24,6 +24,7 @@ WAYS = [
     {"average": 0.8, "variations": 3, "init_weight": 0.3},
     {"canvas": "pixels", "smoothness": 0.5, "cutouts": "crops"},
     {"canvas": "fourier", "average": 0.5},
+    {"keep": "best", "plateau": 2, "plateau_factor": 0.7, "accumulate": 2, "variations": 2, "average": 0.0},
     {"canvas": "siren", "layers": 3, "hidden_size": 16, "variations": 2},
 ]
 
@@ -271,3 +272,16 @@ def test_a_painting_says_the_same_in_every_seed_that_changes(tmp_path):
     assert torch.equal(
         replay(folder / "result-2.png").painting.picture(), start(settings(tmp_path, seed=6)).painting.picture()
     )
+
+
+def test_a_run_that_ended_early_is_over_when_it_is_taken_up(tmp_path):
+    asked = settings(tmp_path, lr=1e-9, steps=50, cutouts="pooling-published", early_stop=4)
+    folder = see_through(start(asked))
+    made = len(list((folder / "frames").iterdir()))
+    assert 5 <= made < 50
+    assert (folder / "result.png").is_file()
+    whole = outcome(folder)
+    assert outcome(see_through(resume(folder))) == whole
+    assert outcome(see_through(replay(folder)))[0] == whole[0]
+    longer = resume(folder, change=Edit({"early_stop": 0}))
+    assert next(iter(longer)).step == made + 1

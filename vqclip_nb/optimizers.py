@@ -159,7 +159,8 @@ class Optimizer:
     def step(self, lr: float | Tensor, sound: Tensor) -> Tensor:
         """One step along the gradients for the pictures that are sound, (n,) bool; returns those that could take it.
 
-        A picture with a gradient that is not a number cannot; nothing of it is changed or remembered.
+        `lr` is a number, or one for each picture, (n,). A picture with a gradient that is not a number cannot; nothing
+        of it is changed or remembered.
         """
         self.count += 1
         grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
@@ -167,7 +168,8 @@ class Optimizer:
         for parameter, grad, memory in zip(self.parameters, grads, self.memories, strict=True):
             good = sound.view(-1, *[1] * (grad.dim() - 1))
             update = self.rule.update(parameter, torch.where(good, grad, 0.0), memory, self.count)
-            parameter.sub_(torch.where(good, lr * update, 0.0))
+            rate = lr.view_as(good) if isinstance(lr, Tensor) and lr.dim() else lr
+            parameter.sub_(torch.where(good, rate * update, 0.0))
             parameter.grad = None
         return sound
 

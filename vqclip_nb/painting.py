@@ -18,6 +18,7 @@ from vqclip_nb.errors import PaintWarning, SettingsError
 from vqclip_nb.fields import live_fields
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.images import PictureFile, covering, to_tensor
+from vqclip_nb.lowest import LowestLoss
 from vqclip_nb.objectives import Term, losses_of, total
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws
@@ -81,6 +82,7 @@ class Painting:
         self.optimizer = Optimizer(settings.optimizer, self.learnable)
         self.averages = [torch.zeros_like(parameter) for parameter in self.learnable]
         self.shown: Tensor | None = None  # the average of the pictures judged, where it is not the last one alone
+        self.lowest = LowestLoss(settings.variations, self.device)
         self._pace = cuda_graphs.Pace(self.device)
         canvas.remember()
 
@@ -95,24 +97,41 @@ class Painting:
 
         judged = total.isfinite()
         lr = tensor_at(self.settings.lr or self.canvas.lr, self.step_count, self._progress, self.device)
-        sound = self.optimizer.step(lr, judged)
+        sound = self.optimizer.step(self.lowest.lr(lr, self.settings), judged)
         self.canvas.constrain()
         self.step_count += 1
         if (every := self.canvas.tidy_every) and self.step_count % every == 0:
             self._tidy()
         self._average(image.detach(), judged)
+        if LowestLoss.on(self.settings):
+            self.lowest.see(total.detach(), (image if self.shown is None else self.shown).detach(), self.settings)
 
         return self._report(image, losses, sound, look)
 
     def _judge(self) -> Judgement:
-        """Render the picture, judge it, and leave the gradients on the canvas."""
+        """Render the picture, judge it, and leave the gradients on the canvas.
+
+        Where judgements are accumulated, these are the means of several, and the picture is the last.
+        """
+        count = self.settings.accumulate
+        draws = Draws(self.settings.seeds, self.step_count, self.device)
+        image, losses, each = self._judge_once(draws, count)
+        for number in range(2, count + 1):
+            image, others, more = self._judge_once(draws.of(f"judgement {number}"), count)
+            losses, each = {name: losses[name] + loss for name, loss in others.items()}, each + more
+        self.guard.unscale(self.optimizer)
+        return image, losses, each
+
+    def _judge_once(self, draws: Draws, count: int) -> Judgement:
+        """One of so many judgements, with its share of the losses; its gradients are added on the canvas."""
         progress = self._progress
         image = self._render()
-        draws = Draws(self.settings.seeds, self.step_count, self.device)
         losses = losses_of(self.terms, image, draws, progress) | self.canvas.penalties(progress)
+        if count > 1:
+            losses = {name: loss / count for name, loss in losses.items()}
         each = total(losses)  # (n,): each picture is alone with its losses
-        self.guard.backward(each, self.optimizer)
-        return image, losses, each
+        self.guard.backward(each)
+        return image, {name: loss.detach() for name, loss in losses.items()}, each.detach()
 
     def _render(self) -> Tensor:
         """The canvas's picture, with what an overlay keeps: (n, 3, H, W) RGB in [0, 1]."""
@@ -123,11 +142,10 @@ class Painting:
         """The step's frame."""
         step, steps = self.step_count, self.settings.steps
         kept = step in (1, steps) or step % self.settings.every == 0
-        losses = {name: loss.detach() for name, loss in losses.items()}
         self.guard.check(step, losses, sound, last=step >= steps)
         if not (look or kept):
             return Frame(step, steps, losses, None, kept)
-        if step == steps and (self.settings.average or self.canvas.tidy_every):
+        if step == steps and (self.settings.average or self.canvas.tidy_every or self.settings.keep == "best"):
             return Frame(step, steps, losses, self.picture(), kept)
         return Frame(step, steps, losses, (image if self.shown is None else self.shown).detach().clone(), kept)
 
@@ -145,7 +163,12 @@ class Painting:
 
     @torch.no_grad()
     def picture(self) -> Tensor:
-        """The picture as it is now (the average, tidied, where these are asked for): (n, 3, H, W) RGB in [0, 1]."""
+        """The picture as it is now: the best so far, or the average, tidied, where these are asked for.
+
+        (n, 3, H, W) RGB in [0, 1].
+        """
+        if self.settings.keep == "best" and self.lowest.image is not None:
+            return self.lowest.image.clone()
         decay = self.settings.average
         latest = [parameter.clone() for parameter in self.learnable]
         if decay and self._averaged:
@@ -180,6 +203,7 @@ class Painting:
             self.optimizer.choose(number - 1)
             self.averages = [average[number - 1 : number].clone() for average in self.averages]
             self.shown = None if self.shown is None else self.shown[number - 1 : number].clone()
+        self.lowest = LowestLoss(settings.variations, self.device)  # losses from here on are other ones
         self.settings = settings
         self._configure()
         written = {**settings.to_dict(), **settings.canvas_options}
@@ -211,6 +235,8 @@ class Painting:
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         tensors |= {f"average.{index}": value for index, value in enumerate(self.averages)}
         tensors |= {} if self.shown is None else {"shown": self.shown}
+        if LowestLoss.on(self.settings):
+            tensors |= {f"lowest.{name}": value for name, value in self.lowest.state().items()}
         facts = {
             "step": self.step_count,
             "average_from": self.average_from,
@@ -232,6 +258,9 @@ class Painting:
         self.optimizer.restore(_under("optimizer.", tensors), count=facts["optimizer"])
         self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
         self.shown = tensors["shown"].to(self.device, copy=True) if "shown" in tensors else None
+        self.lowest = LowestLoss(settings.variations, self.device)
+        if known := _under("lowest.", tensors):
+            self.lowest.restore(known)
         self.step_count = facts["step"]
         self.average_from = min(max(facts.get("average_from", 0), 0), self.step_count)
         self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]
@@ -260,6 +289,11 @@ class Painting:
     def _progress(self) -> float:
         """The share of all steps that is made."""
         return self.step_count / self.settings.steps
+
+    @property
+    def ended(self) -> bool:
+        """Whether no step is left to make: all are made, or the loss has not fallen for as long as settings allow."""
+        return self.step_count >= self.settings.steps or self.lowest.ended(self.settings)
 
     @property
     def _averaged(self) -> int:
@@ -294,7 +328,7 @@ def run(painting: Painting, *, until: int | None = None, look: bool = False) -> 
     while until is None or painting.step_count < until:
         while painting.ahead and painting.ahead[0].step <= painting.step_count:
             painting.apply(painting.ahead.popleft())
-        if painting.step_count >= painting.settings.steps:
+        if painting.ended:
             return
         yield painting.step(look=look)
 

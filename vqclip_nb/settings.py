@@ -141,6 +141,39 @@ class Settings(BaseModel):
         ge=0,
         le=0.9999,
     )
+    accumulate: int = _field(
+        1,
+        "Painting",
+        "Accumulate",
+        "judge so often for each step, with other cutouts, and go by the mean: more cutouts in no more memory",
+        live=True,
+        ge=1,
+        le=64,
+    )
+    plateau: int = _field(
+        0,
+        "Painting",
+        "Plateau",
+        "after so many steps without a lower loss the step size falls, for each picture alone; 0 is never",
+        live=True,
+        ge=0,
+        le=100_000,
+    )
+    plateau_factor: float = _field(
+        0.5, "Painting", "Plateau factor", "what the step size is multiplied by then", live=True, gt=0, le=1
+    )
+    early_stop: int = _field(
+        0,
+        "Painting",
+        "Early stop",
+        "end after so many steps without a lower loss of any picture; 0 is never",
+        live=True,
+        ge=0,
+        le=100_000,
+    )
+    keep: Literal["last", "best"] = _field(
+        "last", "Painting", "Keep", "what the result is: the last picture, or the one with the lowest loss", live=True
+    )
     init_weight: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
         0.0, "Painting", "Likeness", "how strongly the picture is held to its start", live=True
     )

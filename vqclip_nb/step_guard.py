@@ -61,9 +61,12 @@ class StepGuard:
             self.compute_in(known[precision])
             self.settled = True
 
-    def backward(self, total: Tensor, optimizer: Optimizer) -> None:
-        """The gradients of the losses' sum, (n,), into the canvas; those that float16 would lose survive."""
+    def backward(self, total: Tensor) -> None:
+        """Add the gradients of the losses' sum, (n,), on the canvas; those that float16 would lose survive."""
         self.scaler.scale(total.sum()).backward()
+
+    def unscale(self, optimizer: Optimizer) -> None:
+        """Give the gradients on the canvas their true size."""
         self.scaler.unscale_(optimizer)  # type: ignore[arg-type]
         self.scaler.update()
 

@@ -115,6 +115,9 @@ def see_through(
     if ending:
         print(f"vqclip: {ending}; the picture so far is kept", file=sys.stderr)
         print(f"vqclip: `{command('vqclip', 'resume', operands=[record.folder])}` goes on from here", file=sys.stderr)
+    elif painting.ended and painting.step_count < painting.settings.steps and not quiet:
+        since = painting.settings.early_stop
+        print(f"Ended at step {painting.step_count}: no lower loss for {since} steps", file=sys.stderr)
     print(result if quiet else f"Painted: {result}")
     if ending and not stop.heard:
         return 1

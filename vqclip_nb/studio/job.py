@@ -251,7 +251,7 @@ class Job:
         active.record.finish(active.painting)
         self._saved(active.record.folder.absolute())
         step = active.painting.step_count
-        done = step >= active.painting.settings.steps
+        done = active.painting.ended
         stopped = f"Stopped at step {step}; everything is kept" if step else "Stopped before the first step"
         self._end(active, state="done" if done else "stopped", message="Done" if done else stopped)
 

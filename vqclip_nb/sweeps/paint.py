@@ -113,7 +113,7 @@ def _paint(item: Item, folder: Path, stop: Callable[[], bool]) -> bool:
             break
     painting = active.painting
     active.record.finish(painting, hurry=stop)
-    return painting.step_count >= painting.settings.steps
+    return painting.ended
 
 
 def last_losses(folder: Path) -> dict[str, float]:

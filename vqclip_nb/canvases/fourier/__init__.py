@@ -16,6 +16,6 @@ SPEC = CanvasSpec(
     name="fourier",
     title="waves, no model",
     good_at="soft, dreamlike pictures of any size, with no model to download",
-    lr=0.1,
+    lr=0.02,
     options=FourierOptions,
 )
