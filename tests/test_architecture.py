@@ -13,6 +13,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["errors", "oom", "expressions"],
     [
         "augments",
+        "choices",
         "colours",
         "escapes",
         "extra_prompts",

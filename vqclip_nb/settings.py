@@ -3,35 +3,26 @@
 import json
 import re
 import secrets
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, schema
+from vqclip_nb.choices import CutoutMethods, Optimizers
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
 ALPHA = "alpha"  # as a mask: the transparency of the start image
 _TOP_SEED = 2**32 - 1
-Optimizers = Literal[
-    "adam", "adamw", "adam-custom", "adamax", "adamp", "nadam", "radam", "diffgrad", "adagrad", "rmsprop", "sgd"
-]
-CutoutMethods = Literal[
-    "pooling",
-    "pooling-published",
-    "crops",
-    "updated",
-    "original",
-    "gaussian",
-    "pytti",
-    "uniform",
-    "uniform-rising",
-    "uniform-centre",
-    "normal",
-    "normal-centre",
-    "overview",
-]
+_READERS: dict[str, Callable[[str], Any]] = {  # of texts with a grammar; each raises ValueError
+    "prompt": prompts.parse,
+    "templates": extra_prompts.parse_templates,
+    "noise_prompts": extra_prompts.parse_noise,
+    "losses": loss_names.parse,
+    "augments": augments.parse,
+}
 Side = Annotated[int, Field(ge=16, le=4096)]
 
 _field = schema.field
@@ -326,10 +317,10 @@ class Settings(BaseModel):
         """-1 becomes a seed drawn now, so that what is stored paints the same again."""
         return secrets.randbelow(2**31) if value == -1 else value
 
-    @field_validator("prompt")
+    @field_validator(*_READERS)
     @classmethod
-    def _readable(cls, value: str) -> str:
-        prompts.parse(value)
+    def _readable(cls, value: str, info: Any) -> str:
+        _READERS[info.field_name](value)
         return value
 
     @field_validator("canvas")
@@ -340,30 +331,6 @@ class Settings(BaseModel):
             raise ValueError(f"canvas must be {spec.name}/<model>, got {value!r}; `vqclip models` lists them")
         if model and not spec.model_kind:
             raise ValueError(f"canvas must be {spec.name}, which takes no model, got {value!r}")
-        return value
-
-    @field_validator("augments")
-    @classmethod
-    def _known_letters(cls, value: str) -> str:
-        augments.parse(value)
-        return value
-
-    @field_validator("templates")
-    @classmethod
-    def _templates_hold_a_text(cls, value: str) -> str:
-        extra_prompts.parse_templates(value)
-        return value
-
-    @field_validator("noise_prompts")
-    @classmethod
-    def _seeds_and_weights(cls, value: str) -> str:
-        extra_prompts.parse_noise(value)
-        return value
-
-    @field_validator("losses")
-    @classmethod
-    def _known_losses(cls, value: str) -> str:
-        loss_names.parse(value)
         return value
 
     @field_validator("save_every")
