@@ -38,7 +38,7 @@ from vqclip_nb.studio.presets import offered
 from vqclip_nb.studio.prompt_box import combined, split
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.status import JobStatus
-from vqclip_nb.studio.suggestions import has, surprise, toggled, words
+from vqclip_nb.suggestions import has, surprise, toggled, words
 
 SMALL = {"prompt": "red", "size": (16, 16), "steps": 20, "cutn": 2, "device": "cpu"}
 TOOLTIP = "tooltip" if widgets.Text().has_trait("tooltip") else "description_tooltip"

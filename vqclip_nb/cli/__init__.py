@@ -25,6 +25,7 @@ COMMANDS = {
     "replay": "paint a run again, from its settings and the changes made",
     "sweep": "paint many pictures: lists of prompts, seeds and settings",
     "generate": "as nerdyrodent's generate.py: the same options, and output.png",
+    "imagine-prompts": "write more prompts like a few examples",
     "film": "make a film of a run: mp4, gif or webp",
     "runs": "list the runs as a tree, with their sizes on the disk, and delete some",
     "info": "show how a picture was painted, and the command that paints it again",
@@ -116,7 +117,7 @@ def parser(command: str | None) -> Parser:
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND")
     for name, purpose in COMMANDS.items():
         if name == command:
-            import_module(f"{__name__}.{name}").add(subparsers)
+            import_module(f"{__name__}.{name.replace('-', '_')}").add(subparsers)
         else:
             subparsers.add_parser(name, help=purpose)
     return main

@@ -38,6 +38,9 @@ def show(arguments: argparse.Namespace) -> int:
         print(f"\n{kind} ({used_as})")
         for entry in catalog.entries(kind):
             print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {_size(entry):>12}  {_said(entry)}")
+    print("\nlanguage (imagine-prompts, which fetches it)")
+    language = catalog.language_model()
+    print(f"    {language.name:20} {language.size / 1e6:>9,.0f} MB  {language.good_at}")
     print(f"\n* on the disk, in {catalog.home()}. `vqclip models get NAME` fetches one.")
     return 0
 

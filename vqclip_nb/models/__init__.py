@@ -9,6 +9,7 @@ from vqclip_nb.models.errors import BrokenWeights, CannotFetch
 
 if TYPE_CHECKING:
     from vqclip_nb.models.download import fetch
+    from vqclip_nb.models.language import load_language
     from vqclip_nb.models.load import load_biggan, load_clip, load_vqgan
     from vqclip_nb.models.open_clip import load_open_clip
     from vqclip_nb.models.openai_clip import expand_clip, tokenizer
@@ -27,6 +28,7 @@ __all__ = [
     "info",
     "load_biggan",
     "load_clip",
+    "load_language",
     "load_open_clip",
     "load_vqgan",
     "optimize_network",
@@ -36,6 +38,7 @@ __all__ = [
 _LAZY = {  # these import torch or the network, so only when asked for
     **dict.fromkeys(("load_biggan", "load_clip", "load_vqgan"), "load"),
     **dict.fromkeys(("expand_clip", "tokenizer"), "openai_clip"),
+    "load_language": "language",
     "load_open_clip": "open_clip",
     "fetch": "download",
     "optimize_network": "optimize",

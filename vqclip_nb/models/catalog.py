@@ -98,6 +98,19 @@ class Entry:
         return len(self.files()) == len(self.packaged) if self.packaged else bool(self.files())
 
 
+@dataclass(frozen=True)
+class LanguageModel:
+    """A language model that transformers fetches and keeps. `sha256`: of the weights in `file`."""
+
+    name: str
+    good_at: str
+    licence: str
+    revision: str
+    file: str
+    size: int
+    sha256: str
+
+
 def home() -> Path:
     """The cache folder: `VQCLIP_HOME`, or where this platform keeps caches. It is not created here."""
     if chosen := os.environ.get("VQCLIP_HOME"):
@@ -131,6 +144,12 @@ def info(name: str, kind: str | None = None) -> Entry:
     raise UnknownModel(f"there is no {what} {name!r}; the closest are {', '.join(near)} (`vqclip models` lists all)")
 
 
+def language_model() -> LanguageModel:
+    """The language model that writes prompts unless another is named."""
+    ((name, table),) = _tables()["language"].items()
+    return LanguageModel(name, **table)
+
+
 def chosen(canvas: str, perceptor: str) -> list[Entry]:
     """The entries behind a canvas ("vqgan/demo", "pixels") and perceptors joined by "+". Raises `UnknownModel`.
 
@@ -151,9 +170,13 @@ def save(entry: Entry) -> None:
 
 
 @cache
+def _tables() -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8"))
+
+
+@cache
 def _published() -> tuple[Entry, ...]:
-    text = resources.files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8")
-    tables = tomllib.loads(text)
+    tables = _tables()
     shapes = tables["ddconfig"]
     return tuple(_entry(kind, name, table, shapes) for kind in KINDS for name, table in tables[kind].items())
 

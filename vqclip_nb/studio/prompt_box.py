@@ -11,8 +11,8 @@ from vqclip_nb import prompts
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Number, Schedule
 from vqclip_nb.studio.frontend import keep_heard
-from vqclip_nb.studio.suggestions import has, surprise, toggled, vocabulary, words
 from vqclip_nb.studio.widget_help import explain
+from vqclip_nb.suggestions import has, surprise, toggled, vocabulary, words
 
 
 class PromptBox:

@@ -1,4 +1,4 @@
-"""The chips, surprises and examples that the Studio offers, from suggestions.toml."""
+"""Suggestions: the chips, surprises and examples of suggestions.toml."""
 
 import random
 import re

@@ -1,0 +1,95 @@
+"""Language models of the `prompts` extra: any causal language model that transformers knows, by id or folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb.models.catalog import home, language_model
+from vqclip_nb.models.errors import BrokenWeights, CannotFetch
+from vqclip_nb.paths import expanded
+
+HUB = "https://huggingface.co"
+
+
+def load_language(name: str | None = None) -> tuple[Any, Any]:
+    """The network and the tokenizer of a causal language model, on the CPU; without a name those of the catalog.
+
+    Weights that are not on the disk are fetched into the cache folder. No code of a model is run.
+    Raises ImportError without the extra, CannotFetch, and BrokenWeights for files that are not what they should be.
+    """
+    default = language_model()
+    place: dict[str, Any] = {"cache_dir": str(home() / "language")}
+    if name in (None, default.name):
+        name, place["revision"] = default.name, default.revision
+    try:
+        import transformers
+    except ImportError:
+        raise ImportError('a language model needs another package: `pip install "vqclip_nb[prompts]"`') from None
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if folder := _folder(name):
+        return _read(str(folder), local_files_only=True)
+    try:
+        found = _read(name, local_files_only=True, **place)
+    except CannotFetch:
+        _check_online(name)
+        transformers.logging.enable_progress_bar()
+        found = _read(name, **place)
+    if "revision" in place:
+        _check_hash(place["cache_dir"])
+    return found
+
+
+def _folder(name: str) -> Path | None:
+    """The folder that a name means. Raises CannotFetch where it can mean nothing else and is not there."""
+    folder = expanded(name)
+    if folder.is_dir():
+        return folder
+    if name.startswith((".", "~", "/", "\\")) or name.count("/") > 1:
+        raise CannotFetch(f"model must be a folder that is there or the id of a model, got {name!r}")
+    return None
+
+
+def _read(name: str, **place: Any) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place["trust_remote_code"] = False
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **place)
+        network = AutoModelForCausalLM.from_pretrained(name, dtype="auto", **place)
+    except OSError as error:
+        raise CannotFetch(f"the language model {name!r} could not be read: {_first_line(error)}") from None
+    except Exception as error:  # each tokenizer and each file format has errors of its own
+        raise BrokenWeights(f"{name!r} cannot be read as a causal language model: {_first_line(error)}") from None
+    return network.eval().requires_grad_(False), tokenizer
+
+
+def _check_online(name: str) -> None:
+    """Raise CannotFetch where there is no connection: transformers would try for a minute."""
+    import requests
+
+    lacking = f"the language model {name!r} is not on the disk and"
+    if os.environ.get("VQCLIP_OFFLINE"):
+        raise CannotFetch(f"{lacking} VQCLIP_OFFLINE is set; unset it, or name a folder with --model")
+    try:
+        requests.head(os.environ.get("HF_ENDPOINT", HUB), timeout=10)
+    except requests.RequestException:
+        raise CannotFetch(f"{lacking} huggingface.co cannot be reached; try again later") from None
+
+
+def _check_hash(cache: str) -> None:
+    """Compare the weights of the catalog's model with their published hash. Raises BrokenWeights."""
+    import pooch
+    from huggingface_hub import try_to_load_from_cache
+
+    known = language_model()
+    path = try_to_load_from_cache(known.name, known.file, cache_dir=cache, revision=known.revision)
+    if not isinstance(path, str) or (sha256 := pooch.file_hash(path)) != known.sha256:
+        got = f"sha256 {sha256}" if isinstance(path, str) else "no such file"
+        raise BrokenWeights(f"{known.name} must have {known.file} of sha256 {known.sha256}, got {got}; delete {cache}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

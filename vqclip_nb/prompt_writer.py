@@ -1,0 +1,138 @@
+"""Prompt writer: more prompts like a few examples, by a language model or by the grammar of suggestions.toml.
+
+The language model gets a line that says what the list is, then the examples, and goes on (few-shot).
+"""
+
+import html
+import random
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb import prompts
+from vqclip_nb.errors import PaintWarning, SettingsError
+from vqclip_nb.prompts import Prompt
+from vqclip_nb.suggestions import surprise, vocabulary, words
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GRAMMAR = "grammar"  # as a model's name
+HEADING = "A list of sentences that describe pictures, one a line:"
+MOST, LONGEST = 200, 200  # prompts that are written at once, letters of one
+_ROUNDS = 12
+_MARKUP = (
+    (re.compile(r"<[^<>]*>"), " "),  # tags
+    (re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)"), r"\1"),  # links, pictures
+    (re.compile(r"[*_`#~]+"), ""),
+    (re.compile(r"^\W*(?:\d{1,3}[.)]\s+)?\W*"), ""),  # bullets, numbers, quotes
+    (re.compile(r"[^\w.!?)\]]+$"), ""),
+)
+
+
+def write_prompts(
+    examples: Sequence[str], count: int = 8, *, model: str | None = None, seed: int = 0, perceptor: str = "demo"
+) -> list[str]:
+    """At most `count` prompts like the examples, none of them twice; the same seed writes the same on one machine.
+
+    model: the id or folder of a causal language model, or "grammar"; without one that of the catalog, and where it
+    cannot be had, the grammar, which a PaintWarning says. perceptor: whose words the grammar uses.
+    Raises SettingsError, and for a named model what `models.load_language` does.
+    """
+    if not 1 <= count <= MOST:
+        raise SettingsError(f"the number of prompts must be between 1 and {MOST}, got {count}")
+    given = [line.strip() for text in examples for line in text.splitlines() if line.strip()]
+    if model == GRAMMAR:
+        return _by_grammar(given, count, seed, perceptor)
+    from vqclip_nb import models
+
+    try:
+        network, tokenizer = models.load_language(model)
+    except (ImportError, OSError) as error:
+        if model is not None:
+            raise
+        warnings.warn(f"the grammar writes these prompts, not a language model: {error}", PaintWarning, stacklevel=2)
+        return _by_grammar(given, count, seed, perceptor)
+    written = _by_model(network, tokenizer, given, count, seed)
+    if len(written) < count:
+        said = f"the language model wrote {len(written)} prompts that can be used, not {count}; try another --seed"
+        warnings.warn(said, PaintWarning, stacklevel=2)
+    return written
+
+
+def tidy(line: str) -> str | None:
+    """A line that a model wrote as a prompt, without markup and at most LONGEST letters; None where none is left."""
+    text = "".join(letter if letter.isprintable() else " " for letter in html.unescape(line))
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
+    text = " ".join(text.split())
+    if len(text) > LONGEST:
+        text = text[: LONGEST + 1].rpartition(" ")[0][:LONGEST].rstrip(" ,;:-") or text[:LONGEST]
+    if sum(map(str.isalpha, text)) < 3 or "://" in text:
+        return None
+    try:
+        plain = not prompts.doubts(text) and any(part.weight == 1 for part in prompts.parse(text))
+    except SettingsError:
+        plain = False
+    return text if plain else str(Prompt(text))
+
+
+def _by_grammar(examples: Sequence[str], count: int, seed: int, perceptor: str) -> list[str]:
+    """Sentences of the grammar, those first that share most words with the examples."""
+    rng = random.Random(seed)
+    grammar = words()["surprise"][vocabulary(perceptor)]
+    drawn = _fresh((surprise(grammar, rng) for _ in range(40 * count)), examples)
+    wanted = {word for line in examples for word in re.findall(r"\w{3,}", line.lower())}
+    return sorted(drawn, key=lambda line: -len(wanted & set(re.findall(r"\w{3,}", line))))[:count]
+
+
+def _by_model(network: Any, tokenizer: Any, examples: Sequence[str], count: int, seed: int) -> list[str]:
+    """What a language model writes on below a heading and the examples, in several rounds."""
+    from vqclip_nb import device
+
+    network = network.to(device.choose("auto"))
+    found: list[str] = []
+    for turn in range(_ROUNDS):
+        rng = random.Random(f"{seed}/{turn}")
+        shown = rng.sample(examples, len(examples))
+        lines = _continued(network, tokenizer, shown, 48 * (count - len(found)) + 16, rng.getrandbits(63))
+        found += _fresh(filter(None, map(tidy, lines)), [*examples, *found])
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def _continued(network: Any, tokenizer: Any, examples: list[str], most: int, seed: int) -> list[str]:
+    """The whole lines that a model writes after a list, of at most `most` tokens."""
+    import torch
+
+    room = int(getattr(network.config, "max_position_embeddings", 0) or 1024)
+    most = min(most, room // 2)
+    while (tokens := _tokens(tokenizer, examples)).shape[1] > room - most and examples:
+        examples = examples[1:]
+    place = network.device
+    with torch.random.fork_rng([place] if place.type == "cuda" else []), torch.inference_mode():
+        torch.manual_seed(seed)  # transformers draws from the global generator, which is put back
+        written = network.generate(
+            tokens.to(place),
+            attention_mask=torch.ones_like(tokens).to(place),
+            do_sample=True, temperature=0.9, top_p=0.95, top_k=0, max_new_tokens=most,
+            pad_token_id=tokenizer.eos_token_id or 0,
+        )[0, tokens.shape[1] :]  # fmt: skip
+    lines = str(tokenizer.decode(written, skip_special_tokens=True)).split("\n")
+    ended = len(written) < most
+    return lines if ended else lines[:-1]
+
+
+def _tokens(tokenizer: Any, examples: Sequence[str]) -> "Tensor":
+    return tokenizer("\n".join([HEADING, *examples, ""]), return_tensors="pt").input_ids
+
+
+def _fresh(lines: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """The lines that are not known yet, each once, whatever their capitals."""
+    seen = {line.casefold() for line in known}
+    for line in lines:
+        if line.casefold() not in seen:
+            seen.add(line.casefold())
+            yield line
