@@ -15,6 +15,7 @@ from vqclip_nb.models.errors import BrokenWeights
 from vqclip_nb.models.vqgan import Unfilled, fill
 
 READINGS = ("published", "plain")
+MARKS = ("embeddings.weight",)
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,11 @@ def statistics_at(truncation: float, n_stats: int, reading: str = "published") -
     if between == 0:
         return int(row), 1.0, 0.0
     return (int(row), between, 1 - between) if reading == "published" else (int(row), 1 - between, between)
+
+
+def needed(key: str) -> str | None:
+    """The name under which a checkpoint's tensor is used: every one, by its own."""
+    return key
 
 
 def build(config: BigGANConfig, state: Mapping[str, Tensor]) -> BigGAN:

@@ -1,51 +1,109 @@
-"""Checkpoints: tensors out of the files that people published, without running any code that is in them."""
+"""Checkpoints: tensors out of the files that people published or saved, without running any code that is in them."""
 
 from __future__ import annotations
 
 import json
-import mmap
 import os
-import pickle
-import re
+import shlex
 import warnings
 import zipfile
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vqclip_nb.escapes import visible
+from vqclip_nb.models.archives import Archive, Claim
 from vqclip_nb.models.download import looks_like_html
 from vqclip_nb.models.errors import BrokenWeights
+from vqclip_nb.models.pickles import StandIn, find, named
 
-# Lightning pickled these classes as dictionary keys; nothing is ever called on them.
-FOREIGN = (
-    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
-    "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
-    "pytorch_lightning.callbacks.early_stopping.EarlyStopping",
-)
-HALVES = (torch.float16, torch.bfloat16)
+# Tables and modules that people put around a network's tensors.
+WRAPPERS = ["state_dict", "model_state_dict", "model", "module", "params", "net", "network", "weights", "_orig_mod"]
+WRAPPERS += ["vqgan", "vqmodel", "first_stage_model", "generator", "clip", "clip_model"]
+AVERAGES = ["params_ema", "model_ema", "g_ema", "ema", "ema_state_dict"]  # where both are there, these paint better
 
 
-def read_weights(path: Path, *, trusted_sha256: str | None = None) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by their keys, on the CPU: safetensors, torch's zip or legacy pickle, or TorchScript.
+@dataclass(frozen=True)
+class Weights:
+    """Tensors by the names that a network knows, and how many others the file holds."""
 
-    Mapped, not read, where the format can be; a `state_dict` inside is unwrapped. A TorchScript archive that cannot be
-    read without running it is run only when its sha256 is `trusted_sha256`. Raises `BrokenWeights`.
+    tensors: dict[str, Tensor]
+    dropped: int
+
+
+def read_weights(
+    path: Path,
+    *,
+    marks: tuple[str, ...] = (),
+    needed: Callable[[str], str | None] = str,
+    trusted_sha256: str | None = None,
+) -> Weights:
+    """The tensors of a checkpoint, on the CPU and mapped: safetensors, torch's zip or legacy pickle, or TorchScript.
+
+    `marks` are keys of which the network has one: what stands before it, such as `state_dict.model.`, is taken off all
+    keys. `needed` gives the name under which a tensor is used, or None. A TorchScript archive that cannot be read
+    without running it is run only when its sha256 is `trusted_sha256`. Raises `BrokenWeights`.
     """
     with path.open("rb") as file:
         head = file.read(512)
     if looks_like_html(head):
         raise BrokenWeights(f"{path.name} is a web page, not weights; remove it and fetch it again")
     if head[8:9] == b"{":
-        return read_safetensors(path)
-    if not head.startswith(b"PK"):
-        return _read_pickle(path, mapped=False)
-    if _is_torchscript(path):
-        return _read_torchscript(path, trusted_sha256)
-    return _read_pickle(path, mapped=True)
+        tensors = read_safetensors(path)
+        kept = _kept(tensors, marks, needed)
+        return Weights(kept, len(tensors) - len(kept))
+    try:
+        return _read_archive(path, marks, needed)
+    except BrokenWeights:
+        if trusted_sha256 is None or not _is_script(path, trusted_sha256):
+            raise
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch would rather have another format, and these files are what they are
+        tensors = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    kept = _kept(tensors, marks, needed)
+    return Weights(kept, len(tensors) - len(kept))
+
+
+def _read_archive(path: Path, marks: Iterable[str], needed: Callable[[str], str | None]) -> Weights:
+    archive = Archive(path)
+    if archive.refused:
+        raise _refusal(path, archive)
+    claims = named(archive.value, Claim)
+    if not claims:
+        raise _nothing(path, archive.value)
+    kept = _kept(claims, marks, needed)
+    return Weights(archive.tensors(kept), len(claims) - len(kept))
+
+
+def _is_script(path: Path, sha256: str) -> bool:
+    """Whether it is a TorchScript archive, and the published one."""
+    import pooch
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            script = any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+    return script and pooch.file_hash(str(path)) == sha256
+
+
+def _kept(found: Mapping[str, Any], marks: Iterable[str], needed: Callable[[str], str | None]) -> dict[str, Any]:
+    """What is needed of the tensors in a file, without the prefix that is before a mark."""
+    prefixes = {key.removesuffix(mark) for mark in marks for key in found if f".{key}".endswith(f".{mark}")}
+    prefix = min(prefixes, key=_oddness, default="")
+    inside = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
+    return {name: value for key, value in inside.items() if (name := needed(key))}
+
+
+def _oddness(prefix: str) -> tuple[int, bool, int, str]:
+    """Least for the prefix whose words are known best; an average before what it is the average of."""
+    words = prefix.removesuffix(".").split(".") if prefix else []
+    odd = sum(word not in (*WRAPPERS, *AVERAGES) for word in words)
+    return odd, not any(word in AVERAGES for word in words), len(words), prefix
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -70,9 +128,9 @@ def read_note(path: Path, key: str) -> str | None:
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
     """Write tensors one at a time, to a temporary name that is moved when whole: the memory of one tensor is enough.
 
-    Half precision is widened to float32, which is what networks are built in, so that it can be mapped.
+    Lower precision is widened to float32, which is what networks are built in, so that it can be mapped.
     """
-    dtypes = {key: torch.float32 if value.dtype in HALVES else value.dtype for key, value in tensors.items()}
+    dtypes = {key: _widened(value.dtype) for key, value in tensors.items()}
     order = sorted(tensors, key=lambda key: -dtypes[key].itemsize)  # so that each begins aligned
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **notes}}
     end = 0
@@ -97,155 +155,46 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[
         fresh.unlink(missing_ok=True)
 
 
+def _widened(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype.is_floating_point and dtype.itemsize < 4 else dtype
+
+
 def _safetensors_name(dtype: torch.dtype) -> str:
     """F32 for float32, I64 for int64, U8 for uint8, BOOL."""
     kind = "F" if dtype.is_floating_point else "I" if dtype.is_signed else "U"
     return "BOOL" if dtype == torch.bool else f"{kind}{8 * dtype.itemsize}"
 
 
-def _read_pickle(path: Path, *, mapped: bool) -> dict[str, Tensor]:
-    """A file of `torch.save`. Torch's restricted unpickler refuses every class but tensors' own and the stubs."""
-    stubs: list[Any] = [_stub(name) for name in FOREIGN]
-    try:
-        with torch.serialization.safe_globals(stubs):
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as wrong:
-        foreign = re.search(r"(?:GLOBAL|class|function|type) ([\w.]+\.[\w.]+)", str(wrong))
-        if foreign:
-            raise _refuse(path, foreign[1]) from None
-        raise BrokenWeights(f"{path.name} is not a file of weights ({_line(wrong)})") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as wrong:
-        raise BrokenWeights(f"{path.name} is damaged ({_line(wrong)})") from None
-
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
-    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    if not tensors:
-        raise BrokenWeights(f"{path.name} holds no named tensors")
-    return tensors
+def _refusal(path: Path, archive: Archive) -> BrokenWeights:
+    """What a file asks to run, and where in it."""
+    call = archive.refused[0]
+    key = find(archive.value, call)
+    where = f"its key {key} asks" if key else "it asks"
+    said = f"{path.name}: {where} to run {visible(call.maker)[:200]}, which weights never need; nothing was run"
+    return BrokenWeights(said)
 
 
-def _refuse(path: Path, name: str) -> BrokenWeights:
-    return BrokenWeights(f"{path.name} asks to run {name}, which weights never need; nothing was run")
+def _nothing(path: Path, value: Any) -> BrokenWeights:
+    """That a file has no named tensors, and what it has in their place."""
+    table = value if isinstance(value, dict) else {"": value}
+    for key, inner in table.items():
+        if isinstance(inner, StandIn) and isinstance(key, str):
+            where = f"; its key {visible(key)[:80]} is" if key else "; it is"
+            said = f"{path.name} holds no named tensors{where} an object of {visible(inner.maker)[:200]}"
+            return BrokenWeights(f"{said}. {_export(path, value)}")
+    return BrokenWeights(f"{path.name} holds no named tensors")
 
 
-def _line(wrong: Exception) -> str:
-    return (str(wrong).splitlines() or [type(wrong).__name__])[0]
-
-
-def _stub(full_name: str) -> type:
-    """An empty class that answers to a foreign one's name (torch looks its list up by name)."""
-    module, _, name = full_name.rpartition(".")
-    return type(name, (), {"__module__": module})
-
-
-def _is_torchscript(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        raise BrokenWeights(f"{path.name} is damaged (the end of the archive is missing)") from None
-
-
-def _read_torchscript(path: Path, trusted_sha256: str | None) -> dict[str, Tensor]:
-    try:
-        return ScriptArchive(path).tensors()
-    except BrokenWeights:
-        import pooch
-
-        if trusted_sha256 is None or pooch.file_hash(str(path)) != trusted_sha256:
-            raise
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch would rather have another format, and these files are what they are
-            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-
-
-class ScriptArchive:
-    """The tensors of a TorchScript archive, mapped from its `data/*` where `data.pkl` says they belong.
-
-    Its code is never read. A pickle can only name what stands in the table below: TorchScript's module classes become
-    empty holders, its few helpers become functions of ours, and any other name is an error.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.archive = zipfile.ZipFile(path)
-        self.root = self.archive.namelist()[0].partition("/")[0]
-        with path.open("rb") as file:
-            self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Parameters and buffers under their dotted names. Raises `BrokenWeights` when it cannot be read this way."""
-        try:
-            with self.archive, self.archive.open(f"{self.root}/data.pkl") as file:
-                top = _ScriptUnpickler(file, self).load()
-        except BrokenWeights:
-            raise
-        except Exception as wrong:  # a hostile pickle can raise anything; none of it is ours to explain
-            raise BrokenWeights(f"{self.path.name} cannot be read as TorchScript ({_line(wrong)})") from None
-        found = dict(_walk(top, ""))
-        if not found:
-            raise BrokenWeights(f"{self.path.name} holds no named tensors")
-        return found
-
-    def storage(self, dtype: torch.dtype, key: str, count: int) -> Tensor:
-        """The numbers of one record, flat."""
-        record = self.archive.getinfo(f"{self.root}/data/{key}")
-        if record.compress_type != zipfile.ZIP_STORED or record.file_size < count * dtype.itemsize:
-            raise BrokenWeights(f"{self.path.name} is damaged (record {key})")
-        if not count:
-            return torch.empty(0, dtype=dtype)
-        # A local header is 30 bytes, then the name and the padding, whose lengths stand at 26 and 28.
-        header = self.bytes[record.header_offset : record.header_offset + 30]
-        name, extra = int.from_bytes(header[26:28], "little"), int.from_bytes(header[28:30], "little")
-        begin = record.header_offset + 30 + name + extra
-        return torch.frombuffer(self.bytes, dtype=dtype, count=count, offset=begin)
-
-
-class _Module:
-    """What a TorchScript module becomes: its fields and nothing else."""
-
-    def __init__(self) -> None:
-        self.fields: dict[str, Any] = {}
-
-    def __setstate__(self, state: Any) -> None:
-        self.fields = state if isinstance(state, dict) else {}
-
-
-def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
-    return storage.as_strided(size, stride, offset)
-
-
-_STORAGES = {"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64"}
-_STORAGES |= {"Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"}
-_SCRIPT_NAMES: dict[str, Any] = {
-    "collections.OrderedDict": OrderedDict,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch.jit._pickle.restore_type_tag": lambda value, _: value,
-    **{f"torch.jit._pickle.build_{kind}list": list for kind in ("int", "double", "bool", "tensor")},
-    **{f"torch.{name}Storage": getattr(torch, kind) for name, kind in _STORAGES.items()},
-}
-
-
-class _ScriptUnpickler(pickle.Unpickler):
-    def __init__(self, file: Any, archive: ScriptArchive) -> None:
-        super().__init__(file)
-        self.archive = archive
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "__torch__":
-            return _Module
-        if (full := f"{module}.{name}") in _SCRIPT_NAMES:
-            return _SCRIPT_NAMES[full]
-        raise _refuse(self.archive.path, full)
-
-    def persistent_load(self, pid: Any) -> Tensor:
-        _, dtype, key, _, count = pid
-        return self.archive.storage(dtype, key, count)
-
-
-def _walk(module: Any, prefix: str) -> Any:
-    for name, value in getattr(module, "fields", {}).items():
-        if isinstance(value, Tensor):
-            yield prefix + name, value
-        elif isinstance(value, _Module):
-            yield from _walk(value, f"{prefix}{name}.")
+def _export(path: Path, value: Any) -> str:
+    """A command that saves the tensors alone. It runs what is in the file, so it is for who made it."""
+    taken = "whole"
+    if isinstance(value, dict):
+        key = next((word for word in (*AVERAGES, *WRAPPERS) if word in value), None)
+        taken = "whole" if key is None else f"whole[{key!r}]"
+    code = (
+        'import sys, torch; whole = torch.load(sys.argv[1], map_location="cpu", weights_only=False); '
+        f"state = {taken}; state = state if isinstance(state, dict) else state.state_dict(); "
+        "torch.save({key: value for key, value in state.items() if torch.is_tensor(value)}, sys.argv[2])"
+    )
+    command = shlex.join(["python", "-c", code.replace("'", '"'), str(path.resolve()), "weights.pt"])
+    return f"If you made this file, and only then, save its tensors alone where its code is installed: `{command}`"

@@ -24,7 +24,7 @@ def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
         config = vqgan.VQGANConfig.read(entry.folder / "vqgan.yaml")
     else:
         config = vqgan.VQGANConfig.from_taming(entry.config or {})
-    return _naming(entry, lambda: _counting(entry, vqgan.build(config, _weights(entry, vqgan.needed, report))))
+    return _naming(entry, lambda: _counting(entry, vqgan.build(config, _weights(entry, vqgan, report))))
 
 
 def load_biggan(name: str, *, report: Report | None = None) -> biggan.BigGAN:
@@ -34,7 +34,7 @@ def load_biggan(name: str, *, report: Report | None = None) -> biggan.BigGAN:
     """
     entry = info(name, "biggan")
     config = _naming(entry, lambda: biggan.BigGANConfig.read(entry.config or {}))
-    return _naming(entry, lambda: _counting(entry, biggan.build(config, _weights(entry, str, report))))
+    return _naming(entry, lambda: _counting(entry, biggan.build(config, _weights(entry, biggan, report))))
 
 
 def load_clip(name: str, *, which: int = 0, report: Report | None = None) -> Any:
@@ -44,13 +44,11 @@ def load_clip(name: str, *, which: int = 0, report: Report | None = None) -> Any
     `UnknownModel`, `CannotFetch` or `BrokenWeights`.
     """
     entry = info(name, "clip")
-    return _naming(entry, lambda: _counting(entry, openai_clip.build(_weights(entry, str, report, which))))
+    return _naming(entry, lambda: _counting(entry, openai_clip.build(_weights(entry, openai_clip, report, which))))
 
 
-def _weights(
-    entry: Entry, needed: Callable[[str], str | None], report: Report | None, which: int = 0
-) -> dict[str, Tensor]:
-    """The tensors that are used, mapped from the stripped copy, which the first load writes."""
+def _weights(entry: Entry, network: Any, report: Report | None, which: int = 0) -> dict[str, Tensor]:
+    """The tensors that a kind of network uses, mapped from the stripped copy, which the first load writes."""
     if entry.packaged:
         return read_safetensors(entry.weights[which])
     published = [path for path in entry.files() if path != entry.stripped]
@@ -59,16 +57,16 @@ def _weights(
 
     path = published[0] if published else fetch(entry, report=report)
     source = next(source for source in entry.sources if source.file == path.name)
-    tensors = read_weights(path, trusted_sha256=source.sha256)
-    kept = {name: value for key, value in tensors.items() if (name := needed(key))}
+    trusted = None if entry.added else source.sha256
+    read = read_weights(path, marks=network.MARKS, needed=network.needed, trusted_sha256=trusted)
     if path.suffix == ".safetensors":  # nothing would be gained
-        return kept
+        return read.tensors
     try:
         with alone(entry, report or (lambda progress: None)):
-            write_safetensors(entry.stripped, kept, {"dropped": str(len(tensors) - len(kept))})
+            write_safetensors(entry.stripped, read.tensors, {"dropped": str(read.dropped)})
     except OSError:  # a full or read-only disk: the network still loads, only slower
-        return kept
-    del tensors, kept
+        return read.tensors
+    del read
     return read_safetensors(entry.stripped)
 
 

@@ -22,6 +22,7 @@ from vqclip_nb.models.vqgan import Unfilled, fill
 
 VOCABULARY = 49408  # tokens of the byte-pair encoding; the last one ends every text
 METADATA = ("input_resolution", "context_length", "vocab_size")
+MARKS = ("token_embedding.weight",)
 TOKEN_ROWS, TOKEN_IDS = "token_embedding.weight", "token_ids"
 
 
@@ -54,13 +55,17 @@ def tokenizer() -> Any:
     return part("simple_tokenizer").SimpleTokenizer()
 
 
+def needed(key: str) -> str | None:
+    """The name under which a checkpoint's tensor is used, or None when it is not."""
+    return None if key in METADATA else key
+
+
 def build(state: Mapping[str, Tensor]) -> nn.Module:
     """A frozen float32 CLIP in eval mode; every hyper-parameter is read off the shapes, as openai-clip does.
 
     `known_tokens` is None, or the ids of the only tokens whose embedding the file holds.
     Raises `BrokenWeights` when a tensor is missing.
     """
-    state = {key: value for key, value in state.items() if key not in METADATA}
     known = state[TOKEN_IDS].tolist() if TOKEN_IDS in state else None
     state = {key: value.float() if value.is_floating_point() else value for key, value in expand_clip(state).items()}
     try:

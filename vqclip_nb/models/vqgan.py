@@ -21,7 +21,7 @@ PARTS = (
     *("encoder.", "decoder.", "quant_conv.", "post_quant_conv."),
     *("quantize.embedding.", "quantize.embed.", "quantize.proj."),
 )
-FIRST_STAGE = "first_stage_model."
+MARKS = ("quantize.embedding.weight", "quantize.embed.weight")
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,6 @@ class VQGAN(nn.Module):
 
 def needed(key: str) -> str | None:
     """The name under which a checkpoint's tensor is used, or None when it is not."""
-    key = key.removeprefix(FIRST_STAGE)
     return key if key.startswith(PARTS) else None
 
 
