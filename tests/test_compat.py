@@ -3,26 +3,36 @@
 import re
 import shlex
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from PIL import Image
 
 from tests import crash_worker
-from tests.toys import toy_models
+from tests.toys import ToyBigGAN, toy_models
 from vqclip_nb import cli, load_settings, prompts
-from vqclip_nb.compat import generate
+from vqclip_nb.compat import dream, generate, imagine
 from vqclip_nb.compat.copies import Duration, spoken
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.models import download
 from vqclip_nb.schedules import value_at
 
-TOOLS = {"generate": generate}
+TOOLS = {"generate": generate, "dream": dream, "imagine": imagine}
 OPTIONS = {  # every option, as the tool's own source lists it
     "generate": """prompts image_prompts iterations save_every size init_image init_noise init_weight clip_model
         vqgan_config vqgan_checkpoint noise_prompt_seeds noise_prompt_weights learning_rate cut_method num_cuts
         cut_power seed optimiser output video zoom_video zoom_start zoom_save_every zoom_scale zoom_shift_x
         zoom_shift_y change_prompt_every video_length output_video_fps input_video_fps deterministic augments
         video_style_dir cuda_device""",
+    "dream": """text img text_min lr image_size gradient_accumulate_every epochs iterations save_every overwrite
+        save_progress save_date_time bilinear open_folder seed append_seed random torch_deterministic max_classes
+        class_temperature save_best experimental_resample ema_decay num_cutouts center_bias larger_model""",
+    "imagine": """text img learning_rate num_layers hidden_size batch_size gradient_accumulate_every epochs iterations
+        save_every image_width deeper overwrite save_progress seed open_folder save_date_time start_image_path
+        start_image_train_iters theta_initial theta_hidden start_image_lr lower_bound_cutout upper_bound_cutout
+        saturate_bound create_story story_start_words story_words_per_epoch story_separator averaging_weight
+        gauss_sampling gauss_mean gauss_std do_cutout center_bias center_focus jit save_gif save_video model_name
+        optimizer""",
 }
 SAMPLES = {  # a value of each option that is not its default, where the kind alone gives none
     "prompts": "a house",
@@ -38,10 +48,28 @@ SAMPLES = {  # a value of each option that is not its default, where the kind al
     "output": "other.png",
     "video_style_dir": "frames",
     "init_noise": "pixels",
+    "text": "a castle",
+    "img": "a.png",
+    "image_size": 256,
+    "image_width": 64,
+    "hidden_size": 64,
+    "model_name": "RN50",
+    "optimizer": "Adam",
+    "start_image_path": "a.png",
+    "story_separator": "-",
+    "story_start_words": 2,
+    "story_words_per_epoch": 3,
 }
-OF_KIND = {"whole": 7, "wholes": [64], "number": 0.25, "text": "a", "texts": ["2"]}
-BESIDE = {"change_prompt_every": {"prompts": "a^b"}, "video_length": {"video": True}}
+OF_KIND = {"whole": 7, "wholes": [64], "number": 0.25, "text": "a", "texts": ["2"], "numbers": [0.5]}
+STORY = {"text": "once there was a king - he had nine daughters and they were sad", "create_story": True}
+BESIDE = {
+    "change_prompt_every": {"prompts": "a^b"},
+    "video_length": {"video": True},
+    "noise_prompt_weights": {"noise_prompt_seeds": [3]},
+}
+BESIDE |= dict.fromkeys(("create_story", "story_start_words", "story_words_per_epoch", "story_separator"), STORY)
 FETCH = download.fetch
+COMMON = {"generate": {}, "dream": {"text": "a house"}, "imagine": {"text": "a house"}}
 CASES = [(tool, option) for tool, module in TOOLS.items() for option in module.TOOL.options]
 
 
@@ -71,16 +99,18 @@ def test_the_table_has_every_option_of_the_tool(tool):
 
 @pytest.mark.parametrize(("tool", "option"), CASES, ids=lambda case: getattr(case, "name", case))
 def test_what_the_table_says_of_an_option_is_what_becomes_of_it(tool, option):
-    plan, beside = TOOLS[tool].plan, BESIDE.get(option.name, {})
+    plan, beside = TOOLS[tool].plan, {**COMMON[tool], **BESIDE.get(option.name, {})}
+    beside.pop(option.name, None) if option.name != "text" else None
     value = SAMPLES.get(option.name, not option.default if option.kind == "switch" else OF_KIND.get(option.kind))
     assert option.here.strip()
     if option.fate == "refused":
         with pytest.raises(SettingsError, match=rf"--{option.name} cannot be had here: "):
-            plan({option.name: value})
+            plan({**beside, option.name: value})
         return
     before, after = plan(beside), plan({**beside, option.name: value})
-    settings = recipe(before.settings) != recipe(after.settings) or (option.name == "seed" and after.settings.seed == 7)
-    outputs = before.outputs != after.outputs
+    drawn = option.name in ("seed", "random") and before.settings.seed != after.settings.seed
+    settings = recipe(before.settings) != recipe(after.settings) or drawn
+    outputs = (before.outputs, before.asks) != (after.outputs, after.asks)
     told = [note for note in after.notes if note.startswith(f"--{option.name} changes nothing here: ")]
     assert (settings, outputs or option.fate == "setting", bool(told)) == {
         "setting": (True, True, False),
@@ -111,6 +141,92 @@ def test_generate_paints_as_it_was_typed_and_the_paint_line_paints_the_same(tmp_
         assert one.tobytes() == other.tobytes()
 
 
+def same_pixels(one, other):
+    with Image.open(one) as first, Image.open(other) as second:
+        return first.tobytes() == second.tobytes()
+
+
+def test_dream_writes_the_pictures_that_big_sleep_did_while_it_paints(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vqclip_nb.models.load_biggan", lambda name: ToyBigGAN((32, 32)), raising=False)
+    words = ["red", "--save-progress", "--save_every=2", "--iterations", "5", "--epochs", "1", "-n", "2"]
+    words += ["--image_size", "128", "--text_min", "blue|green", "--append_seed", "--save_best", "--ema-decay=.9"]
+    assert vqclip("dream", *words, "--noopen_folder", "--device", "cpu") == 0
+    said = capsys.readouterr()
+    assert "--open_folder changes nothing here" in said.err
+    names = {path.name for path in tmp_path.iterdir()} - {"runs"}
+    stem = "red_wout_blue--green"
+    assert names == {f"{stem}.{end}.png" for end in ("0", "0.best", "0.0", "1.0")}
+    (run,) = Path("runs").iterdir()
+    assert same_pixels(f"{stem}.0.png", run / "result.png")
+    settings = load_settings(f"{stem}.0.png")
+    assert settings.prompt == "red | blue:-1 | green:-1"
+    assert (settings.steps, settings.distance, settings.average, settings.canvas) == (5, "cosine", 0.9, "biggan/128")
+    assert settings.canvas_options["penalty"] == 1
+
+    for answer, status in (("n", 0), ("y", 0)):
+        before = Path(f"{stem}.0.png").stat().st_mtime_ns
+        monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
+        assert vqclip("dream", *words, "--device", "cpu", "--quiet") == status
+        assert (Path(f"{stem}.0.png").stat().st_mtime_ns == before) == (answer == "n")
+
+
+def test_imagine_writes_its_jpegs_and_films(tmp_path, capsys):
+    words = ["red", "--num_layers=2", "--hidden-size", "8", "--image_width", "32", "--epochs", "1", "--iterations", "7"]
+    assert vqclip("imagine", *words, "--save_every", "3", "--save_gif", "--save_video", "--seed", "4", "--quiet") == 0
+    names = {path.name for path in tmp_path.iterdir()} - {"runs"}
+    assert names == {"red.jpg", "red.000001.jpg", "red.000002.jpg", "red.gif", "red.mp4"}
+    settings = load_settings("red.jpg")
+    assert (settings.canvas, settings.steps, settings.cutn, settings.seed) == ("siren", 7, 4, 4)
+    assert settings.accumulate == 4
+    assert (settings.optimizer, settings.averaging_weight, settings.lr) == ("adamp", 0.3, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a b", "--save_progress", "--iterations", "200"], {"text": "a b", "save_progress": True, "iterations": 200}),
+        (["--save_progress", "a b"], {"save_progress": True, "text": "a b"}),
+        (["a", "b.png", "--nosave-progress"], {"text": "a", "img": "b.png", "save_progress": False}),
+        (["--text=a=b", "--save_progress=False", "-n", "9"], {"text": "a=b", "save_progress": False, "num_cutouts": 9}),
+        (["--save_progress", "True", "-5 degrees"], {"save_progress": True, "text": "-5 degrees"}),
+        (["--epochs", "1", "--", "--dashes"], {"epochs": 1, "text": "--dashes"}),
+    ],
+)
+def test_words_are_read_as_fire_read_them(words, expected):
+    seen = {}
+    with mock.patch("vqclip_nb.cli.dream.paint", return_value=0), mock.patch("vqclip_nb.cli.dream.plan", seen.update):
+        assert vqclip("dream", *words) == 0
+    assert {name: dream.TOOL.read(seen)[name] for name in seen} == expected
+
+
+def test_deep_dazes_story_shows_more_words_each_epoch_and_old_ones_leave():
+    text = " ".join(f"w{number}" for number in range(1, 120))
+    given = {"text": text, "create_story": True, "iterations": 4, "story_words_per_epoch": 57}
+    plan = imagine.plan(given)
+    assert plan.settings.steps == 12
+    told = {
+        prompt.text: [value_at(prompt.weight, step) for step in range(12)]
+        for prompt in prompts.parse(plan.settings.prompt)
+    }
+    assert list(told.values()) == [[1] * 4 + [0] * 8, [0] * 4 + [1] * 4 + [0] * 4, [0] * 8 + [1] * 4]
+    assert [words.split()[0] for words in told] == ["w1", "w13", "w70"]
+    parts = imagine.plan({"text": "a king - a queen", "create_story": True, "story_separator": "-", "iterations": 2})
+    assert [prompt.text for prompt in prompts.parse(parts.settings.prompt)] == ["a king", "a queen"]
+
+
+@pytest.mark.parametrize(
+    "text", ["../../etc/passwd", "/tmp/x", "a\\b", "x" * 400, "…" * 300, "\x1b[31mred", "..", "a{0}b"]
+)
+def test_a_text_as_a_name_stays_in_this_folder_whatever_it_says(text):
+    for module in (dream, imagine):
+        outputs = module.plan({"text": text, "save_progress": True}).outputs
+        for name in (str(outputs.picture), outputs.numbered.format(12)):
+            assert Path(name).name == name
+            assert len(name.encode()) < 256
+            assert "\x1b" not in name
+            assert not name.startswith("..")
+
+
 def test_a_story_is_painted_phrase_by_phrase_and_begins_again():
     given = {"prompts": "red:2 | fog:-1^a ship: night", "change_prompt_every": 10, "iterations": 35}
     settings = generate.plan({**given, "image_prompts": "a.png:0.5"}).settings
@@ -126,6 +242,24 @@ def test_a_story_is_painted_phrase_by_phrase_and_begins_again():
 def test_the_size_that_was_left_out_goes_by_the_memory_as_there():
     sizes = [generate.plan({}, memory=memory).settings.size[0] for memory in (None, 8 * 2**30, 8 * 2**30 + 1)]
     assert sizes == [256, 304, 512]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["a", "--epochs", "200"], "--epochs 200 of --iterations 1050 are 210,000 steps, more than 100,000"),
+        (["a", "--image_size", "300"], "--image_size must be 128, 256 or 512, got 300"),
+        (["a", "--num_cuts", "4"], "there is no option '--num_cuts'; did you mean --num_cutouts?"),
+        (["a", "--bilinear=maybe"], "--bilinear must be True or False, got 'maybe'"),
+        ([], 'there is nothing to imagine; give a text, as in "a pyramid made of ice", or --img FILE'),
+        (["a", "b", "c", *"d" * 30], "there is no argument"),
+    ],
+)
+def test_what_dream_refuses_is_one_line(capsys, words, sentence):
+    assert vqclip("dream", *words) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert len(said.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ COMMANDS = {
     "replay": "paint a run again, from its settings and the changes made",
     "sweep": "paint many pictures: lists of prompts, seeds and settings",
     "generate": "as nerdyrodent's generate.py: the same options, and output.png",
+    "dream": "as Big Sleep's dream: the same options, and a picture named by its text",
+    "imagine": "as Deep Daze's imagine: the same options, and a picture named by its text",
     "imagine-prompts": "write more prompts like a few examples",
     "film": "make a film of a run: mp4, gif or webp",
     "runs": "list the runs as a tree, with their sizes on the disk, and delete some",

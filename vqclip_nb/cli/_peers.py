@@ -3,13 +3,17 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._common import prepare, see_through
+from vqclip_nb.cli._common import add_flag, prepare, see_through
 from vqclip_nb.cli._paint_line import paint_line
 from vqclip_nb.cli._shell import command
+from vqclip_nb.compat.fire import rewritten
 from vqclip_nb.compat.options import Option, Tool
 from vqclip_nb.compat.plan import Plan
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.escapes import visible
 
 OWN = {  # options that the tools do not have
     "demo": "paint with the models that come with the package, which know few words and need no download",
@@ -17,11 +21,33 @@ OWN = {  # options that the tools do not have
 }
 
 
-def add_own(parser: argparse.ArgumentParser) -> None:
-    """Add what these commands have besides the tool's own options."""
+def add_own(parser: argparse.ArgumentParser, *, device: bool = False) -> dict[str, bool]:
+    """Add what these commands have besides the tool's own options; returns by name whether each takes a value."""
     section = parser.add_argument_group("of vqclip")
     for name, said in OWN.items():
         section.add_argument(f"--{name}", action="store_true", help=said)
+    if device:
+        add_flag(section, "device")
+    return dict.fromkeys(OWN, False) | ({"device": True} if device else {})
+
+
+def add_fire(subparsers: Any, tool: Tool, run: Callable[[argparse.Namespace], int], example: str) -> None:
+    """Add the command of a tool whose options were read by Google's Fire."""
+    parser = subparsers.add_parser(
+        tool.command,
+        help=f"as {tool.title}'s {tool.command}",
+        description=f"The options of {tool.title}'s `{tool.command}`. The picture goes where it put it, and a run's "
+        "folder keeps the way there. The published models are fetched on first use.",
+        epilog=f"for example: {example}",
+        usage=f"vqclip {tool.command} TEXT [options]",
+        allow_abbrev=False,
+    )
+    parser.counterparts = {}
+    for option in tool.options:
+        parser.add_argument(option.flag, metavar=option.kind.upper(), default=argparse.SUPPRESS, help=help_of(option))
+    own = add_own(parser, device=True)
+    remember(parser, lambda words: rewritten(words, tool.options, own))
+    parser.set_defaults(run=run, parser=parser)
 
 
 def remember(parser: Any, rewrite: Callable[[Sequence[str]], list[str]] = list) -> None:
@@ -55,17 +81,19 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
     from vqclip_nb.session import start
 
     plan = plan.on_demo() if arguments.demo else plan
-    settings = plan.settings.replace(quiet=arguments.quiet)
+    place: dict[str, Any] = {"device": arguments.device} if "device" in arguments else {}
+    settings = plan.settings.replace(quiet=arguments.quiet, **place)
     check(plan.outputs)
+    if plan.asks and not _may_overwrite(plan.outputs.picture):
+        print("vqclip: nothing was painted, and nothing was overwritten", file=sys.stderr)
+        return 0
     check_out(settings.out)
     for note in plan.notes:
         print(f"vqclip: {note}", file=sys.stderr)
     if not arguments.quiet:
-        place = ["--device", settings.device] if settings.device != "auto" else []
-        print(
-            f"The same: {paint_line(settings, plan.preset, *place, '--out', str(plan.outputs.picture))}",
-            file=sys.stderr,
-        )
+        at = ["--device", settings.device] if settings.device != "auto" else []
+        line = paint_line(settings, plan.preset, *at, "--out", str(plan.outputs.picture))
+        print(f"The same: {line}", file=sys.stderr)
     try:
         prepare(settings)
     except CannotFetch as error:
@@ -83,3 +111,13 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
     if (result := active.record.folder / "result.png").is_file():
         print(f"Written: {kept([*copies.written, *copies.finish(result)])}", file=sys.stderr)
     return status
+
+
+def _may_overwrite(picture: Path) -> bool:
+    """Whether the picture may be written: it is not there, or a person says so. Raises SettingsError if nobody can."""
+    if not picture.exists():
+        return True
+    try:
+        return input(f"{visible(picture)} is there already; overwrite it? (y/n) ").strip().lower() in ("y", "yes")
+    except EOFError:
+        raise SettingsError(f"{str(picture)!r} is there already; add --overwrite, or move it away") from None

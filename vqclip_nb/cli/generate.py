@@ -6,7 +6,7 @@ from typing import Any
 from vqclip_nb.cli._peers import add_own, given, help_of, paint, remember
 from vqclip_nb.compat.generate import TOOL, plan
 
-SEVERAL = {"texts": "+", "wholes": "*"}
+SEVERAL = {"texts": "+", "wholes": "*", "numbers": "*"}
 
 
 def add(subparsers: Any) -> None:

@@ -42,7 +42,7 @@ class Copies:
             return
         (pil,) = images.to_pils(frame.image[:1])
         wanted = [expanded(self.outputs.picture)]
-        if self.outputs.numbered:
+        if self.outputs.numbered and number >= self.outputs.first_number:
             wanted.append(Path(self.outputs.numbered.format(number)))
         if self.outputs.best and (pull := self._pull(frame)) < self._best:
             self._best = pull

@@ -53,8 +53,8 @@ TOOL = Tool(
             "`--canvas vqgan/MODEL`, by the file's name",
             "-ckpt",
         ),
-        Option("noise_prompt_seeds", "wholes", (), "refused", "another --seed has the same effect", "-nps"),
-        Option("noise_prompt_weights", "texts", (), "refused", "another --seed has the same effect", "-npw"),
+        Option("noise_prompt_seeds", "wholes", (), "setting", "`--noise-prompts`, as seed:weight", "-nps"),
+        Option("noise_prompt_weights", "numbers", (), "setting", "`--noise-prompts`, as seed:weight", "-npw"),
         Option("learning_rate", "number", 0.1, "setting", "`--lr`", "-lr", "lr"),
         Option("cut_method", "text", "latest", "setting", "`--cutouts` with `--augments`", "-cutm"),
         Option("num_cuts", "whole", 32, "setting", "`--cutn`", "-cuts", "cutn"),
@@ -117,7 +117,7 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     notes, values = TOOL.notes(given), TOOL.read(given)
     changes = {"seed": -1} | TOOL.direct(given)
     changes["size"] = _size(values["size"], memory)
-    changes |= _prompts(values) | _cutouts(values, "augments" in given)
+    changes |= _prompts(values) | _noise(values) | _cutouts(values, "augments" in given)
     if model := _model(values):
         changes["canvas"] = f"vqgan/{model}"
     if "^" in (values["prompts"] or "") and values["change_prompt_every"] <= 0:
@@ -127,7 +127,8 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     picture = Path(values["output"])
     films = (picture.with_suffix(".mp4"),) if values["video"] else ()
     every = max(1, values["save_every"])
-    return Plan(TOOL.preset, changes, Outputs(picture, every, films=films, seconds=values["video_length"]), notes)
+    outputs = Outputs(picture, every, films=films, seconds=values["video_length"])
+    return Plan(TOOL.preset, changes, outputs, notes, sized="size" in given)
 
 
 def _size(size: tuple[int, ...] | None, memory: int | None) -> tuple[int, int]:
@@ -148,6 +149,15 @@ def _prompts(values: Mapping[str, Any]) -> dict[str, Any]:
         return story(parts, every, values["iterations"], pictures)
     prompt = " | ".join(map(str, parts[0]))
     return {"prompt": prompt} | ({"image_prompts": tuple(pictures)} if pictures else {})
+
+
+def _noise(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Noise prompts; a weight that is left out is 1."""
+    seeds, weights = values["noise_prompt_seeds"], values["noise_prompt_weights"]
+    if len(weights) > len(seeds):
+        raise SettingsError(f"--noise_prompt_weights needs a seed for each weight, got {len(weights)} and {len(seeds)}")
+    pairs = zip(seeds, (*weights, *[1.0] * (len(seeds) - len(weights))), strict=True)
+    return {"noise_prompts": " | ".join(f"{seed}:{weight:g}" for seed, weight in pairs)} if seeds else {}
 
 
 def _cutouts(values: Mapping[str, Any], chosen: bool) -> dict[str, Any]:

@@ -7,9 +7,12 @@ from typing import Any, Literal
 
 from vqclip_nb.errors import SettingsError
 
-Kind = Literal["text", "texts", "whole", "wholes", "number", "switch", "any"]
+Kind = Literal["text", "texts", "whole", "wholes", "number", "numbers", "switch", "any"]
 Fate = Literal["setting", "file", "moot", "refused"]
-_WANTED = {"whole": "a whole number", "wholes": "whole numbers", "number": "a number", "switch": "True or False"}
+_WANTED = {
+    **{"whole": "a whole number", "wholes": "whole numbers", "number": "a number", "numbers": "numbers"},
+    "switch": "True or False",
+}
 
 
 @dataclass(frozen=True)
@@ -111,5 +114,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "whole": _whole,
     "wholes": lambda value: tuple(map(_whole, _several(value))),
     "number": float,
+    "numbers": lambda value: tuple(map(float, _several(value))),
     "switch": _switch,
 }

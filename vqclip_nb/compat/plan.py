@@ -15,7 +15,8 @@ class Outputs:
     """The files of a tool.
 
     picture: where its picture goes; it is written anew every so many steps. after: the step of the first writing.
-    numbered: a pattern for pictures that stay, with the number of the writing in it, or "". best: where the picture
+    numbered: a pattern for pictures that stay, with the number of the writing in it, or ""; the first to be written has
+    the number `first_number`. best: where the picture
     nearest to the prompt goes, or None. films: where films go. seconds: how long they last, or None.
     """
 
@@ -24,6 +25,7 @@ class Outputs:
     after: int = 0
     numbered: str = ""
     best: Path | None = None
+    first_number: int = 0
     films: tuple[Path, ...] = ()
     seconds: float | None = None
 
@@ -41,7 +43,9 @@ class Plan:
     changes: Mapping[str, Any]
     outputs: Outputs
     notes: tuple[str, ...] = field(default=())
-    length: str = ""  # the steps as the tool counts them, such as "20 epochs of 1050"
+    length: str = ""  # the steps as the tool counts them, such as "20 epochs of 1,050"
+    sized: bool = True  # whether a person chose the size
+    asks: bool = False  # whether the tool asks before it overwrites its picture
 
     @cached_property
     def settings(self) -> Settings:
@@ -55,6 +59,6 @@ class Plan:
         if canvases.spec(str(values["canvas"])).model_kind:
             values = {name: value for name, value in values.items() if not canvases.owners(name)}
             values["canvas"] = "vqgan/demo"
-        if "size" not in self.changes:
+        if not self.sized:
             del values["size"]
         return replace(self, preset="", changes=values)

@@ -1,13 +1,18 @@
 """Prompts of other tools, written as prompts here."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.escapes import visible
 from vqclip_nb.prompts import Prompt, parse_picture
 from vqclip_nb.schedules import MOST_KEYFRAMES, Schedule, value_at
+
+MOST_WORDS = 50  # of a story at a time; they are fewer tokens than CLIP reads
+_LONGEST_NAME = 200  # bytes; suffixes still have room
 
 
 def phrases(text: str) -> list[Prompt]:
@@ -35,6 +40,21 @@ def weighted(text: str) -> Prompt:
     return Prompt(words.strip(), weight, stop)
 
 
+def file_name(text: str) -> str:
+    """A text as the name of a file, spaces as `_`, that lies where it is written and is legal everywhere."""
+    name = re.sub(r'[/\\:*?"<>|]', "-", visible(text.replace(" ", "_"))).strip("-_.")
+    return name.encode()[:_LONGEST_NAME].decode(errors="ignore") or "picture"
+
+
+def sliding(text: str, start: int, more: int, separator: str | None) -> list[str]:
+    """The parts of Deep Daze's story: between separators, or some words and always more of them, old ones leaving."""
+    if separator and separator in text:
+        return [part.strip() for part in text.split(separator) if part.strip()]
+    words = text.split()
+    ends = [*range(start, len(words), more), len(words)]
+    return [" ".join(words[max(0, end - MOST_WORDS) : end]) for end in ends]
+
+
 def plain(text: str) -> list[Prompt]:
     """Texts joined by `|`, without weights, as Big Sleep reads them."""
     return [Prompt(part.strip()) for part in text.split("|") if part.strip()]
@@ -51,7 +71,7 @@ def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: S
     Pictures pull as long as the first group. Raises SettingsError when there are too many changes for keyframes.
     """
     windows = -(-steps // every)
-    if 2 * windows > MOST_KEYFRAMES:
+    if windows > MOST_KEYFRAMES:
         raise SettingsError(
             f"a story of {windows} changes is too long; change the prompt every {2 * every} steps or fewer"
         )
@@ -69,11 +89,5 @@ def _during(windows: Sequence[bool], every: int, weight: float) -> float | Sched
     """The weight in some windows of so many steps, and 0 in the others."""
     if all(windows):
         return weight
-    frames: dict[int, float] = {}
-    for index, own in enumerate(windows):
-        last = index and own == windows[index - 1]
-        if not last:
-            if index:
-                frames[index * every - 1] = weight if windows[index - 1] else 0.0
-            frames[index * every] = weight if own else 0.0
-    return Schedule(tuple(sorted(frames.items())))
+    changes = [index for index, own in enumerate(windows) if not index or own != windows[index - 1]]
+    return Schedule(tuple((index * every, weight if windows[index] else 0.0) for index in changes), "stepped")

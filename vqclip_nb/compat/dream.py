@@ -1,0 +1,117 @@
+"""Big Sleep's `dream`: its options, and what a command of it asks for here."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb.compat.options import Option, Tool
+from vqclip_nb.compat.plan import Outputs, Plan
+from vqclip_nb.compat.texts import file_name, joined, plain
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.prompts import Prompt
+
+SIZES = (128, 256, 512)
+_PIXELS = "looks take the nearest pixels, Big Sleep's default"
+TOOL = Tool(
+    "Big Sleep",
+    "dream",
+    "bigsleep",
+    (
+        Option("text", "text", None, "setting", "the prompt; `|` joins several"),
+        Option("img", "any", None, "setting", "`--image-prompts`; beside a text each counts half"),
+        Option("text_min", "text", "", "setting", "prompts of weight -1, joined by `|`"),
+        Option("lr", "number", 0.07, "setting", "`--lr`", setting="lr"),
+        Option("image_size", "whole", 512, "setting", "`--canvas biggan/SIZE --size SIZE`: 128, 256 or 512"),
+        Option("gradient_accumulate_every", "whole", 1, "setting", "`--accumulate`", setting="accumulate"),
+        Option("epochs", "whole", 20, "setting", "`--steps` is epochs times iterations"),
+        Option("iterations", "whole", 1050, "setting", "`--steps` is epochs times iterations"),
+        Option("save_every", "whole", 50, "file", "how often the picture is written on the way; at the end always"),
+        Option("overwrite", "switch", False, "file", "a picture that is there is overwritten without a question"),
+        Option("save_progress", "switch", False, "file", "numbered pictures, as text.0.png; the run's folder has all"),
+        Option("save_date_time", "switch", False, "file", "date and time before the picture's name"),
+        Option("bilinear", "switch", False, "moot", _PIXELS),
+        Option("open_folder", "switch", True, "moot", "no folder is opened; the last line says where the picture is"),
+        Option("seed", "whole", 0, "setting", "`--seed`", setting="seed"),
+        Option("append_seed", "switch", False, "file", "the seed behind the picture's name"),
+        Option("random", "switch", False, "setting", "`--seed -1`, a new seed each time"),
+        Option("torch_deterministic", "switch", False, "moot", "a seed always paints the same picture on one machine"),
+        Option("max_classes", "whole", None, "setting", "`--max-classes`", setting="max_classes"),
+        Option("class_temperature", "number", 2.0, "setting", "`--class-temperature`", setting="class_temperature"),
+        Option("save_best", "switch", False, "file", "the picture nearest to the prompt so far, as text.best.png"),
+        Option("experimental_resample", "switch", False, "moot", _PIXELS),
+        Option("ema_decay", "number", 0.5, "setting", "`--average`", setting="average"),
+        Option("num_cutouts", "whole", 128, "setting", "`--cutn`", setting="cutn"),
+        Option("center_bias", "switch", False, "setting", "`--cutouts normal-centre`"),
+        Option("larger_model", "switch", False, "setting", "`--perceptor ViT-L/14`"),
+    ),
+)
+
+
+def plan(given: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
+    """What options of Big Sleep, by name, ask for; `tool` has its defaults. Raises SettingsError."""
+    notes, values = tool.notes(given), tool.read(given)
+    changes = tool.direct({**values, **given})
+    changes |= pulls(plain(values["text"] or ""), values["img"], values["text_min"] or "")
+    size = values["image_size"]
+    if size not in SIZES:
+        raise SettingsError(f"--image_size must be 128, 256 or 512, got {size}")
+    if values.get("random") or values["seed"] is None:
+        changes["seed"] = secrets.randbelow(1_000_001)
+    changes |= {"canvas": f"biggan/{size}", "size": (size, size)}
+    changes["steps"], length = steps_of(values)
+    if values["center_bias"]:
+        changes["cutouts"] = "normal-centre"
+    if values.get("larger_model") or values.get("larger_clip"):
+        changes["perceptor"] = "ViT-L/14"
+    outputs = _outputs(values, changes["seed"])
+    asks, sized = not values.get("overwrite", True), "image_size" in given
+    return Plan(tool.preset, changes, outputs, notes, length, sized, asks)
+
+
+def pulls(texts: Sequence[Prompt], image: Any, text_min: str = "") -> dict[str, Any]:
+    """Settings that pull to texts and a picture, each counting half, and push from a text. Raises SettingsError."""
+    if not texts and image is None:
+        raise SettingsError('there is nothing to imagine; give a text, as in "a pyramid made of ice", or --img FILE')
+    half = 0.5 if texts and image is not None else 1.0
+    pushed = [replace(prompt, weight=-1.0) for prompt in plain(text_min)]
+    told = {"prompt": joined([*(replace(prompt, weight=half) for prompt in texts), *pushed])}
+    if image is None:
+        return told
+    return told | {"image_prompts": (str(Prompt(str(image), half * max(1, len(texts)))),)}
+
+
+def steps_of(values: Mapping[str, Any]) -> tuple[int, str]:
+    """The steps of all epochs, and how the tool counts them. Raises SettingsError."""
+    epochs, iterations = values["epochs"], values["iterations"]
+    for name in ("epochs", "iterations"):
+        if values[name] < 1:
+            raise SettingsError(f"--{name} must be 1 or more, got {values[name]}")
+    if epochs * iterations > 100_000:
+        said = f"--epochs {epochs} of --iterations {iterations} are {epochs * iterations:,} steps"
+        raise SettingsError(f"{said}, more than 100,000; lower one of them, and go on with `vqclip resume`")
+    one = f"; --epochs 1 is {iterations:,} of them" if epochs > 1 else ""
+    return epochs * iterations, f"{epochs} epochs of {iterations:,}{one}"
+
+
+def dated(values: Mapping[str, Any]) -> str:
+    """What stands before the picture's name."""
+    return datetime.now().strftime("%y%m%d-%H%M%S-") if values["save_date_time"] else ""
+
+
+def _outputs(values: Mapping[str, Any], seed: int) -> Outputs:
+    text, image, without = values["text"] or "", values["img"], values.get("text_min") or ""
+    if image is not None:
+        text += "_" + (Path(image).stem if isinstance(image, str | Path) else "PIL_img")
+    text = text + "_wout_" + without if without else text
+    name = dated(values) + file_name(text.replace("-", "_").replace(",", "").replace("|", "--"))
+    end, every = f".{seed}" if values["append_seed"] else "", max(1, values["save_every"])
+    return Outputs(
+        Path(f"{name}{end}.png"),
+        every,
+        after=every,
+        numbered=f"{name.replace('{', '{{').replace('}', '}}')}.{{}}{end}.png" if values["save_progress"] else "",
+        best=Path(f"{name}{end}.best.png") if values["save_best"] else None,
+    )

@@ -1,0 +1,128 @@
+"""Deep Daze's `imagine`: its options, and what a command of it asks for here."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb.compat.dream import dated, pulls, steps_of
+from vqclip_nb.compat.options import Option, Tool
+from vqclip_nb.compat.plan import Outputs, Plan
+from vqclip_nb.compat.texts import file_name, sliding, story
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.prompts import Prompt
+
+_STORY = "how the words of a story, `--create_story`, come and go; they become keyframes of weights"
+_SPREAD = "Deep Daze drew all looks uniformly in spite of it, by a fault, and so does this"
+_FIT = "the network is fitted to the picture in 300 steps of its own"
+_BOUNDS = "looks are from a tenth of the picture to the whole of it; `--saturate_bound` raises the least to .75"
+TOOL = Tool(
+    "Deep Daze",
+    "imagine",
+    "deepdaze",
+    (
+        Option("text", "text", None, "setting", "the prompt"),
+        Option("img", "any", None, "setting", "`--image-prompts`; beside a text each counts half"),
+        Option("learning_rate", "number", 1e-5, "setting", "`--lr`", setting="lr"),
+        Option("num_layers", "whole", 16, "setting", "`--layers`", setting="layers"),
+        Option("hidden_size", "whole", 256, "setting", "`--hidden-size`", setting="hidden_size"),
+        Option("batch_size", "whole", 4, "setting", "`--cutn`", setting="cutn"),
+        Option("gradient_accumulate_every", "whole", 4, "setting", "`--accumulate`", setting="accumulate"),
+        Option("epochs", "whole", 20, "setting", "`--steps` is epochs times iterations"),
+        Option("iterations", "whole", 1050, "setting", "`--steps` is epochs times iterations"),
+        Option("save_every", "whole", 100, "file", "how often the picture is written on the way; at the end always"),
+        Option("image_width", "whole", 512, "setting", "`--size`"),
+        Option("deeper", "switch", False, "setting", "`--layers 32`"),
+        Option("overwrite", "switch", False, "file", "a picture that is there is overwritten without a question"),
+        Option("save_progress", "switch", True, "file", "numbered pictures, as text.000001.jpg"),
+        Option("seed", "whole", None, "setting", "`--seed`; left out, a new one each time", setting="seed"),
+        Option("open_folder", "switch", True, "moot", "no folder is opened; the last line says where the picture is"),
+        Option("save_date_time", "switch", False, "file", "date and time before the picture's name"),
+        Option("start_image_path", "text", None, "setting", "`--init-image`, without the wash", setting="init_image"),
+        Option("start_image_train_iters", "whole", 50, "moot", _FIT),
+        Option("theta_initial", "number", None, "setting", "`--w0-first`", setting="w0_first"),
+        Option("theta_hidden", "number", None, "setting", "`--w0`", setting="w0"),
+        Option("start_image_lr", "number", 3e-4, "moot", _FIT),
+        Option("lower_bound_cutout", "number", 0.1, "refused", _BOUNDS),
+        Option("upper_bound_cutout", "number", 1.0, "refused", _BOUNDS),
+        Option("saturate_bound", "switch", False, "setting", "`--cutouts uniform-rising`"),
+        Option(
+            "create_story", "switch", False, "setting", "keyframes of weights; story_transitions.txt is not written"
+        ),
+        Option("story_start_words", "whole", 5, "setting", _STORY),
+        Option("story_words_per_epoch", "whole", 5, "setting", _STORY),
+        Option("story_separator", "text", None, "setting", _STORY),
+        Option("averaging_weight", "number", 0.3, "setting", "`--averaging-weight`", setting="averaging_weight"),
+        Option("gauss_sampling", "switch", False, "moot", _SPREAD),
+        Option("gauss_mean", "number", 0.6, "moot", _SPREAD),
+        Option("gauss_std", "number", 0.2, "moot", _SPREAD),
+        Option("do_cutout", "switch", True, "setting", "when off, `--cutouts pooling --augments none`: whole pictures"),
+        Option("center_bias", "switch", False, "setting", "`--cutouts uniform-centre`"),
+        Option("center_focus", "number", 2, "refused", "looks lie about the middle as closely as by its default, 2"),
+        Option("jit", "switch", True, "moot", "CLIP is loaded without it, on any torch"),
+        Option("save_gif", "switch", False, "file", "the film as text.gif"),
+        Option("save_video", "switch", False, "file", "the film as text.mp4"),
+        Option("model_name", "text", "ViT-B/32", "setting", "`--perceptor`", setting="perceptor"),
+        Option("optimizer", "text", "AdamP", "setting", "`--optimizer`", setting="optimizer"),
+    ),
+)
+
+
+def plan(given: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
+    """What options of Deep Daze, by name, ask for; `tool` has its defaults. Raises SettingsError."""
+    notes, values = tool.notes(given), tool.read(given)
+    groups = _story(values) if values["create_story"] else []
+    values |= {"epochs": len(groups)} if groups else {}
+    steps, length = steps_of(values)
+    changes = {"seed": -1} | tool.direct(given) | {"steps": steps}
+    changes |= story(groups, values["iterations"], steps) if groups else _pulls(values)
+    changes["size"] = (values["image_width"], values["image_width"])
+    if values.get("deeper"):
+        changes["layers"] = 32
+    changes |= _cutouts(values)
+    asks, sized = not values.get("overwrite", True), "image_width" in given
+    return Plan(tool.preset, changes, _outputs(values), notes, length, sized, asks)
+
+
+def _story(values: Mapping[str, Any]) -> list[list[Prompt]]:
+    """The words of each epoch. Raises SettingsError for a story without a text, or of no words."""
+    if not (values["text"] or "").strip():
+        raise SettingsError("--create_story needs a text whose words come one after another")
+    start, more = values["story_start_words"], values["story_words_per_epoch"]
+    if min(start, more) < 1:
+        raise SettingsError(
+            f"--story_start_words and --story_words_per_epoch must be 1 or more, got {start} and {more}"
+        )
+    return [[Prompt(text)] for text in sliding(values["text"], start, more, values["story_separator"])]
+
+
+def _pulls(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Text and picture; the text is one prompt, since a pipe is a letter to Deep Daze."""
+    text = (values["text"] or "").strip()
+    return pulls([Prompt(text)] if text else [], values["img"])
+
+
+def _cutouts(values: Mapping[str, Any]) -> dict[str, Any]:
+    if not values["do_cutout"]:
+        return {"cutouts": "pooling", "augments": "none"}
+    if values["saturate_bound"]:
+        return {"cutouts": "uniform-rising"}
+    return {"cutouts": "uniform-centre"} if values["center_bias"] else {}
+
+
+def _outputs(values: Mapping[str, Any]) -> Outputs:
+    text, image, separator = values["text"], values["img"], values["story_separator"]
+    if values["create_story"] and separator and text:
+        text = text.partition(separator)[0] or text
+    if not text:
+        text = Path(image).stem if isinstance(image, str | Path) else "PIL_img"
+    name = dated(values) + file_name(text[:77])
+    pattern = name.replace("{", "{{").replace("}", "}}") + ".{:06}.jpg"
+    kinds = {".gif": values["save_gif"], ".mp4": values["save_video"]}
+    return Outputs(
+        Path(f"{name}.jpg"),
+        max(1, values["save_every"]),
+        after=1,
+        numbered=pattern if values["save_progress"] else "",
+        first_number=1,
+        films=tuple(Path(name + end) for end, wanted in kinds.items() if wanted),
+    )
