@@ -41,6 +41,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["runs"],
     ["session"],
     ["sweeps", "compat"],
+    ["queue"],
     ["cli", "studio"],
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -54,6 +55,9 @@ USERS = {  # the only modules that may import an outside package
     "google": {"studio"},
     "imageio_ffmpeg": {"video"},
     "triton": {"gpu"},
+    "fastapi": {"queue"},
+    "uvicorn": {"queue"},
+    "discord": {"queue"},
     "pytorch_lightning": set(),
     "torchvision": set(),
     "pkg_resources": set(),

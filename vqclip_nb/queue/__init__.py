@@ -1,0 +1,10 @@
+"""The queue: pictures that several people ask for, painted one after another in a fair order.
+
+`store` keeps people and jobs in one file, `worker` paints them as ordinary run folders, `server` answers requests.
+Nothing else in the package but the commands imports this one.
+"""
+
+from vqclip_nb.queue.limits import Limits
+from vqclip_nb.queue.store import Job, Person, Store
+
+__all__ = ["Job", "Limits", "Person", "Store"]

@@ -1,0 +1,56 @@
+"""The painter: one job becomes an ordinary run folder, or goes on where that folder stands."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from vqclip_nb import session
+from vqclip_nb.errors import NotANumber, OutOfMemory
+from vqclip_nb.models import shared
+from vqclip_nb.queue.store import Ending, Job, Store
+from vqclip_nb.runs.reader import RunInfo
+from vqclip_nb.settings import Settings
+from vqclip_nb.sweeps.paint import complete
+from vqclip_nb.timeline import Edit
+
+NOTED_EVERY = 0.25  # seconds between two notes of how far a job is
+
+
+def paint(store: Store, job: Job, *, device: str = "auto", stop: Callable[[], bool] = lambda: False) -> Ending:
+    """Paint a job to its end, until it is cancelled, or until `stop` says so; then it can go on later.
+
+    Raises what `session.start` and `session.resume` raise.
+    """
+    folder = store.runs / job.run
+    active = _begun(store, job, folder, device)
+    if active is None:
+        return Ending("done")
+    painting, record = active.painting, active.record
+    noted, ending = 0.0, Ending("done")
+    try:
+        for frame in active:
+            if frame.step >= job.steps or time.monotonic() - noted > NOTED_EVERY:
+                noted = time.monotonic()
+                if not store.progress(job.id, frame.step):
+                    ending = Ending("cancelled")
+                    break
+            if stop() and frame.step < job.steps:
+                record.save(painting)
+                record.close()
+                return Ending("stopped")
+    except (NotANumber, OutOfMemory) as error:
+        shared.forget()
+        ending = Ending("failed", " ".join(str(error).split()))
+    record.finish(painting, hurry=lambda: ending.state == "cancelled")
+    return ending
+
+
+def _begun(store: Store, job: Job, folder: Path, device: str) -> session.ActiveRun | None:
+    """The job's run, new or taken up; None when all its steps are made."""
+    if not (folder / "settings.json").exists():
+        settings = Settings(**job.settings).replace(out=str(store.runs), device=device, quiet=True)
+        return session.start(settings, inputs=store.uploads, name=job.run)
+    change = Edit({"steps": job.steps}) if RunInfo.read(folder).current.steps < job.steps else None
+    if change is None and complete(folder):
+        return None
+    return session.resume(folder, place={"device": device}, change=change)

@@ -1,0 +1,346 @@
+"""The store: people and their jobs in one SQLite file, which several processes may use at once.
+
+The order is round robin by person. A person's first waiting picture comes before anybody's second, and who was served
+longest ago comes first.
+"""
+
+import hashlib
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb.errors import RunError
+from vqclip_nb.queue.limits import Limits
+from vqclip_nb.runs.founding import slug
+from vqclip_nb.settings import Settings
+
+FILE, RUNS, UPLOADS = "queue.sqlite3", "runs", "uploads"
+OPEN_STATES = ("waiting", "painting")
+ENDED_STATES = ("done", "cancelled", "failed")
+MOST_TRIES = 3  # times that a worker may die at the same step of a job
+_TABLES = """
+CREATE TABLE IF NOT EXISTS people (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, token_hash TEXT UNIQUE, served INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, person INTEGER NOT NULL REFERENCES people,
+    settings TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', run TEXT NOT NULL, step INTEGER NOT NULL DEFAULT 0,
+    steps INTEGER NOT NULL, error TEXT NOT NULL DEFAULT '', cancel INTEGER NOT NULL DEFAULT 0, worker TEXT,
+    tries INTEGER NOT NULL DEFAULT 0, joined REAL NOT NULL, line INTEGER NOT NULL DEFAULT 0, ended REAL);
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, person);
+"""
+_ORDER = """
+SELECT id FROM (
+    SELECT jobs.id, served, row_number() OVER (PARTITION BY person ORDER BY line) AS nth,
+        min(line) OVER (PARTITION BY person) AS first
+    FROM jobs JOIN people ON people.id = jobs.person WHERE state = 'waiting')
+ORDER BY nth, served, first
+"""
+
+
+class QueueFull(RunError):
+    """No more jobs are taken, of this person or of all. Says which."""
+
+
+class UnknownToken(RunError):
+    """A token that belongs to nobody."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who may ask for pictures."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture that somebody asked for.
+
+    state: waiting, painting, done, cancelled or failed. run: the name of its run folder. step: how far it is. error:
+    why it failed, in one line. joined and ended: times as `time.time` gives them.
+    """
+
+    id: str
+    person: int
+    settings: dict[str, Any]
+    state: str
+    run: str
+    step: int
+    steps: int
+    error: str
+    joined: float
+    ended: float | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits or is painted."""
+        return self.state in OPEN_STATES
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the painting of a job ended: done, cancelled or failed; "stopped" when it is to go on later.
+
+    error: why it failed, in one line.
+    """
+
+    state: str
+    error: str = ""
+
+
+_COLUMNS = ", ".join(f"jobs.{name}" for name in Job.__dataclass_fields__)
+
+
+class Store:
+    """The people and jobs of a folder. May be used by several threads and processes at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.RLock()
+        try:
+            for place in (folder, self.runs, self.uploads):
+                place.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(folder / FILE, timeout=30, check_same_thread=False, isolation_level=None)
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = FULL")  # a job that was promised outlives a power cut
+            self._base.executescript(_TABLES)
+        except (OSError, sqlite3.Error) as error:
+            raise RunError(f"the queue's folder {str(folder)!r} cannot be used: {error}") from None
+
+    @property
+    def runs(self) -> Path:
+        """Where the run folders are."""
+        return self.folder / RUNS
+
+    @property
+    def uploads(self) -> Path:
+        """Where the pictures are that people sent."""
+        return self.folder / UPLOADS
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._base.close()
+
+    # people
+
+    def add_person(self, name: str) -> str:
+        """Enter a person and return the token, which is kept only as a hash. A second time it replaces the first."""
+        name = " ".join(name.split())
+        if not name or len(name) > 60 or not name.isprintable():
+            raise RunError(f"a person's name must have 1 to 60 letters, got {name!r}")
+        token = secrets.token_urlsafe(24)
+        with self._writing() as base:
+            base.execute(
+                "INSERT INTO people (name, token_hash) VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET token_hash = excluded.token_hash",
+                (name, _hashed(token)),
+            )
+        return token
+
+    def remove_person(self, name: str) -> None:
+        """Make a person's token worthless and cancel what waits. Raises RunError when there is none."""
+        with self._writing() as base:
+            row = base.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                raise RunError(f"there is no person {name!r}; `vqclip serve --people` lists them")
+            base.execute("UPDATE people SET token_hash = NULL WHERE id = ?", row)
+            self._cancel_open("person = ?", row)
+
+    def people(self) -> list[str]:
+        """The names of those who have a token."""
+        rows = self._rows("SELECT name FROM people WHERE token_hash IS NOT NULL ORDER BY name")
+        return [name for (name,) in rows]
+
+    def person(self, token: str) -> Person:
+        """Who a token belongs to. Raises UnknownToken."""
+        rows = self._rows("SELECT id, name FROM people WHERE token_hash = ?", (_hashed(token),))
+        if not rows:
+            raise UnknownToken("the token is wrong; `vqclip serve --add-person NAME` makes a new one")
+        return Person(*rows[0])
+
+    def without_token(self, name: str) -> Person:
+        """The person of this name, who is entered when there is none: a guest, or somebody that Discord knows."""
+        with self._writing() as base:
+            base.execute("INSERT INTO people (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (name,))
+            return Person(*base.execute("SELECT id, name FROM people WHERE name = ?", (name,)).fetchone())
+
+    # jobs
+
+    def add(self, person: Person, settings: Settings, limits: Limits) -> Job:
+        """Put a job into the queue. Raises QueueFull."""
+        job = secrets.token_hex(8)
+        run = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(settings.prompt)}-{settings.seed}-{job[:6]}"
+        told = json.dumps(settings.to_dict(), ensure_ascii=False)
+        with self._writing() as base:
+            self._check_room(person.id, limits)
+            base.execute(
+                "INSERT INTO jobs (id, person, settings, run, steps, joined, line) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (job, person.id, told, run, settings.steps, time.time(), self._end_of_line()),
+            )
+        return self.job(job)
+
+    def go_on(self, job: str, steps: int, limits: Limits) -> Job:
+        """Put a job that is done into the queue again, to be painted on to `steps`. Raises RunError, QueueFull."""
+        with self._writing() as base:
+            now = self.job(job)
+            if now.state != "done" or steps <= now.steps:
+                raise RunError(f"only a picture that is done can get more steps, and more than its {now.steps}")
+            self._check_room(now.person, limits)
+            base.execute(
+                "UPDATE jobs SET state = 'waiting', steps = ?, line = ?, ended = NULL, tries = 0 WHERE id = ?",
+                (steps, self._end_of_line(), job),
+            )
+        return self.job(job)
+
+    def job(self, job: str) -> Job:
+        """One job. Raises RunError when there is none."""
+        rows = self._jobs("WHERE id = ?", (job,))
+        if not rows:
+            raise RunError(f"there is no picture {job[:40]!r}")
+        return rows[0]
+
+    def jobs_of(self, person: int | None = None, *, most: int = 200) -> list[Job]:
+        """The jobs of a person, or of everybody, the latest first."""
+        where, values = ("", ()) if person is None else ("WHERE person = ?", (person,))
+        return self._jobs(f"{where} ORDER BY number DESC LIMIT {most}", values)
+
+    def open_jobs(self) -> list[tuple[Job, str, int]]:
+        """The jobs that are painted (place 0) and that wait (from 1), in order, with the name of each person."""
+        with self._lock:
+            places = {job: place for place, job in enumerate(self.order(), start=1)}
+            jobs = self._jobs("WHERE state IN ('waiting', 'painting')")
+            names = dict(self._rows("SELECT id, name FROM people"))
+        placed = [(job, names[job.person], places.get(job.id, 0)) for job in jobs]
+        return sorted(placed, key=lambda each: each[2])
+
+    def order(self) -> list[str]:
+        """The jobs that wait, in the order in which they will be painted."""
+        return [job for (job,) in self._rows(_ORDER)]
+
+    def place(self, job: str) -> int:
+        """A waiting job's place in the queue, from 1; 0 when it does not wait."""
+        order = self.order()
+        return order.index(job) + 1 if job in order else 0
+
+    def cancel(self, job: str) -> Job:
+        """Cancel a job: one that waits at once, one that is painted after its step. One that has ended stays."""
+        with self._writing():
+            self._cancel_open("id = ?", (job,))
+        return self.job(job)
+
+    def forget(self, job: str) -> None:
+        """Delete a job that has ended from the list; its folder is the caller's to delete."""
+        with self._writing() as base:
+            base.execute("DELETE FROM jobs WHERE id = ? AND state NOT IN ('waiting', 'painting')", (job,))
+
+    def ended_before(self, moment: float) -> list[Job]:
+        """The jobs that ended before this time."""
+        return self._jobs("WHERE ended < ?", (moment,))
+
+    # for workers
+
+    def claim(self, worker: str) -> Job | None:
+        """The job that this worker paints next: one that it was painting when it died, else the first that waits."""
+        with self._writing() as base:
+            rows = base.execute("SELECT id FROM jobs WHERE state = 'painting' AND worker = ?", (worker,)).fetchall()
+            begun = [job for (job,) in rows]
+            for job in [*begun, *self.order()]:
+                tries = base.execute("SELECT tries FROM jobs WHERE id = ?", (job,)).fetchone()[0]
+                if tries >= MOST_TRIES:
+                    self.end(job, Ending("failed", f"the painting stopped the server's worker {tries} times"))
+                    continue
+                base.execute(
+                    "UPDATE jobs SET state = 'painting', worker = ?, tries = tries + 1 WHERE id = ?", (worker, job)
+                )
+                if job not in begun:
+                    base.execute(
+                        "UPDATE people SET served = (SELECT max(served) + 1 FROM people) "
+                        "WHERE id = (SELECT person FROM jobs WHERE id = ?)",
+                        (job,),
+                    )
+                return self.job(job)
+        return None
+
+    def hand_over(self, workers: list[str]) -> None:
+        """Give the jobs of workers that are no more to the first of these."""
+        marks = ", ".join("?" * len(workers))
+        with self._writing() as base:
+            base.execute(
+                f"UPDATE jobs SET worker = ? WHERE state = 'painting' AND worker NOT IN ({marks})",
+                (workers[0], *workers),
+            )
+
+    def progress(self, job: str, step: int) -> bool:
+        """Note how far a job is. Whether it is to go on: not when it was cancelled."""
+        with self._writing() as base:
+            base.execute("UPDATE jobs SET step = ?, tries = 0 WHERE id = ? AND step < ?", (step, job, step))
+            return not base.execute("SELECT cancel FROM jobs WHERE id = ?", (job,)).fetchone()[0]
+
+    def end(self, job: str, ending: Ending) -> None:
+        """Note that a job has ended."""
+        with self._writing() as base:
+            base.execute(
+                "UPDATE jobs SET state = ?, error = ?, ended = ?, worker = NULL, cancel = 0 WHERE id = ?",
+                (ending.state, ending.error, time.time(), job),
+            )
+
+    # inside
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction, which no other thread or process is in; within one it is the same one."""
+        with self._lock:
+            if self._base.in_transaction:
+                yield self._base
+                return
+            try:
+                self._base.execute("BEGIN IMMEDIATE")
+                yield self._base
+                self._base.execute("COMMIT")
+            except BaseException as error:
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    raise RunError(f"the queue in {str(self.folder)!r} cannot be written to: {error}") from None
+                raise
+
+    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._base.execute(query, values).fetchall()
+
+    def _jobs(self, rest: str, values: tuple[Any, ...] = ()) -> list[Job]:
+        rows = self._rows(f"SELECT {_COLUMNS} FROM jobs {rest}", values)
+        return [Job(*(json.loads(value) if index == 2 else value for index, value in enumerate(row))) for row in rows]
+
+    def _check_room(self, person: int, limits: Limits) -> None:
+        counts: Mapping[int, int] = dict(
+            self._rows("SELECT person, count(*) FROM jobs WHERE state IN ('waiting', 'painting') GROUP BY person")
+        )
+        if counts.get(person, 0) >= limits.jobs_a_person:
+            raise QueueFull(f"you have {counts[person]} pictures in the queue, the most allowed; wait, or cancel one")
+        if sum(counts.values()) >= limits.jobs_in_all:
+            raise QueueFull(f"the queue is full with {sum(counts.values())} pictures; try again later")
+
+    def _end_of_line(self) -> int:
+        return self._rows("SELECT coalesce(max(line), 0) + 1 FROM jobs")[0][0]  # type: ignore[no-any-return]
+
+    def _cancel_open(self, where: str, values: tuple[Any, ...]) -> None:
+        self._base.execute(
+            f"UPDATE jobs SET state = 'cancelled', ended = ? WHERE state = 'waiting' AND {where}",
+            (time.time(), *values),
+        )
+        self._base.execute(f"UPDATE jobs SET cancel = 1 WHERE state = 'painting' AND {where}", values)
+
+
+def _hashed(token: str) -> str:
+    """A token as it is kept. It is random and long, so that a plain digest cannot be guessed back."""
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,79 @@
+"""Wishes: what a person may ask for, as settings. Only what stands here is taken from outside; no path, no address."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from vqclip_nb import perceptor_names
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.images import HASHED
+from vqclip_nb.queue.limits import Limits
+from vqclip_nb.schedules import most
+from vqclip_nb.schema import closest
+from vqclip_nb.settings import Settings
+
+TEXTS = ("prompt", "templates", "noise_prompts", "losses", "augments")
+ALLOWED = (
+    *TEXTS,
+    *("canvas", "perceptor", "size", "seed", "variations", "steps", "lr", "optimizer", "average", "init_weight"),
+    *("smoothness", "distance", "averaging_weight", "textoff", "cutouts", "cutn", "cut_pow"),
+)
+PICTURE = "picture"  # the name under which a picture that was sent is begun with
+
+
+def settings_of(wish: Mapping[str, Any], limits: Limits) -> Settings:
+    """The settings of a wish. Raises SettingsError, in one line, for anything that is not allowed."""
+    for name in wish:
+        if name not in ALLOWED and name != PICTURE:
+            hint = closest(name, ALLOWED) or f"; there are {', '.join((*ALLOWED, PICTURE))}"
+            raise SettingsError(f"{name!r} cannot be asked for{hint}")
+    if not isinstance(wish.get("prompt"), str) or not wish["prompt"].strip():
+        raise SettingsError('prompt must say what to paint, such as "a castle, a watercolor"')
+    for name in (*TEXTS, "lr", "init_weight", "smoothness", "cutn"):
+        text = wish.get(name)
+        if isinstance(text, str) and len(text) > limits.longest_text:
+            raise SettingsError(f"{name} may have {limits.longest_text} letters, got {len(text)}; shorten it")
+    refuse_words(" ".join(str(wish.get(name, "")) for name in ("prompt", "templates")), limits)
+    values = {"canvas": limits.canvases[0], "perceptor": limits.perceptors[0], **wish}
+    _one_of("canvas", values["canvas"], limits.canvases)
+    if not isinstance(values["perceptor"], str):
+        raise SettingsError(f"perceptor must be a text, got {values['perceptor']!r}")
+    for name in perceptor_names.parse(values["perceptor"]):
+        _one_of("perceptor", name, tuple(part for known in limits.perceptors for part in perceptor_names.parse(known)))
+    picture = values.pop(PICTURE, None)
+    if picture is not None and not (isinstance(picture, str) and HASHED.fullmatch(picture)):
+        raise SettingsError(f"picture must be the name that was given when it was sent, got {str(picture)[:40]!r}")
+    if isinstance(steps := values.get("steps"), int | float):
+        check_number("steps", steps, limits.most_steps)  # first, since a formula is worked out for each step
+    settings = Settings(**values, init_image=picture)
+    check_number("size", max(settings.size), limits.largest_side)
+    check_number("steps", settings.steps, limits.most_steps)
+    check_number("variations", settings.variations, limits.most_variations)
+    check_number("cutn", most(settings.cutn, settings.steps), limits.most_cutouts)
+    return settings
+
+
+def check_number(name: str, number: float, limit: int) -> None:
+    """Raise SettingsError where a number is above its limit."""
+    if number > limit:
+        raise SettingsError(f"{name} may be up to {limit} here, got {number:g}")
+
+
+def refuse_words(text: str, limits: Limits) -> None:
+    """Raise SettingsError where a text holds a word that is refused, in whatever case or accents."""
+    spoken = f" {_plain(text)} "
+    for word in limits.refused_words:
+        if (plain := _plain(word)) and f" {plain} " in spoken:
+            raise SettingsError(f"the word {word!r} is refused here; leave it out")
+
+
+def _plain(text: str) -> str:
+    """A text as its words alone, in small letters without accents."""
+    letters = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return " ".join(re.findall(r"\w+", letters.casefold()))
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"{name} must be one of {', '.join(allowed)} here, got {str(value)[:60]!r}")

@@ -1,0 +1,100 @@
+"""The server's workers: a process for each device, begun again when it dies."""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from vqclip_nb.errors import RunError
+from vqclip_nb.queue.limits import Limits
+from vqclip_nb.queue.store import Store
+
+PROGRAM = (sys.executable, "-m", "vqclip_nb.queue.worker")
+PAUSE = 1.0  # seconds before a worker that died is begun again
+PATIENCE = 90  # seconds for a worker to end its step
+CLEANED_EVERY = 3600  # seconds
+
+
+class Workers:
+    """Worker processes for these devices. Use it as a context: they live as long as the block.
+
+    Raises RunError where another server has the folder.
+    """
+
+    def __init__(
+        self, store: Store, limits: Limits, devices: Sequence[str] = ("auto",), *, program: Sequence[str] = PROGRAM
+    ) -> None:
+        self.store, self.limits, self.program = store, limits, program
+        self.devices = {f"worker-{number}": device for number, device in enumerate(devices, start=1)}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._end = threading.Event()
+        self._watch = threading.Thread(target=self._keep_alive, name="vqclip-workers", daemon=True)
+
+    def __enter__(self) -> "Workers":
+        from filelock import FileLock, Timeout
+
+        self._lock = FileLock(self.store.folder / "server.lock", thread_local=False)
+        try:
+            self._lock.acquire(timeout=0.2)
+        except Timeout:
+            said = (
+                f"the queue in {str(self.store.folder)!r} is served already; stop that server, or take another --data"
+            )
+            raise RunError(said) from None
+        for path in self.store.folder.glob("worker-*.lock"):  # of a server that was killed: they end with their step
+            with suppress(Timeout), FileLock(path, timeout=PATIENCE):
+                pass
+        self.store.hand_over(list(self.devices))
+        for name in self.devices:
+            self._begin(name)
+        self._watch.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._watch.join()
+        for process in self._running.values():
+            process.stdin.close()  # type: ignore[union-attr]
+        for process in self._running.values():
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._lock.release()
+
+    def _begin(self, name: str) -> None:
+        command = [*self.program, str(self.store.folder), name, self.devices[name]]
+        self._running[name] = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+    def _keep_alive(self) -> None:
+        cleaned = 0.0
+        while not self._end.wait(PAUSE):
+            for name, process in self._running.items():
+                if process.poll() is not None:
+                    self._begin(name)
+            if time.monotonic() - cleaned > CLEANED_EVERY or not cleaned:
+                cleaned = time.monotonic()
+                with suppress(RunError, OSError):
+                    clean(self.store, self.limits)
+
+
+def clean(store: Store, limits: Limits) -> None:
+    """Delete what has been kept long enough: pictures, and what people sent and nobody painted from."""
+    too_old = time.time() - limits.keep_days * 86_400
+    for job in store.ended_before(too_old):
+        delete(store, job.run)
+        store.forget(job.id)
+    wanted = {job.settings.get("init_image") for job, _, _ in store.open_jobs()}
+    for path in store.uploads.iterdir():
+        if path.stat().st_mtime < time.time() - 86_400 and f"sha256:{path.stem}" not in wanted:
+            path.unlink(missing_ok=True)
+
+
+def delete(store: Store, run: str) -> None:
+    """Delete a job's folder, which may not be there."""
+    shutil.rmtree(Path(store.runs, run), ignore_errors=True)
