@@ -5,6 +5,7 @@ import datetime
 import os
 import pathlib
 import pickle
+import random
 import re
 import shlex
 import subprocess
@@ -224,3 +225,91 @@ def test_hostile_names_are_shown_escaped(tmp_path):
 def test_a_lightning_callback_is_passed_over_as_the_published_files_have_it(tmp_path):
     standins.save_lightning(tmp_path / "last.ckpt", WEIGHTS, hyper_parameters=argparse.Namespace(lr=np.float64(1)))
     assert_read(tmp_path / "last.ckpt")
+
+
+READ_ALL = """
+import pathlib, resource, sys, torch
+from vqclip_nb.models import BrokenWeights, checkpoints, vqgan
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[1:]:
+    try:
+        checkpoints.read_weights(pathlib.Path(path), marks=vqgan.MARKS, needed=vqgan.needed)
+    except BrokenWeights as wrong:
+        print(wrong)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in kilobytes")
+def test_files_that_claim_more_than_they_have_are_refused_in_little_memory(tmp_path):
+    shared = torch.zeros(1_000_000)
+    for zipped in (True, False):
+        one = {"encoder.big": torch.zeros(1).expand(300_000_000)} | WEIGHTS
+        torch.save({"state_dict": one}, tmp_path / f"{zipped}-one.ckpt", _use_new_zipfile_serialization=zipped)
+        many = {f"encoder.{i}": shared for i in range(1000)} | WEIGHTS
+        torch.save({"state_dict": many}, tmp_path / f"{zipped}-many.ckpt", _use_new_zipfile_serialization=zipped)
+    torch.save(WEIGHTS, tmp_path / "good.ckpt")
+    for bad in ("data.pkl", "data/0"):
+        with (
+            zipfile.ZipFile(tmp_path / "good.ckpt") as good,
+            zipfile.ZipFile(tmp_path / f"{bad[-1]}.ckpt", "w") as bomb,
+        ):
+            for old in good.infolist():
+                found = old.filename.endswith(bad)
+                data = bytes(50_000_000) if found else good.read(old)
+                bomb.writestr(old.filename, data, zipfile.ZIP_DEFLATED if found else zipfile.ZIP_STORED)
+    names = ["True-one", "False-one", "True-many", "False-many", "l", "0"]
+    words = [sys.executable, "-c", READ_ALL, *(str(tmp_path / f"{name}.ckpt") for name in names)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    *said, peak = done.stdout.splitlines()
+    wanted = ["a tensor of 300,000,000 numbers has only 1 in the file"] * 2
+    wanted += [r"its tensors claim 4,000,000,\d+ bytes, and it has 4,\d+,\d+"] * 2
+    wanted += ["is compressed, which torch never does"] * 2
+    assert len(said) == len(wanted)
+    assert all(re.search(pattern, line) for pattern, line in zip(wanted, said, strict=True))
+    assert float(peak) < 30
+
+
+def test_a_tensor_that_is_not_needed_may_be_an_expanded_one(tmp_path):
+    torch.save({**WEIGHTS, "loss.mask": torch.zeros(1).expand(300_000_000)}, tmp_path / "a.ckpt")
+    assert_read(tmp_path / "a.ckpt", dropped=1)
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage")
+@pytest.mark.parametrize(
+    ("size", "stride", "offset", "said"),
+    [
+        ((2,), (1,), 10**12, "reaches out of its storage"),
+        ((2, 3), (10**15, 1), 0, "reaches out of its storage"),
+        ((-1,), (1,), 0, "shape is none"),
+        ((2**40, 2**40), (0, 0), 0, "has only"),
+        (("a",), (1,), 0, "shape is none"),
+    ],
+)
+def test_a_tensor_reads_nothing_beyond_its_storage(tmp_path, size, stride, offset, said):
+    class Lie:
+        def __reduce__(self):
+            return torch._utils._rebuild_tensor_v2, (storage, offset, size, stride, False, {})
+
+    storage = torch.storage.TypedStorage(wrap_storage=torch.zeros(6).untyped_storage(), dtype=torch.float32)
+    torch.save({"state_dict": {**WEIGHTS, "encoder.lie": Lie()}}, tmp_path / "a.ckpt")
+    with pytest.raises(BrokenWeights, match=said):
+        read(tmp_path / "a.ckpt")
+
+
+def test_a_file_cut_anywhere_or_with_a_byte_changed_is_one_line_or_read(tmp_path):
+    for zipped in (True, False):
+        torch.save(WEIGHTS, tmp_path / "a.ckpt", _use_new_zipfile_serialization=zipped)
+        whole, chance = (tmp_path / "a.ckpt").read_bytes(), random.Random(0)
+        for trial in range(300):
+            data = bytearray(whole)
+            if trial % 2:
+                data[chance.randrange(len(data))] = chance.randrange(256)
+            else:
+                del data[chance.randrange(len(data)) :]
+            (tmp_path / "b.ckpt").write_bytes(data)
+            try:
+                read(tmp_path / "b.ckpt")
+            except BrokenWeights as wrong:
+                assert "\n" not in str(wrong)  # noqa: PT017
