@@ -10,12 +10,15 @@ import torch
 
 from tests.toys import ToyBigGAN, ToyPerceptor, ToyVQGAN
 from vqclip_nb.canvases import Canvas, make, specs
+from vqclip_nb.canvases.biggan import BigGANOptions
 from vqclip_nb.canvases.biggan.canvas import BigGANCanvas
 from vqclip_nb.canvases.pixels import PixelsOptions
 from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
 from vqclip_nb.canvases.siren import SirenOptions
 from vqclip_nb.canvases.siren.canvas import SirenCanvas
+from vqclip_nb.canvases.vqgan import VQGANOptions
 from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
+from vqclip_nb.canvases.vqgan.codebook import CodebookCanvas
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.objectives import Guide, Target, Term
 from vqclip_nb.painting import Painting, run
@@ -23,7 +26,11 @@ from vqclip_nb.settings import Settings
 
 CANVAS_MAKERS = {spec.name: partial(make, spec.name) for spec in specs()} | {  # other packages' too
     "vqgan": lambda **start: VQGANCanvas(ToyVQGAN(), **start),
+    "codes drawn": lambda **start: CodebookCanvas(ToyVQGAN(), **start, options=VQGANOptions(codes="multinomial")),
     "pixels, 5 colours": lambda **start: PixelsCanvas(**start, options=PixelsOptions(palette=5)),
+    "biggan, drawn": lambda size, **start: BigGANCanvas(
+        ToyBigGAN(size), size=size, **start, options=BigGANOptions(gumbel=True)
+    ),
     "biggan": lambda size, **start: BigGANCanvas(ToyBigGAN(size), size=size, **start),
     "siren": lambda **start: SirenCanvas(**start, options=SirenOptions(layers=4, hidden_size=64, w0=30)),
 }
@@ -53,7 +60,7 @@ def test_a_canvas_renders_rgb_between_0_and_1_from_its_seeds(new):
 @EVERY_CANVAS
 def test_every_canvas_turns_red(new):
     canvas = new(size=(32, 32), seeds=(0, 1))
-    painting = Painting(Settings(prompt="red", steps=60, variations=2), canvas, towards("red"))
+    painting = Painting(Settings(prompt="red", steps=120, variations=2), canvas, towards("red"))
     *_, last = run(painting)
     red, green, blue = last.image.mean((2, 3)).unbind(1)
     assert (red > 0.6).all()

@@ -24,6 +24,8 @@ WAYS = [
     {"average": 0.8, "variations": 3, "init_weight": 0.3},
     {"canvas": "pixels", "smoothness": 0.5, "cutouts": "crops"},
     {"canvas": "fourier", "average": 0.5},
+    {"codes": "multinomial", "variations": 2},
+    {"codes": "gumbel", "temperature": 0.5, "average": 0.0},
     {"keep": "best", "plateau": 2, "plateau_factor": 0.7, "accumulate": 2, "variations": 2, "average": 0.0},
     {"canvas": "siren", "layers": 3, "hidden_size": 16, "variations": 2},
 ]

@@ -125,7 +125,7 @@ class Painting:
     def _judge_once(self, draws: Draws, count: int) -> Judgement:
         """One of so many judgements, with its share of the losses; its gradients are added on the canvas."""
         progress = self._progress
-        image = self._render()
+        image = self._render(draws)
         losses = losses_of(self.terms, image, draws, progress) | self.canvas.penalties(progress)
         if count > 1:
             losses = {name: loss / count for name, loss in losses.items()}
@@ -133,8 +133,9 @@ class Painting:
         self.guard.backward(each)
         return image, {name: loss.detach() for name, loss in losses.items()}, each.detach()
 
-    def _render(self) -> Tensor:
+    def _render(self, draws: Draws | None = None) -> Tensor:
         """The canvas's picture, with what an overlay keeps: (n, 3, H, W) RGB in [0, 1]."""
+        self.canvas.draws = draws
         image: Tensor = self.canvas()
         return image if self.overlay is None else self.overlay(image)
 

@@ -45,5 +45,11 @@ class Draws:
             ]
         )
 
+    def gumbel(self, purpose: str, shape: Sequence[int]) -> Tensor:
+        """Standard Gumbel numbers, (n, *shape), drawn on the device. Meant for many."""
+        blank = [torch.empty(*shape, device=self.device) for _ in self.seeds]
+        draw = [self._generator(seed, purpose, self.device) for seed in self.seeds]
+        return -torch.stack([each.exponential_(generator=g) for each, g in zip(blank, draw, strict=True)]).log()
+
     def _generator(self, seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
         return generator(seed, self.step, self.owner + purpose, device)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vqclip_nb.canvases.spec import CanvasOptions
 from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.gradients import clamp_with_grad
+from vqclip_nb.rng import Draws
 
 
 class Canvas(nn.Module):
@@ -25,6 +26,7 @@ class Canvas(nn.Module):
     cuts_off = False  # whether colours may lie beyond black and white, and are cut off by `bounded`
     keeps_uncut = False  # whether `bounded` keeps what it was given, as `uncut`
     uncut: Tensor | None = None
+    draws: Draws | None = None  # of the step that it renders for, where chance has a part; None for a picture to keep
 
     @classmethod
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: Any) -> Self:

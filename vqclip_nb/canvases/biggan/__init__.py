@@ -1,6 +1,8 @@
 """The BigGAN canvas: the latents and classes of a generator."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from vqclip_nb.canvases.spec import CanvasOptions, CanvasSpec
 from vqclip_nb.schema import option
@@ -14,6 +16,9 @@ class BigGANOptions(CanvasOptions):
     )
     class_temperature: float = option(
         2.0, "Class temperature", "with max_classes: higher mixes them more evenly", gt=0, le=100, live=True
+    )
+    gumbel: bool = option(
+        False, "Gumbel classes", "draw one class for each layer, anew at each step, at the class temperature"
     )
     truncation: float = option(
         1.0, "Truncation", "whose stored statistics are used: 1 is the whole variety of pictures", ge=0.02, le=1
@@ -29,6 +34,12 @@ class BigGANOptions(CanvasOptions):
         le=100,
         live=True,
     )
+
+    @model_validator(mode="after")
+    def _one_choice_of_classes(self) -> Self:
+        if self.gumbel and self.max_classes is not None:
+            raise ValueError(f"max_classes must be left out beside gumbel, got {self.max_classes}")
+        return self
 
 
 SPEC = CanvasSpec(

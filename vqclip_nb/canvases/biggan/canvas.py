@@ -13,8 +13,9 @@ from torch.utils.checkpoint import checkpoint
 from vqclip_nb.canvases.base import Canvas
 from vqclip_nb.canvases.biggan import SPEC, BigGANOptions
 from vqclip_nb.gpu.cuda_graphs import replayed
+from vqclip_nb.gradients import straight_through
 from vqclip_nb.optimizers import Optimizer
-from vqclip_nb.rng import generator
+from vqclip_nb.rng import Draws, generator
 
 _CLASS_MEAN, _CLASS_STD = -3.9, 0.3  # of the logits that it begins with: Big Sleep's
 _FIT_STEPS = 200
@@ -62,6 +63,8 @@ class BigGANCanvas(Canvas):
 
     def classes(self) -> Tensor:
         """How much of each class each layer draws, (n, latents, classes), in [0, 1]."""
+        if self.options.gumbel:
+            return one_class(self.logits, self.options.class_temperature, self.draws)
         if self.options.max_classes is None:
             return self.logits.sigmoid()
         return largest(self.logits, self.options.max_classes, self.options.class_temperature)
@@ -105,6 +108,17 @@ def abnormality(z: Tensor) -> Tensor:
     scores = (z - z.mean(-1, keepdim=True)) / z.std(-1, correction=0, keepdim=True)
     shape = (scores.pow(4).mean(-1) - 3).abs() + scores.pow(3).mean(-1).abs()
     return spread + power + shape.mean(1)
+
+
+def one_class(logits: Tensor, temperature: float, draws: Draws | None) -> Tensor:
+    """One class for each layer, as one-hot numbers with the gradient of a softmax (Jang et al., 2017).
+
+    Drawn by Gumbel noise, or the likeliest where there are no draws.
+    """
+    if draws is not None:
+        logits = logits + draws.gumbel("classes", logits.shape[1:])
+    hard = F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    return straight_through(hard, (logits / temperature).softmax(-1))
 
 
 def largest(logits: Tensor, count: int, temperature: float) -> Tensor:

@@ -1,5 +1,9 @@
 """The VQGAN canvas: codes of a learned codebook, decoded to a picture."""
 
+from typing import Literal, Self
+
+from pydantic import model_validator
+
 from vqclip_nb.canvases.spec import CanvasOptions, CanvasSpec
 from vqclip_nb.schema import option
 
@@ -15,6 +19,18 @@ class VQGANOptions(CanvasOptions):
         ge=0,
         le=100_000,
     )
+    codes: Literal["nearest", "multinomial", "gumbel"] = option(
+        "nearest",
+        "Codes",
+        "how codes are chosen: the nearest to z, or drawn anew at each step by logits of all codes (step size 0.05)",
+    )
+    temperature: float = option(1.0, "Temperature", "of codes that are drawn: lower is surer", live=True, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _nothing_to_tidy(self) -> Self:
+        if self.tidy and self.codes != "nearest":
+            raise ValueError(f"tidy must be left out where codes are drawn, got {self.tidy}")
+        return self
 
 
 SPEC = CanvasSpec(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,11 +47,15 @@ class VQGANCanvas(Canvas):
         self.z = nn.Parameter(nn.functional.interpolate(codes, (rows, columns), mode="bilinear"))
 
     @classmethod
-    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: VQGANOptions) -> Self:
+    def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: VQGANOptions) -> "VQGANCanvas":
         from vqclip_nb import models
         from vqclip_nb.models import shared
 
         vqgan = shared.loaded("vqgan", model, lambda: models.optimize_network(models.load_vqgan(model)))
+        if options.codes != "nearest":
+            from vqclip_nb.canvases.vqgan.codebook import CodebookCanvas
+
+            return CodebookCanvas(vqgan, size=size, seeds=seeds, options=options)
         return cls(vqgan, size=size, seeds=seeds, options=options)
 
     @property
@@ -59,17 +63,26 @@ class VQGANCanvas(Canvas):
         """The steps between two encodings: as the options say, or what suits the model."""
         return self.vqgan.tidy_every if self.options.tidy is None else self.options.tidy
 
+    def codes(self) -> Tensor:
+        """What is decoded, (n, c, h, w)."""
+        return quantize(self.z, self.vqgan.codebook)
+
     def forward(self) -> Tensor:
-        codes = quantize(self.z, self.vqgan.codebook)
+        codes = self.codes()
         with self.precision.rendering(codes.device):
             image = self.vqgan.decode(codes) if self.thrifty else replayed(self.vqgan.decode, codes)
         return self.bounded((image.float() + 1) / 2)
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:
-        height, width = (places * self.vqgan.factor for places in self.z.shape[-2:])
+        self.z.copy_(quantize(self._encoded(image, self.z.shape[-2:]), self.vqgan.codebook))
+
+    def _encoded(self, image: Tensor, places: Sequence[int]) -> Tensor:
+        """A picture of any size, encoded on a grid of so many rows and columns."""
+        height, width = (number * self.vqgan.factor for number in places)
         fitted = nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
-        self.z.copy_(quantize(self.vqgan.encode(fitted * 2 - 1), self.vqgan.codebook))
+        encoded: Tensor = self.vqgan.encode(fitted * 2 - 1)
+        return encoded
 
     @torch.no_grad()
     def constrain(self) -> None:
