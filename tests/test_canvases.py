@@ -17,8 +17,7 @@ from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
 from vqclip_nb.canvases.siren import SirenOptions
 from vqclip_nb.canvases.siren.canvas import SirenCanvas
 from vqclip_nb.canvases.vqgan import VQGANOptions
-from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
-from vqclip_nb.canvases.vqgan.codebook import CodebookCanvas
+from vqclip_nb.canvases.vqgan.canvas import CodebookCanvas, VQGANCanvas
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.objectives import Guide, Target, Term
 from vqclip_nb.painting import Painting, run

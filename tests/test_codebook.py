@@ -9,7 +9,7 @@ from vqclip_nb import Settings
 from vqclip_nb.canvases.biggan import BigGANOptions
 from vqclip_nb.canvases.biggan.canvas import BigGANCanvas
 from vqclip_nb.canvases.vqgan import VQGANOptions
-from vqclip_nb.canvases.vqgan.codebook import CodebookCanvas, drawn
+from vqclip_nb.canvases.vqgan.canvas import CodebookCanvas, drawn
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.rng import Draws
 
