@@ -21,6 +21,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
         "safe_files",
         "plugins",
         "rng",
+        "stop",
         "gradients",
         "optimizers",
         "schedules",

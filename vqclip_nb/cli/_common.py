@@ -1,7 +1,6 @@
 """What `paint`, `resume`, `replay` and `branch` share: flags read off Settings, the bar, and a normal ending."""
 
 import argparse
-import signal
 import sys
 import time
 import warnings
@@ -15,6 +14,7 @@ from vqclip_nb.errors import PaintWarning
 from vqclip_nb.fields import FieldSpec, by_name, fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
+from vqclip_nb.stop import Stop
 
 if TYPE_CHECKING:
     from vqclip_nb.painting import Frame, Painting
@@ -66,13 +66,13 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
 def prepare(settings: Settings) -> None:
     """Fetch the models that are not on the disk, so that a person sees what comes and how big it is."""
     from vqclip_nb import models
-    from vqclip_nb.cli.models import ready
+    from vqclip_nb.models.ready import ready
 
     ready(models.chosen(settings.canvas, settings.perceptor), quiet=settings.quiet)
 
 
 def see_through(
-    active: "ActiveRun", stop: "Stop | None" = None, watch: "Callable[[Frame], object]" = lambda frame: None
+    active: "ActiveRun", stop: Stop | None = None, watch: "Callable[[Frame], object]" = lambda frame: None
 ) -> int:
     """Paint to the end, show how it goes, and say where the picture is.
 
@@ -181,29 +181,3 @@ def find(name: str, out: str = "runs") -> Path:
     if given.is_file() and (given.parent / "settings.json").exists():
         return given.parent
     return within if not given.exists() and within.is_dir() else given
-
-
-POLITE = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-class Stop:
-    """Ctrl-C, a polite kill and a closing terminal, counted and heard between steps: no step is left half done.
-
-    The first ends the painting, a second leaves out the film, which takes longest of what is saved; a third interrupts.
-    """
-
-    heard = 0
-
-    def __enter__(self) -> "Stop":
-        heeded = [number for number in POLITE if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
-        self._before = {number: signal.signal(number, self._hear) for number in heeded}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _hear(self, number: int, frame: object) -> None:
-        self.heard += 1
-        if self.heard > 2:
-            raise KeyboardInterrupt

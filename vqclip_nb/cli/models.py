@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from vqclip_nb.models import CannotFetch, catalog, download
+from vqclip_nb.models.ready import ready, size_of
 from vqclip_nb.paths import expanded
 
 
@@ -37,7 +36,7 @@ def show(arguments: argparse.Namespace) -> int:
     for kind, used_as in catalog.KINDS.items():
         print(f"\n{kind} ({used_as})")
         for entry in catalog.entries(kind):
-            print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {_size(entry):>12}  {_said(entry)}")
+            print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {size_of(entry):>12}  {_said(entry)}")
     print("\nlanguage (imagine-prompts, which fetches it)")
     language = catalog.language_model()
     print(f"    {language.name:20} {language.size / 1e6:>9,.0f} MB  {language.good_at}")
@@ -88,35 +87,6 @@ def enter(arguments: argparse.Namespace) -> int:
         raise
     print(f"{entry.full_name} is ready: vqclip paint --canvas {entry.full_name} PROMPT")
     return 0
-
-
-def ready(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
-    """Fetch what is not on the disk yet, saying first what and how big, with one progress bar. Raises `CannotFetch`."""
-    from tqdm import tqdm
-
-    missing = {entry.full_name: entry for entry in entries if not entry.on_disk}
-    if not missing:
-        return
-    done: dict[str, int] = {}
-    totals: dict[str, int | None] = {entry.name: entry.size for entry in missing.values()}
-    said = [f"{name} ({_size(entry)})" for name, entry in missing.items()]
-    with tqdm(unit="B", unit_scale=True, unit_divisor=1000, delay=0.5, file=sys.stderr, disable=quiet) as bar:
-
-        def report(progress: download.Progress) -> None:
-            if said:  # only now is it sure that there is something to fetch
-                bar.write(f"vqclip: fetching {' and '.join(said)} once, into {catalog.home()}", file=sys.stderr)
-                said.clear()
-            if progress.note:
-                bar.write(f"{progress.name}: {progress.note}", file=sys.stderr)
-                return
-            done[progress.name] = progress.done
-            totals[progress.name] = progress.total
-            bar.total = sum(total or 0 for total in totals.values()) or None
-            bar.update(sum(done.values()) - bar.n)
-
-        for name, entry in missing.items():
-            bar.set_description(name, refresh=False)
-            download.fetch(entry, report=(lambda progress: None) if quiet else report)
 
 
 def added(name: str, config: dict[str, Any], weights: str) -> catalog.Entry:
@@ -188,10 +158,6 @@ ACTIONS = {
     "remove": (remove, "delete models from the disk"),
     "add": (enter, "use a VQGAN of your own"),
 }
-
-
-def _size(entry: catalog.Entry) -> str:
-    return f"{entry.size / 1e6:,.0f} MB" if entry.size else "size unknown"
 
 
 def _said(entry: catalog.Entry) -> str:

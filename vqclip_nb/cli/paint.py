@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb import canvases, embedded, presets
-from vqclip_nb.cli._common import Stop, add_flag, explained, given, prepare, see_through
+from vqclip_nb.cli._common import add_flag, explained, given, prepare, see_through
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.escapes import visible
 from vqclip_nb.fields import GROUPS, fields
 from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
+from vqclip_nb.stop import Stop
 
 
 def add(subparsers: Any) -> None:

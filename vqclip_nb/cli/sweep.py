@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqclip_nb.cli._common import Stop, add_flag, given, keep_freed, prepare
+from vqclip_nb.cli._common import add_flag, given, keep_freed, prepare
 from vqclip_nb.paths import expanded
+from vqclip_nb.stop import Stop
 
 if TYPE_CHECKING:
     from vqclip_nb.sweeps.paint import Result

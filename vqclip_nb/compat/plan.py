@@ -62,3 +62,7 @@ class Plan:
         if not self.sized:
             del values["size"]
         return replace(self, preset="", changes=values)
+
+    def at(self, **place: Any) -> "Plan":
+        """The same at another place: settings such as `device` and `out`."""
+        return replace(self, changes={**self.changes, **place})

@@ -1,0 +1,77 @@
+"""Big Sleep's Python: `from vqclip_nb.compat.big_sleep import Imagine`, with the same arguments and methods."""
+
+from dataclasses import replace
+from typing import Any
+
+from vqclip_nb.compat import dream
+from vqclip_nb.compat.imagining import Imagining
+from vqclip_nb.compat.options import Option, Tool
+
+ENCODING = "a run keeps texts and pictures, from which it can be painted again, and no embedding; give text or img"
+_CHANGED = {"seed": {"default": None}, "ema_decay": {"default": 0.99}, "larger_model": {"name": "larger_clip"}}
+TOOL = Tool(
+    "big_sleep.Imagine",
+    "dream",
+    dream.TOOL.preset,
+    (
+        *(
+            replace(option, **_CHANGED.get(option.name, {}))  # type: ignore[arg-type]
+            for option in dream.TOOL.options
+            if option.name not in ("overwrite", "random")
+        ),
+        Option("encoding", "any", None, "refused", ENCODING),
+    ),
+)
+
+
+class Imagine(Imagining):
+    """As Big Sleep's, on this package's loop: `dream = Imagine(text="a pyramid made of ice"); dream()`.
+
+    Call it again to paint on, `set_text` for other words, `reset` to begin anew. Besides Big Sleep's arguments: device,
+    runs (the folder of runs) and demo (paint with the models that come with the package). Raises SettingsError.
+    """
+
+    def __init__(
+        self,
+        *,
+        text: str | None = None,
+        img: Any = None,
+        encoding: Any = None,
+        text_min: str = "",
+        lr: float = 0.07,
+        image_size: int = 512,
+        gradient_accumulate_every: int = 1,
+        save_every: int = 50,
+        epochs: int = 20,
+        iterations: int = 1050,
+        save_progress: bool = False,
+        bilinear: bool = False,
+        open_folder: bool = True,
+        seed: int | None = None,
+        append_seed: bool = False,
+        torch_deterministic: bool = False,
+        max_classes: int | None = None,
+        class_temperature: float = 2.0,
+        save_date_time: bool = False,
+        save_best: bool = False,
+        experimental_resample: bool = False,
+        ema_decay: float = 0.99,
+        num_cutouts: int = 128,
+        center_bias: bool = False,
+        larger_clip: bool = False,
+        device: str = "auto",
+        runs: str = "runs",
+        demo: bool = False,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__(TOOL, dream.plan, given)
+
+    def set_text(self, text: str) -> None:
+        """Paint towards these words from now on."""
+        self.set_clip_encoding(text=text)
+
+    def set_clip_encoding(
+        self, text: str | None = None, img: Any = None, encoding: Any = None, text_min: str = ""
+    ) -> None:
+        """Paint towards a text, a picture or both, and away from `text_min`, from now on."""
+        self._encode(text=text, img=img, encoding=encoding, text_min=text_min)
