@@ -18,11 +18,13 @@ from vqclip_nb.errors import SettingsError
 from vqclip_nb.runs.reader import RunInfo
 
 BIG_SLEEP = """text=None img=None encoding=None text_min='' lr=0.07 image_size=512 gradient_accumulate_every=1
-    save_every=50 epochs=20 iterations=1050 save_progress=False bilinear=False open_folder=True seed=None append_seed=False
+    save_every=50 epochs=20 iterations=1050 save_progress=False bilinear=False open_folder=True seed=None
+    append_seed=False
     torch_deterministic=False max_classes=None class_temperature=2.0 save_date_time=False save_best=False
     experimental_resample=False ema_decay=0.99 num_cutouts=128 center_bias=False larger_clip=False"""
 DEEP_DAZE = """text=None img=None lr=1e-05 num_layers=16 hidden_size=256 batch_size=4 gradient_accumulate_every=4
-    epochs=20 iterations=1050 save_every=100 image_width=512 save_progress=True seed=None open_folder=True save_date_time=False
+    epochs=20 iterations=1050 save_every=100 image_width=512 save_progress=True seed=None open_folder=True
+    save_date_time=False
     start_image_path=None start_image_train_iters=10 theta_initial=None theta_hidden=None start_image_lr=0.0003
     lower_bound_cutout=0.1 upper_bound_cutout=1.0 saturate_bound=False create_story=False story_start_words=5
     story_words_per_epoch=5 story_separator=None averaging_weight=0.3 gauss_sampling=False gauss_mean=0.6 gauss_std=0.2
