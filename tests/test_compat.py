@@ -10,14 +10,16 @@ from PIL import Image
 
 from tests import crash_worker
 from tests.toys import ToyBigGAN, toy_models
-from vqclip_nb import cli, load_settings, prompts
-from vqclip_nb.compat import dream, generate, imagine
+from vqclip_nb import cli, load_settings, presets, prompts
+from vqclip_nb.compat import dream, generate, imagine, notebook
 from vqclip_nb.compat.copies import Duration, spoken
+from vqclip_nb.compat.elsewhere import peers
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.fields import fields
 from vqclip_nb.models import download
 from vqclip_nb.schedules import value_at
 
-TOOLS = {"generate": generate, "dream": dream, "imagine": imagine}
+TOOLS = {"generate": generate, "dream": dream, "imagine": imagine, "notebook": notebook}
 OPTIONS = {  # every option, as the tool's own source lists it
     "generate": """prompts image_prompts iterations save_every size init_image init_noise init_weight clip_model
         vqgan_config vqgan_checkpoint noise_prompt_seeds noise_prompt_weights learning_rate cut_method num_cuts
@@ -33,6 +35,10 @@ OPTIONS = {  # every option, as the tool's own source lists it
         saturate_bound create_story story_start_words story_words_per_epoch story_separator averaging_weight
         gauss_sampling gauss_mean gauss_std do_cutout center_bias center_focus jit save_gif save_video model_name
         optimizer""",
+    "notebook": """imagenet_1024 imagenet_16384 gumbel_8192 openimages_8192 coco faceshq wikiart_1024 wikiart_16384
+        sflckr ade20k ffhq celebahq texts width height model images_interval init_image target_images seed
+        max_iterations noise_prompt_seeds noise_prompt_weights init_weight clip_model step_size cutn cut_pow init_frame
+        last_frame min_fps max_fps length""",
 }
 SAMPLES = {  # a value of each option that is not its default, where the kind alone gives none
     "prompts": "a house",
@@ -49,6 +55,11 @@ SAMPLES = {  # a value of each option that is not its default, where the kind al
     "video_style_dir": "frames",
     "init_noise": "pixels",
     "text": "a castle",
+    "texts": "a castle",
+    "model": "wikiart_16384",
+    "target_images": "a.png | b.png",
+    "width": 64,
+    "height": 64,
     "img": "a.png",
     "image_size": 256,
     "image_width": 64,
@@ -69,7 +80,12 @@ BESIDE = {
 }
 BESIDE |= dict.fromkeys(("create_story", "story_start_words", "story_words_per_epoch", "story_separator"), STORY)
 FETCH = download.fetch
-COMMON = {"generate": {}, "dream": {"text": "a house"}, "imagine": {"text": "a house"}}
+COMMON = {
+    "generate": {},
+    "dream": {"text": "a house"},
+    "imagine": {"text": "a house"},
+    "notebook": {"texts": "a house"},
+}
 CASES = [(tool, option) for tool, module in TOOLS.items() for option in module.TOOL.options]
 
 
@@ -100,9 +116,10 @@ def test_the_table_has_every_option_of_the_tool(tool):
 @pytest.mark.parametrize(("tool", "option"), CASES, ids=lambda case: getattr(case, "name", case))
 def test_what_the_table_says_of_an_option_is_what_becomes_of_it(tool, option):
     plan, beside = TOOLS[tool].plan, {**COMMON[tool], **BESIDE.get(option.name, {})}
-    beside.pop(option.name, None) if option.name != "text" else None
     value = SAMPLES.get(option.name, not option.default if option.kind == "switch" else OF_KIND.get(option.kind))
-    assert option.here.strip()
+    if option.name in BESIDE:
+        beside.pop(option.name, None)
+    assert len(option.here.split()) > 3 or "`" in option.here or option.fate in ("setting", "file"), "it says why"
     if option.fate == "refused":
         with pytest.raises(SettingsError, match=rf"--{option.name} cannot be had here: "):
             plan({**beside, option.name: value})
@@ -315,3 +332,13 @@ def test_a_long_run_says_how_long_and_a_short_one_does_not(monkeypatch):
         "about 14 h",
         "about 6 days",
     ]
+
+
+def test_the_settings_that_are_taken_from_elsewhere_exist_and_are_explained():
+    names = {field.name for field in fields()}
+    for peer in peers().values():
+        assert set(peer.direct.values()) <= names
+        assert all(peer.row(option).fate == "here" for option in peer.direct)
+        options = [name for row in peer.rows for name in row.names]
+        assert len(options) == len(set(options))
+        assert not peer.preset or presets.load(peer.preset)

@@ -6,12 +6,12 @@ from typing import Any
 
 from vqclip_nb.compat.options import Option, Tool
 from vqclip_nb.compat.plan import Outputs, Plan
-from vqclip_nb.compat.texts import phrases, story
+from vqclip_nb.compat.texts import joined, noise_prompts, phrases, story
+from vqclip_nb.compat.vqgans import vqgan
 from vqclip_nb.errors import SettingsError
-from vqclip_nb.models import catalog
 
 GIB = 2**30
-_ZOOM = "zooming films are made by `vqclip branch` alone so far: crop the picture, and paint on with --init-image"
+_ZOOM = "the picture stands still while it is painted; crop the result, and paint on with -ii FILE"
 _ALWAYS = "a seed always paints the same picture on one machine"
 TOOL = Tool(
     "nerdyrodent's generate.py",
@@ -117,7 +117,11 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     notes, values = TOOL.notes(given), TOOL.read(given)
     changes = {"seed": -1} | TOOL.direct(given)
     changes["size"] = _size(values["size"], memory)
-    changes |= _prompts(values) | _noise(values) | _cutouts(values, "augments" in given)
+    changes |= (
+        _prompts(values)
+        | noise_prompts(values["noise_prompt_seeds"], values["noise_prompt_weights"])
+        | _cutouts(values, "augments" in given)
+    )
     if model := _model(values):
         changes["canvas"] = f"vqgan/{model}"
     if "^" in (values["prompts"] or "") and values["change_prompt_every"] <= 0:
@@ -147,17 +151,8 @@ def _prompts(values: Mapping[str, Any]) -> dict[str, Any]:
     parts, every = [phrases(part) for part in told.split("^")], values["change_prompt_every"]
     if len(parts) > 1 and every > 0:
         return story(parts, every, values["iterations"], pictures)
-    prompt = " | ".join(map(str, parts[0]))
+    prompt = joined(parts[0])
     return {"prompt": prompt} | ({"image_prompts": tuple(pictures)} if pictures else {})
-
-
-def _noise(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Noise prompts; a weight that is left out is 1."""
-    seeds, weights = values["noise_prompt_seeds"], values["noise_prompt_weights"]
-    if len(weights) > len(seeds):
-        raise SettingsError(f"--noise_prompt_weights needs a seed for each weight, got {len(weights)} and {len(seeds)}")
-    pairs = zip(seeds, (*weights, *[1.0] * (len(seeds) - len(weights))), strict=True)
-    return {"noise_prompts": " | ".join(f"{seed}:{weight:g}" for seed, weight in pairs)} if seeds else {}
 
 
 def _cutouts(values: Mapping[str, Any], chosen: bool) -> dict[str, Any]:
@@ -169,28 +164,11 @@ def _cutouts(values: Mapping[str, Any], chosen: bool) -> dict[str, Any]:
 
 
 def _model(values: Mapping[str, Any]) -> str | None:
-    """The VQGAN that the files are named after. Raises SettingsError for one that is not known here."""
-    files = [values["vqgan_checkpoint"], values["vqgan_config"]]
-    file = next(
-        (
-            file
-            for file in files
-            if file not in (TOOL.option("vqgan_config").default, TOOL.option("vqgan_checkpoint").default)
-        ),
-        None,
-    )
-    if file is None:
-        return None
-    stem = Path(file).stem
-    for name in (stem, stem.removeprefix("vqgan_")):
-        try:
-            return catalog.info(name, "vqgan").name
-        except catalog.UnknownModel:
-            continue
-    config = (
-        values["vqgan_config"] if Path(values["vqgan_config"]).stem == stem else f"{Path(file).with_suffix('.yaml')}"
-    )
-    raise SettingsError(
-        f"--vqgan_checkpoint names no model that is known here, got {file!r}; enter it by "
-        f"`vqclip models add {stem} --config {config} --weights {file}`, and then type the same again"
-    )
+    """The VQGAN that the files are named after, or None for the usual one. Raises SettingsError for one not known."""
+    config, weights = values["vqgan_config"], values["vqgan_checkpoint"]
+    if weights != TOOL.option("vqgan_checkpoint").default:
+        beside = config if Path(config).stem == Path(weights).stem else str(Path(weights).with_suffix(".yaml"))
+        return vqgan(weights, config=beside, weights=weights)
+    if config != TOOL.option("vqgan_config").default:
+        return vqgan(config, config=config, weights=str(Path(config).with_suffix(".ckpt")))
+    return None

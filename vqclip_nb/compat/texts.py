@@ -65,6 +65,14 @@ def joined(prompts: Sequence[Prompt]) -> str:
     return " | ".join(map(str, prompts))
 
 
+def noise_prompts(seeds: Sequence[int], weights: Sequence[float]) -> dict[str, Any]:
+    """The setting for noise prompts; a weight that is left out is 1. Raises SettingsError for one without a seed."""
+    if len(weights) > len(seeds):
+        raise SettingsError(f"--noise_prompt_weights needs a seed for each weight, got {len(weights)} and {len(seeds)}")
+    pairs = zip(seeds, (*weights, *[1.0] * (len(seeds) - len(weights))), strict=True)
+    return {"noise_prompts": " | ".join(f"{seed}:{weight:g}" for seed, weight in pairs)} if seeds else {}
+
+
 def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: Sequence[str] = ()) -> dict[str, Any]:
     """Settings in which groups of prompts follow each other, each for so many steps, from the first again at the end.
 

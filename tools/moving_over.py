@@ -1,0 +1,104 @@
+"""Write the page for people who come from other tools, docs/moving-over.md: `python tools/moving_over.py`.
+
+It is read off the tables by which `vqclip generate`, `dream`, `imagine` and `import` work.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from vqclip_nb.compat import big_sleep, deep_daze, dream, generate, imagine, notebook
+from vqclip_nb.compat.elsewhere import Peer, peers
+from vqclip_nb.compat.options import Option, Tool
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "moving-over.md"
+INTRODUCTION = """# Moving over
+
+What you typed in another tool works here, or is done in another way. `python tools/moving_over.py` writes this page.
+
+```sh
+vqclip generate -p "A painting of an apple in a fruit bowl" -i 300 -s 256 256 -o output.png
+vqclip dream "a pyramid made of ice" --save_progress --iterations 200 --epochs 1
+vqclip imagine "a house in the forest" --num_layers 16 --epochs 1 --iterations 200
+```
+
+Each writes its picture where the tool put it, and prints the same as a `vqclip paint` line. A run's folder has frames,
+film and state; `vqclip resume` goes on with it. The published models are fetched on first use; `--demo` paints at once
+with those that come with the package. Exactly as many steps are made as you ask for, and the last picture is saved.
+
+```python
+from vqclip_nb.compat.big_sleep import Imagine
+
+dream = Imagine(text="a pyramid made of ice", lr=5e-2, save_every=25, save_progress=True)
+dream()
+dream.set_text("a castle of glass")
+dream()
+```
+
+`vqclip_nb.compat.deep_daze` has the other `Imagine`. Both take the arguments of the original, and `device`, `runs` and
+`demo`.
+"""
+HEADINGS = {
+    "generate": "`vqclip generate` takes these options. In all of them `-` and `_` are the same.",
+    "dream": "`vqclip dream TEXT` takes these options.",
+    "imagine": "`vqclip imagine TEXT` takes these options.",
+    "notebook": "Its fields, by cell. Its versions are the presets `updated`, `pooling`, `mse` and `crowson`.",
+}
+FATES = {"moot": "Changes nothing here: ", "refused": "Not here: ", "missing": "Not here: "}
+
+
+def page() -> str:
+    """The page as Markdown."""
+    tools = [generate.TOOL, dream.TOOL, imagine.TOOL, notebook.TOOL]
+    parts = [INTRODUCTION, *map(_tool, tools), "\n".join(_differences()), *map(_peer, peers().values())]
+    return "\n".join(parts)
+
+
+def _tool(tool: Tool) -> str:
+    rows = "\n".join(map(_option, tool.options))
+    title = f"{tool.title[:1].upper()}{tool.title[1:]}"
+    return f"## {title}\n\n{HEADINGS[tool.command]}\n\n| there | default | here |\n|---|---|---|\n{rows}\n"
+
+
+def _option(option: Option) -> str:
+    short = f", `{option.short}`" if option.short else ""
+    default = "" if option.default in (None, "", (), False) else f"`{option.default}`"
+    return f"| `{option.name}`{short} | {default} | {_said(option.fate, option.here)} |"
+
+
+def _differences() -> Iterator[str]:
+    """How the Python classes differ from the commands."""
+    yield "## Python's own arguments\n"
+    for module, command in ((big_sleep, dream), (deep_daze, imagine)):
+        ours = {option.name: option.default for option in command.TOOL.options}
+        differing = [option for option in module.TOOL.options if ours.get(option.name, ...) != option.default]
+        yield f"`{module.TOOL.title}` has the options of `{command.TOOL.command}`, and:\n"
+        yield "| there | default | here |\n|---|---|---|"
+        yield "\n".join(map(_option, differing)) + "\n"
+
+
+def _peer(peer: Peer) -> str:
+    title = f"{peer.title[:1].upper()}{peer.title[1:]}"
+    preset = f"`--preset {peer.preset}` has its numbers. " if peer.preset else ""
+    rows = "\n".join(
+        f"| {', '.join(f'`{name}`' for name in row.names)} | {_said(row.fate, row.said)} |" for row in peer.rows
+    )
+    return f"## {title}\n\n{preset}How it is done here:\n\n| there | here |\n|---|---|\n{rows}\n"
+
+
+def _said(fate: str, text: str) -> str:
+    begin = FATES.get(fate, "")
+    text = text if begin or text.startswith("`") else text[:1].upper() + text[1:]
+    return (begin + text).replace("|", "\\|")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=PAGE, help="the page to write")
+    parser.parse_args(arguments).out.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
