@@ -10,7 +10,7 @@ from vqclip_nb.paths import expanded
 from vqclip_nb.stop import Stop
 
 if TYPE_CHECKING:
-    from vqclip_nb.sweeps.paint import Result
+    from vqclip_nb.sweeps.results import Result
 
 FLAGS = ("device", "metadata", "quiet")
 

@@ -9,7 +9,7 @@ from vqclip_nb import device, images, perceptor_names, perceptors, prompts
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.objectives.distances import great_circle
 from vqclip_nb.schedules import value_at
-from vqclip_nb.sweeps.paint import Result
+from vqclip_nb.sweeps.results import Result
 
 
 @torch.no_grad()

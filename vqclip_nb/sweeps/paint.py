@@ -1,42 +1,18 @@
 """Painting a sweep: each item in a folder of its own, what is there already left as it is."""
 
 import json
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from vqclip_nb import session
 from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, RunError
 from vqclip_nb.models import shared
-from vqclip_nb.runs.loss_log import LossLog
-from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.sweeps.items import Item
+from vqclip_nb.sweeps.results import Result, complete, last_losses
 
 TRIES = 2
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of an item.
-
-    state: "painted", "there" (from an earlier call), "stopped" or "failed". error: why it failed, in one line. seconds:
-    the time that this call took for it. losses: of the last step, by name, of the first picture.
-    """
-
-    item: Item
-    folder: Path
-    state: str
-    error: str = ""
-    seconds: float = 0.0
-    losses: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def picture(self) -> Path:
-        """Its result.png, which a failed item may lack."""
-        return self.folder / "result.png"
 
 
 def sweep(
@@ -73,15 +49,6 @@ def sweep(
             yield result
 
 
-def complete(folder: Path) -> bool:
-    """Whether a run's folder holds the picture after its last step."""
-    try:
-        info = RunInfo.read(folder)
-    except RunError:
-        return False
-    return (folder / "result.png").is_file() and max(info.kept, default=0) >= info.current.steps
-
-
 def _painted(item: Item, out: Path, stop: Callable[[], bool]) -> Result:
     folder, begun = out / item.name, time.monotonic()
     if complete(folder):
@@ -114,8 +81,3 @@ def _paint(item: Item, folder: Path, stop: Callable[[], bool]) -> bool:
     painting = active.painting
     active.record.finish(painting, hurry=stop)
     return painting.ended
-
-
-def last_losses(folder: Path) -> dict[str, float]:
-    """The losses of the last step of a run, by name, of the first picture."""
-    return LossLog.read(folder / "losses.csv", sys.maxsize).last()

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vqclip_nb.images import BROKEN
 from vqclip_nb.sweeps.items import Item, varied
-from vqclip_nb.sweeps.paint import Result
+from vqclip_nb.sweeps.results import Result
 
 CELL, MARGIN, LINE = 192, 12, 17  # pixels
 MOST_CELLS = 400  # of a contact sheet
