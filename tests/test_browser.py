@@ -375,3 +375,48 @@ def test_the_keyboard_starts_and_applies_and_a_kernel_that_is_gone_is_said(page)
     page.evaluate(page.front.run_all)
     page.locator("button.vq-start:enabled").wait_for()
     page.wait_for_function("document.querySelector('.vq-prompt textarea').value.startsWith('a yellow star')")
+
+
+@pytest.mark.parametrize("page", [Lab, pytest.param(Classic, marks=pytest.mark.long)], indirect=True)
+def test_a_grid_is_painted_and_two_runs_are_compared_under_a_slider(page):
+    page.evaluate(page.front.run_all)
+    page.wait_for_selector(".vq-studio .vq-start")
+    page.locator(".vq-size select").nth(1).select_option(label="128 x 128")
+    page.locator(".vq-steps .widget-readout").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("10\n")
+    write(page, "a yellow star on a blue background")
+    page.get_by_text("Several", exact=True).click()
+    page.get_by_label("Values").nth(1).fill("0, 1")
+    page.keyboard.press("Tab")
+    shot(page, "6-several")
+    page.locator("button.vq-paint-the-grid").click()
+    page.locator(".vq-several", has_text="6 of 6 painted").wait_for()
+    cells = page.locator(".vq-cells .vq-thumb")
+    assert cells.locator("img").count() == 6
+    page.locator(".vq-several a", has_text="Contact sheet").wait_for()
+    cells.nth(3).click()
+    page.wait_for_function("document.querySelector('.vq-caption').innerText.startsWith('An earlier run')")
+    shot(page, "7-grid")
+    page.locator(".vq-several button.vq-go-on-with-this-one").click()
+    says(page, "Done")
+    assert len(read_all(page.folder / "runs")[0]) == 7
+    sheet = next((page.folder / "runs" / "contact-sheets").glob("*.png"))
+    shutil.copy(sheet, SHOTS / "contact-sheet.png")
+
+    runs = page.locator(".vq-history .vq-thumbs .vq-thumb")
+    runs.nth(6).wait_for()
+    runs.nth(0).click()
+    page.get_by_role("button", name="Compare with …").click()
+    runs.nth(3).click()
+    slider = page.locator(".vq-versus input")
+    slider.wait_for()
+    over = (
+        "document.querySelector('.vq-versus .vq-over').getBoundingClientRect().width > 0 && "
+        "getComputedStyle(document.querySelector('.vq-versus .vq-over')).clipPath"
+    )
+    before = page.evaluate(over)
+    slider.fill("20")
+    assert page.evaluate(over) != before, "the slider moves the edge"
+    assert page.locator(".vq-differing td", has_text="Step").count() >= 1
+    shot(page, "8-side-by-side")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models.catalog import home, language_model
 from vqclip_nb.models.errors import BrokenWeights, CannotFetch
 from vqclip_nb.paths import expanded
@@ -35,6 +37,8 @@ def load_language(name: str | None = None) -> tuple[Any, Any]:
         found = _read(name, local_files_only=True, **place)
     except CannotFetch:
         _check_online(name)
+        size = f"{default.size / 1e6:,.0f} MB, " if "revision" in place else ""
+        warnings.warn(f"fetching {name} once ({size}into {place['cache_dir']})", PaintWarning, stacklevel=2)
         transformers.logging.enable_progress_bar()
         found = _read(name, **place)
     if "revision" in place:

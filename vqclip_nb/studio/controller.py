@@ -19,6 +19,7 @@ from vqclip_nb.studio.layout import Layout
 from vqclip_nb.studio.library import Library
 from vqclip_nb.studio.problems import explain, in_titles
 from vqclip_nb.studio.registry import REGISTRY
+from vqclip_nb.studio.several import Several
 from vqclip_nb.studio.status import JobStatus, Problem
 
 TAKEN_OVER = "A newer panel has taken over: use that one, or run this cell again."
@@ -44,6 +45,7 @@ class Controller:
         self.ui = Layout(self)
         self.mirror = backup.Mirror(mirror, self.ui.messages.note) if mirror else None
         self.library = Library(self)
+        self.several = Several(self)
         self.ui.form.load(self.library.remembered(out) if settings is None else settings.model_dump())
         if out:
             self.ui.form.load({"out": str(out)})
@@ -55,6 +57,7 @@ class Controller:
         REGISTRY.controller = self
         self.library.offer_large_models()
         self.refresh_buttons()
+        self.several.draw()
         if REGISTRY.job:
             self.watch()
         self.looking = threading.Thread(target=self.library.look_around, name="vqclip-look", daemon=True)
@@ -84,11 +87,14 @@ class Controller:
         self.library.remember()
         self.run(opening.new_run(settings))
 
-    def run(self, open: opening.Opener, *, paused: bool = False) -> None:
-        """Start a job, unless one is going on. Raises RunError in a panel that another has taken over from."""
+    def run(self, open: opening.Opener, *, paused: bool = False, in_series: bool = False) -> None:
+        """Start a job, unless one is going on, or a series that it is not `in_series` of.
+
+        Raises RunError in a panel that another has taken over from.
+        """
         with self._lock:
             self._check_in_charge()
-            if REGISTRY.running:
+            if REGISTRY.running or (REGISTRY.in_series and not in_series):
                 return
             before = REGISTRY.job.status if REGISTRY.job else None
             self._seen = None
@@ -108,7 +114,9 @@ class Controller:
             REGISTRY.job.pause()
 
     def stop(self) -> None:
-        """End the run after this step."""
+        """End the run after this step, and the series that it is part of."""
+        if REGISTRY.series:
+            REGISTRY.series.stop()
         if REGISTRY.job:
             REGISTRY.job.stop()
 
@@ -280,6 +288,8 @@ class Controller:
 
     def _leave(self, ended: job.Job | None) -> None:
         """Disconnect, once the copy in the second folder is complete, unless another run has begun by then."""
+        if REGISTRY.series:
+            REGISTRY.series.wait()
         if self.mirror and self.mirror.wait(1800):
             if REGISTRY.job is ended and self.ui.disconnect.value:
                 self.guarded(frontend.disconnect)
@@ -292,6 +302,7 @@ class Controller:
             REGISTRY.job.status if REGISTRY.job else None,
             closed=self.closed,
             other=self.library.shows_other,
+            in_series=REGISTRY.in_series is not None,
             undoable=self._undoable(),
         )
 
@@ -347,15 +358,19 @@ class Controller:
     def watch(self) -> None:
         """Tick in a thread of its own while a job goes on. In Colab `serve` does it besides."""
         self.guarded(self.tick)
-        if self._ticker is None or not self._ticker.is_alive():
-            self._ticker = threading.Thread(target=self._tick_on, name="vqclip-tick", daemon=True)
-            self._ticker.start()
+        with self._lock:
+            if self._ticker is None:
+                self._ticker = threading.Thread(target=self._tick_on, name="vqclip-tick", daemon=True)
+                self._ticker.start()
 
     def _tick_on(self) -> None:
-        while (current := REGISTRY.job) and not self.closed:
+        while True:
             self.guarded(self._paced)
-            if not current.alive and self._seen is current.status:
-                return
+            with self._lock:  # the next job of a series may begin just now
+                current = REGISTRY.job
+                if current is None or self.closed or (not current.alive and self._seen is current.status):
+                    self._ticker = None
+                    return
             current.wait_for_change()
 
     async def serve(self) -> None:

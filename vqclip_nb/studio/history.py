@@ -28,7 +28,8 @@ class History:
     """The runs on the disk as thumbnails. `box` is the whole of it.
 
     show(run), go_on(run): called when a person wants to see a run, or to continue it. deleted(run): called after a run
-    was deleted. on_error: called with what goes wrong.
+    was deleted. compare(one, other): called when a person wants to see two runs side by side. on_error: called with
+    what goes wrong.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class History:
         show: Callable[[RunInfo], object],
         go_on: Callable[[RunInfo], object],
         deleted: Callable[[RunInfo], object],
+        compare: Callable[[RunInfo, RunInfo], object],
         on_error: Callable[[Exception], object],
     ) -> None:
         self._show, self._go_on, self._deleted, self._on_error = show, go_on, deleted, on_error
+        self._compare, self._comparing = compare, False
         self.runs: list[RunInfo] = []
         self.run: RunInfo | None = None  # the one that was clicked
         self._most, self._deletable = PAGE, Path()
@@ -57,15 +60,17 @@ class History:
         self.more = widgets.Button(description="More", tooltip="Show more runs")
         self.use = widgets.Button(description="Use settings", tooltip="Put the settings of this run into the form")
         self.go_on = widgets.Button(description="Continue", tooltip="Go on where this run stood", icon="play")
+        self.compare = widgets.Button(description="Compare with …", tooltip="Then click another run: both side by side")
         self.delete = widgets.Button(description="Delete", tooltip="Delete this run's folder", icon="trash")
         self.sure = widgets.Button(
             description="Really delete it?", tooltip="There is no way back", button_style="danger"
         )
         self.more.on_click(lambda _: self._guarded(self._grow))
         self.go_on.on_click(lambda _: self.run and self._go_on(self.run))
+        self.compare.on_click(lambda _: self._ask_which(True))
         self.delete.on_click(lambda _: self._ask(True))
         self.sure.on_click(lambda _: self._guarded(self._remove))
-        self.actions = widgets.HBox([self.use, self.go_on, self.delete, self.sure])
+        self.actions = widgets.HBox([self.use, self.go_on, self.compare, self.delete, self.sure])
         self.thumbs = widgets.HBox([])
         self.thumbs.add_class("vq-thumbs")
         self.top = widgets.HBox([self.count, self.search, self.order])
@@ -98,9 +103,14 @@ class History:
     def choose(self, run: RunInfo | None) -> None:
         """Mark a run, and show what can be done with it."""
         self.run = run
-        for name, button in (("use", self.use), ("go_on", self.go_on), ("delete", self.delete)):
+        self._ask_which(False)
+        for name, button in (
+            ("use", self.use), ("compare", self.compare), ("go_on", self.go_on), ("delete", self.delete)
+        ):  # fmt: skip
             wanted = run is not None and (
-                name == "use" or (name == "go_on" and steps_left(run) > 0) or (name == "delete" and self._ours(run))
+                name in ("use", "compare")
+                or (name == "go_on" and steps_left(run) > 0)
+                or (name == "delete" and self._ours(run))
             )
             button.layout.display = "" if wanted else "none"
         self.sure.layout.display = "none"
@@ -142,7 +152,16 @@ class History:
 
     def _pressed(self, name: str) -> None:
         if run := next((run for run in self.runs if run.folder.name == name), None):
-            self._show(run)
+            if self._comparing and (one := self.run):
+                self._ask_which(False)
+                self._guarded(lambda: self._compare(one, run))
+            else:
+                self._show(run)
+
+    def _ask_which(self, asked: bool) -> None:
+        """Wait for a click on another run, to compare it with this one."""
+        self._comparing = asked
+        self.compare.description = "Now click another run" if asked else "Compare with …"
 
     def _grow(self) -> None:
         self._most += PAGE

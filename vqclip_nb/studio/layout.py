@@ -11,7 +11,9 @@ from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.history import History
 from vqclip_nb.studio.image_inputs import ImageInputs, upload_button
 from vqclip_nb.studio.messages import Messages
+from vqclip_nb.studio.several_view import SeveralView
 from vqclip_nb.studio.status import JobStatus
+from vqclip_nb.studio.versus import Versus
 from vqclip_nb.studio.view import View
 from vqclip_nb.studio.widget_help import explain
 
@@ -34,11 +36,14 @@ class Layout:
         self.form = Form(safe(lambda name: controller.changed(name)), {"perceptor": self.large})
         self.images = ImageInputs(safe(lambda name: controller.changed(name)), controller.fail)
         self.view = View(self._selected, safe(lambda step: controller.go_on_from(step)))
+        self.several = SeveralView(safe(lambda index: controller.several.open_cell(index)))
+        self.versus = Versus()
         self.downloads = Downloads(self.messages.say, controller.fail)
         self.history = History(
             safe(lambda run: controller.library.show_run(run)),
             safe(lambda run: controller.continue_run(run)),
             safe(lambda run: controller.library.deleted(run)),
+            self.versus.show,
             controller.fail,
         )
         self.more = _button("More steps", "Go on with this run", "forward")
@@ -55,11 +60,12 @@ class Layout:
         self.load.add_class("vq-load")
         self.disconnect = widgets.Checkbox(value=False, description="Disconnect from Colab when done", indent=False)
         self.beat = widgets.HTML(markup.beat(0))
-        self.children = [self.beat, self._parts(), self.history.box, widgets.HTML(markup.style())]
+        below = [self.several.results, self.history.box, self.versus.box]
+        self.children = [self.beat, self._parts(), *below, widgets.HTML(markup.style())]
 
     def wire(self, controller: "Controller") -> None:
         """Give each button what it does."""
-        library = controller.library
+        library, several = controller.library, controller.several
         for button, act in (
             (self.start, controller.start),
             (self.pause, controller.pause),
@@ -71,6 +77,11 @@ class Layout:
             (self.history.use, library.take_settings),
             (self.save, library.save_preset),
             (self.large, library.get_large_models),
+            (self.several.paint_list, several.paint_list),
+            (self.several.paint_grid, several.paint_grid),
+            (self.several.write_more, several.write_more),
+            (self.several.use, several.use_settings),
+            (self.several.go_on, several.go_on),
         ):
             callback = controller.safe(act)
             button.on_click(lambda _, callback=callback: callback())
@@ -92,15 +103,23 @@ class Layout:
         """Show the page that a click was heard."""
         self.beat.value = markup.beat(count)
 
-    def show_state(self, status: JobStatus | None, *, closed: bool, other: bool, undoable: bool) -> None:
-        """Which buttons can be pressed, of a panel in this state; `other`: the view does not show the last job."""
+    def show_state(
+        self, status: JobStatus | None, *, closed: bool, other: bool, in_series: bool, undoable: bool
+    ) -> None:
+        """Which buttons can be pressed, of a panel in this state.
+
+        other: the view does not show the last job. in_series: more jobs will follow it.
+        """
         state = status.state if status else "none"
         running = state in ("loading", "painting", "paused")
-        busy = running or state == "finishing"
+        busy = running or state == "finishing" or in_series
         for button, enabled in (
             (self.start, not busy),
             (self.pause, running),
-            (self.stop, running),
+            (self.stop, running or in_series),
+            (self.several.paint_list, not busy),
+            (self.several.paint_grid, not busy),
+            (self.several.go_on, not busy),
             (self.undo, undoable),
             *((button, True) for button in (self.more, self.alone, self.messages.remedy, self.messages.accept)),
         ):
@@ -131,8 +150,8 @@ class Layout:
         basic = widgets.VBox([self.form.basic, pictures, self.images.box])
         own = _box(widgets.HBox, [self.preset_name, self.save], "vq-row-of")
         advanced = widgets.VBox([self.form.advanced, widgets.HTML(markup.heading("Your own presets")), own])
-        tabs = widgets.Tab([basic, advanced])
-        for index, title in enumerate(("Basic", "Advanced")):
+        tabs = widgets.Tab([basic, advanced, self.several.box])
+        for index, title in enumerate(("Basic", "Advanced", "Several")):
             tabs.set_title(index, title)
             tabs.children[index].add_class("vq-tab")
         tabs.add_class("vq-tabs")

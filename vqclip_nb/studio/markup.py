@@ -95,6 +95,20 @@ def code(text: str) -> str:
     return f'<button class="vq-copy" title="Copy this code" onclick="{copy}">Copy</button><pre>{escape(text)}</pre>'
 
 
+def versus(pictures: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], same: int) -> str:
+    """Two pictures, by their addresses, under one slider, and a table of what differs."""
+    move = "this.parentNode.style.setProperty('--vq-at', this.value + '%')"
+    left, right = (f'<img src="{escape(each, quote=True)}" alt="">' for each in pictures)
+    cells = "".join(f"<tr>{''.join(f'<td>{escape(each)}</td>' for each in row)}</tr>" for row in rows)
+    head = f"<tr><th></th>{''.join(f'<th>{escape(name)}</th>' for name in names)}</tr>"
+    table = f'<table class="vq-differing">{head}{cells}</table>' if rows else ""
+    said = f"{same} settings are the same" if rows else "All settings are the same"
+    return (
+        f'<div class="vq-versus">{left}<div class="vq-over">{right}</div><input type="range" min="0" max="100" '
+        f'value="50" aria-label="Where the second picture begins" oninput="{move}"></div>{table}{small(said)}'
+    )
+
+
 def near(path: Path) -> str:
     """A path as it is seen from here."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -30,6 +30,22 @@ def new_run(settings: Settings) -> Opener:
     return open
 
 
+def item(settings: Settings, folder: Path) -> Opener:
+    """A run in a folder of this name: a new one, or the one that is there, taken up where it was left."""
+
+    def open(progress: "Progress") -> "ActiveRun":
+        progress("Loading PyTorch and the models")
+        from vqclip_nb import session
+
+        fetch_models(settings, progress)
+        progress("Loading PyTorch and the models")
+        if (folder / "settings.json").exists():
+            return session.resume(folder, place={"device": settings.device})
+        return session.start(settings.replace(out=str(folder.parent)), name=folder.name)
+
+    return open
+
+
 def resumed(
     folder: Path,
     *,

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vqclip_nb.studio.controller import Controller
     from vqclip_nb.studio.job import Job
+    from vqclip_nb.studio.series import Series
 
 
 class Registry:
     """What a cell that is run again finds.
 
-    job: the newest job, ended or not. controller: of the panel that drives it. listeners: by the number of a thread,
-    what its PaintWarnings are given to.
+    job: the newest job, ended or not. series: the newest series of jobs, ended or not. controller: of the panel that
+    drives them. listeners: by the number of a thread, what its PaintWarnings are given to.
     """
 
     def __init__(self) -> None:
         self.job: Job | None = None
+        self.series: Series | None = None
         self.controller: Controller | None = None
         self.listeners: dict[int, Callable[[str], None]] = {}
 
@@ -24,6 +26,11 @@ class Registry:
     def running(self) -> "Job | None":
         """The job, while it goes on."""
         return self.job if self.job and self.job.alive else None
+
+    @property
+    def in_series(self) -> "Series | None":
+        """The series, while it goes on."""
+        return self.series if self.series and not self.series.ended else None
 
 
 REGISTRY = Registry()

@@ -82,16 +82,21 @@ def read_items(path: Path, *, limit: int = LIMIT, common: Mapping[str, Any] | No
 def make_items(rows: Iterable[Mapping[str, Any]], common: Mapping[str, Any] | None = None) -> list[Item]:
     """One item for each row of settings; `preset` among them names one. Raises SettingsError."""
     items: list[Item] = []
-    known: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
         try:
-            item = Item(Settings(**_with_preset({**(common or {}), **row})), dict(row))
+            items.append(Item(Settings(**_with_preset({**(common or {}), **row})), dict(row)))
         except SettingsError as error:
             raise SettingsError(f"item {number} of the sweep: {error}") from None
+    return distinct(items)
+
+
+def distinct(items: list[Item]) -> list[Item]:
+    """The items, where no two are the same picture. Raises SettingsError."""
+    known: dict[str, int] = {}
+    for number, item in enumerate(items, 1):
         if earlier := known.get(item.name):
             raise SettingsError(f"items {earlier} and {number} of the sweep are the same picture; leave one out")
         known[item.name] = number
-        items.append(item)
     return items
 
 

@@ -29,9 +29,12 @@ def write_reports(results: Sequence[Result], out: Path, scores: Mapping[str, flo
     _replace(out / "results.csv", table(results, scores or {}).encode())
 
 
-def contact_sheet(results: Sequence[Result]) -> Image.Image:
-    """The pictures side by side, labelled by what differs: rows and columns where two settings were crossed."""
-    axes = crossed([result.item for result in results])
+def contact_sheet(results: Sequence[Result], axes: tuple[str, str] | None = None) -> Image.Image:
+    """The pictures side by side, labelled by what differs: rows and columns where two settings were crossed.
+
+    axes: which of the two settings is that of the rows, and which of the columns.
+    """
+    axes = axes or crossed([result.item for result in results])
     return _grid(results, *axes) if axes else _flow(results[:MOST_CELLS])
 
 

@@ -1,0 +1,114 @@
+"""A series: several pictures of a sweep, painted one after another by jobs, with the models loaded once."""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vqclip_nb.models import shared
+from vqclip_nb.studio import opening
+from vqclip_nb.sweeps import Item, Result
+from vqclip_nb.sweeps.items import varied
+from vqclip_nb.sweeps.results import complete
+
+if TYPE_CHECKING:
+    from vqclip_nb.studio.job import Job
+
+
+class Series:
+    """Paints items in a thread of its own, each in the folder of its name. Knows no widgets.
+
+    begin(open): starts a job and returns it. changed(): called whenever an item began or ended, and at the very end.
+    states: of each item, in order: waiting, painting, painted, there (from earlier), stopped or failed.
+    errors: why an item failed, by its place in the list. sheet: its contact sheet, once that is written. ended: whether
+    nothing more comes.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        out: Path,
+        *,
+        title: str,
+        begin: "Callable[[opening.Opener], Job]",
+        changed: Callable[[], object],
+    ) -> None:
+        self.items, self.out, self.title = list(items), out, title
+        self.states = ["waiting"] * len(items)
+        self.errors: dict[int, str] = {}
+        self.sheet: Path | None = None
+        self.ended = False
+        self._begin, self._changed = begin, changed
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="vqclip-series", daemon=True)
+
+    def start(self) -> "Series":
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Begin no other item; the job that goes on is stopped by its own button."""
+        self._stopping = True
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end; whether it came."""
+        self._thread.join(seconds)
+        return self.ended
+
+    def folder(self, index: int) -> Path:
+        """The run of an item, whether or not it is there yet."""
+        return self.out / self.items[index].name
+
+    @property
+    def axes(self) -> tuple[str, str] | None:
+        """The settings of the rows and of the columns, where the items are a full grid of two."""
+        from vqclip_nb.sweeps.report import crossed
+
+        down, across = varied(self.items) if crossed(self.items) else ("", "")
+        return (down, across) if down else None
+
+    @property
+    def results(self) -> list[Result]:
+        """What became of the items so far."""
+        return [
+            Result(item, self.folder(index), self.states[index], self.errors.get(index, ""))
+            for index, item in enumerate(self.items)
+        ]
+
+    @property
+    def painted(self) -> int:
+        """How many pictures are there."""
+        return sum(state in ("painted", "there") for state in self.states)
+
+    def _work(self) -> None:
+        try:
+            with shared.keep_loaded():
+                for index, item in enumerate(self.items):
+                    if self._stopping:
+                        break
+                    self._put(index, "there" if complete(self.folder(index)) else "painting")
+                    if self.states[index] == "painting":
+                        self._paint(index, item)
+        finally:
+            self.ended = True
+            self._changed()
+
+    def _paint(self, index: int, item: Item) -> None:
+        try:
+            job = self._begin(opening.item(item.settings, self.folder(index)))
+        except Exception as error:  # such as a newer panel that has taken over and is closed already
+            self.errors[index], self._stopping = str(error), True
+            self._put(index, "failed")
+            return
+        job.wait()
+        state = {"done": "painted", "stopped": "stopped"}.get(job.status.state, "failed")
+        if state == "failed":
+            shared.forget()
+            self.errors[index] = job.status.problem.message if job.status.problem else job.status.message
+        self._stopping |= state == "stopped"
+        self._put(index, state)
+
+    def _put(self, index: int, state: str) -> None:
+        self.states[index] = state
+        self._changed()
