@@ -84,7 +84,7 @@ def test_a_change_is_heard_at_the_next_step_and_stamped():
     assert [(change.step, change.settings["prompt"]) for change in painting.timeline] == [(30, "blue")]
 
 
-@pytest.mark.parametrize("change", [{"size": (64, 64)}, {"canvas": "pixels"}, {"nonsense": 1}, {"lr": -1}])
+@pytest.mark.parametrize("change", [{"size": (64, 64)}, {"canvas": "vqgan"}, {"nonsense": 1}, {"lr": -1}])
 def test_a_change_that_cannot_be_is_refused_and_changes_nothing(change):
     painting = build_painting(settings())
     with pytest.raises(SettingsError):

@@ -90,10 +90,11 @@ def at_the_end(recipe: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]])
     for change in timeline:
         if number := change.get("variation"):
             changed |= {"seed": changed["seed"] + number - 1, "variations": 1}
-        options = {**changed.get("canvas_options", {})}
-        for name, value in change["settings"].items():  # an option of the canvas stands under its own name
+        new = dict(change["settings"])
+        options = dict(new.pop("canvas_options", {}) if "canvas" in new else changed.get("canvas_options", {}))
+        for name, value in new.items():  # an option of the canvas stands under its own name
             (options if name in options else changed)[name] = value
-        changed |= {"canvas_options": options} if options else {}
+        changed |= {"canvas_options": options} if options or "canvas" in new else {}
     return changed
 
 

@@ -3,7 +3,6 @@
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import canvases, oom
+from vqclip_nb import canvases, oom, relay
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import PaintWarning, SettingsError
 from vqclip_nb.fields import live_fields
+from vqclip_nb.frame import Frame
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.images import PictureFile, covering, to_tensor
 from vqclip_nb.lowest import LowestLoss
@@ -26,27 +26,6 @@ from vqclip_nb.schedules import Schedule, tensor_at
 from vqclip_nb.settings import Settings
 from vqclip_nb.step_guard import Judgement, StepGuard
 from vqclip_nb.timeline import Edit
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What one step saw.
-
-    step: from 1 to steps. losses: by name, each (n,), on the device. image: (n, 3, H, W) RGB in [0, 1], a copy of its
-    own, or None where nobody will look: the average of the pictures judged so far; at the last step the result, as
-    `Painting.picture` renders it. kept: whether this frame belongs to the film.
-    """
-
-    step: int
-    steps: int
-    losses: Mapping[str, Tensor] = field(repr=False)
-    image: Tensor | None = field(default=None, repr=False)
-    kept: bool = False
-
-    @property
-    def loss(self) -> float:
-        """The sum of the losses, averaged over the pictures. Waits for the device."""
-        return float(torch.stack([loss.mean() for loss in self.losses.values()]).sum())
 
 
 class Painting:
@@ -67,24 +46,27 @@ class Painting:
         inputs: Path | None = None,
         overlay: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.settings, self.canvas, self.build, self.inputs = settings, canvas, build, inputs
+        self.settings, self.build, self.inputs = settings, build, inputs
         self.overlay = overlay
-        self.learnable = canvas.learnable()
-        for parameter in self.learnable:
-            parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
-        self.device = self.learnable[0].device
+        self.device = canvas.learnable()[0].device
         self.step_count = 0
-        self.average_from = 0  # the step that the averages begin at
         self.timeline: list[Edit] = []
         self.ahead: deque[Edit] = deque()  # changes that are still to be made, each at its step
-        self.guard = StepGuard(canvas, precision)
-        self._use(build(settings))
-        self.optimizer = Optimizer(settings.optimizer, self.learnable)
-        self.averages = [torch.zeros_like(parameter) for parameter in self.learnable]
-        self.shown: Tensor | None = None  # the average of the pictures judged, where it is not the last one alone
         self.lowest = LowestLoss(settings.variations, self.device)
+        self._put_on(canvas, StepGuard(canvas, precision), settings)
+        self._use(build(settings))
         self._pace = cuda_graphs.Pace(self.device)
         canvas.remember()
+
+    def _put_on(self, canvas: Canvas, guard: StepGuard, settings: Settings) -> None:
+        """From now on paint on this canvas, with an optimizer and averages that know nothing yet."""
+        self.canvas, self.guard, self.learnable = canvas, guard, canvas.learnable()
+        for parameter in self.learnable:
+            parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
+        self.optimizer = Optimizer(settings.optimizer, self.learnable)
+        self.averages = [torch.zeros_like(parameter) for parameter in self.learnable]
+        self.average_from = self.step_count  # the step that the averages begin at
+        self.shown: Tensor | None = None  # the average of the pictures judged, where it is not the last one alone
 
     def step(self, *, look: bool = False) -> Frame:
         """One update. The frame carries a picture when it is kept, or when somebody wants to `look`.
@@ -186,32 +168,78 @@ class Painting:
     def apply(self, change: Edit) -> None:
         """Take new settings from the next step on, paint one variation alone, or go on from another picture.
 
+        Another `canvas` goes on with the picture, by the step size that suits it unless one is named, or is scheduled.
         Raises SettingsError for what cannot change in mid-run, and PictureError; then nothing is changed.
         """
-        if fixed := sorted(set(change.settings) - live_fields(self.settings) - {"tidy"}):
+        new = relay.with_canvas(change.settings, self.settings)
+        if fixed := sorted(set(new) - live_fields() - {"tidy", *(relay.FIELDS if "canvas" in new else ())}):
             raise SettingsError(f"{fixed[0]} cannot change while painting; start a new run with it")
         picked: dict[str, Any] = {}
         if (number := change.variation) is not None:
             if not 1 <= number <= self.settings.variations:
                 raise SettingsError(f"variation must be from 1 to {self.settings.variations}, got {number}")
             picked = {"seed": self.settings.seeds[number - 1], "variations": 1}
-        settings = self.settings.replace(**picked | dict(change.settings))
+        settings = self.settings.replace(**picked | new)
         file = change.file or (PictureFile.of(change.image, inputs=self.inputs) if change.image else None)
         pil = file.read() if file else None
-        self._use(self.build(settings))
+        canvas = self.canvas if settings.canvas == self.settings.canvas else self.other_canvas(settings)
+        terms = self._terms(settings, canvas)
         if number is not None:
             self.canvas.choose(number - 1)
             self.optimizer.choose(number - 1)
             self.averages = [average[number - 1 : number].clone() for average in self.averages]
             self.shown = None if self.shown is None else self.shown[number - 1 : number].clone()
+        if canvas is not self.canvas:
+            self._hand_to(canvas, settings)
+        self._use(terms)
         self.lowest = LowestLoss(settings.variations, self.device)  # losses from here on are other ones
         self.settings = settings
         self._configure()
         written = {**settings.to_dict(), **settings.canvas_options}
-        changes = {name: written[name] for name in change.settings if name in written}
+        changes = {name: written[name] for name in new if name in written}
         if pil:
             self._begin_again(pil)
         self.timeline.append(Edit(changes, self.step_count, number, file.name if file else None, file))
+
+    def other_canvas(self, settings: Settings) -> Canvas:
+        """The canvas that these settings name. Raises SettingsError where its pictures have another size."""
+        options = settings.canvas_options
+        canvas = canvases.make(settings.canvas, size=settings.size, seeds=settings.seeds, options=options)
+        canvas = canvas.to(self.device)
+        with torch.no_grad():
+            (height, width), (ours, across) = canvas().shape[-2:], self.canvas().shape[-2:]
+        if (height, width) != (ours, across):
+            sizes = f"paints {width} x {height} pixels, and {self.settings.canvas} {across} x {ours}"
+            remedy = f"--size {min(width, across)} {min(height, ours)}"
+            raise SettingsError(
+                f"relay must be between canvases of one size: {settings.canvas} {sizes}; paint {remedy}"
+            )
+        return canvas
+
+    def hand_over(self) -> None:
+        """Go on with another canvas, where the relay of the settings says so before the next step."""
+        name = relay.canvas_at(self.settings.relay, self.step_count, self.settings.steps)
+        if name and name != self.settings.canvas:
+            self.apply(Edit({"canvas": name}))
+
+    def _hand_to(self, canvas: Canvas, settings: Settings) -> None:
+        """Go on with the picture on another canvas."""
+        image = self.picture()
+        guard = StepGuard(canvas, self.guard.wanted)
+        guard.parts = self.guard.parts
+        cuda_graphs.forget()  # those of the canvas that is left
+        self._put_on(canvas, guard, settings)
+        canvas.start_from(image)
+        canvas.remember()
+
+    def _terms(self, settings: Settings, canvas: Canvas) -> Sequence[Term]:
+        """The terms that settings ask for, of pictures on this canvas; where that fails, nothing is changed."""
+        self.build.canvas = canvas  # type: ignore[attr-defined]
+        try:
+            return self.build(settings)
+        except Exception:
+            self.build.canvas = self.canvas  # type: ignore[attr-defined]
+            raise
 
     def replace_image(self, image: str | Path | Image.Image | Tensor) -> None:
         """Go on from this picture from the next step on: a file's name, a PIL image, or (1, 3, H, W) RGB in [0, 1].
@@ -251,10 +279,14 @@ class Painting:
         return {"tensors": {name: _own(value) for name, value in tensors.items()}, "facts": facts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` gave, of a painting on the same canvas, earlier or later in its run."""
+        """Take up what `state_dict` gave, of the same run, earlier or later."""
         tensors, facts = state["tensors"], state["facts"]
         settings = self.settings.replace(**facts["settings"])
-        terms = self.build(settings)  # first, since a picture may be missing
+        canvas = self.canvas if settings.canvas == self.settings.canvas else self.other_canvas(settings)
+        terms = self._terms(settings, canvas)  # first, since a picture may be missing
+        if canvas is not self.canvas:
+            canvas.remember()  # so that it has a start to be filled
+            self._put_on(canvas, StepGuard(canvas, self.guard.wanted), settings)
         self.canvas.relearn(_under("canvas.", tensors))
         self.optimizer.restore(_under("optimizer.", tensors), count=facts["optimizer"])
         self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
@@ -329,6 +361,7 @@ def run(painting: Painting, *, until: int | None = None, look: bool = False) -> 
     while until is None or painting.step_count < until:
         while painting.ahead and painting.ahead[0].step <= painting.step_count:
             painting.apply(painting.ahead.popleft())
+        painting.hand_over()
         if painting.ended:
             return
         yield painting.step(look=look)

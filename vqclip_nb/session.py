@@ -7,11 +7,12 @@ from typing import Any
 
 from PIL import Image
 
-from vqclip_nb import canvases, device, embedded, images, perceptor_names, perceptors
+from vqclip_nb import canvases, device, embedded, images, perceptor_names, perceptors, relay
 from vqclip_nb.errors import RunError
+from vqclip_nb.frame import Frame
 from vqclip_nb.objectives.build import Builder
 from vqclip_nb.overlay import Overlay
-from vqclip_nb.painting import Frame, Painting, run
+from vqclip_nb.painting import Painting, run
 from vqclip_nb.runs import layout, metadata
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.founding import check_out
@@ -53,6 +54,9 @@ def build_painting(
     painting = Painting(settings, canvas, build, precision=precision, inputs=inputs, overlay=overlay)
     if state:
         painting.load_state_dict(state)
+    else:
+        for name in settings.canvases[1:]:  # that one of them cannot be is said now, not in mid-run
+            painting.other_canvas(settings.replace(canvas=name))
     return painting
 
 
@@ -134,8 +138,9 @@ def branch(
             on_way(frame.step)
         painting.ahead.clear()
     begun_at, count = painting.step_count, painting.settings.variations
-    asked = painting.settings.replace(**change.settings)
-    new = {name: asked.value(name) for name in change.settings if metadata.differs(name, asked, painting.settings)}
+    wanted = relay.with_canvas(change.settings, painting.settings)
+    asked = painting.settings.replace(**wanted)
+    new = {name: asked.value(name) for name in wanted if metadata.differs(name, asked, painting.settings)}
     if begun_at >= asked.steps:
         new["steps"] = begun_at + asked.steps
     painting.apply(Edit(new, variation=change.variation))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, schema
+from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, relay, schema
 from vqclip_nb.choices import CutoutMethods, Optimizers
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite
@@ -18,6 +18,8 @@ ALPHA = "alpha"  # as a mask: the transparency of the start image
 _TOP_SEED = 2**32 - 1
 _READERS: dict[str, Callable[[str], Any]] = {  # of texts with a grammar; each raises ValueError
     "prompt": prompts.parse,
+    "canvas": canvases.check,
+    "relay": relay.parse,
     "templates": extra_prompts.parse_templates,
     "noise_prompts": extra_prompts.parse_noise,
     "losses": loss_names.parse,
@@ -79,6 +81,13 @@ class Settings(BaseModel):
     )
     canvas: str = _field(
         "vqgan/demo", "Models", "Canvas", "what is painted on, as name or name/model: vqgan/demo, pixels, fourier, ..."
+    )
+    relay: str = _field(
+        "",
+        "Models",
+        "Relay",
+        "canvases that go on with the picture, each from a step on: 60:vqgan/demo, or 50%:vqgan/demo | 90%:pixels",
+        live=True,
     )
     perceptor: str = _field(
         "demo", "Models", "Perceptor", "the CLIP that judges: name or name:weight, several joined by +"
@@ -243,6 +252,11 @@ class Settings(BaseModel):
         """The seed of each picture."""
         return tuple(range(self.seed, self.seed + self.variations))
 
+    @property
+    def canvases(self) -> tuple[str, ...]:
+        """All canvases that are painted on, in order."""
+        return (self.canvas, *(name for _, _, name in relay.parse(self.relay)))
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some settings changed, and checked again.
 
@@ -321,16 +335,6 @@ class Settings(BaseModel):
     @classmethod
     def _readable(cls, value: str, info: Any) -> str:
         _READERS[info.field_name](value)
-        return value
-
-    @field_validator("canvas")
-    @classmethod
-    def _model_where_one_is_needed(cls, value: str) -> str:
-        spec, model = canvases.spec(value), value.partition("/")[2]
-        if spec.model_kind and not model:
-            raise ValueError(f"canvas must be {spec.name}/<model>, got {value!r}; `vqclip models` lists them")
-        if model and not spec.model_kind:
-            raise ValueError(f"canvas must be {spec.name}, which takes no model, got {value!r}")
         return value
 
     @field_validator("save_every")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vqclip_nb import relay
 from vqclip_nb.errors import RunError
 from vqclip_nb.fields import live_fields
 from vqclip_nb.images import HASHED, PictureFile
@@ -47,7 +48,8 @@ class Edit:
             or not (edit.image is None or (isinstance(edit.image, str) and HASHED.fullmatch(edit.image)))
             or not isinstance(edit.settings, dict)
             or type(edit.settings.get("seed", 0)) is not int
-            or edit.settings.keys() - live_fields()
+            or edit.settings.keys() - live_fields() - {*(relay.FIELDS if "canvas" in edit.settings else ())}
+            or not isinstance(edit.settings.get("canvas_options", {}), dict)
         ):
             raise RunError(f'a change must be {{"step": …, "settings": {{…}}}}, got {str(value)[:60]!r}')
         return edit

@@ -21,7 +21,7 @@ from vqclip_nb.schema import FieldSpec, closest
 if TYPE_CHECKING:
     from vqclip_nb.canvases.base import Canvas
 
-__all__ = ["Canvas", "CanvasOptions", "CanvasSpec", "make", "owners", "spec", "specs"]
+__all__ = ["Canvas", "CanvasOptions", "CanvasSpec", "check", "make", "owners", "spec", "specs"]
 
 GROUP = "vqclip_nb.canvases"
 
@@ -48,6 +48,15 @@ def spec(name: str) -> CanvasSpec:
         if family in plugins.found(GROUP):
             raise SettingsError(f"the canvas {family!r} of another package cannot be loaded: {error}") from None
         raise
+
+
+def check(name: str) -> None:
+    """Raise ValueError where a canvas has no model and needs one, or has one and takes none, or is not known."""
+    chosen, model = spec(name), name.partition("/")[2]
+    if chosen.model_kind and not model:
+        raise ValueError(f"canvas must be {chosen.name}/<model>, got {name!r}; `vqclip models` lists them")
+    if model and not chosen.model_kind:
+        raise ValueError(f"canvas must be {chosen.name}, which takes no model, got {name!r}")
 
 
 def specs() -> list[CanvasSpec]:

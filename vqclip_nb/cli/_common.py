@@ -17,7 +17,8 @@ from vqclip_nb.settings import Settings
 from vqclip_nb.stop import Stop
 
 if TYPE_CHECKING:
-    from vqclip_nb.painting import Frame, Painting
+    from vqclip_nb.frame import Frame
+    from vqclip_nb.painting import Painting
     from vqclip_nb.session import ActiveRun
 
 PLACES = {
@@ -68,7 +69,7 @@ def prepare(settings: Settings) -> None:
     from vqclip_nb import models
     from vqclip_nb.models.ready import ready
 
-    ready(models.chosen(settings.canvas, settings.perceptor), quiet=settings.quiet)
+    ready(models.chosen(settings.canvases, settings.perceptor), quiet=settings.quiet)
 
 
 def see_through(

@@ -25,7 +25,7 @@ def add(subparsers: Any) -> None:
     for name in PLACE:
         add_flag(parser, name)
     section = parser.add_argument_group("from here on")
-    for name in sorted(live_fields() - {"prompt"}):
+    for name in sorted(live_fields() - {"prompt"} | {"canvas"}):
         add_flag(section, name)
     parser.set_defaults(run=branch, parser=parser)
 
@@ -40,5 +40,8 @@ def branch(arguments: argparse.Namespace) -> int:
     place = {name: values.pop(name) for name in PLACE if name in values}
     change = Edit(values, variation=arguments.variation)
     folder = find(arguments.folder)
-    prepare(RunInfo.read(folder).settings.replace(**place))
+    first = RunInfo.read(folder).settings.replace(**place)
+    prepare(first)
+    if "canvas" in values:
+        prepare(first.replace(canvas=values["canvas"]))
     return see_through(branch(folder, change, step=arguments.step, place=place))

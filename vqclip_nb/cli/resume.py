@@ -23,7 +23,7 @@ def add(subparsers: Any) -> None:
     for name in PLACE:
         add_flag(parser, name)
     section = parser.add_argument_group("from here on")
-    for name in sorted(live_fields()):
+    for name in sorted(live_fields() | {"canvas"}):
         add_flag(section, name)
     parser.set_defaults(run=resume, parser=parser)
 
@@ -37,5 +37,8 @@ def resume(arguments: argparse.Namespace) -> int:
     values = given(arguments)
     place = {name: values.pop(name) for name in PLACE if name in values}
     folder = find(arguments.folder)
-    prepare(RunInfo.read(folder).settings.replace(**place))
+    first = RunInfo.read(folder).settings.replace(**place)
+    prepare(first)
+    if "canvas" in values:
+        prepare(first.replace(canvas=values["canvas"]))
     return see_through(resume(folder, step=arguments.step, change=Edit(values), place=place))

@@ -10,7 +10,7 @@ from PIL import Image
 from vqclip_nb import embedded, images, prompts
 from vqclip_nb.compat.plan import Outputs
 from vqclip_nb.errors import PaintWarning, SettingsError
-from vqclip_nb.painting import Frame
+from vqclip_nb.frame import Frame
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import layout
 from vqclip_nb.settings import Settings

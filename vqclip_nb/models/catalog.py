@@ -7,6 +7,7 @@ import json
 import os
 import tomllib
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
@@ -150,15 +151,15 @@ def language_model() -> LanguageModel:
     return LanguageModel(name, **table)
 
 
-def chosen(canvas: str, perceptor: str) -> list[Entry]:
-    """The entries behind a canvas ("vqgan/demo", "pixels") and perceptors joined by "+". Raises `UnknownModel`.
+def chosen(canvases: Iterable[str], perceptor: str) -> list[Entry]:
+    """The entries behind canvases ("vqgan/demo", "pixels") and perceptors joined by "+". Raises `UnknownModel`.
 
     Those of open_clip have none: it knows and keeps its models itself.
     """
-    family, _, model = canvas.partition("/")
     names = perceptor_names.parse(perceptor)
     judges = [info(name, "clip") for name in names if not name.startswith(OPEN_CLIP)]
-    return [*judges, info(model, family)] if model else judges
+    painted = [canvas.partition("/") for canvas in dict.fromkeys(canvases)]
+    return [*judges, *(info(model, family) for family, _, model in painted if model)]
 
 
 def save(entry: Entry) -> None:

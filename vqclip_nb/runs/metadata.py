@@ -130,7 +130,7 @@ def model_hashes(settings: Settings) -> dict[str, str]:
     Raises models.UnknownModel.
     """
     hashes = {}
-    for entry in models.chosen(settings.canvas, settings.perceptor):
+    for entry in models.chosen(settings.canvases, settings.perceptor):
         files = entry.weights or [path for path in entry.files() if path.suffix == ".safetensors"][:1]
         if entry.sha256 or files:
             joined = entry.sha256 or hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

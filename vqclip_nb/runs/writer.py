@@ -26,8 +26,9 @@ from torch import Tensor
 
 from vqclip_nb import __version__, embedded, images
 from vqclip_nb.errors import PaintWarning, RunError
+from vqclip_nb.frame import Frame
 from vqclip_nb.gpu import cuda_graphs
-from vqclip_nb.painting import Frame, Painting
+from vqclip_nb.painting import Painting
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import checkpoint, layout, metadata
 from vqclip_nb.runs.background_writer import BackgroundWriter

@@ -228,7 +228,7 @@ class Controller:
 
     def _differences(self, current: Settings) -> dict[str, Any]:
         """Those of them that differ from these."""
-        live = self._live()
+        live = {name: value for name, value in self._live().items() if name in live_fields(current)}
         shown = current.replace(**live)
         return {name: value for name, value in live.items() if metadata.differs(name, shown, current)}
 

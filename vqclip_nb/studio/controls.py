@@ -158,7 +158,7 @@ def models_offered(name: str) -> list[tuple[str, str]]:
         plain = [(f"{spec.name} - {spec.title}", spec.name) for spec in canvases.specs() if not spec.model_kind]
         return [(_offered(entry, name=entry.full_name), entry.full_name) for entry in with_model] + plain
     alone = [(_offered(entry), entry.name) for entry in models.entries("clip") if _there(entry)]
-    return alone + [(_offered(*models.chosen("pixels", pair)), pair) for pair in PAIRS]
+    return alone + [(_offered(*models.chosen([], pair)), pair) for pair in PAIRS]
 
 
 def _there(entry: models.Entry) -> bool:

@@ -115,7 +115,7 @@ class Job:
 
         def order(active: "ActiveRun") -> None:
             now = active.painting.settings
-            new = {name: value for name, value in changes.items() if getattr(now, name) != value}
+            new = {name: value for name, value in changes.items() if now.value(name) != value}
             if new or pick is not None:
                 if active.painting.step_count not in active.record.kept:
                     active.record.save(active.painting)

@@ -179,7 +179,7 @@ class Library:
 
     def offer_large_models(self) -> None:
         """A line below the perceptor that gets the large models, or chooses those that are here."""
-        lacking = [entry for entry in models.chosen(LARGE["canvas"], LARGE["perceptor"]) if not entry.on_disk]
+        lacking = [entry for entry in models.chosen([LARGE["canvas"]], LARGE["perceptor"]) if not entry.on_disk]
         size = f" ({sum(entry.size or 0 for entry in lacking) / 1e9:.1f} GB)"
         self._ui.large.description = f"Get the large models{size}" if lacking else "Choose the large models"
         chosen = all(self._ui.form.value(name) == LARGE[name] for name in ("canvas", "perceptor"))

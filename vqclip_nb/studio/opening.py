@@ -110,7 +110,7 @@ def fetch_models(settings: Settings, report: Callable[[str], None]) -> None:
     """Download the models that the settings name and that are not on the disk yet. Raises CannotFetch."""
     from vqclip_nb import models
 
-    for entry in models.chosen(settings.canvas, settings.perceptor):
+    for entry in models.chosen(settings.canvases, settings.perceptor):
         if not entry.on_disk:
             models.fetch(entry, report=lambda progress: report(_download(progress)))
 

@@ -1,0 +1,54 @@
+"""Relay: canvases that a run goes on with, `60:vqgan/demo | 90%:pixels`, each from a step on. Needs no torch."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb import canvases
+from vqclip_nb.schedules import Schedule
+
+if TYPE_CHECKING:
+    from vqclip_nb.settings import Settings
+
+FIELDS = ("canvas", "canvas_options")  # what may change in mid-run by a relay alone
+
+_PART = re.compile(r"(?P<step>\d{1,8})(?P<percent>\s*%)?\s*:\s*(?P<canvas>\S+)")
+
+
+def parse(text: str) -> list[tuple[int, bool, str]]:
+    """Each canvas with the number of steps that are made before it, or, where the second is true, their percentage.
+
+    Raises ValueError.
+    """
+    found = []
+    for part in (part.strip() for part in text.split("|")):
+        if not part:
+            continue
+        match = _PART.fullmatch(part)
+        if match is None or (match["percent"] and int(match["step"]) > 100):
+            raise ValueError(
+                f"relay must be step:canvas, joined by |, got {part!r}; such as 60:vqgan/demo, or 50%:pixels"
+            )
+        canvases.check(match["canvas"])
+        found.append((int(match["step"]), bool(match["percent"]), match["canvas"]))
+    return found
+
+
+def canvas_at(text: str, step: int, steps: int) -> str | None:
+    """The canvas that takes over when so many of all steps are made, or None."""
+    begins = {round(number * steps / 100) if percent else number: name for number, percent, name in parse(text)}
+    return begins.get(step)
+
+
+def with_canvas(changes: Mapping[str, Any], settings: "Settings") -> dict[str, Any]:
+    """Changes of settings; where the canvas is another, with all its options, and the step size that suits it.
+
+    A step size that is among the changes, or is scheduled, stays.
+    """
+    new = dict(changes)
+    if new.get("canvas", settings.canvas) == settings.canvas:
+        return {name: value for name, value in new.items() if name != "canvas"}
+    own = {field.name for field in canvases.spec(new["canvas"]).fields}
+    options = {name: new.pop(name) for name in own & new.keys()}
+    kept = {} if isinstance(settings.lr, Schedule) else {"lr": None}
+    return {**kept, **new, "canvas_options": {**new.get("canvas_options", {}), **options}}
