@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests import standins
+from vqclip_nb import Settings
 from vqclip_nb.cli import main
 from vqclip_nb.cli.models import removed
 from vqclip_nb.errors import PaintWarning
@@ -126,3 +127,9 @@ def test_a_damaged_entry_is_named_and_hides_no_other(home):
 def test_the_packaged_pair_cannot_be_removed():
     with pytest.raises(ValueError, match="part of the package"):
         removed(info("vqgan/demo"))
+
+
+def test_a_name_is_known_in_any_case():
+    assert info("vit-b/32").name == "ViT-B/32"
+    assert info("VQGAN/ImageNet_f16_16384").name == "imagenet_f16_16384"
+    assert Settings(canvas="VQGAN/demo").canvas == "vqgan/demo"

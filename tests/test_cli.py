@@ -175,12 +175,32 @@ def test_without_a_command_the_commands_are_shown(capsys):
         (["red", "--num_cuts=9"], "there is no option '--num_cuts'; here it is --cutn"),
         (["red", "-opt", "Adam"], "there is no option '-opt'; here it is --optimizer"),
         (["-p", "red"], "there is no option '-p'; here it is the prompt itself, without an option"),
+        (["red", "-i", "300"], "there is no option '-i'; here it is --steps"),
+        (["red", "-s", "256", "256"], "there is no option '-s'; here it is --size W H"),
+        (["red", "--save_every", "25"], "here it is --every, and every picture is kept anyway; --save-every is how"),
+        (["red", "-cutm", "latest"], "there is no option '-cutm'; here it is --cutouts"),
+        (["red", "-aug", "Af"], "there is no option '-aug'; here it is --augments"),
+        (["red", "--text_min", "fog"], "there is no option '--text_min'; here it is prompts of weight -1, joined by |"),
+        (["red", "--jit"], "there is no option '--jit'; CLIP is loaded without it, on any torch"),
+        (["red", "--tv_scale=2"], "there is no option '--tv_scale'; here it is --smoothness"),
+        (["red", "--strokes", "9"], "there is no option '--strokes'; strokes need diffvg, which few can install"),
         (["--image-prompts", "a.png", "red", "b c.png"], "repeat the option: --image-prompts 'b c.png'"),
     ],
 )
 def test_options_of_older_tools_name_what_they_are_called_here(words, sentence, capsys):
     assert vqclip("paint", *words) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [(["a red house"], "vqclip paint 'a red house'"), (["piant", "red"], "vqclip paint"), (["-5"], None)],
+)
+def test_a_sentence_without_a_command_names_the_one_that_paints(words, meant, capsys):
+    assert vqclip(*words) == 2
+    said = capsys.readouterr().err
+    assert meant is None or f"; did you mean `{meant}`?" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_words_of_other_tools_are_taken_as_they_are_meant(tmp_path, capsys):
@@ -194,6 +214,10 @@ def test_words_of_other_tools_are_taken_as_they_are_meant(tmp_path, capsys):
     assert Path(painted).parent.parent.name == "runs"
     assert load_settings(picture).optimizer == "adam"
     assert Settings(save_every=25).save_every == "25"
+    assert (
+        vqclip("paint", "red", "--canvas", "Pixels", "--cut_pow", "2", "--init_weight=1", *values, "--device=cpu") == 0
+    )
+    assert load_settings(capsys.readouterr().out.strip()).cut_pow == 2
 
 
 def test_each_line_of_a_file_is_painted_and_a_wrong_one_stops_before_the_first(tmp_path, capsys):

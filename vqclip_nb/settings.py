@@ -300,6 +300,8 @@ class Settings(BaseModel):
     def _collect_options(cls, values: Any) -> Any:
         """Options of the canvas that stand among the settings move into `canvas_options`, which are then checked."""
         values = dict(values)
+        if isinstance(values.get("canvas"), str):
+            values["canvas"] = canvases.written(values["canvas"])
         spec = canvases.spec(str(values.get("canvas", cls.model_fields["canvas"].default)))
         own = {field.name for field in spec.fields}
         options = values.get("canvas_options") or {}

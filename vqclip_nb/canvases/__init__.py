@@ -21,7 +21,7 @@ from vqclip_nb.schema import FieldSpec, closest
 if TYPE_CHECKING:
     from vqclip_nb.canvases.base import Canvas
 
-__all__ = ["Canvas", "CanvasOptions", "CanvasSpec", "check", "make", "owners", "spec", "specs"]
+__all__ = ["Canvas", "CanvasOptions", "CanvasSpec", "check", "make", "owners", "spec", "specs", "written"]
 
 GROUP = "vqclip_nb.canvases"
 
@@ -57,6 +57,12 @@ def check(name: str) -> None:
         raise ValueError(f"canvas must be {chosen.name}/<model>, got {name!r}; `vqclip models` lists them")
     if model and not chosen.model_kind:
         raise ValueError(f"canvas must be {chosen.name}, which takes no model, got {name!r}")
+
+
+def written(name: str) -> str:
+    """A canvas's name with its family as it is written here, whatever the case it was typed in."""
+    family, slash, model = name.partition("/")
+    return f"{family.lower()}{slash}{model}" if family not in modules() and family.lower() in modules() else name
 
 
 def specs() -> list[CanvasSpec]:

@@ -11,10 +11,12 @@ import re
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from vqclip_nb.cli._old_options import OTHERWISE, old_option
+from vqclip_nb.cli._shell import command
 from vqclip_nb.cli._streams import lenient_streams
 from vqclip_nb.escapes import visible
 
@@ -36,46 +38,34 @@ COMMANDS = {
 }
 
 
-OLD_OPTIONS = {  # of older tools, with `-` for `_`, by what they are called here
-    **dict.fromkeys(("-p", "--prompt", "--text", "--text-prompt"), "the prompt itself, without an option"),
-    **dict.fromkeys(("-i", "--iterations", "--max-iterations", "--epochs"), "--steps"),
-    **dict.fromkeys(("-cuts", "--num-cuts", "--num-cutouts"), "--cutn"),
-    **dict.fromkeys(("-opt", "--optimiser"), "--optimizer"),
-    **dict.fromkeys(("-lr", "--learning-rate"), "--lr"),
-    **dict.fromkeys(("-ip", "--image-prompt", "--img"), "--image-prompts"),
-    **dict.fromkeys(("-ii", "--start-image-path"), "--init-image"),
-    **dict.fromkeys(("-m", "--clip-model", "--model-name"), "--perceptor"),
-    **dict.fromkeys(("-conf", "--vqgan-config", "-ckpt", "--vqgan-checkpoint"), "--canvas vqgan/<model>"),
-    **dict.fromkeys(("-cutm", "--cut-method"), "--cutouts"),
-    **dict.fromkeys(("-o", "--output"), "--out"),
-    **dict.fromkeys(("-s", "--image-size"), "--size"),
-    **dict.fromkeys(("-se", "--save-progress"), "--every"),
-    "-iw": "--init-weight",
-    "-sd": "--seed",
-    "-cutp": "--cut-pow",
-    "-cd": "--device",
-    "--num-layers": "--canvas siren --layers",
-    "--hidden-size": "--canvas siren --width",
-}
-
-
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant.
 
-    rewrite: what makes the words that a person typed into those that the options want. counterparts: options of other
-    tools, by what they are called here.
+    rewrite: what makes the words that a person typed into those that the options want. explain: what to say of an
+    option that is not one of these, or None.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.rewrite: Callable[[Sequence[str]], list[str]] = squares
-        self.counterparts: Mapping[str, str] = OLD_OPTIONS
+        self.explain: Callable[[str], str | None] = old_option
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse, of words that are rewritten first."""
-        return super().parse_known_args(None if args is None else self.rewrite(args), namespace)
+        """As argparse, of words that are rewritten first; `_` in an option's name is as good as `-`."""
+        words = None if args is None else [self._dashed(word) for word in self.rewrite(args)]
+        return super().parse_known_args(words, namespace)
+
+    def _dashed(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        dashed = name.replace("_", "-")
+        same = name.startswith("--") and name not in OTHERWISE and dashed in self._option_string_actions
+        return f"{dashed}{equals}{value}" if same and name not in self._option_string_actions else word
 
     def error(self, message: str) -> NoReturn:
+        if match := re.match(r"argument COMMAND: invalid choice: '(.*?)' \(choose from", message, re.DOTALL):
+            near = difflib.get_close_matches(match[1], COMMANDS, 1)
+            meant = f"vqclip {near[0]}" if near else command("vqclip", "paint", match[1])
+            message = f"there is no command {match[1]!r}; did you mean `{meant}`?"
         self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` explains)\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -85,8 +75,8 @@ class Parser(argparse.ArgumentParser):
             chosen = getattr(known, "parser", self)
             options = chosen._option_string_actions
             word = unknown[0].partition("=")[0]
-            if (counterpart := chosen.counterparts.get(word.replace("_", "-"))) is not None:
-                self.error(f"there is no option {word!r}; here it is {counterpart}")
+            if word.startswith("-") and (said := chosen.explain(word)) is not None:
+                self.error(f"there is no option {word!r}; {said}")
             near = difflib.get_close_matches(word, options, 1)
             kind = "option" if word.startswith("-") else "argument"
             hint = f"; did you mean {near[0]}?" if near else ""
@@ -112,13 +102,13 @@ def squares(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def parser(command: str | None) -> Parser:
-    """The parser, with the options of `command` alone; of the others only what they are for."""
+def parser(asked: str | None) -> Parser:
+    """The parser, with the options of the command asked for alone; of the others only what they are for."""
     main = Parser(prog="vqclip", description="Paint a picture from a sentence.", allow_abbrev=False)
     main.add_argument("--version", action="store_true", help="show the version and leave")
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND")
     for name, purpose in COMMANDS.items():
-        if name == command:
+        if name == asked:
             import_module(f"{__name__}.{name.replace('-', '_')}").add(subparsers)
         else:
             subparsers.add_parser(name, help=purpose)
@@ -142,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command = next((word for word in arguments if word in COMMANDS), None)
+    asked = next((word for word in arguments if word in COMMANDS), None)
     if "OMP_WAIT_POLICY" not in os.environ:
         # Read by OpenMP when torch is loaded. Its threads then wait 0.03 ms for their next work before they sleep, not
         # 8 ms: NNPACK, the keeper and other programs want the processor in between.
@@ -155,7 +145,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         warnings.simplefilter("always", PaintWarning)
         warnings.showwarning = _show_warning
         try:
-            return _run(parser(command), arguments)
+            return _run(parser(asked), arguments)
         except (ValueError, OSError, ImportError) as error:
             print(f"vqclip: {visible(' '.join(str(error).split()))}", file=sys.stderr)
             return 3 if isinstance(error, FilmError) else 2

@@ -42,7 +42,7 @@ def add_fire(subparsers: Any, tool: Tool, run: Callable[[argparse.Namespace], in
         usage=f"vqclip {tool.command} TEXT [options]",
         allow_abbrev=False,
     )
-    parser.counterparts = {}
+    parser.explain = lambda word: None
     for option in tool.options:
         parser.add_argument(option.flag, metavar=option.kind.upper(), default=argparse.SUPPRESS, help=help_of(option))
     own = add_own(parser, device=True)

@@ -18,7 +18,7 @@ def add(subparsers: Any) -> None:
         "a run's folder keeps the way there. The published models are fetched on first use, 1.3 GB.",
         epilog='for example: vqclip generate -p "a painting of an apple in a fruit bowl" -i 300 -s 256 256',
     )
-    parser.counterparts = {}
+    parser.explain = lambda word: None
     for option in TOOL.options:
         names = dict.fromkeys([option.short, option.flag, option.flag.replace("_", "-")])
         words: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": help_of(option)}

@@ -61,7 +61,7 @@ class Imagining:
         for note in plan.notes:
             tqdm.write(note, file=sys.stderr)
         settings = plan.settings
-        ready(models.chosen(settings.canvas, settings.perceptor))
+        ready(models.chosen(settings.canvases, settings.perceptor))
         active = self._on_from(plan, self.run) if self.run else session.start(settings)
         copies = Copies(plan.outputs, settings)
         ending = _painted(active, copies, Duration(settings.steps, plan.length))

@@ -126,15 +126,18 @@ def entries(kind: str | None = None) -> list[Entry]:
 
 
 def info(name: str, kind: str | None = None) -> Entry:
-    """The entry of a model, by name, alias or `kind/name`.
+    """The entry of a model, by name, alias or `kind/name`, in any case where only one is meant.
 
     A name that several kinds share ("demo") means the first of vqgan, clip, biggan unless `kind` says which.
     Raises `UnknownModel` with the closest names.
     """
     known = entries(kind)
     for entry in known:
-        if name in (entry.full_name, entry.name, *entry.aliases, *(f"{entry.kind}/{alias}" for alias in entry.aliases)):
+        if name in _names(entry):
             return entry
+    alike = [entry for entry in known if name.lower() in map(str.lower, _names(entry))]
+    if len(alike) == 1:
+        return alike[0]
 
     names = list(dict.fromkeys(entry.name for entry in known))
     folded = {known_name.lower(): known_name for known_name in names}
@@ -149,6 +152,10 @@ def language_model() -> LanguageModel:
     """The language model that writes prompts unless another is named."""
     ((name, table),) = _tables()["language"].items()
     return LanguageModel(name, **table)
+
+
+def _names(entry: Entry) -> tuple[str, ...]:
+    return (entry.full_name, entry.name, *entry.aliases, *(f"{entry.kind}/{alias}" for alias in entry.aliases))
 
 
 def chosen(canvases: Iterable[str], perceptor: str) -> list[Entry]:
