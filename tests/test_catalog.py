@@ -97,11 +97,15 @@ def test_a_model_of_ones_own_is_added_painted_with_checked_and_removed(tmp_path,
     [
         ("model: {target: x, params: {}}", True, "params.ddconfig"),
         ("- a list", True, "must be a YAML table"),
-        (None, True, "cannot be read as YAML"),
+        (None, True, "cannot be read"),
         (f"model: {standins.TINY_CONFIG!r}".replace("False", "false"), False, "is not there"),
         ("model:", True, "whose params are a table, got {'model': None}"),
         ("params: 3", True, "whose params are a table, got {'params': 3}"),
-        (f"model: {standins.TINY_CONFIG!r}".replace("'z_channels'", "'z'"), "whole", "KeyError('z_channels')"),
+        (
+            f"model: {standins.TINY_CONFIG!r}".replace("'z_channels'", "'z'"),
+            "whole",
+            "config must have ddconfig.z_channels, a whole number from 1 to 65,536",
+        ),
     ],
 )
 def test_a_wrong_model_of_ones_own_leaves_nothing_behind(tmp_path, capsys, home, config, weights, said):

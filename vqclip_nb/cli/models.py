@@ -73,11 +73,10 @@ def remove(arguments: argparse.Namespace) -> int:
 def enter(arguments: argparse.Namespace) -> int:
     """Enter a person's own VQGAN, fetch its weights and load them once; nothing stays behind when that fails."""
     from vqclip_nb.models import load_vqgan
-    from vqclip_nb.models.vqgan import VQGANConfig, read_yaml
+    from vqclip_nb.models.vqgan_config import VQGANConfig
 
     with download.borrowed(arguments.config) as path:
-        config = read_yaml(path)
-    VQGANConfig.from_taming(config)
+        config = VQGANConfig.read(path).to_taming()
     entry = added(arguments.name, config, arguments.weights)
     try:
         ready([entry])

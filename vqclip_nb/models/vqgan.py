@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from vqclip_nb.models.errors import BrokenWeights
+from vqclip_nb.models.vqgan_config import VQGANConfig
 
 # What of a checkpoint is used; losses, discriminators, transformers and optimizers are not.
 PARTS = (
@@ -22,41 +21,6 @@ PARTS = (
     *("quantize.embedding.", "quantize.embed.", "quantize.proj."),
 )
 MARKS = ("quantize.embedding.weight", "quantize.embed.weight")
-
-
-@dataclass(frozen=True)
-class VQGANConfig:
-    """What a VQGAN is built from; `n_embed` None means as many codes as the file holds.
-
-    Two are our own additions to taming's form, which the published models lack. `patch_size`: the network works on
-    patches of so many pixels a side, stacked as channels. `tidy_every`: it paints best when its picture is encoded anew
-    every so many steps; 0 is never.
-    """
-
-    ddconfig: Mapping[str, Any]
-    embed_dim: int
-    n_embed: int | None = None
-    patch_size: int = 1
-    tidy_every: int = 0
-
-    @classmethod
-    def from_taming(cls, config: Mapping[str, Any]) -> VQGANConfig:
-        """Read taming's `target`/`params` table (or the `model:` around it); losses and paths are ignored."""
-        try:
-            params = config.get("model", config).get("params", {})
-            params = params.get("first_stage_config", {}).get("params", params)
-            missing = [key for key in ("ddconfig", "embed_dim") if key not in {**params}]
-        except (AttributeError, TypeError):
-            raise ValueError(f"config must be a taming VQGAN's, whose params are a table, got {config}") from None
-        if missing:
-            raise ValueError(f"config must be a taming VQGAN's, with params.{missing[0]}, got keys {sorted(params)}")
-        own = {name: int(params[name]) for name in ("patch_size", "tidy_every") if name in params}
-        return cls(params["ddconfig"], int(params["embed_dim"]), params.get("n_embed"), **own)
-
-    @classmethod
-    def read(cls, path: Path) -> VQGANConfig:
-        """Read a taming YAML file. Raises `ValueError` when it is not one."""
-        return cls.from_taming(read_yaml(path))
 
 
 class GumbelCodes(nn.Module):
@@ -129,8 +93,13 @@ def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
     codebook = state.pop("quantize.embed.weight" if gumbel else "quantize.embedding.weight", None)
     if codebook is None:
         raise BrokenWeights("the file holds no codebook (quantize.embedding.weight); it is not a VQGAN's")
+    if codebook.ndim != 2 or codebook.shape[1] != config.embed_dim:
+        raise BrokenWeights(
+            f"its codebook is {tuple(codebook.shape)} where its config asks (codes, {config.embed_dim})"
+        )
     if config.n_embed not in (None, len(codebook)):
         raise BrokenWeights(f"the file holds {len(codebook)} codes where its config says {config.n_embed}")
+    config.check_against(state)
 
     state["codebook"] = codebook
     if gumbel:
@@ -142,8 +111,9 @@ def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
     try:
         with Unfilled():
             model = VQGAN(config, len(codebook), gumbel=gumbel)
-    except (LookupError, TypeError, ArithmeticError) as error:
-        raise BrokenWeights(f"its config's ddconfig makes no network of taming's: {error!r}") from None
+    except (LookupError, TypeError, ArithmeticError, ValueError, RuntimeError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BrokenWeights(f"its config's ddconfig makes no network of taming's: {said}") from None
     model.unexpected = fill(model, state)
     return model
 
@@ -177,16 +147,3 @@ def fill(model: nn.Module, state: Mapping[str, Tensor]) -> int:
     model.load_state_dict({key: state[key] for key in wanted}, assign=True)
     model.eval().requires_grad_(False)
     return len(state) - len(wanted)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A taming YAML file as a table. Raises `ValueError` when it is not one."""
-    import yaml
-
-    try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as wrong:
-        raise ValueError(f"config {str(path)!r} cannot be read as YAML: {str(wrong).splitlines()[0]}") from None
-    if not isinstance(table, dict):
-        raise ValueError(f"config {str(path)!r} must be a YAML table, got {type(table).__name__}")
-    return table
