@@ -19,6 +19,7 @@ from vqclip_nb.canvases.siren.canvas import SirenCanvas
 from vqclip_nb.canvases.vqgan import VQGANOptions
 from vqclip_nb.canvases.vqgan.canvas import CodebookCanvas, VQGANCanvas
 from vqclip_nb.cutouts import Cutouts
+from vqclip_nb.errors import SettingsError
 from vqclip_nb.objectives import Guide, Target, Term
 from vqclip_nb.painting import Painting, run
 from vqclip_nb.settings import Settings
@@ -154,3 +155,19 @@ def test_a_new_canvas_is_one_folder(tmp_path):
 
 def test_canvases_are_made_by_name():
     assert make("pixels", size=(32, 16), seeds=(0,))().shape == (1, 3, 16, 32)
+
+
+@pytest.mark.parametrize("size", [(12, 10), (13, 9), (12, 9)])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_waves_rendered_larger_pass_through_the_painted_pixels(size, times):
+    canvas = make("fourier", size=size, seeds=(0, 1))
+    with torch.no_grad():
+        canvas.spectrum.mul_(20)
+        larger = canvas.render(size[0] * times, size[1] * times)
+        torch.testing.assert_close(larger[..., ::times, ::times], canvas())
+        assert canvas.render(size[0] + 1, size[1]).shape[-2:] == (size[1], size[0] + 1)
+
+
+def test_a_canvas_of_one_size_says_so():
+    with pytest.raises(SettingsError, match="siren and fourier"):
+        make("pixels", size=(16, 16), seeds=(0,)).render(32, 32)

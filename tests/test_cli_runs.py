@@ -7,7 +7,7 @@ import shlex
 import shutil
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from tests import crash_worker, standins
 from tests.servers import mirror
@@ -217,3 +217,29 @@ def test_a_model_that_is_not_here_is_announced_and_fetched_before_painting(capsy
     monkeypatch.setenv("VQCLIP_OFFLINE", "1")
     assert vqclip("replay", run) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_render_makes_a_larger_picture_of_what_was_painted(capsys):
+    assert vqclip("paint", "red", *SMALL, "--canvas", "siren", "--variations", "2", "--average", "0.9") == 0
+    (result,) = said(capsys)
+    folder = os.path.dirname(result)
+    assert vqclip("render", folder, "--size", "96", "72") == 0
+    assert said(capsys) == [f"Rendered: {folder}/render-96x72-{number}.png" for number in (1, 2)]
+    with Image.open(f"{folder}/render-96x72-2.png") as large, Image.open(f"{folder}/result-2.png") as small:
+        assert large.size == (96, 72)
+        assert large.text["vqclip"] == small.text["vqclip"], "the settings that painted it"
+        apart = ImageChops.difference(large.convert("RGB").resize(small.size, Image.Resampling.BOX), small)
+    assert max(high for _, high in apart.getextrema()) < 30
+    for wrong, remedy in (
+        (["--size", "96", "96"], "such as 96 72"),
+        (["--size", "16", "12"], "size must be from 32 24"),
+        (["--size", "96", "72", "--to", "x.jpg"], "must end in .png"),
+    ):
+        assert vqclip("render", folder, *wrong) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert remedy in line
+
+
+def test_render_says_which_canvases_can(capsys, run):
+    assert vqclip("render", str(run), "--size", "64", "48") == 2
+    assert "siren and fourier" in capsys.readouterr().err

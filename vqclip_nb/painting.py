@@ -145,12 +145,13 @@ class Painting:
         self.shown.lerp_(torch.where(judged[:, None, None, None], image, self.shown), weight)
 
     @torch.no_grad()
-    def picture(self) -> Tensor:
+    def picture(self, size: tuple[int, int] | None = None) -> Tensor:
         """The picture as it is now: the best so far, or the average, tidied, where these are asked for.
 
-        (n, 3, H, W) RGB in [0, 1].
+        (n, 3, H, W) RGB in [0, 1]. With a `size`, width and height, the average rendered at that; raises SettingsError
+        where the canvas cannot.
         """
-        if self.settings.keep == "best" and self.lowest.image is not None:
+        if self.settings.keep == "best" and self.lowest.image is not None and not size:
             return self.lowest.image.clone()
         decay = self.settings.average
         latest = [parameter.clone() for parameter in self.learnable]
@@ -158,6 +159,9 @@ class Painting:
             for parameter, average in zip(self.learnable, self.averages, strict=True):
                 parameter.copy_(average / (1 - decay**self._averaged))
         try:
+            if size:
+                image = self.canvas.render(*size)
+                return image if self.overlay is None else self.overlay(image)
             if self.canvas.tidy_every:
                 self._tidy()
             return self._render().clone()

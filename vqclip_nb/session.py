@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from vqclip_nb import canvases, device, embedded, images, perceptor_names, perceptors, relay
-from vqclip_nb.errors import RunError
+from vqclip_nb.errors import RunError, SettingsError
 from vqclip_nb.frame import Frame
 from vqclip_nb.objectives.build import Builder
 from vqclip_nb.overlay import Overlay
@@ -171,6 +171,25 @@ def replay(source: Path, *, place: Mapping[str, Any] | None = None) -> ActiveRun
     painting = build_painting(settings, inputs=inputs)
     painting.ahead.extend(timeline)
     return ActiveRun(painting, RunWriter.create(settings, inputs=inputs, changes=timeline), until)
+
+
+def render(folder: Path, size: tuple[int, int], *, place: Mapping[str, Any] | None = None) -> list[Image.Image]:
+    """A run's pictures at a larger size, as its latest state has them. Raises RunError, and SettingsError for a size.
+
+    The canvas must be one that has no size of its own, as siren and fourier have none.
+    """
+    story = RunInfo.read(folder)
+    if (state := story.latest()) is None:
+        raise RunError(f"the run {str(folder)!r} has kept no state to render")
+    width, height = story.current.size
+    if size[0] < width or size[1] < height or size[0] * size[1] > images.MOST_PIXELS:
+        allowed = f"from {width} {height} to {images.MOST_PIXELS:,} pixels in all"
+        raise SettingsError(f"size must be {allowed}, got {size[0]} {size[1]}")
+    if abs(size[0] * height / (size[1] * width) - 1) > 0.02:
+        remedy = f"such as {size[0]} {round(size[0] * height / width)}"
+        problem = f"size must have the shape of the picture, {width} x {height}"
+        raise SettingsError(f"{problem}, got {size[0]} {size[1]}; {remedy}")
+    return images.to_pils(_taken_up(story, state, place or {}).picture(size))
 
 
 def _taken_up(story: RunInfo, state: Mapping[str, Any] | None, place: Mapping[str, Any]) -> Painting:

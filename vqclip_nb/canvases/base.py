@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vqclip_nb.canvases.spec import CanvasOptions
 from vqclip_nb.device import FLOAT32, Precision
+from vqclip_nb.errors import SettingsError
 from vqclip_nb.gradients import clamp_with_grad
 from vqclip_nb.rng import Draws
 
@@ -42,6 +43,13 @@ class Canvas(nn.Module):
 
     def forward(self) -> Tensor:
         raise NotImplementedError
+
+    def render(self, width: int, height: int) -> Tensor:
+        """The pictures at another size, from the same parameters: (n, 3, height, width) RGB in [0, 1].
+
+        Raises SettingsError where the canvas has one size alone.
+        """
+        raise SettingsError("this canvas has one size alone; siren and fourier can be rendered at any")
 
     def start_from(self, image: Tensor) -> None:
         """Begin with this picture, (1 or n, 3, H, W) RGB in [0, 1], of any size."""

@@ -31,6 +31,7 @@ COMMANDS = {
     "imagine": "as Deep Daze's imagine: the same options, and a picture named by its text",
     "imagine-prompts": "write more prompts like a few examples",
     "film": "make a film of a run: mp4, gif or webp",
+    "render": "render a run's picture at a larger size (siren and fourier)",
     "runs": "list the runs as a tree, with their sizes on the disk, and delete some",
     "info": "show how a picture was painted, and the command that paints it again",
     "models": "list the models, and get larger ones",

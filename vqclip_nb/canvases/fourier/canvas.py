@@ -44,8 +44,29 @@ class FourierCanvas(Canvas):
         return cls(size=size, seeds=seeds, options=options)
 
     def forward(self) -> Tensor:
-        waves = torch.view_as_complex((self.spectrum * self.scale).contiguous())
-        decorrelated = torch.fft.irfft2(waves, s=(self.height, self.width), norm="forward")  # (n, 3, H, W)
+        return self._shown(self._waves(), self.width, self.height)
+
+    def render(self, width: int, height: int) -> Tensor:
+        """At no smaller a size: the same waves, sampled more closely."""
+        waves, rows = self._waves(), self.height // 2
+        if self.height % 2 == 0:  # the highest wave down stands for both directions
+            middle = waves[:, :, rows : rows + 1] / 2
+            waves = torch.cat([waves[:, :, :rows], middle, middle, waves[:, :, rows + 1 :]], 2)
+        upper, lower = waves.split([waves.shape[2] - rows, rows], 2)
+        if self.width % 2 == 0 and width > self.width:  # so does the highest across, counted twice from here on
+            upper, lower = (torch.cat([part[..., :-1], part[..., -1:] / 2], -1) for part in (upper, lower))
+        finer = waves.new_zeros(*waves.shape[:2], height, width // 2 + 1)
+        finer[:, :, : upper.shape[2], : waves.shape[3]] = upper
+        finer[:, :, height - rows :, : waves.shape[3]] += lower
+        return self._shown(finer, width, height)
+
+    def _waves(self) -> Tensor:
+        """The spectrum as complex numbers, (n, 3, H, W // 2 + 1)."""
+        return torch.view_as_complex((self.spectrum * self.scale).contiguous())
+
+    def _shown(self, waves: Tensor, width: int, height: int) -> Tensor:
+        """A spectrum's picture of this size."""
+        decorrelated = torch.fft.irfft2(waves, s=(height, width), norm="forward")  # (n, 3, H, W)
         return (self.contrast * torch.einsum("ij,njhw->nihw", self.colours, decorrelated)).sigmoid()
 
     @torch.no_grad()
