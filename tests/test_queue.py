@@ -48,7 +48,7 @@ def wish(**more):
 
 def add(store, name, count=1, **more):
     """Jobs of a person; their names are the person's with a number."""
-    person = store.without_token(name)
+    person = store.without_token("guest", name)
     return [store.add(person, wish(seed=seed, **more), LIMITS).id for seed in range(count)]
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "branch": "go another way from where a run stood: other words, another seed, one variation",
     "replay": "paint a run again, from its settings and the changes made",
     "sweep": "paint many pictures: lists of prompts, seeds and settings",
+    "serve": "let several people ask for pictures, in the browser or over HTTP",
     "generate": "as nerdyrodent's generate.py: the same options, and output.png",
     "dream": "as Big Sleep's dream: the same options, and a picture named by its text",
     "imagine": "as Deep Daze's imagine: the same options, and a picture named by its text",

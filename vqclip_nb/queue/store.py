@@ -10,7 +10,8 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from vqclip_nb.settings import Settings
 FILE, RUNS, UPLOADS = "queue.sqlite3", "runs", "uploads"
 OPEN_STATES = ("waiting", "painting")
 ENDED_STATES = ("done", "cancelled", "failed")
+WITHOUT_TOKEN = ("guest ", "discord ")  # begin the names of those who come without a token
 MOST_TRIES = 3  # times that a worker may die at the same step of a job
 _TABLES = """
 CREATE TABLE IF NOT EXISTS people (
@@ -50,6 +52,14 @@ class QueueFull(RunError):
 
 class UnknownToken(RunError):
     """A token that belongs to nobody."""
+
+
+class NoSuchJob(RunError):
+    """A job that is not there."""
+
+
+class StoreBroken(RunError):
+    """The file cannot be read or written."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +145,8 @@ class Store:
     def add_person(self, name: str) -> str:
         """Enter a person and return the token, which is kept only as a hash. A second time it replaces the first."""
         name = " ".join(name.split())
-        if not name or len(name) > 60 or not name.isprintable():
-            raise RunError(f"a person's name must have 1 to 60 letters, got {name!r}")
+        if not name or len(name) > 60 or not name.isprintable() or name.startswith(WITHOUT_TOKEN):
+            raise RunError(f"a person's name must have 1 to 60 letters, and begin otherwise than guest, got {name!r}")
         token = secrets.token_urlsafe(24)
         with self._writing() as base:
             base.execute(
@@ -167,26 +177,43 @@ class Store:
             raise UnknownToken("the token is wrong; `vqclip serve --add-person NAME` makes a new one")
         return Person(*rows[0])
 
-    def without_token(self, name: str) -> Person:
-        """The person of this name, who is entered when there is none: a guest, or somebody that Discord knows."""
-        with self._writing() as base:
-            base.execute("INSERT INTO people (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (name,))
-            return Person(*base.execute("SELECT id, name FROM people WHERE name = ?", (name,)).fetchone())
+    def without_token(self, kind: str, name: str) -> Person:
+        """A guest, or somebody that Discord knows, who is entered when there is none. kind: guest or discord."""
+        whole = f"{kind} {name}"
+        if not (rows := self._rows("SELECT id, name FROM people WHERE name = ?", (whole,))):
+            with self._writing() as base:
+                base.execute("INSERT INTO people (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (whole,))
+                rows = self._rows("SELECT id, name FROM people WHERE name = ?", (whole,))
+        return Person(*rows[0])
 
     # jobs
 
     def add(self, person: Person, settings: Settings, limits: Limits) -> Job:
         """Put a job into the queue. Raises QueueFull."""
-        job = secrets.token_hex(8)
-        run = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(settings.prompt)}-{settings.seed}-{job[:6]}"
-        told = json.dumps(settings.to_dict(), ensure_ascii=False)
+        (added,) = self.add_all([(person, settings)], limits)
+        if isinstance(added, QueueFull):
+            raise added
+        return added
+
+    def add_all(self, wanted: Sequence[tuple[Person, Settings]], limits: Limits) -> list[Job | QueueFull]:
+        """Put jobs into the queue with one write to the disk. For each the job, or why it was not taken."""
+        added: list[Job | QueueFull] = []
         with self._writing() as base:
-            self._check_room(person.id, limits)
-            base.execute(
-                "INSERT INTO jobs (id, person, settings, run, steps, joined, line) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (job, person.id, told, run, settings.steps, time.time(), self._end_of_line()),
-            )
-        return self.job(job)
+            open_now, line = self._open_counts(), self._end_of_line()
+            for person, settings in wanted:
+                if full := _no_room(open_now, person.id, limits):
+                    added.append(full)
+                    continue
+                open_now[person.id] += 1
+                job, now = secrets.token_hex(8), time.time()
+                run = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(settings.prompt)}-{settings.seed}-{job[:6]}"
+                told = settings.to_dict()
+                base.execute(
+                    "INSERT INTO jobs (id, person, settings, run, steps, joined, line) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (job, person.id, json.dumps(told, ensure_ascii=False), run, settings.steps, now, line + len(added)),
+                )
+                added.append(Job(job, person.id, told, "waiting", run, 0, settings.steps, "", now, None))
+        return added
 
     def go_on(self, job: str, steps: int, limits: Limits) -> Job:
         """Put a job that is done into the queue again, to be painted on to `steps`. Raises RunError, QueueFull."""
@@ -194,7 +221,8 @@ class Store:
             now = self.job(job)
             if now.state != "done" or steps <= now.steps:
                 raise RunError(f"only a picture that is done can get more steps, and more than its {now.steps}")
-            self._check_room(now.person, limits)
+            if full := _no_room(self._open_counts(), now.person, limits):
+                raise full
             base.execute(
                 "UPDATE jobs SET state = 'waiting', steps = ?, line = ?, ended = NULL, tries = 0 WHERE id = ?",
                 (steps, self._end_of_line(), job),
@@ -205,7 +233,7 @@ class Store:
         """One job. Raises RunError when there is none."""
         rows = self._jobs("WHERE id = ?", (job,))
         if not rows:
-            raise RunError(f"there is no picture {job[:40]!r}")
+            raise NoSuchJob(f"there is no picture {job[:40]!r}")
         return rows[0]
 
     def jobs_of(self, person: int | None = None, *, most: int = 200) -> list[Job]:
@@ -241,6 +269,15 @@ class Store:
         """Delete a job that has ended from the list; its folder is the caller's to delete."""
         with self._writing() as base:
             base.execute("DELETE FROM jobs WHERE id = ? AND state NOT IN ('waiting', 'painting')", (job,))
+
+    def last_ended(self) -> dict[int, float]:
+        """When a job of each person last ended."""
+        return dict(self._rows("SELECT person, max(ended) FROM jobs WHERE ended IS NOT NULL GROUP BY person"))
+
+    def begun_with(self) -> set[str]:
+        """The names of the pictures that jobs begin with."""
+        rows = self._rows("SELECT DISTINCT json_extract(settings, '$.init_image') FROM jobs")
+        return {name for (name,) in rows if name}
 
     def ended_before(self, moment: float) -> list[Job]:
         """The jobs that ended before this time."""
@@ -310,7 +347,7 @@ class Store:
                 if self._base.in_transaction:
                     self._base.execute("ROLLBACK")
                 if isinstance(error, sqlite3.OperationalError):
-                    raise RunError(f"the queue in {str(self.folder)!r} cannot be written to: {error}") from None
+                    raise StoreBroken(f"the queue in {str(self.folder)!r} cannot be written to: {error}") from None
                 raise
 
     def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -321,14 +358,10 @@ class Store:
         rows = self._rows(f"SELECT {_COLUMNS} FROM jobs {rest}", values)
         return [Job(*(json.loads(value) if index == 2 else value for index, value in enumerate(row))) for row in rows]
 
-    def _check_room(self, person: int, limits: Limits) -> None:
-        counts: Mapping[int, int] = dict(
-            self._rows("SELECT person, count(*) FROM jobs WHERE state IN ('waiting', 'painting') GROUP BY person")
-        )
-        if counts.get(person, 0) >= limits.jobs_a_person:
-            raise QueueFull(f"you have {counts[person]} pictures in the queue, the most allowed; wait, or cancel one")
-        if sum(counts.values()) >= limits.jobs_in_all:
-            raise QueueFull(f"the queue is full with {sum(counts.values())} pictures; try again later")
+    def _open_counts(self) -> Counter[int]:
+        """How many jobs of each person wait or are painted."""
+        query = "SELECT person, count(*) FROM jobs WHERE state IN ('waiting', 'painting') GROUP BY person"
+        return Counter(dict(self._rows(query)))
 
     def _end_of_line(self) -> int:
         return self._rows("SELECT coalesce(max(line), 0) + 1 FROM jobs")[0][0]  # type: ignore[no-any-return]
@@ -339,6 +372,14 @@ class Store:
             (time.time(), *values),
         )
         self._base.execute(f"UPDATE jobs SET cancel = 1 WHERE state = 'painting' AND {where}", values)
+
+
+def _no_room(open_now: Counter[int], person: int, limits: Limits) -> QueueFull | None:
+    if open_now[person] >= limits.jobs_a_person:
+        return QueueFull(f"you have {open_now[person]} pictures in the queue, the most allowed; wait, or cancel one")
+    if open_now.total() >= limits.jobs_in_all:
+        return QueueFull(f"the queue is full with {open_now.total()} pictures; try again later")
+    return None
 
 
 def _hashed(token: str) -> str:

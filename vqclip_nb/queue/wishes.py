@@ -19,6 +19,7 @@ ALLOWED = (
     *("canvas", "perceptor", "size", "seed", "variations", "steps", "lr", "optimizer", "average", "init_weight"),
     *("smoothness", "distance", "averaging_weight", "textoff", "cutouts", "cutn", "cut_pow"),
 )
+_DEFAULTS = Settings().to_dict()
 PICTURE = "picture"  # the name under which a picture that was sent is begun with
 
 
@@ -39,7 +40,11 @@ def settings_of(wish: Mapping[str, Any], limits: Limits) -> Settings:
     _one_of("canvas", values["canvas"], limits.canvases)
     if not isinstance(values["perceptor"], str):
         raise SettingsError(f"perceptor must be a text, got {values['perceptor']!r}")
-    for name in perceptor_names.parse(values["perceptor"]):
+    try:
+        names = perceptor_names.parse(values["perceptor"])
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    for name in names:
         _one_of("perceptor", name, tuple(part for known in limits.perceptors for part in perceptor_names.parse(known)))
     picture = values.pop(PICTURE, None)
     if picture is not None and not (isinstance(picture, str) and HASHED.fullmatch(picture)):
@@ -52,6 +57,12 @@ def settings_of(wish: Mapping[str, Any], limits: Limits) -> Settings:
     check_number("variations", settings.variations, limits.most_variations)
     check_number("cutn", most(settings.cutn, settings.steps), limits.most_cutouts)
     return settings
+
+
+def wish_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The wish that asks for these settings, as `Settings.to_dict` gives them, without what is the default."""
+    wish = {name: settings[name] for name in ALLOWED if settings[name] != _DEFAULTS[name] or name == "prompt"}
+    return wish | ({PICTURE: settings["init_image"]} if settings["init_image"] else {})
 
 
 def check_number(name: str, number: float, limit: int) -> None:

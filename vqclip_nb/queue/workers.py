@@ -26,9 +26,9 @@ class Workers:
     """
 
     def __init__(
-        self, store: Store, limits: Limits, devices: Sequence[str] = ("auto",), *, program: Sequence[str] = PROGRAM
+        self, store: Store, limits: Limits, devices: Sequence[str] = ("auto",), *, program: Sequence[str] = ()
     ) -> None:
-        self.store, self.limits, self.program = store, limits, program
+        self.store, self.limits, self.program = store, limits, program or PROGRAM
         self.devices = {f"worker-{number}": device for number, device in enumerate(devices, start=1)}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._end = threading.Event()
@@ -89,7 +89,7 @@ def clean(store: Store, limits: Limits) -> None:
     for job in store.ended_before(too_old):
         delete(store, job.run)
         store.forget(job.id)
-    wanted = {job.settings.get("init_image") for job, _, _ in store.open_jobs()}
+    wanted = store.begun_with()
     for path in store.uploads.iterdir():
         if path.stat().st_mtime < time.time() - 86_400 and f"sha256:{path.stem}" not in wanted:
             path.unlink(missing_ok=True)

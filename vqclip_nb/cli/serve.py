@@ -1,0 +1,94 @@
+"""`vqclip serve`: a queue of pictures for several people, in the browser and over HTTP."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb.cli._common import prepare
+from vqclip_nb.paths import expanded
+
+if TYPE_CHECKING:
+    from vqclip_nb.queue import Limits
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="let several people ask for pictures, in the browser or over HTTP",
+        description="Serve a page and an HTTP interface where people ask for pictures, which are painted one after "
+        "another in fair turns. Each person has a token. Ctrl-C ends; the same command goes on where it stood.",
+        epilog="for example: vqclip serve --add-person Ada; then: vqclip serve",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--data", default="queue", metavar="FOLDER", help="where all is kept (default: queue)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="the port to listen on (default: 8000)")
+    parser.add_argument(
+        "--device", action="append", metavar="DEVICE", help="auto, cpu, cuda:0, ...; several paint at once: repeat it"
+    )
+    parser.add_argument("--limits", metavar="FILE", help="what people may ask (default: limits.toml in --data)")
+    parser.add_argument("--example", action="store_true", help="print a file of limits with comments, and leave")
+    parser.add_argument("--guests", action="store_true", help="let people without a token ask too")
+    parser.add_argument("--add-person", metavar="NAME", help="print a token for a person, once, and leave")
+    parser.add_argument("--remove-person", metavar="NAME", help="make a person's token worthless, and leave")
+    parser.add_argument("--people", action="store_true", help="list the people who have a token, and leave")
+    parser.set_defaults(run=serve, parser=parser)
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Enter people, or serve until a signal comes."""
+    from vqclip_nb.queue import Store
+    from vqclip_nb.queue.limits import EXAMPLE
+
+    if arguments.example:
+        print(EXAMPLE, end="")
+        return 0
+    folder = expanded(arguments.data)
+    limits = read_limits(folder, arguments.limits)
+    if not (arguments.add_person or arguments.remove_person or arguments.people):
+        return _serve(arguments, folder, limits)
+    store = Store(folder)
+    if arguments.add_person:
+        print(store.add_person(arguments.add_person))
+        print(f"vqclip: the token of {arguments.add_person}; it is shown only now", file=sys.stderr)
+    elif arguments.remove_person:
+        store.remove_person(arguments.remove_person)
+    else:
+        print("\n".join(store.people()))
+    return 0
+
+
+def read_limits(folder: Path, file: str | None) -> "Limits":
+    """The limits in a file; without one, in the queue's folder; without that, the defaults."""
+    from vqclip_nb.queue import Limits
+
+    path = expanded(file) if file else folder / "limits.toml"
+    return Limits.read(path) if file or path.exists() else Limits()
+
+
+def _serve(arguments: argparse.Namespace, folder: Path, limits: "Limits") -> int:
+    from vqclip_nb.errors import SettingsError
+    from vqclip_nb.queue import Store
+    from vqclip_nb.queue.workers import Workers
+    from vqclip_nb.settings import Settings
+
+    if not 0 < arguments.port < 65_536:
+        raise SettingsError(f"port must be from 1 to 65535, got {arguments.port}")
+    try:
+        from vqclip_nb.queue.listening import Listening
+    except ImportError as error:
+        raise ImportError(f'`vqclip serve` needs {error.name}; run pip install "vqclip_nb[serve]"') from None
+    for canvas in limits.canvases:
+        prepare(Settings(canvas=canvas, perceptor=limits.perceptors[0]))
+    for perceptor in limits.perceptors:
+        prepare(Settings(canvas=limits.canvases[0], perceptor=perceptor))
+    listening = Listening(arguments.host, arguments.port)
+    store = Store(folder)
+    if not (arguments.guests or store.people()):
+        print("vqclip: nobody has a token yet; `vqclip serve --add-person NAME` makes one", file=sys.stderr)
+    with Workers(store, limits, arguments.device or ["auto"]):
+        print(f"vqclip: serving {listening.address}; Ctrl-C ends", file=sys.stderr)
+        listening.run(store, limits, guests=arguments.guests)
+    return 0

@@ -1,0 +1,130 @@
+"""The board: what a person sees of the queue, read from the store a few times a second for all who look."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from vqclip_nb.queue.limits import Limits
+from vqclip_nb.queue.store import WITHOUT_TOKEN, Job, NoSuchJob, Person, Store
+from vqclip_nb.queue.wishes import wish_of
+from vqclip_nb.safe_files import is_plain
+
+PULSE = 0.3  # seconds between two looks at the store
+SILENCE = 15  # seconds after which a line without meaning shows that the stream is alive
+MOST_ROWS = 40  # of the queue that are shown
+
+FILES = {"picture": "result.png", "film": "progress.mp4", "settings": "settings.json"}
+
+
+class Board:
+    """Views of the store as JSON can hold them."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self.store, self.limits = store, limits
+        self.closing = False
+        self._read_at = 0.0
+        self._open: list[tuple[Job, str, int]] = []
+        self._ended: dict[int, float] = {}
+        self._lock = asyncio.Lock()
+
+    async def refresh(self) -> None:
+        """Read the store again when what is known is older than a pulse."""
+        async with self._lock:
+            if time.monotonic() - self._read_at > PULSE:
+                self._open = await asyncio.to_thread(self.store.open_jobs)
+                self._ended = await asyncio.to_thread(self.store.last_ended)
+                self._read_at = time.monotonic()
+
+    async def queue(self, person: Person) -> dict[str, Any]:
+        """The queue as this person sees it: the first rows, and this person's own."""
+        await self.refresh()
+        own = [row for row in self._open if row[0].person == person.id]
+        rows = [*self._open[:MOST_ROWS], *(row for row in own if row not in self._open[:MOST_ROWS])]
+        ended = max(self._ended.values(), default=0) if self.limits.shared_gallery else self._ended.get(person.id, 0)
+        return {
+            "length": len(self._open),
+            "waiting": max((place for *_, place in self._open), default=0),
+            "rows": [self._row(row, person) for row in rows],
+            "ended": ended,
+        }
+
+    async def progress(self, job: str) -> dict[str, Any]:
+        """How far one job is."""
+        await self.refresh()
+        for known, _, place in self._open:
+            if known.id == job:
+                return self.view(known, place)
+        return self.view(self.store.job(job), self.store.place(job))
+
+    def view(self, job: Job, place: int) -> dict[str, Any]:
+        """A job as the person who asked for it sees it."""
+        here, folder = f"/api/jobs/{job.id}", self.store.runs / job.run
+        files = {} if job.is_open else {name: f"{here}/{name}" for name in FILES if is_plain(folder / FILES[name])}
+        return {
+            "id": job.id,
+            "state": job.state,
+            "place": place,
+            "step": job.step,
+            "steps": job.steps,
+            "prompt": job.settings["prompt"],
+            "seed": job.settings["seed"],
+            "wish": wish_of(job.settings),
+            "error": job.error,
+            "joined": job.joined,
+            "ended": job.ended,
+            "preview": f"{here}/preview?step={job.step}" if job.step else None,
+            **{name: files.get(name) for name in FILES},
+        }
+
+    def may_see(self, person: Person, job: Job) -> bool:
+        """Whether a person may look at a job's pictures: one's own, or any that is done where the gallery is shared."""
+        return job.person == person.id or (self.limits.shared_gallery and job.state == "done")
+
+    def seen(self, person: Person, job: str) -> Job:
+        """A job that this person may look at. Raises NoSuchJob, also for one of somebody else."""
+        found = self.store.job(job)
+        if not self.may_see(person, found):
+            raise NoSuchJob(f"there is no picture {job[:40]!r}")
+        return found
+
+    def owned(self, person: Person, job: str) -> Job:
+        """A job that this person may change. Raises NoSuchJob."""
+        found = self.store.job(job)
+        if found.person != person.id:
+            raise NoSuchJob(f"there is no picture {job[:40]!r}")
+        return found
+
+    async def stream(self, event: str, view: Callable[[], Any], *, until: Callable[[Any], bool]) -> AsyncIterator[str]:
+        """Server-sent events: a view whenever it has changed, until one is the last."""
+        last, said_at = None, time.monotonic()
+        while not self.closing:
+            try:
+                now = await view()
+            except NoSuchJob:
+                return
+            if now != last:
+                last, said_at = now, time.monotonic()
+                yield f"event: {event}\ndata: {json.dumps(now, ensure_ascii=False)}\n\n"
+            elif time.monotonic() - said_at > SILENCE:
+                said_at = time.monotonic()
+                yield ": alive\n\n"
+            if until(now):
+                return
+            await asyncio.sleep(PULSE)
+
+    def _row(self, row: tuple[Job, str, int], person: Person) -> dict[str, Any]:
+        job, name, place = row
+        mine = job.person == person.id
+        if mine:
+            return {**self.view(job, place), "name": "you", "mine": True}
+        shown = {"place": place, "name": public(name), "mine": False, "step": job.step, "steps": job.steps}
+        return {**shown, "prompt": job.settings["prompt"]} if self.limits.shared_gallery else shown
+
+
+def public(name: str) -> str:
+    """A person's name as others see it."""
+    if name.startswith(WITHOUT_TOKEN):
+        return "a guest" if name.startswith("guest ") else "somebody on Discord"
+    return name

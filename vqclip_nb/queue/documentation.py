@@ -1,0 +1,70 @@
+"""The application's own documentation: what a wish may hold, as a schema and as a form, and a page of all addresses."""
+
+from html import escape
+from typing import Any
+
+from vqclip_nb.fields import by_name
+from vqclip_nb.queue.limits import Limits
+from vqclip_nb.queue.wishes import ALLOWED, PICTURE
+
+_TYPES = {"whole number": "integer", "number": "number", "switch": "boolean", "pair": "array"}
+
+
+def wish_body() -> dict[str, Any]:
+    """The body of a wish, as OpenAPI describes it."""
+    properties = {name: _schema(name) for name in ALLOWED}
+    properties[PICTURE] = {"type": "string", "description": "the name of a picture that was sent, to begin with"}
+    told = body(**properties)
+    told["content"]["application/json"]["schema"]["required"] = ["prompt"]
+    told["content"]["application/json"]["example"] = {"prompt": "a castle at night", "steps": 100}
+    return told
+
+
+def body(**properties: dict[str, Any]) -> dict[str, Any]:
+    """A body of these properties, as OpenAPI describes it."""
+    schema = {"type": "object", "required": [*properties], "additionalProperties": False, "properties": properties}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def form(limits: Limits) -> dict[str, Any]:
+    """What a page needs to know to ask: the limits, and the defaults of what it offers."""
+    told = ("jobs_a_person", "largest_side", "most_steps", "most_variations", "longest_text", "shared_gallery")
+    return {
+        "limits": {name: getattr(limits, name) for name in told},
+        "canvases": limits.canvases,
+        "perceptors": limits.perceptors,
+        "defaults": {name: by_name(name).default for name in ("prompt", "size", "steps", "seed", "variations")},
+    }
+
+
+def page(openapi: dict[str, Any]) -> str:
+    """All addresses with what they want and do, as a page that needs nothing from elsewhere."""
+    parts = [f"<p>{escape(openapi['info']['description'])}</p>", '<p><a href="/openapi.json">openapi.json</a></p>']
+    for path, methods in openapi["paths"].items():
+        for method, told in methods.items():
+            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(told['summary'])}.</p>")
+            parts.append(f"<p>{escape(told.get('description', ''))}</p>" if "description" in told else "")
+            content = told.get("requestBody", {}).get("content", {}).get("application/json", {})
+            if fields := content.get("schema", {}).get("properties"):
+                rows = (
+                    f"<tr><td><code>{escape(name)}</code><td>{escape(field['description'])}"
+                    for name, field in fields.items()
+                )
+                parts.append(f"<table>{''.join(rows)}</table>")
+    title = escape(openapi["info"]["title"])
+    head = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><link rel=stylesheet href=/docs.css>"
+    )
+    return f"{head}<h1>{title}</h1>{''.join(parts)}"
+
+
+def _schema(name: str) -> dict[str, Any]:
+    field = by_name(name)
+    schema: dict[str, Any] = {"description": f"{field.help}; {field.allowed}", "default": field.default}
+    if field.choices:
+        return {**schema, "enum": list(field.choices)}
+    kind = _TYPES.get(field.kind, "string")
+    schema["type"] = [kind, "string"] if field.scheduled else kind
+    if kind == "array":
+        schema |= {"items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
+    return schema
