@@ -38,6 +38,15 @@ dream()
 
 `vqclip_nb.compat.deep_daze` has the other `Imagine`. Both take the arguments of the original, and `device`, `runs` and
 `demo`.
+
+`vqclip import FILE` reads old work as settings, and says what could not be carried: a script with commands of
+generate.py, dream or imagine; a picture of pixray, rkhamilton, nerdyrodent or the notebook; a settings file of pixray,
+rkhamilton, pytti, Disco Diffusion or DiscoArt; a notebook with the fields of one of these. Nothing in the file is run or
+opened.
+
+```sh
+vqclip import settings.txt && vqclip paint --settings settings.settings.json
+```
 """
 HEADINGS = {
     "generate": "`vqclip generate` takes these options. In all of them `-` and `_` are the same.",

@@ -6,6 +6,7 @@ arguments and returns the exit status.
 
 import argparse
 import difflib
+import keyword
 import os
 import re
 import shlex
@@ -31,6 +32,7 @@ COMMANDS = {
     "dream": "as Big Sleep's dream: the same options, and a picture named by its text",
     "imagine": "as Deep Daze's imagine: the same options, and a picture named by its text",
     "imagine-prompts": "write more prompts like a few examples",
+    "import": "read old work of other tools as settings: commands, pictures, settings files, notebooks",
     "film": "make a film of a run: mp4, gif or webp",
     "render": "render a run's picture at a larger size (siren and fourier)",
     "runs": "list the runs as a tree, with their sizes on the disk, and delete some",
@@ -111,7 +113,8 @@ def parser(asked: str | None) -> Parser:
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND")
     for name, purpose in COMMANDS.items():
         if name == asked:
-            import_module(f"{__name__}.{name.replace('-', '_')}").add(subparsers)
+            module = name.replace("-", "_") + "_" * keyword.iskeyword(name)  # import_.py
+            import_module(f"{__name__}.{module}").add(subparsers)
         else:
             subparsers.add_parser(name, help=purpose)
     return main

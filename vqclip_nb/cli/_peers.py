@@ -10,7 +10,7 @@ from vqclip_nb.cli._common import add_flag, prepare, see_through
 from vqclip_nb.cli._paint_line import paint_line
 from vqclip_nb.cli._shell import command
 from vqclip_nb.compat.fire import rewritten
-from vqclip_nb.compat.options import Option, Tool
+from vqclip_nb.compat.options import Tool
 from vqclip_nb.compat.plan import Plan
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.escapes import visible
@@ -44,7 +44,7 @@ def add_fire(subparsers: Any, tool: Tool, run: Callable[[argparse.Namespace], in
     )
     parser.explain = lambda word: None
     for option in tool.options:
-        parser.add_argument(option.flag, metavar=option.kind.upper(), default=argparse.SUPPRESS, help=help_of(option))
+        parser.add_argument(option.flag, metavar=option.kind.upper(), default=argparse.SUPPRESS, help=option.help)
     own = add_own(parser, device=True)
     remember(parser, lambda words: rewritten(words, tool.options, own))
     parser.set_defaults(run=run, parser=parser)
@@ -58,13 +58,6 @@ def remember(parser: Any, rewrite: Callable[[Sequence[str]], list[str]] = list) 
         return rewrite(words)
 
     parser.rewrite = kept
-
-
-def help_of(option: Option) -> str:
-    """What an option is here."""
-    default = "" if option.default in (None, "", (), False) else f" (default: {option.default})"
-    fate = {"moot": "changes nothing here: ", "refused": "cannot be had here: "}.get(option.fate, "")
-    return f"{fate}{option.here}{default}".replace("%", "%%").replace("`", "")
 
 
 def given(arguments: argparse.Namespace, tool: Tool) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._peers import add_own, given, help_of, paint, remember
-from vqclip_nb.compat.generate import TOOL, plan
-
-SEVERAL = {"texts": "+", "wholes": "*", "numbers": "*"}
+from vqclip_nb.cli._peers import add_own, given, paint, remember
+from vqclip_nb.compat.generate import TOOL, add_options, plan
 
 
 def add(subparsers: Any) -> None:
@@ -19,15 +17,7 @@ def add(subparsers: Any) -> None:
         epilog='for example: vqclip generate -p "a painting of an apple in a fruit bowl" -i 300 -s 256 256',
     )
     parser.explain = lambda word: None
-    for option in TOOL.options:
-        names = dict.fromkeys([option.short, option.flag, option.flag.replace("_", "-")])
-        words: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": help_of(option)}
-        if option.kind == "switch":
-            words["action"] = "store_true"
-        else:
-            words["metavar"] = option.name.upper()
-            words["nargs"] = SEVERAL.get(option.kind)
-        parser.add_argument(*names, **words)
+    add_options(parser)
     add_own(parser)
     remember(parser)
     parser.set_defaults(run=generate, parser=parser)

@@ -1,5 +1,6 @@
 """nerdyrodent's generate.py (VQGAN-CLIP): its options, and what a command of it asks for here."""
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ TOOL = Tool(
         Option("cuda_device", "text", "cuda:0", "setting", "`--device`; left out, the best there is", "-cd", "device"),
     ),
 )
+_SEVERAL = {"texts": "+", "wholes": "*", "numbers": "*"}
 _METHODS = {  # cut_method: cutouts here, and whether -aug counts
     "latest": ("pooling", True),
     "updatedpooling": ("pooling-published", False),
@@ -107,6 +109,18 @@ _METHODS = {  # cut_method: cutouts here, and whether -aug counts
     "updated": ("updated", False),
     "original": ("original", False),
 }
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser each option of generate.py, in all its spellings; those that are not typed are left out."""
+    for option in TOOL.options:
+        names = dict.fromkeys([option.short, option.flag, option.flag.replace("_", "-")])
+        words: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": option.help}
+        if option.kind == "switch":
+            words["action"] = "store_true"
+        else:
+            words |= {"metavar": option.name.upper(), "nargs": _SEVERAL.get(option.kind)}
+        parser.add_argument(*names, **words)
 
 
 def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:

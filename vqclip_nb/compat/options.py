@@ -37,6 +37,13 @@ class Option:
         """As it is typed there."""
         return f"--{self.name}"
 
+    @property
+    def help(self) -> str:
+        """What it is here, for the help of a command."""
+        default = "" if self.default in (None, "", (), False) else f" (default: {self.default})"
+        fate = {"moot": "changes nothing here: ", "refused": "cannot be had here: "}.get(self.fate, "")
+        return f"{fate}{self.here}{default}".replace("%", "%%").replace("`", "")
+
 
 @dataclass(frozen=True)
 class Tool:

@@ -1,0 +1,223 @@
+"""Old work of other tools is read as settings, what cannot be carried is said, and a hostile file does no harm."""
+
+import json
+import shlex
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from vqclip_nb import cli, load_settings
+from vqclip_nb.compat.importing import read
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.prompts import parse
+from vqclip_nb.schedules import value_at
+
+SCRIPT = """#!/bin/bash
+TEXT="An apple in a bowl"
+# python generate.py -p "not this one"
+python generate.py -p "$TEXT | surreal:0.5" -i 300 \\
+    -s 256 256 -opt Adagrad -lr 0.2 -zvid -o "$OUT/a.png" > log.txt
+for i in 1 2; do python3 generate.py --prompts="a house^a castle" -cpe 50 -i 100 -ii $FILE; done
+dream "a pyramid made of ice" --num_cutouts=16 --epochs 1
+"""
+PYTTI = {
+    "scenes": "a house:1_r | fog:-0.5 || a castle: by night:2:0.3",
+    "scene_suffix": " | trending:0.3",
+    "steps_per_scene": 60,
+    **{"width": 360, "height": 180, "image_model": "VQGAN", "vqgan_model": "sflickr", "ViTB32": True, "RN50": True},
+    **{"input_audio": "song.mp3", "cutouts": 30, "seed": 123456, "smoothing_weight": 0.05, "file_namespace": "default"},
+}
+DISCO = {
+    "text_prompts": {"100": ["later"], "0": ["a lighthouse:5", "yellow"]},
+    **{
+        "steps": 240,
+        "width_height": [1280, 768],
+        "seed": 42,
+        "ViTB32": True,
+        "ViTB16": True,
+        "eta": 0.8,
+        "skip_steps": 10,
+    },
+}
+PIXRAY = """
+prompts: a red house | watercolor:0.5
+quality: better
+aspect: square
+seed: 5
+filters: wallpaper
+learning_rate: 0.15
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(path, text):
+    path.write_text(text if isinstance(text, str) else json.dumps(text), encoding="utf-8")
+    return path
+
+
+def one(path):
+    (imported,) = read(path)
+    return imported.settings, " ; ".join(imported.lost)
+
+
+def picture(path, **texts):
+    info = PngInfo()
+    for name, text in texts.items():
+        info.add_text(name.replace("__", ":"), text)
+    Image.new("RGB", (8, 8)).save(path, pnginfo=info)
+    return path
+
+
+def test_a_script_gives_the_settings_of_each_of_its_commands(here):
+    apple, story, ice = read(written(here / "old.sh", SCRIPT))
+    assert apple.settings.prompt == "An apple in a bowl | surreal:0.5"
+    assert (apple.settings.steps, apple.settings.size, apple.settings.optimizer) == (300, (256, 256), "adagrad")
+    assert any(sentence.startswith("--zoom_video: ") for sentence in apple.lost)
+    house, castle = parse(story.settings.prompt)
+    assert [value_at(house.weight, step) for step in (0, 49, 50)] == [1, 1, 0]
+    assert [value_at(castle.weight, step) for step in (0, 49, 50)] == [0, 0, 1]
+    assert story.settings.init_image is None
+    assert any(sentence.startswith("$FILE: only the shell") for sentence in story.lost)
+    assert (ice.preset, ice.settings.cutn, ice.settings.steps) == ("bigsleep", 16, 1050)
+
+
+def test_a_pytti_file_becomes_scenes_and_parts_of_the_picture(here):
+    settings, lost = one(written(here / "settings.txt", PYTTI))
+    prompts = parse(settings.prompt)
+    assert [prompt.text for prompt in prompts] == ["a house", "fog", "trending", "a castle: by night", "trending"]
+    assert prompts[0].region.box((100, 50)) == (50, 0, 100, 50)
+    assert [value_at(prompts[3].weight, step) for step in (59, 60)] == [0, 2]
+    assert prompts[3].stop == 0.3
+    assert (settings.canvas, settings.perceptor, settings.steps) == ("vqgan/sflckr", "ViT-B/32 + RN50", 120)
+    assert (settings.size, settings.cutn, settings.seed, settings.smoothness) == ((360, 180), 30, 123456, 0.05)
+    assert "input_audio: numbers follow the steps" in lost
+
+
+def test_disco_settings_keep_the_first_prompts_and_say_what_is_gone(here):
+    settings, lost = one(written(here / "batch(0)_settings.txt", DISCO))
+    assert settings.prompt == "a lighthouse:5 | yellow"
+    assert (settings.size, settings.steps, settings.seed) == ((1280, 768), 240, 42)
+    assert (settings.perceptor, settings.cutouts) == ("ViT-B/32 + ViT-B/16", "overview")
+    assert "text_prompts of later frames" in lost
+    assert "skip_steps" in lost
+    assert "eta" not in lost, "it has no meaning here, and nothing is lost with it"
+
+
+def test_pixray_is_read_from_yaml_and_from_its_pictures(here):
+    settings, lost = one(written(here / "pixray.yaml", PIXRAY))
+    assert (settings.steps, settings.cutn, settings.size, settings.textoff) == (300, 36, (432, 432), 0.1)
+    assert settings.perceptor == "RN50 + ViT-B/32 + ViT-B/16"
+    assert [settings.lr.at(step) for step in (0, 224, 225)] == [0.15, 0.15, 0.015]
+    assert "filters: nothing stands between canvas and perceptor" in lost
+    texts = {"pixray_prompts": "['a cat']", "pixray_quality": "draft", "pixray_init_image": "/etc/x.png"}
+    settings, lost = one(picture(here / "a.png", Software="pixray (v1.2)", pixray_seed_used="77", **texts))
+    assert (settings.prompt, settings.steps, settings.seed, settings.init_image) == ("a cat", 200, 77, None)
+    assert "init_image: a path inside a picture is not opened" in lost
+
+
+def test_rkhamiltons_and_nerdyrodents_and_the_notebooks_pictures_are_read(here):
+    texts = {"text_prompts": "a house:2 ^ a ship", "iterations": "100", "cut_method": "original", "seed": "9"}
+    settings, _ = one(
+        picture(here / "rk.png", noise_prompts="12:0.5", image_prompts="b.png", init_image="None", **texts)
+    )
+    house, ship = parse(settings.prompt)
+    assert [value_at(house.weight, step) for step in (49, 50)] == [2, 0]
+    assert [value_at(ship.weight, step) for step in (49, 50)] == [0, 1]
+    assert (settings.cutouts, settings.seed, settings.noise_prompts) == ("original", 9, "12:0.5")
+    assert settings.image_prompts == ()
+    settings, lost = one(picture(here / "nr.png", comment="['a house:0.5', 'fog']"))
+    assert settings.prompt == "a house:0.5 | fog"
+    assert "all but the prompts" in lost
+    xmp = "<dc:title><rdf:Seq><rdf:li>a sea</rdf:li></rdf:Seq></dc:title><dc:seed><rdf:li>31</rdf:li></dc:seed>"
+    settings, _ = one(picture(here / "nb.png", **{"XML__com.adobe.xmp": xmp}))
+    assert (settings.prompt, settings.seed) == ("a sea", 31)
+
+
+def test_a_notebooks_fields_are_read_and_none_of_its_code_runs(here):
+    source = [
+        'texts = "a sea | oil" #@param {type:"string"}\n',
+        "width =  320#@param\n",
+        "max_iterations = 90 #@param\n",
+    ]
+    source += ["height = __import__('os').mkdir('harm') #@param\n", 'model = "vqgan_wikiart_16384" #@param [1]\n']
+    settings, _ = one(written(here / "old.ipynb", {"cells": [{"cell_type": "code", "source": source}]}))
+    assert (settings.prompt, settings.size, settings.steps) == ("a sea | oil", (320, 300), 90)
+    assert settings.canvas == "vqgan/wikiart_16384"
+    assert not (here / "harm").exists()
+
+
+def test_the_command_writes_settings_that_paint_takes_and_overwrites_nothing(here, capsys):
+    source = written(here / "old.txt", "python generate.py -p 'a house' -i 30 -s 64 64 -sd 3")
+    assert cli.main(["import", str(source)]) == 0
+    shown = capsys.readouterr().out
+    settings = load_settings("old.settings.json")
+    assert (settings.prompt, settings.steps, settings.seed) == ("a house", 30, 3)
+    assert "the same: vqclip paint 'a house' --preset nerdyrodent --size 64 64 --seed 3 --steps 30" in shown
+    (line,) = (part for part in shown.split("`") if part.startswith("vqclip paint --settings"))
+    assert shlex.split(line)[-1] == "old.settings.json"
+    before = (here / "old.settings.json").read_bytes()
+    assert cli.main(["import", str(source)]) == 2
+    assert "is there already; add --overwrite, or name another with --out" in capsys.readouterr().err
+    assert (here / "old.settings.json").read_bytes() == before
+    assert cli.main(["import", str(source), "--overwrite"]) == 0
+    assert cli.main(["import", str(written(here / "two.sh", SCRIPT)), "--out", "two.json"]) == 0
+    assert {path.name for path in here.glob("two-*.json")} == {f"two-{number}.json" for number in (1, 2, 3)}
+
+
+BOMB = "a: &a [x, x]\n" + "".join(f"k{n}: &b{n} [*{'a' if not n else f'b{n - 1}'}, *a]\n" for n in range(30))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.yaml", BOMB, "it has an alias, which no settings need"),
+        ("a.yaml", "!!python/object/apply:os.system ['touch harm']", "could not determine a constructor"),
+        ("a.yaml", "[" * 100_000, "cannot be read"),
+        ("a.json", '{"a":' * 100_000, "cannot be read"),
+        ("a.txt", "{" + '"x": ' + "9" * 6000 + "}", "cannot be read"),
+        ("a.txt", "just a poem about how I dream of houses", "holds nothing that is known here"),
+        ("a.json", '{"name": "b", "version": 3, "scripts": {}}', "holds settings of none of these tools"),
+        ("a.json", json.dumps({**PYTTI, "scenes": ""}), "there is no prompt among the settings of pytti"),
+        ("a.json", json.dumps({**PYTTI, "palette_size": [1], "image_model": "Limited Palette"}), "of another kind"),
+        ("a.sh", 'python generate.py -p "a', "line 1: a quote is never closed"),
+        ("a.sh", "\npython generate.py -p a --what 3", "line 2: generate.py has no option '--what'"),
+        ("a.sh", "python generate.py -i ten -p a", "line 1: --iterations must be a whole number, got 'ten'"),
+        ("a.json", "x" * 5_000_001, "more than 5,000,000 bytes"),
+        ("a.png", "no picture", "cannot be read as a picture"),
+        ("a.csv", "\0\0", "cannot be read"),
+    ],
+)
+def test_a_file_that_is_hostile_or_of_nobody_is_one_line(here, capsys, name, content, sentence):
+    path = written(here / name, content)
+    assert cli.main(["import", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+    assert len(said) < 700
+    assert [each.name for each in here.iterdir()] == [name]
+
+
+def test_values_that_are_not_allowed_are_left_out_and_named(here):
+    wild = {
+        **PYTTI,
+        "cutouts": 10**9,
+        "seed": "soup",
+        "smoothing_weight": [1],
+        "width": 9_999_999,
+        "cut_pow": "1; rm -rf",
+    }
+    settings, lost = one(written(here / "a.json", wild))
+    assert settings.cutn == 40
+    for name in ("cutouts", "seed", "smoothing_weight", "size", "cut_pow"):
+        assert f"{name}: " in lost
+
+
+def test_our_own_picture_names_the_command_that_knows_it(here):
+    with pytest.raises(SettingsError, match="was painted by vqclip; `vqclip info` shows how"):
+        read(picture(here / "ours.png", vqclip="{}"))

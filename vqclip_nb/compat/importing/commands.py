@@ -1,0 +1,118 @@
+"""Commands: lines of a script that call generate.py, dream or imagine, read as the tools read them."""
+
+import argparse
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from vqclip_nb.compat import dream, generate, imagine
+from vqclip_nb.compat.fire import rewritten
+from vqclip_nb.compat.importing.imported import Imported
+from vqclip_nb.compat.options import Tool
+from vqclip_nb.compat.plan import Plan
+from vqclip_nb.errors import SettingsError
+
+MOST = 100  # commands of a script
+_CALL = re.compile(
+    r"(?:^|.*[\s;&|(/\\])(?:generate\.py|vqclip\s+generate)\s+(?P<generate>.*)"
+    r"|\s*(?:\$\s+)?(?:vqclip\s+)?(?P<fire>dream|imagine)\s+(?P<words>[\"'-].*)"
+)
+_ASSIGNED = re.compile(r"^\s*(?:export\s+|set\s+)?([A-Za-z_]\w*)=(.*)$", re.MULTILINE)
+_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)|\$[({]|%(\w+)%")
+_END = set("();<>|&")
+
+
+def read(text: str) -> list[Imported]:
+    """The settings of each command in a text. Raises SettingsError, naming the line, for one that is wrong."""
+    joined = re.sub(r"[\\^`]\r?\n", " ", text)
+    known = {name: _words(value)[:1] for name, value in _ASSIGNED.findall(joined)}
+    found = []
+    for number, line in enumerate(joined.splitlines(), 1):
+        if line.lstrip().startswith(("#", "::", "rem ", "REM ")) or not (match := _CALL.fullmatch(line)):
+            continue
+        tool, plan = _TOOLS[match["fire"] or "generate"]
+        try:
+            words, lost = _filled(_words(match["generate"] or match["words"]), known)
+            given = tool(words)
+            found.append(_imported(given, plan, lost))
+        except SettingsError as error:
+            raise SettingsError(f"line {number}: {error}") from None
+        if len(found) == MOST:
+            break
+    return found
+
+
+def _imported(given: Mapping[str, Any], plan: Callable[[Mapping[str, Any]], Plan], lost: list[str]) -> Imported:
+    tool = generate.TOOL if plan is generate.plan else dream.TOOL if plan is dream.plan else imagine.TOOL
+    kept = {name: value for name, value in given.items() if value != ""}  # which a shell would have filled
+    for name in list(kept):
+        option = tool.option(name)
+        if option.fate == "refused":
+            lost.append(f"{option.flag}: {option.here}")
+            del kept[name]
+    made = plan(kept)
+    return Imported(tool.title, made.settings, made.preset, (*lost, *made.notes))
+
+
+def _words(text: str) -> list[str]:
+    """The words of a command, up to where the shell would end it."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, "#"
+    words: list[str] = []
+    try:
+        for word in lexer:
+            if set(word) <= _END:
+                break
+            words.append(word)
+    except ValueError:
+        raise SettingsError(f"a quote is never closed in {text[:60]!r}") from None
+    return words
+
+
+def _filled(words: Sequence[str], known: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Words with the script's variables filled in, and a sentence for each that only a shell would know."""
+    lost: list[str] = []
+
+    def value(match: re.Match[str]) -> str:
+        name = next((group for group in match.groups() if group), "")
+        if known.get(name) and not _VARIABLE.search(known[name][0]):
+            return known[name][0]
+        lost.append(f"{match[0]}: only the shell that runs the script knows it; write it out")
+        return ""
+
+    return [_VARIABLE.sub(value, word) for word in words], lost
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def _of_generate(words: Sequence[str]) -> dict[str, Any]:
+    parser = _Parser(add_help=False)
+    generate.add_options(parser)
+    known, unknown = parser.parse_known_args(list(words))
+    if unknown:
+        raise SettingsError(f"generate.py has no option {unknown[0]!r}")
+    return vars(known)
+
+
+def _of_fire(tool: Tool) -> Callable[[Sequence[str]], dict[str, Any]]:
+    def given(words: Sequence[str]) -> dict[str, Any]:
+        values = {}
+        for word in rewritten(words, tool.options, {}):
+            name, equals, value = word.partition("=")
+            if not equals:
+                raise SettingsError(f"{tool.title} has no option {word!r}")
+            values[tool.option(name).name] = value
+        return values
+
+    return given
+
+
+_TOOLS: dict[str, tuple[Callable[[Sequence[str]], dict[str, Any]], Callable[..., Plan]]] = {
+    "generate": (_of_generate, generate.plan),
+    "dream": (_of_fire(dream.TOOL), dream.plan),
+    "imagine": (_of_fire(imagine.TOOL), imagine.plan),
+}

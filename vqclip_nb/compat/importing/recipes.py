@@ -1,0 +1,243 @@
+"""Readers: options of other tools that stand for several settings here, or for one in another form."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vqclip_nb.compat.texts import joined, phrases, story
+from vqclip_nb.compat.vqgans import vqgan
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.prompts import Prompt
+from vqclip_nb.regions import split as region_of
+
+CLIPS = {  # check boxes of pytti and Disco
+    **{"ViTB32": "ViT-B/32", "ViTB16": "ViT-B/16", "ViTL14": "ViT-L/14", "ViTL14_336px": "ViT-L/14@336px"},
+    **{name: name for name in ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64")},
+}
+_QUALITIES = {  # of pixray: iterations, scale, cuts, batches, perceptors
+    "draft": (200, 1, 24, 1, "ViT-B/16"),
+    "normal": (250, 2, 30, 1, "ViT-B/32 + ViT-B/16"),
+    "better": (300, 3, 36, 1, "RN50 + ViT-B/32 + ViT-B/16"),
+    "best": (350, 4, 12, 2, "RN50x4 + ViT-B/32 + ViT-B/16"),
+    "supreme": (400, 5, 8, 4, "RN50x4 + RN101 + ViT-B/32 + ViT-B/16"),
+}
+_ASPECTS = {"square": (144, 144), "portrait": (128, 160), "widescreen": (192, 108)}
+_EZSIZES = {"small": 1, "medium": 2, "large": 4}
+_DRAWERS = {"vqgan": "", "fft": "fourier", "fast_pixel": "pixels", "pixel": "pixels"}
+_HALVES = {"r": "[50% 0 100% 100%]", "l": "[0 0 50% 100%]", "u": "[0 0 100% 50%]", "d": "[0 50% 100% 100%]"}
+
+
+@dataclass
+class Lost:
+    """What could not be carried: sentences, and reasons with the options that have them."""
+
+    said: list[str] = field(default_factory=list)
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, option: str, reason: str) -> None:
+        self.reasons.setdefault(reason, []).append(option)
+
+    def sentences(self) -> tuple[str, ...]:
+        return (*self.said, *(f"{', '.join(names)}: {reason}" for reason, names in self.reasons.items()))
+
+
+Read = tuple[dict[str, Any], set[str]]  # settings, and the options that were used up
+
+
+def pixray(values: Mapping[str, Any], lost: Lost) -> Read:
+    """pixray's: quality, size and drawer stand for several settings."""
+    steps, scale, cuts, batches, perceptor = _QUALITIES.get(str(values.get("quality", "normal")), _QUALITIES["normal"])
+    steps = int(values["iterations"]) if str(values.get("iterations")).isdecimal() else steps
+    changes = {"steps": steps, "cutn": cuts, "accumulate": batches, "perceptor": perceptor}
+    changes |= {"prompt": joined(phrases(_line(values.get("prompts")))), "size": _pixray_size(values, scale)}
+    if "textoff" in _line(values.get("vector_prompts", "textoff")):
+        changes["textoff"] = 0.1
+    if models := [name for name in _names(values.get("clip_models")) if "slip" not in name.lower()]:
+        changes["perceptor"] = " + ".join(models)
+    changes |= _canvas(values, lost) | _pictures(values.get("image_prompts"), lost)
+    if drops := [float(each) for each in _names(values.get("learning_rate_drops", "75")) if _is_number(each)]:
+        changes["lr"] = _drops(float(values.get("learning_rate") or 0.2), drops, steps)
+    if values.get("auto_stop"):
+        changes |= {"plateau": 12, "plateau_factor": 0.1, "early_stop": 12 * (len(drops) + 1)}
+    used = {"prompts", "quality", "aspect", "ezsize", "scale", "size", "vector_prompts", "clip_models", "drawer"}
+    used |= {"vqgan_model", "image_prompts", "learning_rate", "learning_rate_drops", "auto_stop", "iterations"}
+    return changes, used
+
+
+def _pixray_size(values: Mapping[str, Any], scale: float) -> tuple[int, int]:
+    size = values.get("size")
+    if isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(side, int) for side in size):
+        return (size[0], size[1])
+    base = _ASPECTS.get(str(values.get("aspect")), _ASPECTS["widescreen"])
+    scale = _EZSIZES.get(str(values.get("ezsize")), scale)
+    chosen = values.get("scale")
+    scale = float(chosen) if isinstance(chosen, int | float) and 0 < chosen <= 20 else scale
+    return (round(base[0] * scale), round(base[1] * scale))
+
+
+def _drops(lr: float, drops: Sequence[float], steps: int) -> str | float:
+    """A step size that is a tenth after each of these percentages, as keyframes."""
+    frames = {0: lr}
+    for count, percent in enumerate(sorted(drops), 1):
+        frames[max(1, math.floor(steps * percent / 100))] = lr / 10**count
+    return ", ".join(f"{step}:({number:g})" for step, number in frames.items()) + " stepped"
+
+
+def _canvas(values: Mapping[str, Any], lost: Lost) -> dict[str, Any]:
+    drawer = str(values.get("drawer") or "vqgan")
+    if drawer not in _DRAWERS:
+        lost.add("drawer", f"{drawer} is no canvas here; vqgan paints instead")
+    if name := _DRAWERS.get(drawer):
+        return {"canvas": name}
+    return _vqgan(values, lost)
+
+
+def _vqgan(values: Mapping[str, Any], lost: Lost, option: str = "vqgan_model") -> dict[str, Any]:
+    name = values.get(option)
+    if not isinstance(name, str) or not name:
+        return {}
+    try:
+        return {"canvas": f"vqgan/{vqgan(name)}"}
+    except SettingsError as error:
+        lost.add(option, str(error))
+        return {}
+
+
+def rkhamilton(values: Mapping[str, Any], lost: Lost) -> Read:
+    """rkhamilton's: stories by `^`, and noise prompts as here."""
+    steps = int(values["iterations"]) if str(values.get("iterations")).isdecimal() else 100
+    scenes = [group for part in _line(values.get("text_prompts")).split("^") if (group := phrases(part))]
+    changes: dict[str, Any] = {"steps": steps, "cutn": 32, "size": (256, 256)}
+    if len(scenes) > 1:
+        changes |= story(scenes, -(-steps // len(scenes)), steps)
+    else:
+        changes["prompt"] = joined(scenes[0]) if scenes else ""
+    changes["cutouts"] = "updated" if values.get("cut_method", "kornia") == "kornia" else "original"
+    noise = [part for part in re.split(r"[|^]", _line(values.get("noise_prompts"))) if part.strip()]
+    changes |= {"noise_prompts": " | ".join(noise)} if noise else {}
+    changes |= {"perceptor": values["clip_model"]} if isinstance(values.get("clip_model"), str) else {}
+    changes |= {"plateau": 20} if values.get("adaptiveLR") else {}
+    changes |= _vqgan(values, lost, "vqgan_model_name") | _pictures(values.get("image_prompts"), lost)
+    used = {"text_prompts", "noise_prompts", "image_prompts", "cut_method", "clip_model", "adaptiveLR"}
+    return changes, used | {"vqgan_model_name", "iterations"}
+
+
+def pytti(values: Mapping[str, Any], lost: Lost) -> Read:
+    """pytti's: scenes, check boxes of CLIPs, and a kind of image."""
+    before, after = (str(values.get(name) or "") for name in ("scene_prefix", "scene_suffix"))
+    scenes = [before + scene + after for scene in _line(values.get("scenes")).split("||") if scene.strip()]
+    groups = [[prompt for part in scene.split("|") if (prompt := _pytti_prompt(part, lost))] for scene in scenes]
+    groups = [group for group in groups if group]
+    each = int(values["steps_per_scene"]) if str(values.get("steps_per_scene")).isdecimal() else 100
+    changes: dict[str, Any] = {"steps": max(1, each * len(groups))}
+    if len(groups) > 1:
+        changes |= story(groups, each, each * len(groups))
+    else:
+        changes["prompt"] = joined(groups[0]) if groups else ""
+    sides = [values.get(name) for name in ("width", "height")]
+    if all(isinstance(side, int) and side > 0 for side in sides):
+        changes["size"] = tuple(sides)
+    changes |= _check_boxes(values)
+    kind = str(values.get("image_model") or "VQGAN").lower()
+    if "palette" in kind:
+        count = int(values.get("palette_size") or 5) * int(values.get("palettes") or 9)
+        changes |= {"canvas": "pixels", "palette": min(64, count) if kind.startswith("limited") else 0, "lr": 0.02}
+    else:
+        changes |= _vqgan(values, lost)
+    used = {"scenes", "scene_prefix", "scene_suffix", "steps_per_scene", "width", "height", "image_model"}
+    return changes, used | {"vqgan_model", "palette_size", "palettes", "cutout_border", "border_mode", *CLIPS}
+
+
+def _pytti_prompt(part: str, lost: Lost) -> Prompt | None:
+    """`text:weight_mask:stop`; a mask of a half is a part of the picture, and other masks are lost."""
+    text, *numbers = (piece.strip() for piece in part.strip().rsplit(":", 2)) if ":" in part else (part.strip(),)
+    if not text:
+        return None
+    weight, _, mask = numbers[0].partition("_") if numbers else ("1", "", "")
+    if mask and mask not in _HALVES:
+        lost.add(f"the mask _{mask}", "a part of the picture is written behind a prompt: a castle [0 0 50% 100%]")
+    if not _is_number(weight or "1"):
+        lost.add(f"the weight {weight}", "a weight is a number, keyframes or a formula of t and s here")
+    stop = float(numbers[1]) if len(numbers) > 1 and _is_number(numbers[1]) else -math.inf
+    region = region_of(f"a {_HALVES[mask]}")[1] if mask in _HALVES else None
+    return Prompt(text, float(weight or 1) if _is_number(weight or "1") else 1.0, stop, region)
+
+
+def disco(values: Mapping[str, Any], lost: Lost) -> Read:
+    """Disco's and DiscoArt's: prompts by frame, and looks of its own."""
+    told = values.get("text_prompts")
+    frames = {str(name): texts for name, texts in told.items()} if isinstance(told, dict) else {"0": told}
+    first = min(frames, key=lambda name: int(name) if name.isdecimal() else 0) if frames else "0"
+    if len(frames) > 1:
+        lost.add("text_prompts of later frames", "a run paints one picture; a story is `a house @ 0-50% | ...`")
+    texts = frames.get(first)
+    texts = texts if isinstance(texts, list) else [texts] if texts else []
+    changes: dict[str, Any] = {"preset": "large", "cutouts": "overview"}
+    changes["prompt"] = joined([prompt for text in texts for prompt in phrases(str(text).replace("|", " "))])
+    size = values.get("width_height")
+    sides = size if isinstance(size, list | tuple) else (values.get("width"), values.get("height"))
+    if len(sides) == 2 and all(isinstance(side, int) for side in sides):
+        changes["size"] = tuple(sides)
+    if isinstance(steps := values.get("steps"), int):
+        changes["steps"] = steps
+    seed = values.get("seed", values.get("set_seed"))
+    changes |= {"seed": int(seed)} if str(seed).isdecimal() else {}
+    changes |= _check_boxes(values)
+    if models := [name.partition("::")[0] for name in _names(values.get("clip_models")) if "::open" not in name]:
+        changes["perceptor"] = " + ".join(name.replace("-336px", "@336px") for name in models)
+    used = {"text_prompts", "width_height", "width", "height", "steps", "seed", "set_seed", "clip_models", *CLIPS}
+    return changes, used
+
+
+def aphantasia(values: Mapping[str, Any], lost: Lost) -> Read:
+    """Aphantasia's: three roles of texts."""
+    roles = (("in_txt", 1.0), ("in_txt2", 0.5), ("in_txt0", -0.5))
+    texts = [Prompt(str(values[name]).strip(), weight) for name, weight in roles if str(values.get(name) or "").strip()]
+    changes: dict[str, Any] = {"prompt": joined(texts)}
+    if match := re.fullmatch(r"(\d+)[-x](\d+)", str(values.get("size"))):
+        changes["size"] = (int(match[1]), int(match[2]))
+    changes |= {"perceptor": values["model"]} if isinstance(values.get("model"), str) else {}
+    if isinstance(optimizer := values.get("optimizer"), str):
+        changes["optimizer"] = optimizer.replace("_", "-").replace("adamw-custom", "adamw")
+    return changes, {"in_txt", "in_txt2", "in_txt0", "size", "model", "optimizer"}
+
+
+READERS: dict[str, Callable[[Mapping[str, Any], Lost], Read]] = {
+    "pixray": pixray,
+    "rkhamilton": rkhamilton,
+    "pytti": pytti,
+    "disco": disco,
+    "discoart": disco,
+    "aphantasia": aphantasia,
+}
+
+
+def _pictures(value: Any, lost: Lost) -> dict[str, Any]:
+    """Picture prompts, from a list or a text with pipes."""
+    names = tuple(part.strip() for part in _line(value).split("|") if part.strip())
+    return {"image_prompts": names} if names else {}
+
+
+def _check_boxes(values: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = [name for box, name in CLIPS.items() if values.get(box) is True]
+    return {"perceptor": " + ".join(chosen)} if chosen else {}
+
+
+def _line(value: Any) -> str:
+    """A text, or several as one joined by pipes."""
+    return " | ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
+
+
+def _names(value: Any) -> list[str]:
+    """Names, or numbers, in a list or a text with commas."""
+    parts = value if isinstance(value, list | tuple) else str(value or "").split(",")
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,93 @@
+"""Translation: settings of other tools, option by option, as settings here, and what could not be carried."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb import presets
+from vqclip_nb.compat import notebook
+from vqclip_nb.compat.elsewhere import Peer, peers
+from vqclip_nb.compat.importing.imported import Imported
+from vqclip_nb.compat.importing.recipes import READERS, Lost
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.settings import Settings
+
+LEAST = 3  # options of a tool that a file must have, before it is taken for that tool's
+_EMPTY: tuple[Any, ...] = (None, "", False, 0, "0", "0:(0)", "None", [], {}, ())
+
+
+def translated(values: Mapping[str, Any], path: Path) -> Imported:
+    """Settings of the tool whose options these are. Raises SettingsError where that is none."""
+    values = _flat(values)
+    ours = {option.name for option in notebook.TOOL.options}
+    if {"texts", "max_iterations"} <= values.keys():
+        known = {name: value for name, value in values.items() if name in ours}
+        return _of_notebook(known, [name for name in values if name not in ours])
+    peer = max(peers().values(), key=lambda each: _known(each, values))
+    if _known(peer, values) < min(LEAST, len(values)) or not values:
+        tools = ", ".join(each.title for each in peers().values())
+        raise SettingsError(f"{str(path)!r} holds settings of none of these tools: {tools}, or the notebook of 2021")
+    return translated_by(peer.name, values)
+
+
+def translated_by(name: str, values: Mapping[str, Any], lost: Sequence[str] = ()) -> Imported:
+    """Settings of this tool, from its options by name. Raises SettingsError where no prompt is among them."""
+    peer, missed = peers()[name], Lost(list(lost))
+    try:
+        special, used = READERS[name](values, missed)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise SettingsError(f"the settings of {peer.title} hold a value of another kind: {error}") from None
+    preset = special.pop("preset", peer.preset)
+    base = {**presets.load(preset).settings, "prompt": special.pop("prompt", ""), "seed": -1}
+    base |= {"image_prompts": special.pop("image_prompts")} if "image_prompts" in special else {}
+    if not (base["prompt"] or base.get("image_prompts")):
+        raise SettingsError(f"there is no prompt among the settings of {peer.title}, and nothing to paint without one")
+    Settings(**base)
+    for setting, value in special.items():
+        _take(base, setting, value, setting, missed)
+    for option, value in values.items():
+        if option in used or _is_empty(value):
+            continue
+        if option in peer.direct:
+            _take(base, peer.direct[option], value, option, missed)
+        else:
+            _say(peer, option, missed)
+    return Imported(peer.title, Settings(**base), preset, missed.sentences())
+
+
+def _take(base: dict[str, Any], setting: str, value: Any, option: str, missed: Lost) -> None:
+    """Take a setting into `base`, or say why it cannot be."""
+    try:
+        Settings(**{**base, setting: value})
+    except SettingsError as error:
+        missed.add(option, str(error))
+    else:
+        base[setting] = value
+
+
+def _of_notebook(values: Mapping[str, Any], others: Sequence[str]) -> Imported:
+    plan = notebook.plan(values)
+    left = (f"{', '.join(others)}: no field of the notebook",) if others else ()
+    return Imported(notebook.TOOL.title, plan.settings, plan.preset, (*plan.notes, *left))
+
+
+def _say(peer: Peer, option: str, missed: Lost) -> None:
+    row = peer.row(option)
+    if row is None:
+        missed.add(option, f"{peer.title} has no such option that is known here")
+    elif row.fate != "moot":
+        missed.add(option, row.said)
+
+
+def _known(peer: Peer, values: Mapping[str, Any]) -> int:
+    return sum(peer.row(name) is not None for name in values)
+
+
+def _is_empty(value: Any) -> bool:
+    return any(value is empty or (type(value) is type(empty) and value == empty) for empty in _EMPTY)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values, those of a mapping inside (pytti's `conf`, a notebook's `args`) raised to the top."""
+    inner = next((values[name] for name in ("conf", "args", "settings") if isinstance(values.get(name), dict)), None)
+    return dict(values) if inner is None else {**values, **{str(name): value for name, value in inner.items()}}
