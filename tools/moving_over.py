@@ -41,8 +41,8 @@ dream()
 
 `vqclip import FILE` reads old work as settings, and says what could not be carried: a script with commands of
 generate.py, dream or imagine; a picture of pixray, rkhamilton, nerdyrodent or the notebook; a settings file of pixray,
-rkhamilton, pytti, Disco Diffusion or DiscoArt; a notebook with the fields of one of these. Nothing in the file is run or
-opened.
+rkhamilton, pytti, Disco Diffusion or DiscoArt; a notebook with the fields of one of these. Nothing in the file is run
+or opened.
 
 ```sh
 vqclip import settings.txt && vqclip paint --settings settings.settings.json
