@@ -74,17 +74,18 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
             if hashlib.sha256(read_plain(path)).hexdigest() == digest:
                 return path
         if found:
-            message = f"{field} {name[:19]}… is damaged, or another picture: {str(found[0])!r} has another hash"
+            message = f"{field} {name[:19]}… is damaged, or another file: {str(found[0])!r} has another hash"
             raise PictureError(f"{message}; paint anew with {flag}")
         message = f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of the run"
         raise PictureError(f"{message}; leave pictures within their run's folder, or paint anew with {flag}")
+    kind = "film" if field == "video" else "picture"
     if "://" in name:
         raise PictureError(f"{field} must be a file, got the address {name!r}; download it first")
     path = expanded(name)
     if path.is_dir():
-        raise PictureError(f"{field} must be a picture file, got {name!r}: it is a folder; name a picture in it")
+        raise PictureError(f"{field} must be a {kind} file, got {name!r}: it is a folder; name a {kind} in it")
     if not path.is_file():
-        raise PictureError(f"{field} must be a picture file, got {name!r}: there is no such file")
+        raise PictureError(f"{field} must be a {kind} file, got {name!r}: there is no such file")
     return path
 
 

@@ -178,6 +178,13 @@ class Optimizer:
         self.count = 0
         self.memories = [{slot: torch.zeros_like(value) for slot, value in m.items()} for m in self.memories]
 
+    def forget_directions(self) -> None:
+        """Forget where gradients pointed to, and keep how large they were: their squares, and the count of steps."""
+        for memory in self.memories:
+            for slot, value in memory.items():
+                if slot != "square":
+                    value.zero_()
+
     def choose(self, index: int) -> None:
         """From now on remember one of the pictures alone."""
         self.memories = [{key: value[index : index + 1].clone() for key, value in m.items()} for m in self.memories]

@@ -68,24 +68,24 @@ class Overlay:
 
 
 def filled(picture: Image.Image, hole: Image.Image) -> Image.Image:
-    """An RGB picture whose hole, grey of its size, is filled with the colours around it, coarser towards its middle.
-
-    By the pull-push pyramid (Gortler et al., The Lumigraph, 1996).
-    """
+    """An RGB picture whose hole, grey of its size, is filled with the colours around it, coarser towards its middle."""
     known = 1 - images.to_tensor(hole)[:, :1]
-    (result,) = images.to_pils(_pull_push(images.to_tensor(picture), known))
+    (result,) = images.to_pils(filled_in(images.to_tensor(picture), known))
     return result
 
 
-def _pull_push(colours: Tensor, known: Tensor) -> Tensor:
-    """(1, 3, H, W) colours, and how well each is known, (1, 1, H, W) in [0, 1] -> colours that are known everywhere."""
+def filled_in(colours: Tensor, known: Tensor) -> Tensor:
+    """(n, 3, H, W) colours, and how well each is known, (n, 1, H, W) in [0, 1] -> colours that are known everywhere.
+
+    By the pull-push pyramid (Gortler et al., The Lumigraph, 1996).
+    """
     height, width = colours.shape[-2:]
     if max(height, width) == 1:
         return colours
     halves = ((height + 1) // 2, (width + 1) // 2)
     weights = F.adaptive_avg_pool2d(known, halves)
     sums = F.adaptive_avg_pool2d(colours * known, halves)
-    coarse = _pull_push(sums / weights.clamp(min=1e-6), (4 * weights).clamp(max=1))
+    coarse = filled_in(sums / weights.clamp(min=1e-6), (4 * weights).clamp(max=1))
     around = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
     return torch.lerp(around, colours, known)
 

@@ -33,7 +33,8 @@ class Painting:
 
     `build` makes the terms that settings ask for; it is called again when they change. The networks compute in
     `precision`, if the first step in it agrees with float32. `inputs` is the folder of pictures that are named by their
-    sha256. `overlay` puts what is kept of another picture over the canvas's, (n, 3, H, W) to the same.
+    sha256. `overlay` puts what is kept of another picture over the canvas's, (n, 3, H, W) to the same. `before_step` is
+    called before each step: a film's frames begin there. `keepsakes` are pictures that it needs later, by name.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class Painting:
         precision: Precision = FLOAT32,
         inputs: Path | None = None,
         overlay: Callable[[Tensor], Tensor] | None = None,
+        before_step: "Callable[[Painting], None] | None" = None,
     ) -> None:
         self.settings, self.build, self.inputs = settings, build, inputs
-        self.overlay = overlay
+        self.overlay, self.before_step = overlay, before_step
+        self.keepsakes: dict[str, Tensor] = {}
         self.device = canvas.learnable()[0].device
         self.step_count = 0
         self.timeline: list[Edit] = []
@@ -74,6 +77,8 @@ class Painting:
         Raises NotANumber when a picture's loss or gradient is not a number: that picture then stays as it was.
         """
         self._pace.wait()
+        if self.before_step:
+            self.before_step(self)
         self.guard.settle(self._judge)
         image, losses, total = self.guard.within_memory(self._judge, self.settings, self.step_count + 1)
 
@@ -124,13 +129,20 @@ class Painting:
     def _report(self, image: Tensor, losses: Mapping[str, Tensor], sound: Tensor, look: bool) -> Frame:
         """The step's frame."""
         step, steps = self.step_count, self.settings.steps
-        kept = step in (1, steps) or step % self.settings.every == 0
+        kept = step == steps or self._is_kept(step)
         self.guard.check(step, losses, sound, last=step >= steps)
         if not (look or kept):
             return Frame(step, steps, losses, None, kept)
         if step == steps and (self.settings.average or self.canvas.tidy_every or self.settings.keep == "best"):
             return Frame(step, steps, losses, self.picture(), kept)
         return Frame(step, steps, losses, (image if self.shown is None else self.shown).detach().clone(), kept)
+
+    def _is_kept(self, step: int) -> bool:
+        """Whether the film holds the picture after this step: of each n-th frame, or where there are none, step."""
+        every = self.settings.every
+        if not self.settings.frame_steps:
+            return step == 1 or step % every == 0
+        return self.settings.frame_ends(step) and (self.settings.frame_after(step) - 1) % every == 0
 
     @torch.no_grad()
     def _average(self, image: Tensor, judged: Tensor) -> None:
@@ -145,7 +157,7 @@ class Painting:
         self.shown.lerp_(torch.where(judged[:, None, None, None], image, self.shown), weight)
 
     @torch.no_grad()
-    def picture(self, size: tuple[int, int] | None = None) -> Tensor:
+    def picture(self, size: tuple[int, int] | None = None, *, tidied: bool = True) -> Tensor:
         """The picture as it is now: the best so far, or the average, tidied, where these are asked for.
 
         (n, 3, H, W) RGB in [0, 1]. With a `size`, width and height, the average rendered at that; raises SettingsError
@@ -162,7 +174,7 @@ class Painting:
             if size:
                 image = self.canvas.render(*size)
                 return image if self.overlay is None else self.overlay(image)
-            if self.canvas.tidy_every:
+            if self.canvas.tidy_every and tidied:
                 self._tidy()
             return self._render().clone()
         finally:
@@ -193,6 +205,7 @@ class Painting:
             self.optimizer.choose(number - 1)
             self.averages = [average[number - 1 : number].clone() for average in self.averages]
             self.shown = None if self.shown is None else self.shown[number - 1 : number].clone()
+            self.keepsakes = {name: each[number - 1 : number].clone() for name, each in self.keepsakes.items()}
         if canvas is not self.canvas:
             self._hand_to(canvas, settings)
         self._use(terms)
@@ -202,7 +215,8 @@ class Painting:
         written = {**settings.to_dict(), **settings.canvas_options}
         changes = {name: written[name] for name in new if name in written}
         if pil:
-            self._begin_again(pil)
+            self.go_on_from(to_tensor(covering(pil, self.settings.size)).to(self.device))
+            self.optimizer.reset()
         self.timeline.append(Edit(changes, self.step_count, number, file.name if file else None, file))
 
     def other_canvas(self, settings: Settings) -> Canvas:
@@ -254,13 +268,18 @@ class Painting:
         """
         self.apply(Edit({}, file=PictureFile.of(image, inputs=self.inputs)))
 
-    def _begin_again(self, pil: Image.Image) -> None:
-        """Put the canvas where this picture is, and forget what was learned on the way before."""
-        self.canvas.start_from(to_tensor(covering(pil, self.settings.size)).to(self.device))
+    def go_on_from(self, image: Tensor) -> None:
+        """Put the canvas where this picture is, (1 or n, 3, H, W) RGB in [0, 1], from the next step on.
+
+        The run does not know of it: it is for what follows from the settings and the step alone. Averages begin anew.
+        The optimizer forgets directions, and keeps how large gradients are, so that frames of a film follow smoothly.
+        """
+        self.canvas.start_from(image)
         self.canvas.remember()
-        self.optimizer.reset()
+        self.optimizer.forget_directions()
         self.averages = [torch.zeros_like(average) for average in self.averages]
         self.shown, self.average_from = None, self.step_count
+        self.lowest = LowestLoss(self.settings.variations, self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
@@ -270,6 +289,7 @@ class Painting:
         tensors |= {} if self.shown is None else {"shown": self.shown}
         if LowestLoss.on(self.settings):
             tensors |= {f"lowest.{name}": value for name, value in self.lowest.state().items()}
+        tensors |= {f"keepsake.{name}": value for name, value in self.keepsakes.items()}
         facts = {
             "step": self.step_count,
             "average_from": self.average_from,
@@ -298,6 +318,7 @@ class Painting:
         self.lowest = LowestLoss(settings.variations, self.device)
         if known := _under("lowest.", tensors):
             self.lowest.restore(known)
+        self.keepsakes = {name: value.to(self.device) for name, value in _under("keepsake.", tensors).items()}
         self.step_count = facts["step"]
         self.average_from = min(max(facts.get("average_from", 0), 0), self.step_count)
         self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]

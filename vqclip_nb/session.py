@@ -9,6 +9,7 @@ from PIL import Image
 
 from vqclip_nb import canvases, device, embedded, images, perceptor_names, perceptors, relay
 from vqclip_nb.errors import RunError, SettingsError
+from vqclip_nb.film_frames import FilmFrames
 from vqclip_nb.frame import Frame
 from vqclip_nb.objectives.build import Builder
 from vqclip_nb.overlay import Overlay
@@ -43,15 +44,17 @@ def build_painting(
     canvas = canvases.make(
         settings.canvas, size=settings.size, seeds=settings.seeds, options=settings.canvas_options
     ).to(place)
-    overlay = Overlay.of(settings, inputs=inputs)
+    overlay, film = Overlay.of(settings, inputs=inputs), FilmFrames.of(settings, inputs=inputs)
     if settings.init_image and not state:
         pil = overlay.picture if overlay else _given(settings.init_image, "init_image", inputs)
         canvas.start_from(images.to_tensor(images.covering(pil, settings.size)).to(place))
+    elif film and film.video and not state:
+        canvas.start_from(film.frame(0, canvas().detach()))
     loaded = {name: perceptors.load(name) for name in perceptor_names.parse(settings.perceptor)}
     networks = {name: [network.to(place) for network in each] for name, each in loaded.items()}
     build = Builder(canvas, networks, device=place, inputs=inputs)
     precision = device.precision(place, side=max(network.cut_size for each in networks.values() for network in each))
-    painting = Painting(settings, canvas, build, precision=precision, inputs=inputs, overlay=overlay)
+    painting = Painting(settings, canvas, build, precision=precision, inputs=inputs, overlay=overlay, before_step=film)
     if state:
         painting.load_state_dict(state)
     else:

@@ -6,14 +6,15 @@ import secrets
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, relay, schema
 from vqclip_nb.choices import CutoutMethods, Optimizers
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.film_fields import FilmFields
 from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite
 
-GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Place")
+GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Film", "Place")
 ALPHA = "alpha"  # as a mask: the transparency of the start image
 _TOP_SEED = 2**32 - 1
 _READERS: dict[str, Callable[[str], Any]] = {  # of texts with a grammar; each raises ValueError
@@ -30,7 +31,7 @@ Side = Annotated[int, Field(ge=16, le=4096)]
 _field = schema.field
 
 
-class Settings(BaseModel):
+class Settings(FilmFields):
     """What to paint and how. Anything not allowed raises SettingsError in one line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -274,8 +275,9 @@ class Settings(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """What makes the picture, ready for JSON: all settings but those of the group Place."""
-        place = {spec.name for spec in schema.describe(type(self)) if spec.group == "Place"}
-        return self.model_dump(mode="json", exclude=place)
+        specs = sorted(schema.describe(type(self)), key=lambda spec: GROUPS.index(spec.group))
+        values = self.model_dump(mode="json")
+        return {spec.name: values[spec.name] for spec in specs if spec.group != "Place"}
 
     def to_json(self) -> str:
         """The recipe as JSON text; `from_json` reads it back."""
@@ -372,6 +374,12 @@ class Settings(BaseModel):
         weights = [(f"the weight of {prompt.text!r}", prompt.weight) for prompt in prompts.parse(self.prompt)]
         weights += [(f"the weight of {name}", weight) for name, weight in loss_names.parse(self.losses).items()]
         check_finite(weights, self.steps)
+        if not self.frame_steps:
+            unused = [
+                name for name in FilmFields.model_fields if getattr(self, name) != FilmFields.model_fields[name].default
+            ]
+            if unused:
+                raise ValueError(f"{unused[0]} is for a film, got {getattr(self, unused[0])}; add --frame-steps 4")
         if self.mask and not self.init_image:
             raise ValueError(f"mask needs a picture to keep parts of, got {self.mask!r}; add --init-image FILE")
         if self.seed + self.variations - 1 > _TOP_SEED:

@@ -19,6 +19,7 @@ from vqclip_nb.safe_files import part
 
 MOST_FPS, LEAST_FPS = 30, 4
 LINGER = 1.5  # above 1, the early steps, in which more happens, are given more of the film
+_SOUND = ["-map", "0:v", "-map", "1:a?", "-acodec", "aac", "-shortest"]  # of the second input, where it has some
 _MOST_TEXT = 30_000  # letters; Windows takes no longer command
 FORMATS: dict[str, list[str]] = {  # what ffmpeg is asked for
     ".mp4": [
@@ -42,15 +43,16 @@ def film(
     seconds: float | None = None,
     fps: float | None = None,
     hold: float = 1.0,
+    sound: Path | None = None,
     about: Mapping[str, Any] | None = None,
     hurry: Callable[[], bool] = lambda: False,
 ) -> None:
     """A film of the kind that `path` ends in, the last frame held for `hold` seconds.
 
     With `fps` alone every frame is shown once; with `seconds` (6, where neither is given) so many in all. One frame is
-    in memory at a time; odd sides get a row or column of black. `about` goes into an mp4's metadata. A link at `path`
-    is replaced, and what it points to stays. Raises RunError when there is no frame or no such format;
-    FilmError when the encoder fails, or there is `hurry`; then no file is left.
+    in memory at a time; odd sides get a row or column of black. `sound` is a film whose sound an mp4 gets. `about` goes
+    into an mp4's metadata. A link at `path` is replaced, and what it points to stays. Raises RunError when there is no
+    frame or no such format; FilmError when the encoder fails, or there is `hurry`; then no file is left.
     """
     if path.suffix.lower() not in FORMATS:
         raise RunError(f"a film must end in one of {', '.join(FORMATS)}, got {path.name!r}")
@@ -62,7 +64,12 @@ def film(
     except OSError as error:
         raise FilmError(f"the film could not be written: {first_line(error)}") from None
     try:
-        _encode(shown, unfinished, fps, FORMATS[path.suffix.lower()], about, hurry)
+        form = FORMATS[path.suffix.lower()]
+        if sound and path.suffix.lower() == ".mp4":
+            form = [*_SOUND, *form]
+        else:
+            sound = None
+        _encode(shown, unfinished, fps, form, about, hurry, sound)
         if not (unfinished.is_file() and unfinished.stat().st_size):
             raise FilmError("the film could not be written: the encoder made no file")
         os.replace(unfinished, path)
@@ -88,12 +95,18 @@ def _schedule(
 
 
 def _encode(
-    frames: Sequence[Path], path: Path, fps: float, form: Sequence[str], about: Any, hurry: Callable[[], bool]
+    frames: Sequence[Path],
+    path: Path,
+    fps: float,
+    form: Sequence[str],
+    about: Any,
+    hurry: Callable[[], bool],
+    sound: Path | None = None,
 ) -> None:
     """Feed frames to ffmpeg, and wait for it. Raises FilmError, OSError."""
     size = _size(frames)
     even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-    with tempfile.TemporaryFile() as lines, _ffmpeg(path, even, fps, form, about, lines) as process:
+    with tempfile.TemporaryFile() as lines, _ffmpeg(path, even, fps, form, about, lines, sound) as process:
         try:
             for pil in _readable(frames):
                 if hurry():
@@ -114,12 +127,21 @@ def _encode(
             raise FilmError(f"the film could not be written: {_reason(lines, process.returncode)}")
 
 
-def _ffmpeg(path: Path, size: tuple[int, int], fps: float, form: Sequence[str], about: Any, lines: Any) -> Any:
+def _ffmpeg(
+    path: Path,
+    size: tuple[int, int],
+    fps: float,
+    form: Sequence[str],
+    about: Any,
+    lines: Any,
+    sound: Path | None,
+) -> Any:
     """The encoder at work, its lines going into a file. It hears no Ctrl-C and no hang-up of our terminal."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
     given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6f}", "-i", "pipe:0"]
-    tags = ["-an", "-map_metadata", "-1"]
+    given += ["-protocol_whitelist", "file", "-i", "file:" + str(sound.absolute())] if sound else []
+    tags = ["-map_metadata", "-1"]
     if about and len(text := json.dumps(about)) < _MOST_TEXT:
         tags += ["-metadata", f"comment={text}"]
     there = "file:" + str(path.absolute())  # a colon in a name is no protocol then, and a dash no option

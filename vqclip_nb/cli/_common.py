@@ -25,6 +25,7 @@ PLACES = {
     "image_prompts": "FILE",
     "init_image": "FILE",
     "mask": "FILE",
+    "video": "FILE",
     "prompt_masks": "FILE",
     "out": "FOLDER",
     "canvas": "NAME",

@@ -19,16 +19,18 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--to", metavar="FILE", help="where to: FILE.mp4, .gif or .webp (default: RUN/progress.mp4)")
     parser.add_argument("--fps", type=float, help="frames a second; without --seconds, every kept frame is shown once")
     parser.add_argument("--seconds", type=float, help="how long it is in all (default: 6)")
-    parser.add_argument("--hold", type=float, default=1.0, help="how long the last frame stands (default: 1)")
+    parser.add_argument(
+        "--hold", type=float, help="how long the last frame stands (default: 1, or 0 where the run is a film)"
+    )
     parser.set_defaults(run=film, parser=parser)
 
 
 def film(arguments: argparse.Namespace) -> int:
     """Make the film, and say where it is."""
     from vqclip_nb.errors import RunError
+    from vqclip_nb.runs.films import make_film
     from vqclip_nb.runs.metadata import describe
     from vqclip_nb.runs.reader import RunInfo, frames
-    from vqclip_nb.video import film
 
     limits = {"fps": (0.1, 120), "seconds": (0.1, 3600), "hold": (0, 60)}
     for name, (low, high) in limits.items():
@@ -44,7 +46,8 @@ def film(arguments: argparse.Namespace) -> int:
         step=int(kept[-1].stem) if kept else 0,
         hashes=story.hashes or {},
     )
-    how = {name: getattr(arguments, name) for name in limits}
-    film(kept, path, **how, about=about if story.settings.metadata else None)
+    how = {name: getattr(arguments, name) for name in limits if getattr(arguments, name) is not None}
+    about_it = about if story.settings.metadata else None
+    make_film(kept, path, story.current, story.inputs, **how, about=about_it)
     print(f"Made: {path}")
     return 0

@@ -17,7 +17,18 @@ def add(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("source", metavar="RUN", help="a run's folder, its name in runs/, or a picture")
-    for name in ("init_image", "mask", "image_prompts", "prompt_masks", "out", "every", "device", "metadata", "quiet"):
+    for name in (
+        "init_image",
+        "mask",
+        "video",
+        "image_prompts",
+        "prompt_masks",
+        "out",
+        "every",
+        "device",
+        "metadata",
+        "quiet",
+    ):
         add_flag(parser, name)
     parser.set_defaults(run=replay, parser=parser)
 

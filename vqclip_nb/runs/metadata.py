@@ -27,7 +27,7 @@ from vqclip_nb.images import HASHED, locate
 from vqclip_nb.settings import ALPHA, Settings
 from vqclip_nb.timeline import Edit
 
-PICTURES = ("init_image", "mask")  # the fields that name one picture
+PICTURES = ("init_image", "mask", "video")  # the fields that name one picture, or a film
 PICTURE_LISTS = ("image_prompts", "prompt_masks")  # and those that name several
 
 

@@ -32,6 +32,7 @@ from vqclip_nb.painting import Painting
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import checkpoint, layout, metadata
 from vqclip_nb.runs.background_writer import BackgroundWriter
+from vqclip_nb.runs.films import make_film
 from vqclip_nb.runs.founding import (
     given_files,
     identity,
@@ -47,7 +48,6 @@ from vqclip_nb.runs.reader import PLACE, VERSION, RunInfo
 from vqclip_nb.safe_files import read, write
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
-from vqclip_nb.video import film
 
 FRAME_QUALITY = 92
 STATES_KEPT = 2
@@ -225,7 +225,8 @@ class RunWriter:
         result = self._write_result(self._last_picture(painting), painting)
         try:
             about = self._about(painting) if painting.settings.metadata else None
-            film(layout.frames(self.folder), self.folder / "progress.mp4", about=about, hurry=hurry)
+            frames, path = layout.frames(self.folder), self.folder / "progress.mp4"
+            make_film(frames, path, painting.settings, self.folder / "inputs", about=about, hurry=hurry)
         except RunError as error:
             self.film_failed = not hurry()
             warnings.warn(str(error), PaintWarning, stacklevel=2)

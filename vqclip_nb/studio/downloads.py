@@ -137,7 +137,7 @@ class Downloads:
 
 def make(folder: Path, name: str) -> Path:
     """A file of a run by its name, made first where it is not there yet. Raises RunError, OSError."""
-    from vqclip_nb.video import film
+    from vqclip_nb.runs.films import make_film
 
     path = folder / name
     if name == "run.zip":
@@ -151,7 +151,8 @@ def make(folder: Path, name: str) -> Path:
         finally:
             part.unlink(missing_ok=True)
     elif not path.exists():
-        film(frames(folder), path)
+        run = RunInfo.read(folder)
+        make_film(frames(folder), path, run.current, run.inputs)
     return path
 
 

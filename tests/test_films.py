@@ -1,0 +1,216 @@
+"""Films: the camera moves by known formulas, and a film is resumed, replayed and branched to the same pixels."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.test_resume import left_off, outcome, see_through, settings
+from tests.toys import toy_models
+from vqclip_nb import Settings, video
+from vqclip_nb.camera import Move
+from vqclip_nb.errors import PictureError, SettingsError
+from vqclip_nb.session import branch, build_painting, replay, resume, start
+from vqclip_nb.timeline import Edit
+from vqclip_nb.video_reader import VideoReader
+
+GRID = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+
+
+def keys(distance):
+    """The cubic convolution kernel with a = -0.75 (Keys, 1981)."""
+    away = abs(distance)
+    if away <= 1:
+        return 1.25 * away**3 - 2.25 * away**2 + 1
+    return -0.75 * (away**3 - 5 * away**2 + 8 * away - 4) if away < 2 else 0.0
+
+
+def looked_up(image, x, y):
+    """The value of a picture, (3, H, W), at a place inside it, by cubic convolution; pixels' middles are at halves."""
+    column, row = math.floor(x - 0.5), math.floor(y - 0.5)
+    total = torch.zeros(3, dtype=torch.float64)
+    for down in range(row - 1, row + 3):
+        for across in range(column - 1, column + 3):
+            total += image[:, down, across].double() * keys(x - 0.5 - across) * keys(y - 0.5 - down)
+    return total.clamp(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("move", "source"),
+    [
+        (Move(zoom=2), lambda x, y: (x / 2, y / 2)),
+        (Move(zoom=1.25, shift=(2, -1)), lambda x, y: ((x - 2) / 1.25, (y + 1) / 1.25)),
+        (Move(rotate=30), lambda x, y: (x * math.cos(math.pi / 6) - y / 2, x / 2 + y * math.cos(math.pi / 6))),
+        (
+            Move(turn=(0, 10)),  # of a camera that sees 50 degrees: rays turned by 10 degrees about the upright
+            lambda x, y: (
+                (f := 12 / math.tan(math.radians(25))) * math.tan(math.atan(x / f) + math.radians(10)),
+                y / math.hypot(x, f) * f / math.cos(math.atan(x / f) + math.radians(10)),
+            ),
+        ),
+    ],
+)
+def test_a_move_agrees_with_its_formula(move, source):
+    moved = move(GRID)[0]
+    for column, row in ((8, 9), (14, 11), (12, 13)):
+        x, y = source(column + 0.5 - 12, row + 0.5 - 12)
+        torch.testing.assert_close(
+            moved[:, row, column].double(), looked_up(GRID[0], x + 12, y + 12), atol=1e-4, rtol=0
+        )
+
+
+def test_looking_up_is_looking_right_of_a_picture_on_its_side():
+    up = Move(turn=(10, 0))(GRID)
+    torch.testing.assert_close(up, Move(turn=(0, 10))(GRID.rot90(-1, (2, 3))).rot90(1, (2, 3)), atol=1e-4, rtol=0)
+
+
+def test_a_quarter_turn_and_a_shift_by_whole_pixels_are_exact():
+    torch.testing.assert_close(Move(rotate=90)(GRID), GRID.rot90(1, (2, 3)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(Move(shift=(3, -5), border="wrap")(GRID), GRID.roll((-5, 3), (2, 3)), atol=1e-5, rtol=0)
+    reflected = torch.cat([GRID[..., :4].flip(-1), GRID[..., :-4]], -1)
+    torch.testing.assert_close(Move(shift=(4, 0))(GRID), reflected, atol=1e-5, rtol=0)
+    stretched = torch.cat([GRID[..., :1].expand(-1, -1, -1, 4), GRID[..., :-4]], -1)
+    torch.testing.assert_close(Move(shift=(4, 0), border="stretch")(GRID), stretched, atol=1e-5, rtol=0)
+
+
+def test_what_comes_in_may_be_filled_with_the_colours_beside_it():
+    halves = torch.zeros(1, 3, 16, 16)
+    halves[:, 0, :8], halves[:, 2, 8:] = 1, 1
+    moved = Move(shift=(6, 0), border="fill")(halves)
+    torch.testing.assert_close(moved[..., 6:], halves[..., :-6], atol=1e-5, rtol=0)
+    left = moved[0, :, :, :6]
+    assert (left[0, :7] > left[2, :7] + 0.2).all(), "red goes on above"
+    assert (left[2, 9:] > left[0, 9:] + 0.2).all(), "blue goes on below"
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
+    with toy_models():
+        yield
+
+
+MOVING = {
+    "frame_steps": 2,
+    "first_steps": 4,
+    "zoom": "0:(1), 4:(1.2)",
+    "rotate": "3*sin(t)",
+    "turn_y": 2.0,
+    "init_weight": 0.1,
+}
+
+
+@pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier"])
+def test_a_film_is_resumed_replayed_and_branched_to_the_pixel(tmp_path, toys, canvas):
+    asked = settings(tmp_path, canvas=canvas, steps=12, average=0.6, lr=1.0, loop_frames=2, variations=2, **MOVING)
+    whole = see_through(start(asked))
+    assert [path.stem for path in sorted((whole / "frames").iterdir())] == [f"{step:06}" for step in range(4, 13, 2)]
+    for after in (3, 4, 11):
+        assert outcome(see_through(resume(left_off(start(asked), after=after)))) == outcome(whole)
+    assert outcome(see_through(replay(whole))) == outcome(whole)
+    same, other = (see_through(branch(whole, Edit({"prompt": prompt}), step=6)) for prompt in (asked.prompt, "blue"))
+    frames = [
+        [Image.open(path).tobytes() for path in sorted((run / "frames").iterdir())] for run in (whole, same, other)
+    ]
+    assert frames[0] == frames[1]
+    assert frames[0][:2] == frames[2][:2]
+    assert frames[0][2:] != frames[2][2:]
+
+
+def test_without_a_move_a_film_is_the_picture_that_is_painted_without_one(tmp_path, toys):
+    still = see_through(start(settings(tmp_path, canvas="pixels", frame_steps=2, zoom="1 + 0*t", border="wrap")))
+    plain = see_through(start(settings(tmp_path, canvas="pixels")))
+    pixels = [np.asarray(Image.open(folder / "result.png")) for folder in (still, plain)]
+    assert (pixels[0] == pixels[1]).all()
+
+
+def test_the_last_frames_of_a_loop_come_back_to_the_first(tmp_path, toys):
+    def frames(**more):
+        asked = settings(tmp_path, canvas="pixels", steps=16, average=0, lr=1e-4, shift_x=1, **MOVING | more)
+        folder = see_through(start(asked))
+        return [np.asarray(Image.open(path), float) for path in sorted((folder / "frames").iterdir())]
+
+    def apart(all_frames):
+        return np.abs(all_frames[-1] - all_frames[0]).mean()
+
+    assert apart(frames(loop_frames=3)) < 0.5 * apart(frames())
+
+
+def clip(path, count=6, side=32):
+    """A film of a white square that moves to the right, a quarter of the side wide, with a tone."""
+    import subprocess
+
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    pixels = np.zeros((count, side, side, 3), np.uint8)
+    for index in range(count):
+        pixels[index, 8:16, 4 * index : 4 * index + 8] = 255
+    form = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{side}x{side}", "-r", "6", "-i", "pipe:0"]
+    tone = ["-f", "lavfi", "-t", "1", "-i", "sine=440", "-shortest", "-vcodec", "libx264", "-crf", "1"]
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", "-y", *form, *tone, str(path)], input=pixels.tobytes(), check=True)
+    return pixels
+
+
+def test_a_video_is_read_frame_by_frame_forwards_and_back(tmp_path):
+    pixels = clip(tmp_path / "take:1.mp4")
+    reader = VideoReader(tmp_path / "take:1.mp4", nth=2)
+    assert (len(reader), reader.fps, reader.size) == (3, 3, (32, 32))
+    for index in (0, 2, 1):
+        near = np.abs(np.asarray(reader.frame(index), float) - pixels[2 * index]).mean()
+        assert near < 12, (index, near)
+
+
+def test_a_video_is_repainted_frame_by_frame_with_its_sound_and_its_rate(tmp_path):
+    pixels = clip(tmp_path / "clip.mp4")
+    asked = settings(
+        tmp_path,
+        canvas="pixels",
+        size=(32, 32),
+        steps=12,
+        frame_steps=2,
+        first_steps=0,
+        average=0,
+        lr=0.01,
+        video=str(tmp_path / "clip.mp4"),
+        video_weight=1.0,
+    )
+    with toy_models():
+        whole = see_through(start(asked))
+        cut = left_off(start(asked), after=7)
+        (tmp_path / "clip.mp4").unlink()
+        assert outcome(see_through(resume(cut))) == outcome(whole)
+        frames = [np.asarray(Image.open(path), float) for path in sorted((whole / "frames").iterdir())]
+    for frame, source in zip(frames, pixels, strict=True):
+        assert np.abs(frame - source).mean() < 25
+    result = VideoReader(whole / "progress.mp4")
+    assert (len(result), result.fps) == (6, 6)
+    assert b"mp4a" in (whole / "progress.mp4").read_bytes(), "the sound came over"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"zoom": 1.1}, "zoom is for a film, got 1.1; add --frame-steps 4"),
+        ({"frame_steps": 2, "zoom": 0}, "zoom must be from 0.25 to 4, got 0"),
+        ({"frame_steps": 2, "zoom": "0:(1), 5:(9)"}, "zoom must be from 0.25 to 4 at every keyframe, got 9 at step 5"),
+        ({"frame_steps": 2, "turn_x": "90*s"}, "turn_x must be from -45 to 45 at every step, got 45.75 at step 61"),
+    ],
+)
+def test_what_no_film_can_do_is_one_line(values, sentence):
+    with pytest.raises(SettingsError) as error:
+        Settings(**values)
+    assert str(error.value).startswith(sentence)
+
+
+def test_a_video_that_is_none_or_too_short_is_one_line(tmp_path, toys):
+    clip(tmp_path / "clip.mp4")
+    (tmp_path / "text.mp4").write_text("#EXTM3U\nfile:///etc/passwd\n")
+    asked = settings(tmp_path, frame_steps=2, first_steps=6, steps=24)
+    with pytest.raises(PictureError, match=r"^video has 6 frames to paint, .* need 10; add --steps 16"):
+        build_painting(asked.replace(video=str(tmp_path / "clip.mp4")))
+    for name, reason in (("text.mp4", "must be a film, got"), ("none.mp4", "there is no such file"), ("", "folder")):
+        with pytest.raises(PictureError, match=reason) as error:
+            build_painting(asked.replace(video=str(tmp_path / name)))
+        assert "\n" not in str(error.value)

@@ -1,0 +1,77 @@
+"""Film frames: between two frames of a film the camera moves, a video's next frame comes in, or the loop closes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from vqclip_nb import images
+from vqclip_nb.camera import Move
+from vqclip_nb.errors import PictureError
+from vqclip_nb.schedules import value_at
+from vqclip_nb.settings import Settings
+from vqclip_nb.video_reader import VideoReader
+
+if TYPE_CHECKING:
+    from vqclip_nb.painting import Painting
+
+FIRST = "first frame"  # the name under which a painting keeps the picture that a loop returns to
+
+
+@dataclass
+class FilmFrames:
+    """Called before each step of a painting; between two frames it puts the canvas where the next one begins.
+
+    What it does is a function of the settings, the step and the painting's state, so a film is resumed and replayed
+    exactly. video: the film that is repainted.
+    """
+
+    video: VideoReader | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, *, inputs: Path | None = None) -> "FilmFrames | None":
+        """What settings ask for, or None where they are those of a picture. Raises PictureError."""
+        if not settings.frame_steps:
+            return None
+        if not settings.video:
+            return cls()
+        reader = VideoReader(images.locate(settings.video, field="video", inputs=inputs), settings.video_nth)
+        wanted, there = settings.frame_count(settings.steps), len(reader)
+        if wanted > there:
+            problem = f"{settings.steps} steps need {wanted}"
+            remedy = f"add --steps {settings.steps_for(there)} to paint them all"
+            raise PictureError(f"video has {there} frames to paint, and {problem}; {remedy}")
+        return cls(reader)
+
+    def __call__(self, painting: "Painting") -> None:
+        """Move the picture, where a frame has ended."""
+        settings, step = painting.settings, painting.step_count
+        if not settings.frame_ends(step):
+            return
+        if settings.loop_frames and settings.frame_after(step) == 1:
+            painting.keepsakes[FIRST] = painting.picture(tidied=False)
+        move, share = Move.at(settings, step), _way_back(settings, step)
+        if move.still and not share and self.video is None:
+            return  # an undisturbed picture keeps its optimizer and averages
+        picture = move(painting.picture(tidied=False))
+        if self.video is not None:
+            weight = value_at(settings.video_weight, step, step / settings.steps)
+            picture = picture.lerp(self.frame(settings.frame_after(step), picture), weight)
+        if share and FIRST in painting.keepsakes:
+            picture = picture.lerp(painting.keepsakes[FIRST].to(picture), share)
+        painting.go_on_from(picture)
+
+    def frame(self, index: int, like: Tensor) -> Tensor:
+        """A frame of the video, by its number from 0, in the shape of a rendering: (1, 3, H, W) RGB in [0, 1]."""
+        if self.video is None:
+            raise ValueError("there is no video")
+        pil = images.covering(self.video.frame(index), (like.shape[-1], like.shape[-2]))
+        return images.to_tensor(pil).to(like)
+
+
+def _way_back(settings: Settings, step: int) -> float:
+    """How much of the first frame the frame that begins at this step is to hold, in [0, 1)."""
+    count, index = settings.frame_count(settings.steps), settings.frame_after(step)
+    back = min(settings.loop_frames, count - 1)
+    return max(0, index - (count - back) + 1) / (back + 1)

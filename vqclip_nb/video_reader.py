@@ -1,0 +1,79 @@
+"""Videos that are read: their frames one by one, as pictures."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vqclip_nb.errors import PictureError
+from vqclip_nb.images import MOST_PIXELS, first_line
+
+MOST_FRAMES = 100_000
+_SAFE = ["-protocol_whitelist", "file"]  # a playlist must not fetch anything
+
+
+class VideoReader:
+    """The frames of a video, every `nth` one; `len` is how many. One is in memory at a time.
+
+    fps: the frames a second that these are shown with. Raises PictureError for a file that is no video.
+    """
+
+    def __init__(self, path: Path, nth: int = 1) -> None:
+        from imageio_ffmpeg import count_frames_and_secs
+
+        self.path, self.nth = path, nth
+        with self._said():
+            about = next(frames := self._open())
+            frames.close()
+            count, seconds = count_frames_and_secs(str(path.absolute()))
+        width, height = about["size"]
+        if width * height > MOST_PIXELS:
+            problem = f"it has {width} x {height} pixels, more than {MOST_PIXELS:,}"
+            raise PictureError(f"video must have smaller frames, got {str(path)!r}: {problem}; scale it down first")
+        if not count or count > MOST_FRAMES:
+            raise PictureError(f"video must have from 1 to {MOST_FRAMES} frames, got {count} in {str(path)!r}")
+        self.size, self.fps = (width, height), (about.get("fps") or count / seconds) / nth
+        self._count = -(-count // nth)
+        self._frames: Iterator[Any] | None = None
+        self._next = 0  # the number of the frame that comes next, of all
+
+    def __len__(self) -> int:
+        return self._count
+
+    def frame(self, index: int) -> Image.Image:
+        """The frame of this number, from 0. Going back begins anew. Raises PictureError where it cannot be read."""
+        wanted = index * self.nth
+        if self._frames is None or wanted < self._next:
+            self._frames, self._next = self._open(), 0
+            next(self._frames)
+        with self._said():
+            for data in self._frames:
+                self._next += 1
+                if self._next > wanted:
+                    return Image.frombytes("RGB", self.size, data)
+        raise PictureError(f"video ends before frame {wanted + 1}: {str(self.path)!r} is damaged there")
+
+    def _open(self) -> Any:
+        """What ffmpeg knows of the video, and then the bytes of each frame."""
+        from imageio_ffmpeg import read_frames
+
+        return read_frames(str(self.path.absolute()), pix_fmt="rgb24", input_params=_SAFE)
+
+    def _said(self) -> "_Said":
+        return _Said(self.path)
+
+
+class _Said:
+    """Turns what goes wrong while a video is read into one line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, OSError | RuntimeError | ValueError | StopIteration | KeyError):
+            reason = first_line(error)[:120] or "it has no frames"
+            raise PictureError(f"video must be a film, got {str(self.path)!r}: {reason}") from None
