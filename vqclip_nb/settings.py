@@ -374,12 +374,9 @@ class Settings(FilmFields):
         weights = [(f"the weight of {prompt.text!r}", prompt.weight) for prompt in prompts.parse(self.prompt)]
         weights += [(f"the weight of {name}", weight) for name, weight in loss_names.parse(self.losses).items()]
         check_finite(weights, self.steps)
-        if not self.frame_steps:
-            unused = [
-                name for name in FilmFields.model_fields if getattr(self, name) != FilmFields.model_fields[name].default
-            ]
-            if unused:
-                raise ValueError(f"{unused[0]} is for a film, got {getattr(self, unused[0])}; add --frame-steps 4")
+        for spec in schema.describe(FilmFields):
+            if not self.frame_steps and (value := getattr(self, spec.name)) not in (spec.default, None, ""):
+                raise ValueError(f"{spec.name} is for a film, got {value}; add --frame-steps 4")
         if self.mask and not self.init_image:
             raise ValueError(f"mask needs a picture to keep parts of, got {self.mask!r}; add --init-image FILE")
         if self.seed + self.variations - 1 > _TOP_SEED:

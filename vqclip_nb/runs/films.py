@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb import images
+from vqclip_nb import images, video
 from vqclip_nb.errors import PictureError
 from vqclip_nb.settings import Settings
-from vqclip_nb.video import film
 from vqclip_nb.video_reader import VideoReader
 
 DEFAULT_FPS = 12.0
@@ -20,12 +19,12 @@ def make_film(frames: Sequence[Path], path: Path, settings: Settings, inputs: Pa
     RunError, FilmError.
     """
     if not settings.frame_steps or wishes.get("seconds"):
-        film(frames, path, **wishes)
+        video.film(frames, path, **wishes)
         return
-    video = _video(settings, inputs)
-    fps = settings.fps or (video.fps / settings.every if video else DEFAULT_FPS)
-    usual: dict[str, Any] = {"fps": fps, "hold": 0.0, "sound": video.path if video else None}
-    film(frames, path, **usual | wishes)
+    source = _video(settings, inputs)
+    fps = settings.fps or (source.fps / settings.every if source else DEFAULT_FPS)
+    usual: dict[str, Any] = {"fps": fps, "hold": 0.0, "sound": source.path if source else None}
+    video.film(frames, path, **usual | wishes)
 
 
 def _video(settings: Settings, inputs: Path) -> VideoReader | None:

@@ -105,7 +105,8 @@ def control(field: FieldSpec) -> Any:
         kind = widgets.FloatSlider if isinstance(step, float) else widgets.IntSlider
         widget = kind(value=default, min=low, max=high, step=step, continuous_update=False, **about)
     elif typed(field):
-        widget = widgets.Text(value="", placeholder="automatic", continuous_update=False, **about)
+        written = "" if default is None else f"{default:g}"
+        widget = widgets.Text(value=written, placeholder="automatic", continuous_update=False, **about)
     elif span and isinstance(default, int):
         low, high = span.get("ge", 0), span.get("le", 2**31)
         widget = widgets.BoundedIntText(value=default, min=low, max=high, **about)
@@ -121,8 +122,8 @@ def control(field: FieldSpec) -> Any:
 
 
 def typed(field: FieldSpec) -> bool:
-    """Whether a field is a number that may be left out, and is therefore typed as text."""
-    return field.default is None and bool(field.limits)
+    """Whether a field is typed as text: a number that may be left out, or of a film, where it is often a formula."""
+    return bool(field.limits) and (field.default is None or (field.scheduled and field.group == "Film"))
 
 
 def help_text(field: FieldSpec) -> str:

@@ -1,7 +1,7 @@
 """The form: a control for each field of Settings, with its title before it and its error below it."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -17,8 +17,9 @@ from vqclip_nb.studio.prompt_box import PromptBox
 from vqclip_nb.studio.widget_help import explain
 
 BASIC = ("size", "steps", "seed", "variations", "canvas", "perceptor")
-# Pictures have a box of their own; a mask is taken on the command line and from Python; a panel has no use for quiet.
-ELSEWHERE = ("image_prompts", "prompt_masks", "init_image", "mask", "feather", "quiet")
+# Pictures have a box of their own. Masks and videos are taken on the command line and from Python.
+# A panel has no use for quiet.
+ELSEWHERE = ("video", "image_prompts", "prompt_masks", "init_image", "mask", "feather", "quiet")
 
 
 class Form:
@@ -48,7 +49,8 @@ class Form:
             if widget is not self.prompt:
                 widget.observe(lambda _, key=key: self._hear(*key), "value")
         self.basic = widgets.VBox([self._row("", name) for name in BASIC])
-        self.advanced = widgets.VBox(self._groups())
+        self.advanced = widgets.VBox(self._groups([heading for heading in GROUPS if heading != "Film"]))
+        self.film = widgets.VBox(self._groups(["Film"]))
         self._suit()
 
     @property
@@ -149,10 +151,10 @@ class Form:
         self._rows[owner, name] = row
         return row
 
-    def _groups(self) -> list[widgets.Widget]:
-        """All that is not basic, under the heading of its group; the options of each canvas under its name."""
+    def _groups(self, headings: Sequence[str]) -> list[widgets.Widget]:
+        """What is not basic of these groups, each under its heading; the options of each canvas under its name."""
         groups: dict[str, list[FieldSpec]] = {}
-        for heading in GROUPS:
+        for heading in headings:
             for field in self._fields.values():
                 if field.group == heading and field.name not in (*BASIC, "prompt"):
                     title = f"Canvas: {canvases.spec(field.owner).name}" if field.owner else heading

@@ -150,8 +150,9 @@ class Layout:
         basic = widgets.VBox([self.form.basic, pictures, self.images.box])
         own = _box(widgets.HBox, [self.preset_name, self.save], "vq-row-of")
         advanced = widgets.VBox([self.form.advanced, widgets.HTML(markup.heading("Your own presets")), own])
-        tabs = widgets.Tab([basic, advanced, self.several.box])
-        for index, title in enumerate(("Basic", "Advanced", "Several")):
+        parts = {"Basic": basic, "Advanced": advanced, "Film": self.form.film, "Several": self.several.box}
+        tabs = widgets.Tab([*parts.values()])
+        for index, title in enumerate(parts):
             tabs.set_title(index, title)
             tabs.children[index].add_class("vq-tab")
         tabs.add_class("vq-tabs")
