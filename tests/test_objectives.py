@@ -127,7 +127,7 @@ def test_a_perceptor_s_weight_is_the_number_behind_its_last_colon(text, weights)
     assert perceptor_names.parse(text) == weights
 
 
-@pytest.mark.parametrize("text", ["demo +", "demo:0", "demo:-1", ":2", "demo:1e999"])
+@pytest.mark.parametrize("text", ["demo +", "demo:0", "demo:0 + RN50:0", "demo:-1", ":2", "demo:1e999"])
 def test_perceptors_that_cannot_be_are_one_line(text):
     with pytest.raises(SettingsError, match=r"^perceptor[^\n]*$"):
         Settings(perceptor=text)
@@ -201,3 +201,29 @@ def test_a_text_of_weight_minus_1_is_big_sleep_s_text_min():
 def test_extra_prompts_that_cannot_be_are_one_line(settings, said):
     with pytest.raises(SettingsError, match=rf"^{said}[^\n]*$"):
         Settings(**settings)
+
+
+class SigLIP(Worded):
+    """A toy that was trained by SigLIP's loss."""
+
+    sigmoid = (20.0, -3.0)
+
+
+def test_siglip_s_own_loss_is_the_published_one():
+    """-log sigmoid(z (t x.y + b)), with z = 1 for a text that is meant and -1 for one that is not."""
+    perceptor, image = SigLIP(), torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    settings = Settings(prompt="fox:0.5 | dog:-0.3", distance="sigmoid", cutn=4, smoothness=0.0, variations=2)
+    canvas = PixelsCanvas(size=(16, 16), seeds=(0, 1))
+    terms = Builder(canvas, {"demo": [perceptor]}, device=torch.device("cpu"))(settings)
+    losses = losses_of(terms, image, Draws((0, 1)), 0.0)
+    cutouts = Cutouts(settings.cutouts, perceptor.cut_size, 4, settings.cut_pow, settings.augments)
+    seen = perceptor.encode_image(cutouts(image, Draws((0, 1)).of(perceptor.name), 0.0)).unflatten(0, (2, 4))
+    for text, weight, z in (("fox", 0.5, 1), ("dog", 0.3, -1)):
+        logits = seen @ perceptor.encode_text([text])[0] * 20 - 3
+        same(losses[text], weight * -F.logsigmoid(z * logits).mean(1), image)
+
+
+def test_siglip_s_loss_without_a_siglip_is_one_line():
+    canvas = PixelsCanvas(size=(16, 16), seeds=(0,))
+    with pytest.raises(SettingsError, match=r"^distance sigmoid needs a SigLIP as perceptor, got demo[^\n]*$"):
+        Builder(canvas, {"demo": [Worded()]}, device=torch.device("cpu"))(Settings(distance="sigmoid"))

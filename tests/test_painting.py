@@ -289,3 +289,29 @@ def test_after_a_drop_a_step_is_shorter_for_that_picture_alone():
     moved, whole = slow.canvas.pixels.detach() - before, plain.canvas.pixels.detach() - before
     torch.testing.assert_close(moved[0], whole[0])
     torch.testing.assert_close(moved[1], whole[1] / 4, rtol=1e-3, atol=1e-7)
+
+
+def test_a_perceptor_of_weight_0_watches_and_keeps_the_best():
+    class Watching(ToyPerceptor):
+        """Calls red what is blue."""
+
+        name = "watching"
+
+        def encode_text(self, texts):
+            return super().encode_text(["blue" for _ in texts])
+
+    asked = settings(prompt="red", canvas="pixels", perceptor="demo + other:0", average=0.0, keep="best", smoothness=0)
+    kinds = {"demo": ToyPerceptor, "other": Watching}
+    with mock.patch("vqclip_nb.perceptors.load", side_effect=lambda name: [kinds[name]()]):
+        painting = build_painting(asked)
+    plain = build_painting(asked.replace(perceptor="demo", keep="last"))
+    frames = [painting.step(look=True) for _ in range(5)]
+    unwatched = [plain.step(look=True) for _ in range(5)]
+    for watched, alone in zip(frames, unwatched, strict=True):
+        assert torch.equal(watched.image, alone.image), "it has no part in the painting"
+        assert watched.loss == alone.loss
+        assert watched.scores.keys() == {"other: red"}
+    scores = [float(frame.scores["other: red"]) for frame in frames]
+    best, lowest = min(range(5), key=scores.__getitem__), min(range(5), key=lambda step: frames[step].loss)
+    assert best < lowest, "what it calls red is soon left behind"
+    assert torch.equal(painting.picture(), frames[best].image)

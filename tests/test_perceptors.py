@@ -158,3 +158,17 @@ def test_a_network_of_the_real_extra_fits():
     perceptor = OpenCLIPPerceptor("real", network, extra.SimpleTokenizer())
     assert perceptor.encode_image(torch.rand(2, 3, perceptor.cut_size, perceptor.cut_size)).shape == (2, 16)
     assert perceptor.encode_text(["a red house", "the sea"]).shape == (2, 16)
+    assert perceptor.sigmoid is None
+
+
+@pytest.mark.long
+def test_a_siglip_of_the_real_extra_fits():
+    extra = pytest.importorskip("open_clip")
+    vision = {"layers": 1, "width": 64, "image_size": 32, "patch_size": 16}
+    text = {"layers": 1, "width": 64, "heads": 1, "vocab_size": 100, "context_length": 8, "pool_type": "last"}
+    network = extra.CustomTextCLIP(16, vision, {**text, "no_causal_mask": True}, init_logit_bias=-10).eval()
+    network.visual.image_mean, network.visual.image_std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    perceptor = OpenCLIPPerceptor("siglip", network, lambda texts: torch.tensor([[len(texts[0])] * 8]))
+    assert perceptor.encode_image(torch.rand(2, 3, 32, 32)).norm(dim=1).tolist() == pytest.approx([1, 1])
+    assert perceptor.encode_text(["a red house", "the sea"]).shape == (2, 16)
+    assert perceptor.sigmoid == (pytest.approx(1 / 0.07), -10.0)

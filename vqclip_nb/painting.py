@@ -56,6 +56,7 @@ class Painting:
         self.timeline: list[Edit] = []
         self.ahead: deque[Edit] = deque()  # changes that are still to be made, each at its step
         self.lowest = LowestLoss(settings.variations, self.device)
+        self.scores: dict[str, Tensor] = {}  # of the last step, what perceptors say that only watch
         self._put_on(canvas, StepGuard(canvas, precision), settings)
         self._use(build(settings))
         self._pace = cuda_graphs.Pace(self.device)
@@ -91,7 +92,8 @@ class Painting:
             self._tidy()
         self._average(image.detach(), judged)
         if LowestLoss.on(self.settings):
-            self.lowest.see(total.detach(), (image if self.shown is None else self.shown).detach(), self.settings)
+            judged_by = torch.stack([*self.scores.values()]).sum(0) if self.scores else total
+            self.lowest.see(judged_by, (image if self.shown is None else self.shown).detach(), self.settings)
 
         return self._report(image, losses, sound, look)
 
@@ -107,13 +109,17 @@ class Painting:
             image, others, more = self._judge_once(draws.of(f"judgement {number}"), count)
             losses, each = {name: losses[name] + loss for name, loss in others.items()}, each + more
         self.guard.unscale(self.optimizer)
+        if watchers := [term for term in self.terms if term.watches]:
+            with torch.no_grad():
+                self.scores = losses_of(watchers, image.detach(), draws, self._progress)
         return image, losses, each
 
     def _judge_once(self, draws: Draws, count: int) -> Judgement:
         """One of so many judgements, with its share of the losses; its gradients are added on the canvas."""
         progress = self._progress
         image = self._render(draws)
-        losses = losses_of(self.terms, image, draws, progress) | self.canvas.penalties(progress)
+        guiding = [term for term in self.terms if not term.watches]
+        losses = losses_of(guiding, image, draws, progress) | self.canvas.penalties(progress)
         if count > 1:
             losses = {name: loss / count for name, loss in losses.items()}
         each = total(losses)  # (n,): each picture is alone with its losses
@@ -132,10 +138,11 @@ class Painting:
         kept = step == steps or self._is_kept(step)
         self.guard.check(step, losses, sound, last=step >= steps)
         if not (look or kept):
-            return Frame(step, steps, losses, None, kept)
+            return Frame(step, steps, losses, None, kept, self.scores)
         if step == steps and (self.settings.average or self.canvas.tidy_every or self.settings.keep == "best"):
-            return Frame(step, steps, losses, self.picture(), kept)
-        return Frame(step, steps, losses, (image if self.shown is None else self.shown).detach().clone(), kept)
+            return Frame(step, steps, losses, self.picture(), kept, self.scores)
+        shown = image if self.shown is None else self.shown
+        return Frame(step, steps, losses, shown.detach().clone(), kept, self.scores)
 
     def _is_kept(self, step: int) -> bool:
         """Whether the film holds the picture after this step: of each n-th frame, or where there are none, step."""
@@ -364,7 +371,7 @@ class Painting:
 
     def _use(self, terms: Sequence[Term]) -> None:
         """From now on these terms are judged."""
-        self.terms = terms
+        self.terms, self.scores = terms, {}
         self.guard.watch(terms)
 
     def _tidy(self) -> None:

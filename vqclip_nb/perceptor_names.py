@@ -9,8 +9,9 @@ _WEIGHT = re.compile(r":\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)$", re.IGNORE
 def parse(text: str) -> dict[str, float]:
     """The weight of each perceptor, by name, in order: `name` or `name:weight`, joined by `+`.
 
-    A weight is a number above 0 behind the last colon; any other colon belongs to the name, which may be a path. Of a
-    name that stands twice the last weight counts. Raises ValueError.
+    A weight is a number behind the last colon; any other colon belongs to the name, which may be a path. Of a name that
+    stands twice the last weight counts. One of weight 0 watches and does not guide; another must guide. Raises
+    ValueError.
     """
     weights: dict[str, float] = {}
     for part in (part.strip() for part in text.split("+")):
@@ -18,7 +19,10 @@ def parse(text: str) -> dict[str, float]:
         name, weight = (part[: match.start()].strip(), float(match[1])) if match else (part, 1.0)
         if not name:
             raise ValueError(f"perceptor must be names joined by +, each name or name:weight, got {text!r}")
-        if not 0 < weight < math.inf:
-            raise ValueError(f"perceptor: the weight of {name} must be above 0, got {match[1] if match else weight}")
+        if not 0 <= weight < math.inf:
+            given = match[1] if match else weight
+            raise ValueError(f"perceptor: the weight of {name} must be above 0, or 0 to watch alone, got {given}")
         weights[name] = weight
+    if not any(weights.values()):
+        raise ValueError(f"perceptor: one must have a weight above 0, to guide the painting, got {text!r}")
     return weights

@@ -28,6 +28,7 @@ class CLIPPerceptor(nn.Module):
 
     mean: Tensor
     std: Tensor
+    sigmoid: tuple[float, float] | None = None  # scale and bias of the loss of a network that was trained by SigLIP's
     warns = True  # about words that the model does not know or has no room for
 
     def __init__(self, name: str, clip: Any, tokenizer: Any) -> None:
@@ -78,7 +79,12 @@ class CLIPPerceptor(nn.Module):
 
 
 class OpenCLIPPerceptor(CLIPPerceptor):
-    """A model of open_clip_torch and its tokenizer, which cuts long texts itself."""
+    """A model of open_clip_torch and its tokenizer, which cuts long texts itself: a CLIP, or a SigLIP."""
+
+    def __init__(self, name: str, clip: Any, tokenizer: Any) -> None:
+        super().__init__(name, clip, tokenizer)
+        if (bias := getattr(clip, "logit_bias", None)) is not None:
+            self.sigmoid = float(clip.logit_scale.exp()), float(bias)
 
     def _sees(self, visual: Any) -> tuple[int, Sequence[float], Sequence[float]]:
         side = visual.image_size

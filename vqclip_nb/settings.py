@@ -91,7 +91,10 @@ class Settings(FilmFields):
         live=True,
     )
     perceptor: str = _field(
-        "demo", "Models", "Perceptor", "the CLIP that judges: name or name:weight, several joined by +"
+        "demo",
+        "Models",
+        "Perceptor",
+        "the CLIP that judges: name or name:weight, several joined by +; one of weight 0 watches and does not guide",
     )
     canvas_options: dict[str, Any] = _field(
         {}, "Canvas", "Canvas options", "the options of the chosen canvas, by name", live=True
@@ -181,11 +184,12 @@ class Settings(FilmFields):
     smoothness: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
         1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", live=True
     )
-    distance: Literal["great-circle", "cosine", "dot"] = _field(
+    distance: Literal["great-circle", "cosine", "dot", "sigmoid"] = _field(
         "great-circle",
         "Painting",
         "Distance",
-        "how far the picture is from the prompt: cosine is Big Sleep's, a hundred times as strong beside other losses",
+        "how far the picture is from the prompt: cosine is Big Sleep's, a hundred times as strong beside other losses; "
+        "sigmoid is SigLIP's own",
         live=True,
     )
     averaging_weight: float = _field(

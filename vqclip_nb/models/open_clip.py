@@ -31,6 +31,9 @@ def load_open_clip(name: str) -> tuple[Any, Any]:
         raise UnknownModel(f"there is no open_clip model {name!r} (open_clip/MODEL/PRETRAINED); {known}")
     try:
         model = open_clip.create_model(model_name, pretrained=tag, cache_dir=str(home() / "open_clip"))
+        return model, open_clip.get_tokenizer(model_name)  # SigLIP's is fetched too
+    except ImportError as wrong:
+        first = str(wrong).splitlines()[0] if str(wrong) else "a package"
+        raise ImportError(f"perceptor {name!r} needs another package ({first}): `pip install transformers`") from None
     except (OSError, RuntimeError) as wrong:
         raise CannotFetch(f"{name} could not be fetched ({str(wrong).splitlines()[0]}); try again later") from None
-    return model, open_clip.get_tokenizer(model_name)

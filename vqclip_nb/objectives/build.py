@@ -13,8 +13,8 @@ from torch.nn.functional import normalize
 from vqclip_nb import extra_prompts, images, loss_names, perceptor_names, prompts
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.cutouts import Cutouts
-from vqclip_nb.errors import PaintWarning
-from vqclip_nb.objectives.distances import DISTANCES
+from vqclip_nb.errors import PaintWarning, SettingsError
+from vqclip_nb.objectives.distances import DISTANCES, SigmoidLoss
 from vqclip_nb.objectives.embeddings import Embeddings
 from vqclip_nb.objectives.guide import Guide, Target
 from vqclip_nb.objectives.losses import Likeness, Smoothness
@@ -47,17 +47,20 @@ class Builder:
         self._doubted = ""  # the prompt whose doubtful parts were said
 
     def __call__(self, settings: Settings) -> list[Term]:
-        """One term for each network, then one for each loss without a perceptor whose weight is not 0.
+        """One term for each network (of weight 0 it watches), then one for each other loss whose weight is not 0.
 
         Raises PictureError when a picture prompt cannot be read.
         """
+        if settings.distance == "sigmoid" and not any(_trained_so(network) for network in self._networks()):
+            problem = f"distance sigmoid needs a SigLIP as perceptor, got {settings.perceptor}"
+            raise SettingsError(f"{problem}; such as open_clip/ViT-B-16-SigLIP2/webli")
         terms: list[Term] = []
         for name, weight in perceptor_names.parse(settings.perceptor).items():
             networks = self.perceptors[name]
             label = f"{name}: " if len(self.perceptors) > 1 else ""
             for index, network in enumerate(networks):
                 guides = self._guides(settings, network, label=label, share=_share(index, len(networks)))
-                terms += [Term(guide, weight) for guide in guides]
+                terms += [Term(guide, weight or 1.0, watches=not weight) for guide in guides]
         if settings.smoothness:
             terms.append(Term(Smoothness(), settings.smoothness))
         if settings.init_weight:
@@ -65,6 +68,10 @@ class Builder:
         others = loss_names.parse(settings.losses)
         self.canvas.keeps_uncut = "range" in others
         return terms + [Term(loss_names.make(name, self.canvas), weight) for name, weight in others.items()]
+
+    def _networks(self) -> list[Perceptor]:
+        """All networks that judge."""
+        return [network for each in self.perceptors.values() for network in each]
 
     def _guides(
         self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]
@@ -111,7 +118,7 @@ class Builder:
             cutouts,
             targets,
             cutn_at=(lambda step: share(whole_at(cutn, step, step / settings.steps))) if changing else None,
-            distance=DISTANCES[settings.distance],
+            distance=distance_of(perceptor, settings.distance),
             averaging_weight=settings.averaging_weight,
             window=Window.of(region, settings, inputs=self.inputs) if region else None,
             stream=f"{perceptor.name} {region}" if region else perceptor.name,
@@ -172,6 +179,19 @@ class Builder:
             seen = self.embeddings.of_picture(perceptor, name, read, cutouts, draws)
             targets.append(Target(f"{label}picture {index}", seen, prompt.weight, prompt.stop))
         return targets
+
+
+def distance_of(perceptor: Perceptor, name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """The distance of this name; `sigmoid` is for networks that were trained so, and is the great circle for others."""
+    if name != "sigmoid":
+        return DISTANCES[name]
+    trained = _trained_so(perceptor)
+    return SigmoidLoss(*trained) if trained else DISTANCES["great-circle"]
+
+
+def _trained_so(perceptor: Perceptor) -> tuple[float, float] | None:
+    """Scale and bias of SigLIP's loss, where a network was trained by it."""
+    return getattr(perceptor, "sigmoid", None)
 
 
 def shrunk(pil: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from torch import Tensor
+from torch.nn.functional import softplus
 
 
 def great_circle(x: Tensor, y: Tensor) -> Tensor:
@@ -18,6 +19,22 @@ def cosine(x: Tensor, y: Tensor) -> Tensor:
 def dot(x: Tensor, y: Tensor) -> Tensor:
     """Minus the dot product, in [-1, 1]: Aphantasia's plain cosine, since the vectors are of unit length."""
     return -(x * y).sum(-1)
+
+
+class SigmoidLoss:
+    """SigLIP's loss of a pair, -log sigmoid(scale cos + bias), and `away` for a pair that does not belong together.
+
+    In Zhai et al., 2023, scale and bias are learned with the network; `scale` is its exponential.
+    """
+
+    def __init__(self, scale: float, bias: float) -> None:
+        self.scale, self.bias = scale, bias
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return softplus(-(self.scale * (x * y).sum(-1) + self.bias))
+
+    def away(self, x: Tensor, y: Tensor) -> Tensor:
+        return softplus(self.scale * (x * y).sum(-1) + self.bias)
 
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"great-circle": great_circle, "cosine": cosine, "dot": dot}

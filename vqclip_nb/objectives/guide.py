@@ -10,7 +10,7 @@ from torch import Tensor
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.gpu.cuda_graphs import replayed, to_device
 from vqclip_nb.gradients import straight_through
-from vqclip_nb.objectives.distances import great_circle
+from vqclip_nb.objectives.distances import SigmoidLoss, great_circle
 from vqclip_nb.objectives.terms import Objective
 from vqclip_nb.objectives.window import Window
 from vqclip_nb.perceptors import Perceptor
@@ -97,7 +97,11 @@ class Guide(Objective):
 
     def _pulls(self, seen: Tensor) -> Tensor:
         """The pull of each embedding at each view: (n, m, d) -> (n, m, T)"""
-        return pull(self.distance(seen[:, :, None], self.embeddings[:, None]), self.weights, self.stops)
+        pair = seen[:, :, None], self.embeddings[:, None]
+        distance = self.distance(*pair)
+        if isinstance(self.distance, SigmoidLoss):  # `pull` turns the sign of what is pushed away
+            distance = torch.where(self.weights < 0, -self.distance.away(*pair), distance)
+        return pull(distance, self.weights, self.stops)
 
     def _encoded(self, views: Tensor) -> Tensor:
         """The views' embeddings, (m, d). Of several parts, each is computed again in the backward pass, alone."""

@@ -31,7 +31,8 @@ class Objective(Protocol):
 class Term:
     """A weighted objective: one summand of what the optimizer makes small.
 
-    weight: multiplies the losses; a schedule is read at each step. region: None for the whole picture, or a mask
+    weight: multiplies the losses; a schedule is read at each step. watches: whether it is computed alone to be known,
+    and has no part in what is made small. region: None for the whole picture, or a mask
     (1 or n, 1, H, W) in [0, 1] on the picture's device and of its size. The objective still sees the whole picture, but
     each pixel's gradient is multiplied by the mask: where it is 0, the term changes nothing directly.
     """
@@ -39,6 +40,7 @@ class Term:
     objective: Objective
     weight: Number = 1.0
     region: Tensor | None = None
+    watches: bool = False
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
         """The objective's losses, weighted, by name, each (n,)."""

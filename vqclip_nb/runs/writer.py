@@ -280,7 +280,7 @@ class RunWriter:
     def _read_losses(self) -> None:
         """Bring the losses of the last frames from the device."""
         for frame in self._unread:
-            for name, loss in frame.losses.items():
+            for name, loss in (*frame.losses.items(), *frame.scores.items()):
                 self._losses.add(frame.step, name, loss.tolist())
         self._unread = []
 
