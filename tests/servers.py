@@ -87,6 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_page(self) -> None:
         self.send(b"<!DOCTYPE html><p>Link does not exist.", kind="text/html; charset=utf-8")
 
+    def do_pointer(self) -> None:
+        self.send(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3000000\n", kind="text/plain")
+
     def do_disguised(self) -> None:
         page = b"\n  <html><p>Link does not exist."
         self.send(page + b" " * (len(self.server.content) - len(page)))

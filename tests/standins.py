@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vqclip_nb.models import openai_clip
+from vqclip_nb.models import catalog, openai_clip, own
 
 LIGHTNING = "pytorch_lightning.callbacks.model_checkpoint"
 TINY_DDCONFIG = {
@@ -31,6 +31,13 @@ TINY_CONFIG = {
     "target": "taming.models.vqgan.VQModel",
     "params": {"embed_dim": 8, "n_embed": 32, "ddconfig": TINY_DDCONFIG, "lossconfig": {"target": "never.Built"}},
 }
+
+
+def entered(name: str, weights: str) -> catalog.Entry:
+    """The entry of a tiny VQGAN of one's own, whose file was not fetched yet."""
+    entry = own.described("vqgan", name, weights, TINY_CONFIG)
+    catalog.save(entry)
+    return entry
 
 
 def tiny_vqgan(*, gumbel: bool = False) -> dict[str, Tensor]:

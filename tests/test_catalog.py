@@ -77,14 +77,14 @@ def test_a_model_of_ones_own_is_added_painted_with_checked_and_removed(tmp_path,
     standins.save_lightning(weights, standins.tiny_vqgan())
     config.write_text(f"model: {standins.TINY_CONFIG!r}".replace("False", "false"))
     assert main(["models", "add", "mine", "--config", str(config), "--weights", str(weights)]) == 0
-    assert "vqclip paint --canvas vqgan/mine" in capsys.readouterr().out
+    assert "vqgan/mine is ready: vqclip paint PROMPT --canvas vqgan/mine" in capsys.readouterr().out
 
     assert main(["models"]) == 0
     assert re.search(r"\* mine .*your own", capsys.readouterr().out)
     assert main(["models", "check", "mine"]) == 0
     (home / "vqgan" / "mine" / "mine.ckpt").write_bytes(b"spoiled")
     assert main(["models", "check", "mine"]) == 2
-    assert "models remove mine" in capsys.readouterr().err
+    assert "models remove vqgan/mine" in capsys.readouterr().err
 
     assert main(["models", "add", "mine", "--config", str(config), "--weights", str(weights)]) == 2
     assert "'mine' is taken" in capsys.readouterr().err
@@ -97,8 +97,8 @@ def test_a_model_of_ones_own_is_added_painted_with_checked_and_removed(tmp_path,
     [
         ("model: {target: x, params: {}}", True, "params.ddconfig"),
         ("- a list", True, "must be a YAML table"),
-        (None, True, "cannot be read"),
-        (f"model: {standins.TINY_CONFIG!r}".replace("False", "false"), False, "is not there"),
+        (None, True, "there is no file"),
+        (f"model: {standins.TINY_CONFIG!r}".replace("False", "false"), False, "there is no file"),
         ("model:", True, "whose params are a table, got {'model': None}"),
         ("params: 3", True, "whose params are a table, got {'params': 3}"),
         (

@@ -13,7 +13,6 @@ from tests import crash_worker, standins
 from tests.servers import mirror
 from tests.toys import toy_models
 from vqclip_nb import cli
-from vqclip_nb.cli.models import added
 from vqclip_nb.runs.reader import RunInfo
 
 SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu", "--quiet"]
@@ -196,7 +195,7 @@ def test_a_model_that_is_not_here_is_announced_and_fetched_before_painting(capsy
     monkeypatch.delenv("VQCLIP_OFFLINE", raising=False)
     loud = [word for word in SMALL if word != "--quiet"]
     with mirror(b"weights" * 300_000) as server:
-        entry = added("mine", standins.TINY_CONFIG, server.at("good"))
+        entry = standins.entered("mine", server.at("good"))
         file = entry.folder / entry.sources[0].file
         assert vqclip("paint", "red", *loud, "--canvas", "vqgan/mine", "--steps", "1") == 0
         shown = capsys.readouterr()

@@ -14,7 +14,6 @@ from taming.modules.diffusionmodules.model import Decoder, Encoder
 
 from tests import standins
 from vqclip_nb import models
-from vqclip_nb.cli.models import added as entered
 from vqclip_nb.models import archives, catalog, checkpoints, load, openai_clip, vqgan
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -42,7 +41,7 @@ def plain(state: dict, image: torch.Tensor) -> torch.Tensor:
 
 
 def add(path: Path, name: str = "mine") -> catalog.Entry:
-    return entered(name, standins.TINY_CONFIG, str(path))
+    return standins.entered(name, str(path))
 
 
 @FORMATS

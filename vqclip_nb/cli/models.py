@@ -5,30 +5,42 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.models import CannotFetch, catalog, download
+from vqclip_nb.cli._shell import command
+from vqclip_nb.models import CannotFetch, catalog, download, own
 from vqclip_nb.models.ready import ready, size_of
-from vqclip_nb.paths import expanded
 
 
 def add(subparsers: Any) -> None:
     """Add the command to the `vqclip` parser."""
     parser = subparsers.add_parser("models", help="list the models; get, check, remove or add one")
-    parser.set_defaults(run=show, parser=parser)
+    parser.set_defaults(run=_tidied(show), parser=parser)
     actions = parser.add_subparsers(metavar="get | check | remove | add")
     for name, (run, said) in ACTIONS.items():
         action = actions.add_parser(name, help=said, description=said)
-        action.set_defaults(run=run, parser=action)
+        action.set_defaults(run=_tidied(run), parser=action)
         if name == "add":
-            action.add_argument("name", help="a new name; the canvas is then vqgan/NAME")
-            action.add_argument("--config", required=True, metavar="F", help="its taming YAML file, by path or address")
-            action.add_argument("--weights", required=True, metavar="F", help="its checkpoint, by path or address")
+            action.add_argument("name", help="a new name; the canvas is then vqgan/NAME, or the perceptor NAME")
+            action.add_argument("--config", metavar="F", help="a VQGAN's taming YAML file, by path or address")
+            action.add_argument("--weights", metavar="F", help="its checkpoint, by path or address")
+            action.add_argument("--clip", metavar="F", help="instead: a CLIP in OpenAI's form, by path or address")
         else:
             action.add_argument("names", nargs="+", metavar="NAME", help="as `vqclip models` lists it")
         if name == "get":
             action.add_argument("--keep", action="store_true", help="copy to the second home too (VQCLIP_SECOND_HOME)")
+
+
+def _tidied(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """A command that first clears what a killed `models add` left."""
+
+    def tidied(arguments: argparse.Namespace) -> int:
+        own.clear_leftovers(but=arguments.name if run is enter else None)  # its own download is gone on with
+        return run(arguments)
+
+    return tidied
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -71,35 +83,25 @@ def remove(arguments: argparse.Namespace) -> int:
 
 
 def enter(arguments: argparse.Namespace) -> int:
-    """Enter a person's own VQGAN, fetch its weights and load them once; nothing stays behind when that fails."""
-    from vqclip_nb.models import load_vqgan
+    """Enter a person's own VQGAN or CLIP: fetch its weights and load them once; when that fails nothing stays."""
+    from vqclip_nb.models import load
     from vqclip_nb.models.vqgan_config import VQGANConfig
 
-    with download.borrowed(arguments.config) as path:
-        config = VQGANConfig.read(path).to_taming()
-    entry = added(arguments.name, config, arguments.weights)
-    try:
-        ready([entry])
-        load_vqgan(entry.name)
-    except BaseException:
-        removed(entry)
-        raise
-    print(f"{entry.full_name} is ready: vqclip paint --canvas {entry.full_name} PROMPT")
+    if arguments.clip and (arguments.config or arguments.weights):
+        raise ValueError("--clip goes alone: --config and --weights are for a VQGAN")
+    if arguments.clip:
+        entry = own.described("clip", arguments.name, arguments.clip)
+        use = command("vqclip", "paint", "PROMPT", "--perceptor", entry.name)
+    elif arguments.config and arguments.weights:
+        with download.borrowed(arguments.config) as path:
+            config = VQGANConfig.read(path).to_taming()
+        entry = own.described("vqgan", arguments.name, arguments.weights, config)
+        use = command("vqclip", "paint", "PROMPT", "--canvas", entry.full_name)
+    else:
+        raise ValueError("a VQGAN needs --config FILE and --weights FILE, a CLIP needs --clip FILE")
+    own.add(entry, lambda entry: ready([entry]), load.clip_of if arguments.clip else load.vqgan_of)
+    print(f"{entry.full_name} is ready: {use}")
     return 0
-
-
-def added(name: str, config: dict[str, Any], weights: str) -> catalog.Entry:
-    """Enter a person's own VQGAN under `name`: its config (target, params) and the path or address of its weights."""
-    if not name or any(not (c.isalnum() or c in "-_.") for c in name) or name.startswith("."):
-        raise ValueError(f"name must be letters, digits, '-', '_' and '.', got {name!r}")
-    if any(name in (entry.name, *entry.aliases) for entry in catalog.entries("vqgan")):
-        raise ValueError(f"name must be a new one, and {name!r} is taken; `vqclip models remove {name}` frees your own")
-    address = weights if "://" in weights else str(expanded(weights).resolve())
-    file = Path(weights.partition("?")[0]).name or "weights.ckpt"
-    sources = (catalog.Source(file, (address,)),)
-    entry = catalog.Entry("vqgan", name, "your own", "yours to know", config=config, sources=sources, added=True)
-    catalog.save(entry)
-    return entry
 
 
 def keep(entry: catalog.Entry) -> Path:
@@ -134,9 +136,12 @@ def checked(entry: catalog.Entry) -> str:
             continue
         sha256 = pooch.file_hash(str(path))
         if source.sha256 and sha256 != source.sha256:
-            remedy = f"`vqclip models remove {entry.name}`, then `get` it again"
-            raise CannotFetch(f"{path} has sha256 {sha256}, published is {source.sha256}; {remedy}")
-        said.append(f"{path.name} has sha256 {sha256}, " + ("as published" if source.sha256 else "none is published"))
+            again = "add" if entry.added else "get"
+            remedy = f"`vqclip models remove {entry.full_name}`, then `{again}` it again"
+            was = "when it was added it had" if entry.added else "published is"
+            raise CannotFetch(f"{path} has sha256 {sha256}, {was} {source.sha256}; {remedy}")
+        right = "as when it was added" if entry.added else "as published"
+        said.append(f"{path.name} has sha256 {sha256}, {right if source.sha256 else 'none is published'}")
     return "; ".join(said)
 
 
@@ -155,7 +160,7 @@ ACTIONS = {
     "get": (get, "fetch models"),
     "check": (check, "compare models on the disk with their published hashes"),
     "remove": (remove, "delete models from the disk"),
-    "add": (enter, "use a VQGAN of your own"),
+    "add": (enter, "use a VQGAN or a CLIP of your own"),
 }
 
 

@@ -206,7 +206,7 @@ def _source(table: dict[str, Any]) -> Source:
 
 def _added() -> list[Entry]:
     found = []
-    for path in sorted(home().glob(f"vqgan/*/{ADDED}")):
+    for path in sorted(path for kind in ("vqgan", "clip") for path in home().glob(f"{kind}/*/{ADDED}")):
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
             table["sources"] = tuple(Source(**{**s, "addresses": tuple(s["addresses"])}) for s in table["sources"])

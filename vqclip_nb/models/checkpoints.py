@@ -17,8 +17,8 @@ from torch import Tensor
 
 from vqclip_nb.escapes import visible
 from vqclip_nb.models.archives import Archive, Claim
-from vqclip_nb.models.download import looks_like_html
 from vqclip_nb.models.errors import BrokenWeights
+from vqclip_nb.models.given_files import REMEDIES, mistaken
 from vqclip_nb.models.pickles import StandIn, find, named
 
 # Tables and modules that people put around a network's tensors.
@@ -50,8 +50,8 @@ def read_weights(
     """
     with path.open("rb") as file:
         head = file.read(512)
-    if looks_like_html(head):
-        raise BrokenWeights(f"{path.name} is a web page, not weights; remove it and fetch it again")
+    if kind := mistaken(head):
+        raise BrokenWeights(f"{path.name} is {kind} in the place of the weights; {REMEDIES[kind]}")
     if head[8:9] == b"{":
         tensors = read_safetensors(path)
         kept = _kept(tensors, marks, needed)

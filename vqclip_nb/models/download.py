@@ -21,6 +21,7 @@ from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models import catalog
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.errors import CannotFetch
+from vqclip_nb.models.given_files import existing, mistaken
 from vqclip_nb.paths import expanded
 
 CHUNK = 1 << 18
@@ -96,7 +97,7 @@ def second_home() -> Path | None:
 def borrowed(place: str) -> Iterator[Path]:
     """A small file (a config) by path or address, to be read inside the `with`. Raises `CannotFetch`."""
     if "://" not in place:
-        yield expanded(place)
+        yield existing(place)
         return
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
@@ -107,11 +108,6 @@ def borrowed(place: str) -> Iterator[Path]:
         except Refused as why:
             raise CannotFetch(f"{place} {why}; give another address or a path") from None
         yield part
-
-
-def looks_like_html(head: bytes) -> bool:
-    """Whether a file begins as a web page does: some hosts send one under a checkpoint's name."""
-    return head.lstrip().lower().startswith((b"<!doctype", b"<html"))
 
 
 def published(entry: Entry) -> Path | None:
@@ -128,6 +124,7 @@ def _warned(progress: Progress) -> None:
 def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
     tried: list[str] = []
     slow: list[tuple[Source, str]] = []
+    places = [(source, address) for source in entry.sources for address in _places(entry, source)]
 
     def attempt(source: Source, address: str, patience: Patience) -> Path | None:
         try:
@@ -136,23 +133,26 @@ def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
             if isinstance(why, TooSlow):
                 slow.append((source, address))
             tried.append(f"{_short(address)} {why}")
-            tell(Progress(entry.name, note=f"{tried[-1]}, trying the next address"))
+            if (source, address) != places[-1]:
+                tell(Progress(entry.name, note=f"{tried[-1]}, trying the next address"))
             return None
 
-    for source in entry.sources:
-        for address in _places(entry, source):
-            if found := attempt(source, address, patience):
-                return found
+    for source, address in places:
+        if found := attempt(source, address, patience):
+            return found
     for source, address in slow.copy():  # better slow than not at all
         if found := attempt(source, address, dataclasses.replace(patience, bytes_per_second=0)):
             return found
 
-    first = entry.sources[0]
-    place = f"or put the file at {entry.folder / first.file}"
+    place = f"put the file at {entry.folder / entry.sources[0].file}"
     if not tried:
-        raise CannotFetch(f"{entry.full_name} is not on the disk and VQCLIP_OFFLINE is set; unset it, {place}")
+        raise CannotFetch(f"{entry.full_name} is not on the disk and VQCLIP_OFFLINE is set; unset it, or {place}")
     said = f"{entry.full_name} could not be fetched: {'; '.join(tried)}"
-    raise CannotFetch(f"{said}. Try again later (what was fetched is kept), {place}")
+    if not any("://" in address for _, address in places):
+        raise CannotFetch(f"{said}. Put it back there, or {place}")
+    if all(wrong.endswith("instead of the file") for wrong in tried):
+        raise CannotFetch(f"{said}. Open the address in a browser, save the file that it offers, and {place}")
+    raise CannotFetch(f"{said}. Try again later (what was fetched is kept), or {place}")
 
 
 def _places(entry: Entry, source: Source) -> Iterator[str]:
@@ -183,10 +183,10 @@ def _from_address(entry: Entry, source: Source, address: str, tell: Report, pati
         raise Refused("sent other bytes than the published ones (their sha256 differs)") from None
     if source.sha256 is None:
         sha256 = pooch.file_hash(path)
-        if entry.added:
+        if entry.added and (entry.folder / catalog.ADDED).is_file():
             size = Path(path).stat().st_size
             catalog.save(dataclasses.replace(entry, sources=(dataclasses.replace(source, sha256=sha256, size=size),)))
-        else:
+        elif not entry.added:
             said = f"the sha256 of {entry.full_name} was never published; this file's is {sha256}"
             tell(Progress(entry.name, note=said))
     return Path(path)
@@ -277,8 +277,8 @@ class _Download:
         with self.part.open("r+b" if begin else "wb") as file:
             file.seek(begin)
             while block := read(CHUNK):
-                if not done and looks_like_html(block[:512]):
-                    raise Refused("sent a web page instead of the file")
+                if not done and (kind := mistaken(block[:512])):
+                    raise Refused(f"sent {kind} instead of the file")
                 file.write(block)
                 done += len(block)
                 self.tell(Progress(self.name, done, total))

@@ -19,7 +19,11 @@ def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
 
     What is not on the disk is fetched; `report` hears of it. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
     """
-    entry = info(name, "vqgan")
+    return vqgan_of(info(name, "vqgan"), report=report)
+
+
+def vqgan_of(entry: Entry, *, report: Report | None = None) -> vqgan.VQGAN:
+    """The VQGAN of an entry, which need not be in the catalog yet."""
     if entry.packaged:
         config = vqgan.VQGANConfig.read(entry.folder / "vqgan.yaml")
     else:
@@ -43,7 +47,11 @@ def load_clip(name: str, *, which: int = 0, report: Report | None = None) -> Any
     `which` of the networks that go by this name. What is not on the disk is fetched; `report` hears of it. Raises
     `UnknownModel`, `CannotFetch` or `BrokenWeights`.
     """
-    entry = info(name, "clip")
+    return clip_of(info(name, "clip"), which=which, report=report)
+
+
+def clip_of(entry: Entry, *, which: int = 0, report: Report | None = None) -> Any:
+    """The CLIP of an entry, which need not be in the catalog yet."""
     return _naming(entry, lambda: _counting(entry, openai_clip.build(_weights(entry, openai_clip, report, which))))
 
 

@@ -22,7 +22,10 @@ from vqclip_nb.models.vqgan import Unfilled, fill
 
 VOCABULARY = 49408  # tokens of the byte-pair encoding; the last one ends every text
 METADATA = ("input_resolution", "context_length", "vocab_size")
-MARKS = ("token_embedding.weight",)
+MARKS = ("ln_final.weight",)
+LARGEST = {"embed_dim": 8192, "context_length": 1024, "vocab_size": VOCABULARY, "transformer_width": 8192}
+LARGEST |= {"transformer_heads": 128, "transformer_layers": 128, "vision_width": 8192, "vision_patch_size": 256}
+LARGEST |= {"image_resolution": 4096, "vision_layers": 128}
 TOKEN_ROWS, TOKEN_IDS = "token_embedding.weight", "token_ids"
 
 
@@ -68,17 +71,56 @@ def build(state: Mapping[str, Tensor]) -> nn.Module:
     """
     known = state[TOKEN_IDS].tolist() if TOKEN_IDS in state else None
     state = {key: value.float() if value.is_floating_point() else value for key, value in expand_clip(state).items()}
+    CLIP = part("model").CLIP
     try:
         shape = _shape(state)
+        _check(state, shape)
+        with Unfilled():
+            model = CLIP(**shape)
     except KeyError as missing:
-        raise BrokenWeights(f"the file holds no {missing.args[0]}; it is not a CLIP in OpenAI's layout") from None
-
-    CLIP = part("model").CLIP
-    with Unfilled():
-        model = CLIP(**shape)
+        layout = "; it is in the layout of Hugging Face's transformers" if _is_transformers(state) else ""
+        said = f"the file holds no {missing.args[0]}; it is not a CLIP in OpenAI's layout{layout}"
+        raise BrokenWeights(said) from None
+    except (LookupError, TypeError, ArithmeticError, RuntimeError, AssertionError) as wrong:
+        said = (str(wrong).splitlines() or [type(wrong).__name__])[0]
+        raise BrokenWeights(f"its shapes make no CLIP: {said}") from None
     model.unexpected = fill(model, state)
     model.known_tokens = set(known) if known is not None else None
     return model
+
+
+def _is_transformers(state: Mapping[str, Tensor]) -> bool:
+    return any(key.startswith(("text_model.", "vision_model.")) for key in state)
+
+
+def _check(state: Mapping[str, Tensor], shape: Mapping[str, Any]) -> None:
+    """Raise `BrokenWeights` where shapes contradict each other, so that what is built is no larger than the file."""
+    for name, value in shape.items():
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None and not 1 <= one <= LARGEST[name]:
+                raise BrokenWeights(f"its shapes ask for a {name} of {one}, and 1 to {LARGEST[name]:,} is allowed")
+    width, vision, embed = shape["transformer_width"], shape["vision_width"], shape["embed_dim"]
+    asked: dict[str, tuple[int, ...]] = {
+        TOKEN_ROWS: (VOCABULARY, width),
+        "positional_embedding": (shape["context_length"], width),
+        "text_projection": (width, embed),
+    }
+    if patch := shape["vision_patch_size"]:
+        places = (shape["image_resolution"] // patch) ** 2 + 1
+        asked |= {
+            "visual.conv1.weight": (vision, 3, patch, patch),
+            "visual.positional_embedding": (places, vision),
+            "visual.proj": (vision, embed),
+        }
+    else:
+        places = (shape["image_resolution"] // 32) ** 2 + 1
+        asked |= {
+            "visual.attnpool.positional_embedding": (places, vision * 32),
+            "visual.attnpool.c_proj.weight": (embed, vision * 32),
+        }
+    for key, size in asked.items():
+        if tuple(state[key].shape) != size:
+            raise BrokenWeights(f"{key} is {tuple(state[key].shape)} in the file where {size} is asked")
 
 
 def expand_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ def ready(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
             if said:  # only now is it sure that there is something to fetch
                 bar.write(f"vqclip: fetching {' and '.join(said)} once, into {catalog.home()}", file=sys.stderr)
                 said.clear()
+                bar.delay = 0  # what was written shows the bar, so it must end with a line of its own
             if progress.note:
                 bar.write(f"{progress.name}: {progress.note}", file=sys.stderr)
                 return

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from vqclip_nb.models.errors import BrokenWeights
+from vqclip_nb.models.given_files import REMEDIES, mistaken
 
 LARGEST_FILE = 20_000  # bytes; the published configs have less than two thousand
 DEEPEST = 30  # tables in tables
@@ -210,6 +211,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
             data = file.read(LARGEST_FILE + 1)
     except OSError as wrong:
         raise ValueError(f"config {shown} cannot be read: {wrong.strerror}") from None
+    if kind := mistaken(data):
+        raise ValueError(f"config {shown} is {kind} in the place of the file; {REMEDIES[kind]}")
     if len(data) > LARGEST_FILE:
         raise ValueError(f"config {shown} has more than {LARGEST_FILE:,} bytes; a VQGAN's has a few thousand")
     try:
