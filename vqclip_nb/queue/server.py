@@ -57,9 +57,9 @@ def application(store: Store, limits: Limits, *, guests: bool = False, hosts: Co
     app.state.board = board
     app.add_middleware(SafeHeaders)
     _say_errors_in_one_line(app)
-    _serve_page(app, access, limits)
+    _serve_jobs(app, access, board)  # first, since routes are tried in order and many may ask at once
     _take_pictures(app, access, board)
-    _serve_jobs(app, access, board)
+    _serve_page(app, access, limits)
     _serve_progress(app, access, board)
     _serve_files(app, access, board)
     return app
