@@ -78,6 +78,10 @@ BESIDE = {
     "video_length": {"video": True},
     "noise_prompt_weights": {"noise_prompt_seeds": [3]},
 }
+BESIDE |= {
+    name: {"zoom_video": True}
+    for name in ("zoom_start", "zoom_save_every", "zoom_scale", "zoom_shift_x", "zoom_shift_y")
+}
 BESIDE |= dict.fromkeys(("create_story", "story_start_words", "story_words_per_epoch", "story_separator"), STORY)
 FETCH = download.fetch
 COMMON = {
@@ -256,6 +260,15 @@ def test_a_story_is_painted_phrase_by_phrase_and_begins_again():
         assert value_at(picture.weight, step) == 0.5 * (step < 10)
 
 
+def test_a_zooming_film_is_a_film_of_ours(tmp_path):
+    words = "-p red -i 9 -s 32 -cuts 2 -zvid -zs 3 -zse 2 -zsc 1.1 -zsx 2 -cd cpu"
+    assert vqclip("generate", *words.split(), "--quiet") == 0
+    settings = load_settings("output.png")
+    assert (settings.frame_steps, settings.first_steps, settings.zoom, settings.shift_x) == (2, 3, 1.1, 2)
+    assert (settings.border, settings.fps) == ("wrap", 10)
+    assert Path("output.mp4").exists()
+
+
 def test_the_size_that_was_left_out_goes_by_the_memory_as_there():
     sizes = [generate.plan({}, memory=memory).settings.size[0] for memory in (None, 8 * 2**30, 8 * 2**30 + 1)]
     assert sizes == [256, 304, 512]
@@ -291,7 +304,7 @@ def test_what_dream_refuses_is_one_line(capsys, words, sentence):
         (["-o", "gone/a.png"], "output must be a file in a folder that is there, got 'gone/a.png'"),
         (["-ckpt", "checkpoints/mine.ckpt"], "`vqclip models add mine --config checkpoints/mine.yaml --weights"),
         (["--iteratoins", "9"], "there is no option '--iteratoins'; did you mean --iterations?"),
-        (["-zvid"], "--zoom_video cannot be had here: "),
+        (["-vsd", "frames"], "--video_style_dir cannot be had here: make a film of the pictures, and give it to"),
         (["-p", "a^b", "-cpe", "1", "-i", "5000"], "a story of 5000 changes is too long"),
     ],
 )

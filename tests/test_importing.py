@@ -17,7 +17,7 @@ SCRIPT = """#!/bin/bash
 TEXT="An apple in a bowl"
 # python generate.py -p "not this one"
 python generate.py -p "$TEXT | surreal:0.5" -i 300 \\
-    -s 256 256 -opt Adagrad -lr 0.2 -zvid -o "$OUT/a.png" > log.txt
+    -s 256 256 -opt Adagrad -lr 0.2 -vsd frames -o "$OUT/a.png" > log.txt
 for i in 1 2; do python3 generate.py --prompts="a house^a castle" -cpe 50 -i 100 -ii $FILE; done
 dream "a pyramid made of ice" --num_cutouts=16 --epochs 1
 """
@@ -78,7 +78,7 @@ def test_a_script_gives_the_settings_of_each_of_its_commands(here):
     apple, story, ice = read(written(here / "old.sh", SCRIPT))
     assert apple.settings.prompt == "An apple in a bowl | surreal:0.5"
     assert (apple.settings.steps, apple.settings.size, apple.settings.optimizer) == (300, (256, 256), "adagrad")
-    assert any(sentence.startswith("--zoom_video: ") for sentence in apple.lost)
+    assert any(sentence.startswith("--video_style_dir: ") for sentence in apple.lost)
     house, castle = parse(story.settings.prompt)
     assert [value_at(house.weight, step) for step in (0, 49, 50)] == [1, 1, 0]
     assert [value_at(castle.weight, step) for step in (0, 49, 50)] == [0, 0, 1]
@@ -97,6 +97,17 @@ def test_a_pytti_file_becomes_scenes_and_parts_of_the_picture(here):
     assert (settings.canvas, settings.perceptor, settings.steps) == ("vqgan/sflckr", "ViT-B/32 + RN50", 120)
     assert (settings.size, settings.cutn, settings.seed, settings.smoothness) == ((360, 180), 30, 123456, 0.05)
     assert "input_audio: numbers follow the steps" in lost
+
+
+def test_pyttis_animation_becomes_a_film(here):
+    moving = {"animation_mode": "2D", "steps_per_frame": 20, "pre_animation_steps": 40, "frames_per_second": 10}
+    moves = {"translate_x": "3", "translate_y": "2*sin(t)", "zoom_x_2d": "1", "rotate_2d": 0}
+    settings, lost = one(written(here / "a.json", {**PYTTI, **moving, **moves}))
+    assert (settings.frame_steps, settings.first_steps, settings.fps, settings.shift_x) == (20, 40, 10, 3)
+    assert (settings.shift_y, settings.zoom) == (0, 1)
+    assert "translate_y, zoom_x_2d: " in lost
+    still, _ = one(written(here / "b.json", {**PYTTI, **moving, "animation_mode": "off"}))
+    assert still.frame_steps == 0
 
 
 def test_disco_settings_keep_the_first_prompts_and_say_what_is_gone(here):

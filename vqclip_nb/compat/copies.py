@@ -13,8 +13,8 @@ from vqclip_nb.errors import PaintWarning, SettingsError
 from vqclip_nb.frame import Frame
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import layout
+from vqclip_nb.runs.films import make_film
 from vqclip_nb.settings import Settings
-from vqclip_nb.video import film
 
 
 def check(outputs: Outputs) -> None:
@@ -30,7 +30,7 @@ class Copies:
     """Writes a tool's pictures as frames come, and its picture and films of a finished run."""
 
     def __init__(self, outputs: Outputs, settings: Settings) -> None:
-        self.outputs, self.written = outputs, list[Path]()
+        self.outputs, self.settings, self.written = outputs, settings, list[Path]()
         self._texts = [prompt.text for prompt in prompts.parse(settings.prompt)]
         self._best = float("inf")
         self._failed = False
@@ -52,11 +52,11 @@ class Copies:
 
     def finish(self, result: Path) -> list[Path]:
         """The picture, with its settings inside, and the films of the run in whose folder `result` lies."""
-        picture = expanded(self.outputs.picture)
+        picture, run = expanded(self.outputs.picture), result.parent
         embedded.copy(result, picture)
         made = [picture]
         for path in self.outputs.films:
-            film(layout.frames(result.parent), path, seconds=self.outputs.seconds)
+            make_film(layout.frames(run), path, self.settings, run / "inputs", seconds=self.outputs.seconds)
             made.append(path)
         return made
 

@@ -12,7 +12,7 @@ from vqclip_nb.compat.vqgans import vqgan
 from vqclip_nb.errors import SettingsError
 
 GIB = 2**30
-_ZOOM = "the picture stands still while it is painted; crop the result, and paint on with -ii FILE"
+_ZOOM = "with `--zoom_video`: "
 _ALWAYS = "a seed always paints the same picture on one machine"
 TOOL = Tool(
     "nerdyrodent's generate.py",
@@ -64,12 +64,12 @@ TOOL = Tool(
         Option("optimiser", "text", "Adam", "setting", "`--optimizer`", "-opt", "optimizer"),
         Option("output", "text", "output.png", "file", "`--out FILE`", "-o"),
         Option("video", "switch", False, "file", "the film beside the picture, as output.mp4", "-vid"),
-        Option("zoom_video", "switch", False, "refused", _ZOOM, "-zvid"),
-        Option("zoom_start", "whole", 0, "refused", _ZOOM, "-zs"),
-        Option("zoom_save_every", "whole", 10, "refused", _ZOOM, "-zse"),
-        Option("zoom_scale", "number", 0.99, "refused", _ZOOM, "-zsc"),
-        Option("zoom_shift_x", "whole", 0, "refused", _ZOOM, "-zsx"),
-        Option("zoom_shift_y", "whole", 0, "refused", _ZOOM, "-zsy"),
+        Option("zoom_video", "switch", False, "setting", "`--frame-steps`: a film, whose picture moves", "-zvid"),
+        Option("zoom_start", "whole", 0, "setting", _ZOOM + "`--first-steps`", "-zs"),
+        Option("zoom_save_every", "whole", 10, "setting", _ZOOM + "`--frame-steps`", "-zse"),
+        Option("zoom_scale", "number", 0.99, "setting", _ZOOM + "`--zoom`; edges are mirrored, not black", "-zsc"),
+        Option("zoom_shift_x", "whole", 0, "setting", _ZOOM + "`--shift-x`", "-zsx"),
+        Option("zoom_shift_y", "whole", 0, "setting", _ZOOM + "`--shift-y`", "-zsy"),
         Option(
             "change_prompt_every",
             "whole",
@@ -95,7 +95,7 @@ TOOL = Tool(
             "text",
             None,
             "refused",
-            "list the pictures as init_image under `cross:` in a file for `vqclip sweep`",
+            "make a film of the pictures, and give it to `vqclip paint --video FILE --frame-steps 25`",
             "-vsd",
         ),
         Option("cuda_device", "text", "cuda:0", "setting", "`--device`; left out, the best there is", "-cd", "device"),
@@ -143,10 +143,24 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
             "--prompts is a story, of which the first phrase alone is painted, as there; -cpe 60 shows each for 60",
         )
     picture = Path(values["output"])
-    films = (picture.with_suffix(".mp4"),) if values["video"] else ()
-    every = max(1, values["save_every"])
-    outputs = Outputs(picture, every, films=films, seconds=values["video_length"])
+    seconds = values["video_length"]
+    if values["zoom_video"]:
+        changes |= _zooming(values)
+        seconds = None  # the film has a rate of its own
+    films = (picture.with_suffix(".mp4"),) if values["video"] or values["zoom_video"] else ()
+    outputs = Outputs(picture, max(1, values["save_every"]), films=films, seconds=seconds)
     return Plan(TOOL.preset, changes, outputs, notes, sized="size" in given)
+
+
+def _zooming(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A film in which the picture is scaled and shifted every so many steps, at the rate that generate.py chose."""
+    every = max(1, values["zoom_save_every"])
+    right, down = values["zoom_shift_x"], values["zoom_shift_y"]
+    rate = min(60.0, max(10.0, values["iterations"] / every / max(values["video_length"], 0.1)))
+    return {
+        **{"frame_steps": every, "first_steps": values["zoom_start"], "fps": rate, "zoom": values["zoom_scale"]},
+        **{"shift_x": right, "shift_y": down, "border": "wrap" if right or down else "reflect"},
+    }
 
 
 def _size(size: tuple[int, ...] | None, memory: int | None) -> tuple[int, int]:

@@ -146,8 +146,22 @@ def pytti(values: Mapping[str, Any], lost: Lost) -> Read:
         changes |= {"canvas": "pixels", "palette": min(64, count) if kind.startswith("limited") else 0, "lr": 0.02}
     else:
         changes |= _vqgan(values, lost)
-    used = {"scenes", "scene_prefix", "scene_suffix", "steps_per_scene", "width", "height", "image_model"}
+    film, moves = _pytti_film(values)
+    changes |= film
+    used = {"scenes", "scene_prefix", "scene_suffix", "steps_per_scene", "width", "height", "image_model"} | moves
     return changes, used | {"vqgan_model", "palette_size", "palettes", "cutout_border", "border_mode", *CLIPS}
+
+
+def _pytti_film(values: Mapping[str, Any]) -> Read:
+    """A film, where pytti painted one; moves that are formulas are left to be named as lost."""
+    used = {"animation_mode", "steps_per_frame", "pre_animation_steps", "frames_per_second"}
+    if str(values.get("animation_mode") or "off").lower() == "off":
+        return {}, used
+    names = {"steps_per_frame": "frame_steps", "pre_animation_steps": "first_steps", "frames_per_second": "fps"}
+    names |= {"translate_x": "shift_x", "translate_y": "shift_y", "rotate_2d": "rotate"}
+    names |= {"video_path": "video", "frame_stride": "video_nth"} if values.get("video_path") else {}
+    plain = {name for name in names if name == "video_path" or _is_number(str(values.get(name)))}
+    return {"frame_steps": 50} | {names[name]: values[name] for name in names if name in plain}, used | plain
 
 
 def _pytti_prompt(part: str, lost: Lost) -> Prompt | None:
@@ -171,7 +185,7 @@ def disco(values: Mapping[str, Any], lost: Lost) -> Read:
     frames = {str(name): texts for name, texts in told.items()} if isinstance(told, dict) else {"0": told}
     first = min(frames, key=lambda name: int(name) if name.isdecimal() else 0) if frames else "0"
     if len(frames) > 1:
-        lost.add("text_prompts of later frames", "a run paints one picture; a story is `a house @ 0-50% | ...`")
+        lost.add("text_prompts of later frames", "a story is written `a house @ 0-50% | a castle @ 50-100%`")
     texts = frames.get(first)
     texts = texts if isinstance(texts, list) else [texts] if texts else []
     changes: dict[str, Any] = {"preset": "large", "cutouts": "overview"}
