@@ -31,7 +31,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
         "suggestions",
         "gpu",
     ],
-    ["schema", "device", "prompts"],
+    ["schema", "device", "prompts", "documents"],
     ["loss_names", "presets", "models", "images", "cutouts"],
     ["canvases", "perceptors"],
     ["relay", "film_fields"],
@@ -44,7 +44,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["painting"],
     ["runs"],
     ["session"],
-    ["sweeps", "compat"],
+    ["sweeps", "compat", "animation"],
     ["queue"],
     ["cli", "studio"],
 ]

@@ -11,6 +11,7 @@ from tests.test_resume import left_off, outcome, see_through, settings
 from tests.toys import toy_models
 from vqclip_nb import Settings, video
 from vqclip_nb.camera import Move
+from vqclip_nb.cli import main
 from vqclip_nb.errors import PictureError, SettingsError
 from vqclip_nb.session import branch, build_painting, replay, resume, start
 from vqclip_nb.timeline import Edit
@@ -187,6 +188,12 @@ def test_a_video_is_repainted_frame_by_frame_with_its_sound_and_its_rate(tmp_pat
     result = VideoReader(whole / "progress.mp4")
     assert (len(result), result.fps) == (6, 6)
     assert b"mp4a" in (whole / "progress.mp4").read_bytes(), "the sound came over"
+    assert main(["film", str(whole), "--beside", "--to", str(tmp_path / "both.mp4")]) == 0
+    both = VideoReader(tmp_path / "both.mp4")
+    assert (len(both), both.size) == (6, (64, 32))
+    halves = np.asarray(both.frame(3), float).reshape(32, 2, 32, 3)
+    assert np.abs(halves[:, 0] - pixels[3]).mean() < 25
+    assert np.abs(halves[:, 1] - frames[3]).mean() < 25
 
 
 @pytest.mark.parametrize(

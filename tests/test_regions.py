@@ -33,9 +33,10 @@ LEFT = Region(("0", "0", "50%", "100%"))
         ("red @ 0-40%", Prompt("red", span=Span(0, 0.4))),
         (
             "red [mask 1] @ 12.5 - 40 % fade 0% eased:2",
-            Prompt("red", 2, region=Region(mask=1), span=Span(0.125, 0.4, 0, True)),
+            Prompt("red", 2, region=Region(mask=1), span=Span(0.125, 0.4, (0, 0), True)),
         ),
         ('"red @ 0-40%":2', Prompt("red @ 0-40%", 2)),
+        ("red @ 0-40% fade 10-0%", Prompt("red", span=Span(0, 0.4, (0.1, 0)))),
         ("red @ noon", Prompt("red @ noon")),
         ("red:((1 - s)*(t + 1)):-0.5", Prompt("red", Schedule.parse("(1 - s)*(t + 1)"), -0.5)),
         ("red:((1 - s))", Prompt("red", Schedule.parse("1 - s"))),
@@ -50,11 +51,11 @@ def test_a_region_is_read_and_written(line, prompt):
 
 
 def test_two_spans_fade_into_each_other():
-    house, snow = Span(0, 0.4, 0.2), Span(0.4, 1, 0.2)
+    house, snow = Span(0, 0.4, (0.2, 0.2)), Span(0.4, 1, (0.2, 0))
     shares = [(house.share(s), snow.share(s)) for s in (0, 0.3, 0.35, 0.4, 0.5, 0.99)]
     expected = [(1, 0), (1, 0), (0.75, 0.25), (0.5, 0.5), (0, 1), (0, 1)]
     assert [pytest.approx(pair) for pair in expected] == shares
-    assert Span(0.5, 1, 0.2, True).share(0.45) == pytest.approx(3 / 16 - 2 / 64)
+    assert Span(0.5, 1, (0.2, 0.2), True).share(0.45) == pytest.approx(3 / 16 - 2 / 64)
 
 
 def test_a_part_of_the_run_without_a_prompt_is_said():

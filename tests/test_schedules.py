@@ -132,7 +132,7 @@ def test_the_way_between_keyframes_may_be_eased_or_stepped():
     assert Schedule.parse(str(eased)) == eased
     moving = Schedule.parse("0:(t), 10:(100)")
     assert [moving.at(step) for step in (0, 5, 10)] == [0, (5 + 100) / 2, 100]
-    assert moving.slowed(4).at(20) == moving.at(5)
+    assert moving.retimed(lambda frame: 4 * frame, "(t/4)").at(20) == moving.at(5)
 
 
 def test_keyframes_come_back_from_json_and_one_number_throughout_is_that_number():

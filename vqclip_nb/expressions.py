@@ -77,9 +77,9 @@ class Expression:
         except (ArithmeticError, ValueError):
             return math.nan
 
-    def slowed(self, factor: int) -> "Expression":
-        """The same formula, with `t` counted in units of so many steps."""
-        return Expression(re.sub(r"(?<![\w.])t(?!\w)", f"(t/{factor})", self.text)) if factor != 1 else self
+    def put(self, written: str) -> "Expression":
+        """The same formula with other text for `t`."""
+        return Expression(re.sub(r"(?<![\w.])t(?!\w)", written, self.text))
 
 
 @cache

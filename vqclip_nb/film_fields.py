@@ -8,6 +8,7 @@ from vqclip_nb.schedules import Number, Scheduled
 from vqclip_nb.schema import field
 
 GROUP = "Film"
+DEFAULT_FPS = 12.0
 _Turn = Annotated[Number, Scheduled(ge=-45, le=45)]
 _Shift = Annotated[Number, Scheduled(ge=-1024, le=1024)]
 

@@ -132,13 +132,18 @@ class Schedule:
         ]
         return replace(self, keyframes=tuple(changed))
 
-    def slowed(self, factor: int) -> "Schedule":
-        """The same course, its steps counted in units of so many: of frames, where a frame takes some steps."""
-        frames = [
-            (step * factor, number.slowed(factor) if isinstance(number, Expression) else number)
-            for step, number in self.keyframes
+    def retimed(self, step_of: Callable[[int], int], written: str) -> "Schedule":
+        """The same course where other units than steps were counted: `step_of` turns one into steps, `written` is t."""
+        keyframes = [
+            (step_of(unit), number.put(written) if isinstance(number, Expression) else number)
+            for unit, number in self.keyframes
         ]
-        return replace(self, keyframes=tuple(frames))
+        return replace(self, keyframes=tuple(keyframes))
+
+    @staticmethod
+    def may_be(text: str) -> bool:
+        """Whether text that is no plain number looks like an expression, so that what is wrong in it is told."""
+        return re.search(r"[()*/%]|(?<![\w.])[ts](?!\w)", text) is not None
 
 
 Number = float | Schedule
@@ -234,7 +239,7 @@ class Scheduled:
                 )
 
     def _read(self, value: Any, plain: Any, info: Any) -> Any:
-        if isinstance(value, str) and (":" in value or re.search(r"[()*/%]|(?<![\w.])[ts](?!\w)", value)):
+        if isinstance(value, str) and (":" in value or Schedule.may_be(value)):
             value = Schedule.parse(value, name=info.field_name)
         if not isinstance(value, Schedule):
             return plain(value)

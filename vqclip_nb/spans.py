@@ -1,10 +1,11 @@
 """Spans: the part of a run that a prompt is for, written behind its text. Prompts that follow each other are a story.
 
     a house by the sea @ 0-40% | the same house in snow @ 40-100%
-    a castle @ 0-50% fade 20% eased
+    a castle @ 0-50% fade 20% eased            a castle @ 20-50% fade 0-10%
 
-Around the edge of a span the prompt's weight rises from 0, or falls to it, within `fade`, a share of the run. So where
-one span ends and the next begins, both fade into each other.
+Around the edge of a span the prompt's weight rises from 0, or falls to it, within `fade`, a share of the run; two
+numbers are those of the first and the second edge. So where one span ends and the next begins, both fade into each
+other.
 """
 
 import re
@@ -17,45 +18,46 @@ DEFAULT_FADE = 0.05
 _PERCENT = r"(\d{1,3}(?:\.\d{1,6})?)"
 _SPAN = re.compile(
     rf"(?P<text>.*\S)\s*@\s*{_PERCENT}\s*%?\s*(?:-|–|to)\s*{_PERCENT}\s*%"
-    rf"(?:\s+fade\s+{_PERCENT}\s*%)?(?:\s+(?P<eased>eased|linear))?\s*",
+    rf"(?:\s+fade\s+{_PERCENT}\s*(?:%?\s*-\s*{_PERCENT}\s*)?%)?(?:\s+(?P<eased>eased|linear))?\s*",
     re.IGNORECASE | re.DOTALL,
 )
 
 
 @dataclass(frozen=True)
 class Span:
-    """From `begin` to `end`, with edges of the width `fade`: shares of the run, in [0, 1]. eased: smooth edges.
+    """From `begin` to `end`, shares of the run, in [0, 1], with edges of the widths `fade`. eased: smooth edges.
 
     `str(span)` is written so that `split` reads it back. Raises SettingsError for a span without length.
     """
 
     begin: float
     end: float
-    fade: float = DEFAULT_FADE
+    fade: tuple[float, float] = (DEFAULT_FADE, DEFAULT_FADE)
     eased: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.begin < self.end <= 1:
             order = "must begin before it ends, within 0 and 100 %"
             raise SettingsError(f"a span of the run {order}, got {self}; such as {EXAMPLE}")
-        if self.fade > 1:
+        if max(self.fade) > 1:
             raise SettingsError(f"fade must be from 0 to 100 %, got {self}")
 
     def __str__(self) -> str:
-        fade = "" if self.fade == DEFAULT_FADE else f" fade {100 * self.fade:.8g}%"
+        percents = dict.fromkeys(f"{100 * fade:.8g}" for fade in self.fade)
+        fade = "" if self.fade == (DEFAULT_FADE, DEFAULT_FADE) else f" fade {'-'.join(percents)}%"
         return f"@ {100 * self.begin:.8g}-{100 * self.end:.8g}%{fade}{' eased' if self.eased else ''}"
 
     def share(self, progress: float) -> float:
         """How much of the prompt's weight holds at this share of the run, in [0, 1]."""
-        if not self.fade:
-            return float(self.begin <= progress and (progress < self.end or self.end == 1))
-        rise = self._edge(progress - self.begin) if self.begin > 0 else 1.0
-        fall = self._edge(self.end - progress) if self.end < 1 else 1.0
+        rise = self._risen(progress - self.begin, self.fade[0]) if self.begin > 0 else 1.0
+        fall = 1 - self._risen(progress - self.end, self.fade[1]) if self.end < 1 else 1.0
         return min(rise, fall)
 
-    def _edge(self, beyond: float) -> float:
-        """The height of an edge so far beyond its middle."""
-        height = min(1.0, max(0.0, beyond / self.fade + 0.5))
+    def _risen(self, beyond: float, fade: float) -> float:
+        """The height of an edge of this width so far beyond its middle."""
+        if not fade:
+            return float(beyond >= 0)
+        height = min(1.0, max(0.0, beyond / fade + 0.5))
         return height * height * (3 - 2 * height) if self.eased else height
 
 
@@ -63,11 +65,10 @@ def split(text: str) -> tuple[str, Span | None]:
     """A text without the span at its end, and the span. Raises SettingsError for a span without length."""
     if (match := _SPAN.fullmatch(text)) is None:
         return text, None
-    begin, end, fade = (None if number is None else float(number) / 100 for number in match.group(2, 3, 4))
-    assert begin is not None
-    assert end is not None
-    eased = (match["eased"] or "").lower() == "eased"
-    return match["text"], Span(begin, end, DEFAULT_FADE if fade is None else fade, eased)
+    begin, end = (float(number) / 100 for number in match.group(2, 3))
+    first = DEFAULT_FADE if match[4] is None else float(match[4]) / 100
+    second = first if match[5] is None else float(match[5]) / 100
+    return match["text"], Span(begin, end, (first, second), (match["eased"] or "").lower() == "eased")
 
 
 def gap(spans: list[Span]) -> tuple[float, float] | None:

@@ -30,6 +30,7 @@ FORMATS: dict[str, list[str]] = {  # what ffmpeg is asked for
         *["-vf", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=sierra2_4a"],
         *["-vcodec", "gif", "-pix_fmt", "pal8", "-loop", "0", "-f", "gif"],
     ],
+    ".mkv": ["-vcodec", "ffv1", "-pix_fmt", "bgr0", "-f", "matroska"],  # lossless
     ".webp": [
         *["-vcodec", "libwebp_anim", "-pix_fmt", "yuv420p", "-quality", "85", "-loop", "0", "-f", "webp"],
     ],

@@ -26,6 +26,7 @@ COMMANDS = {
     "resume": "go on with a run that was stopped, killed or finished",
     "branch": "go another way from where a run stood: other words, another seed, one variation",
     "replay": "paint a run again, from its settings and the changes made",
+    "animate": "paint a film of scenes, with a camera, or repaint a video",
     "sweep": "paint many pictures: lists of prompts, seeds and settings",
     "serve": "let several people ask for pictures, in the browser or over HTTP",
     "generate": "as nerdyrodent's generate.py: the same options, and output.png",

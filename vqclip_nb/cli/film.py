@@ -1,6 +1,8 @@
 """`vqclip film`: a film of a run, from the frames it has kept."""
 
 import argparse
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from vqclip_nb.cli._common import find
@@ -22,13 +24,14 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--hold", type=float, help="how long the last frame stands (default: 1, or 0 where the run is a film)"
     )
+    parser.add_argument("--beside", action="store_true", help="put the video that was repainted to its left")
     parser.set_defaults(run=film, parser=parser)
 
 
 def film(arguments: argparse.Namespace) -> int:
     """Make the film, and say where it is."""
     from vqclip_nb.errors import RunError
-    from vqclip_nb.runs.films import make_film
+    from vqclip_nb.runs.films import beside_video, make_film
     from vqclip_nb.runs.metadata import describe
     from vqclip_nb.runs.reader import RunInfo, frames
 
@@ -48,6 +51,11 @@ def film(arguments: argparse.Namespace) -> int:
     )
     how = {name: getattr(arguments, name) for name in limits if getattr(arguments, name) is not None}
     about_it = about if story.settings.metadata else None
-    make_film(kept, path, story.current, story.inputs, **how, about=about_it)
+    if arguments.beside:
+        with tempfile.TemporaryDirectory() as folder:
+            pairs = beside_video(kept, story.current, story.inputs, Path(folder))
+            make_film(pairs, path, story.current, story.inputs, **how, about=about_it)
+    else:
+        make_film(kept, path, story.current, story.inputs, **how, about=about_it)
     print(f"Made: {path}")
     return 0

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from vqclip_nb import images, video
-from vqclip_nb.errors import PictureError
+from vqclip_nb.errors import PictureError, RunError
+from vqclip_nb.film_fields import DEFAULT_FPS
 from vqclip_nb.settings import Settings
 from vqclip_nb.video_reader import VideoReader
-
-DEFAULT_FPS = 12.0
 
 
 def make_film(frames: Sequence[Path], path: Path, settings: Settings, inputs: Path, **wishes: Any) -> None:
@@ -25,6 +26,23 @@ def make_film(frames: Sequence[Path], path: Path, settings: Settings, inputs: Pa
     fps = settings.fps or (source.fps / settings.every if source else DEFAULT_FPS)
     usual: dict[str, Any] = {"fps": fps, "hold": 0.0, "sound": source.path if source else None}
     video.film(frames, path, **usual | wishes)
+
+
+def beside_video(frames: Sequence[Path], settings: Settings, inputs: Path, folder: Path) -> list[Path]:
+    """Each kept frame with the video's frame to its left, written into `folder`. Raises RunError, PictureError."""
+    source = _video(settings, inputs)
+    if source is None:
+        raise RunError("the run repaints no video, or it is not in the run's folder; leave out --beside")
+    pairs = []
+    for path in frames:
+        with Image.open(path) as painted:
+            number = min(settings.frame_after(int(path.stem)), len(source)) - 1
+            sheet = Image.new("RGB", (2 * painted.width, painted.height))
+            sheet.paste(images.covering(source.frame(max(number, 0)), painted.size), (0, 0))
+            sheet.paste(painted, (painted.width, 0))
+        pairs.append(folder / f"{path.stem}.png")
+        sheet.save(pairs[-1])
+    return pairs
 
 
 def _video(settings: Settings, inputs: Path) -> VideoReader | None:

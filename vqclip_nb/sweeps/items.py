@@ -11,9 +11,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vqclip_nb import presets
+from vqclip_nb.documents import parsed, text_of
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.runs.founding import slug
 from vqclip_nb.schema import closest
@@ -63,10 +62,10 @@ def read_items(path: Path, *, limit: int = LIMIT, common: Mapping[str, Any] | No
 
     Raises SettingsError, in one line, for a file that is not of the form, or items that are the same picture.
     """
-    text = _text(path)
+    text = text_of(path)
     kind = path.suffix.lower()
     if kind in (".yaml", ".yml", ".json"):
-        rows, shared = _of_mapping(_parsed(text, path), path, limit)
+        rows, shared = _of_mapping(parsed(text, path), path, limit)
     elif kind == ".csv":
         rows, shared = [_filled(row, path) for row in csv.DictReader(io.StringIO(text))], {}
     else:
@@ -134,28 +133,11 @@ def _too_many(count: int, limit: int) -> str:
     return f"the sweep has {count:,} items, more than {limit:,}; `--limit {count}` allows them"
 
 
-def _parsed(text: str, path: Path) -> Any:
-    try:
-        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise SettingsError(f"the sweep {str(path)!r} cannot be read: {reason}") from None
-
-
 def _filled(row: Mapping[str | None, Any], path: Path) -> dict[str, Any]:
     """A row of a CSV without its empty cells."""
     if None in row:
         raise SettingsError(f"the sweep {str(path)!r}: a row has more cells than the first line names")
     return {str(name): value for name, value in row.items() if value not in (None, "")}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise SettingsError(f"the sweep {str(path)!r} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"the sweep {str(path)!r} must be UTF-8 text") from None
 
 
 def varied(items: Sequence[Item]) -> list[str]:

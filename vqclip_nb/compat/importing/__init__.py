@@ -4,6 +4,7 @@ from pathlib import Path
 
 from vqclip_nb.compat.importing import commands, documents, pictures, translate
 from vqclip_nb.compat.importing.imported import Imported
+from vqclip_nb.documents import text_of
 from vqclip_nb.errors import SettingsError
 
 COMMANDS = (".txt", ".sh", ".bash", ".bat", ".cmd", "")
@@ -19,7 +20,7 @@ def read(path: Path) -> list[Imported]:
     suffix = path.suffix.lower()
     if suffix in pictures.SUFFIXES:
         return [pictures.read(path)]
-    text = documents.text_of(path)
+    text = text_of(path)
     if suffix in COMMANDS and not text.lstrip().startswith("{") and (found := commands.read(text)):
         return found
     values = documents.fields_of_notebook(text, path) if suffix == ".ipynb" else documents.mapping(text, path)

@@ -1,0 +1,266 @@
+"""Animations: a film told in scenes and seconds, as a person writes it, and the settings that paint it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from vqclip_nb import prompts
+from vqclip_nb.documents import parsed, text_of
+from vqclip_nb.errors import SettingsError
+from vqclip_nb.film_fields import DEFAULT_FPS, FilmFields
+from vqclip_nb.frame import Frame
+from vqclip_nb.schedules import Schedule
+from vqclip_nb.schema import closest
+from vqclip_nb.settings import Settings
+from vqclip_nb.spans import Span
+
+CAMERA = ("zoom", "shift_x", "shift_y", "rotate", "turn_x", "turn_y", "border", "video_weight")
+MOST_FRAMES = 100_000
+EXAMPLE = """\
+# A film: `vqclip animate this-file.yaml`. Without `video` and `loop` these headings are all there is.
+
+scenes:                      # one after the other
+  - words: a house by the sea at sunset, an oil painting
+    seconds: 3
+  - words: a house in a snowy field at night, an oil painting
+    seconds: 3
+    fade: 1                  # seconds in which it replaces the scene before it; 0 cuts
+eased: true                  # scenes change slowly at first and at last
+
+fps: 12                      # frames a second
+steps_per_frame: 4           # more is finer, and slower
+first_steps: 60              # of the first frame, which begins from noise
+
+camera:                      # for each frame: a number, keyframes by frame, or a formula of t, the frame's number
+  zoom: "0:(1), 12:(1.03)"   # 1.03 is 3 % larger with each frame
+  rotate: 0.5*sin(t/10)      # degrees, anticlockwise
+  # shift_x, shift_y: pixels; turn_x, turn_y: degrees that the camera looks up and to the right
+  # border: reflect, stretch, wrap or fill
+
+# loop: 1                    # the last second flows into the first frame
+# video: clip.mp4            # repaint a film, or a folder of pictures; scenes without seconds share its length
+# video_nth: 2               # every other frame of it
+
+settings:                    # any other settings of `vqclip paint`
+  size: 192
+  seed: 0
+"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Words, and for how long. seconds: None shares what is left. fade: seconds in which it replaces the one before."""
+
+    words: str
+    seconds: float | None = None
+    fade: float = 0.5
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A film in scenes. `settings(...)` gives what paints it; `Animation.read` reads a file like EXAMPLE.
+
+    eased: whether scenes fade smoothly. camera: settings of CAMERA by name; keyframes and formulas count frames from 0.
+    loop: seconds at the end that flow into the first frame. more: other settings by name. Raises SettingsError for
+    anything not allowed.
+    """
+
+    scenes: tuple[Scene, ...]
+    eased: bool = False
+    fps: float | None = None
+    steps_per_frame: int = 4
+    first_steps: int = 60
+    camera: dict[str, Any] = field(default_factory=dict)
+    loop: float = 0.0
+    video: str | None = None
+    video_nth: int = 1
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.scenes:
+            raise SettingsError("an animation needs scenes; `vqclip animate --example` prints one")
+        for scene in self.scenes:
+            if scene.seconds is not None and not 0 < scene.seconds <= 36_000:
+                raise SettingsError(f"seconds of a scene must be above 0 and up to 36000, got {scene.seconds}")
+            if not 0 <= scene.fade <= 3600:
+                raise SettingsError(f"fade of a scene must be from 0 to 3600 seconds, got {scene.fade}")
+        for name in self.camera:
+            if name not in CAMERA:
+                known = closest(name, CAMERA) or f"; it has {', '.join(CAMERA)}"
+                raise SettingsError(f"camera has no {name!r}{known}")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """An animation from a YAML or JSON file. Raises SettingsError, in one line."""
+        values = parsed(text_of(path), path)
+        if not isinstance(values, dict):
+            raise SettingsError(f"{str(path)!r} must hold an animation; `vqclip animate --example` prints one")
+        try:
+            return cls.of(values)
+        except SettingsError as error:
+            raise SettingsError(f"{str(path)!r}: {error}") from None
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """An animation from headings by name, as in EXAMPLE. Raises SettingsError."""
+        known = (
+            "scenes",
+            "eased",
+            "fps",
+            "steps_per_frame",
+            "first_steps",
+            "camera",
+            "loop",
+            "video",
+            "video_nth",
+            "settings",
+        )
+        for name in values:
+            if name not in known:
+                raise SettingsError(f"there is no heading {name!r}{closest(str(name), known)}")
+        scenes = values.get("scenes")
+        if not isinstance(scenes, list):
+            raise SettingsError(f"scenes must be a list of scenes, got {scenes!r}")
+        numbers: dict[str, Any] = {}
+        for name, kind in (("fps", float), ("steps_per_frame", int), ("first_steps", int), ("loop", float)):
+            if values.get(name) is not None:
+                numbers[name] = _number(values[name], name, kind)
+        tables = {name: values.get(name) or {} for name in ("camera", "settings")}
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                raise SettingsError(f"{name} must be settings by name, got {table!r}")
+        video = values.get("video")
+        return cls(
+            tuple(map(_scene, scenes)),
+            eased=bool(values.get("eased")),
+            **numbers,
+            camera=tables["camera"],
+            video=None if video is None else str(video),
+            video_nth=_number(values.get("video_nth") or 1, "video_nth", int),
+            more=tables["settings"],
+        )
+
+    def settings(self, *, video_frames: int = 0, video_fps: float | None = None, **common: Any) -> Settings:
+        """The settings that paint it. Of a video, its frames (every nth) and their rate a second are given.
+
+        `common` are settings that the animation's own overrule. Raises SettingsError.
+        """
+        fps = self.fps or video_fps or DEFAULT_FPS
+        frames = self._frames(fps, video_frames)
+        film = FilmFields(frame_steps=self.steps_per_frame, first_steps=self.first_steps)
+        steps = film.steps_for(frames[-1][1])
+        if frames[-1][1] > MOST_FRAMES:
+            raise SettingsError(f"an animation must have at most {MOST_FRAMES:,} frames, got {frames[-1][1]:,}")
+        camera = {name: _in_steps(value, name, film) for name, value in self.camera.items()}
+        return Settings(
+            **{
+                **common,
+                **self.more,
+                "prompt": self._prompt(frames, fps, steps, film),
+                "steps": steps,
+                "frame_steps": film.frame_steps,
+                "first_steps": film.first_steps,
+                "fps": fps,
+                "loop_frames": round(self.loop * fps),
+                "video": self.video,
+                "video_nth": self.video_nth,
+                **camera,
+            }
+        )
+
+    def _frames(self, fps: float, video_frames: int) -> list[tuple[int, int]]:
+        """The first frame of each scene, and the one behind its last."""
+        told = sum(scene.seconds or 0 for scene in self.scenes)
+        open_ended = sum(scene.seconds is None for scene in self.scenes)
+        left = (video_frames / fps - told) / open_ended if video_frames and open_ended else 4.0
+        edges, at = [], 0.0
+        for scene in self.scenes:
+            begin, at = round(at * fps), at + (left if scene.seconds is None else scene.seconds)
+            edges.append((begin, round(at * fps)))
+        if empty := [index for index, (begin, end) in enumerate(edges, 1) if end <= begin]:
+            raise SettingsError(
+                f"scene {empty[0]} has no frame; give it more seconds, or the film more frames a second"
+            )
+        if video_frames and edges[-1][1] > video_frames:
+            raise SettingsError(
+                f"the scenes need {edges[-1][1]} frames, and the video has {video_frames}; shorten them, "
+                "or leave out the seconds of one"
+            )
+        return edges
+
+    def _prompt(self, frames: list[tuple[int, int]], fps: float, steps: int, film: FilmFields) -> str:
+        """All scenes as one prompt, each part with its span of the run."""
+        if len(self.scenes) == 1:
+            return self.scenes[0].words
+        parts = []
+        fades = [
+            0.0,
+            *(round(min(scene.fade * fps * film.frame_steps / steps, 1.0), 6) for scene in self.scenes[1:]),
+            0.0,
+        ]
+        for index, (scene, (begin, end)) in enumerate(zip(self.scenes, frames, strict=True)):
+            first, last = (round(film.steps_for(frame) / steps, 6) if frame else 0.0 for frame in (begin, end))
+            span = Span(first, min(last, 1.0), (fades[index], fades[index + 1]), self.eased)
+            parts += [str(replace(prompt, span=span)) for prompt in prompts.parse(scene.words, field="words")]
+        return " | ".join(parts)
+
+
+def animate(animation: Animation, **common: Any) -> Iterator[Frame]:
+    """Paint a film, kept in a run's folder under `out`, and give each frame of the film as it comes, with its picture.
+
+    `common` are other settings, such as `device`. When the last frame was given, the folder holds the film. Raises
+    SettingsError, PictureError, RunError.
+    """
+    from vqclip_nb.session import start
+
+    active = start(settled(animation, **common))
+    try:
+        yield from (frame for frame in active if frame.kept)
+    finally:
+        active.record.finish(active.painting)
+
+
+def settled(animation: Animation, **common: Any) -> Settings:
+    """The settings that paint an animation, its video looked into. Raises SettingsError, PictureError."""
+    if not animation.video:
+        return animation.settings(**common)
+    from vqclip_nb import images
+    from vqclip_nb.video_reader import VideoReader
+
+    reader = VideoReader(images.locate(animation.video, field="video"), animation.video_nth)
+    return animation.settings(video_frames=len(reader), video_fps=reader.fps, **common)
+
+
+def _scene(value: Any) -> Scene:
+    if isinstance(value, str):
+        return Scene(value)
+    names = ("words", "seconds", "fade")
+    if not isinstance(value, dict) or not isinstance(value.get("words"), str):
+        raise SettingsError(f"a scene must have words, got {value!r}; such as {{words: a castle, seconds: 3}}")
+    for name in value:
+        if name not in names:
+            raise SettingsError(f"a scene has no {name!r}{closest(str(name), names)}")
+    numbers = {name: _number(value[name], name, float) for name in ("seconds", "fade") if value.get(name) is not None}
+    return Scene(value["words"], **numbers)
+
+
+def _number(value: Any, name: str, kind: type) -> Any:
+    """A number of a file, above or equal to 0. Raises SettingsError."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or value < 0
+        or (kind is int and value != int(value))
+    ):
+        raise SettingsError(f"{name} must be a {'whole ' if kind is int else ''}number from 0 on, got {value!r}")
+    return kind(value)
+
+
+def _in_steps(value: Any, name: str, film: FilmFields) -> Any:
+    """A setting of the camera whose keyframes and formulas count frames, counted in steps."""
+    if not isinstance(value, str) or not (":" in value or Schedule.may_be(value)):
+        return value
+    first, each = film.first_steps or film.frame_steps, film.frame_steps
+    schedule = Schedule.parse(value, name=name)
+    return str(schedule.retimed(lambda frame: max(0, film.steps_for(frame)), f"((t-{first})/{each}+1)"))

@@ -1,0 +1,81 @@
+"""`vqclip animate`: a film of scenes, from a file that a person writes."""
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb.animation import EXAMPLE, Animation, settled
+from vqclip_nb.cli._common import add_flag, given, prepare, see_through
+from vqclip_nb.errors import PictureError, SettingsError
+from vqclip_nb.paths import expanded
+
+FLAGS = ("seed", "size", "device", "out", "metadata", "quiet")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "animate",
+        help="paint a film of scenes, with a camera, or repaint a video",
+        description="Paint a film of scenes that a file tells, with a moving camera, or repaint a video. It is a run "
+        "like any: `vqclip resume`, `branch`, `film` and `info` know it.",
+        epilog="for example: vqclip animate --example > film.yaml; vqclip animate film.yaml",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", nargs="?", metavar="FILE", help="YAML or JSON with scenes")
+    parser.add_argument("--example", action="store_true", help="print a file with comments, and leave")
+    parser.add_argument("--video", metavar="FILE", help="repaint this film, or the pictures of this folder, in order")
+    parser.add_argument("--dry-run", action="store_true", help="say how many frames and steps it takes, and leave")
+    for name in FLAGS:
+        add_flag(parser, name)
+    parser.set_defaults(run=animate, parser=parser)
+
+
+def animate(arguments: argparse.Namespace) -> int:
+    """Read the file, and paint the film."""
+    if arguments.example:
+        print(EXAMPLE, end="")
+        return 0
+    if arguments.file is None:
+        raise SettingsError("a film needs a file; `vqclip animate --example` prints one")
+    animation = Animation.read(path := expanded(arguments.file))
+    flags = {name: value for name, value in given(arguments).items() if name in FLAGS}
+    animation = replace(animation, more={**animation.more, **flags})
+    if arguments.video:
+        animation = replace(animation, video=str(expanded(arguments.video)))
+    elif animation.video and not Path(animation.video).is_absolute():
+        animation = replace(animation, video=str(path.parent / animation.video))  # beside the file that names it
+    with tempfile.TemporaryDirectory() as folder:
+        if animation.video and Path(animation.video).is_dir():
+            animation = replace(animation, video=str(_packed(Path(animation.video), Path(folder), animation.fps)))
+        return _paint(animation, dry=arguments.dry_run)
+
+
+def _paint(animation: Animation, *, dry: bool) -> int:
+    from vqclip_nb.runs.founding import check_out
+    from vqclip_nb.session import start
+
+    settings = settled(animation)
+    if dry:
+        frames, (width, height) = settings.frame_count(settings.steps), settings.size
+        seconds = frames / (settings.fps or 1)
+        print(f"{frames} frames of {width} x {height}, {seconds:.1f} s of film, {settings.steps} steps")
+        return 0
+    check_out(settings.out)
+    prepare(settings)
+    return see_through(start(settings))
+
+
+def _packed(source: Path, folder: Path, fps: float | None) -> Path:
+    """The pictures of a folder, in the order of their names, as a lossless film."""
+    from vqclip_nb.film_fields import DEFAULT_FPS
+    from vqclip_nb.video import film
+
+    pictures = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURES)
+    if not pictures:
+        raise PictureError(f"video must be a film, or a folder of pictures, got {str(source)!r}: it holds none")
+    film(pictures, folder / "pictures.mkv", fps=fps or DEFAULT_FPS, hold=0.0)
+    return folder / "pictures.mkv"

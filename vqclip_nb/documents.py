@@ -1,0 +1,44 @@
+"""Documents: JSON and YAML of anybody, read within bounds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vqclip_nb.errors import SettingsError
+
+MOST = 5_000_000  # bytes of a file
+
+
+def text_of(path: Path) -> str:
+    """The text of a file. Raises SettingsError when it cannot be read, is too long, or is no text."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST + 1)
+    except OSError as error:
+        raise SettingsError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+    if len(data) > MOST:
+        raise SettingsError(f"{str(path)!r} has more than {MOST:,} bytes, which no settings have")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{str(path)!r} must be text in UTF-8, or a PNG or JPEG") from None
+
+
+def parsed(text: str, path: Path) -> Any:
+    """What JSON or YAML text holds: plain values, lists and tables. Raises SettingsError, naming the file."""
+    try:
+        return json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _Plain)
+    except (ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise SettingsError(f"{str(path)!r} cannot be read: {reason}") from None
+
+
+class _Plain(yaml.SafeLoader):
+    """Plain values alone, and no aliases, by which a few lines become billions."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("it has an alias, which no settings need")
+        return super().compose_node(parent, index)
