@@ -40,7 +40,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["objectives", "timeline", "lowest"],
     ["step_guard", "video", "video_reader", "overlay", "frame"],
     ["camera"],
-    ["film_frames"],
+    ["film_frames", "handover"],
     ["painting"],
     ["runs"],
     ["session"],

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import canvases, oom, relay
+from vqclip_nb import canvases, handover, oom, relay
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import PaintWarning, SettingsError
@@ -228,18 +228,7 @@ class Painting:
 
     def other_canvas(self, settings: Settings) -> Canvas:
         """The canvas that these settings name. Raises SettingsError where its pictures have another size."""
-        options = settings.canvas_options
-        canvas = canvases.make(settings.canvas, size=settings.size, seeds=settings.seeds, options=options)
-        canvas = canvas.to(self.device)
-        with torch.no_grad():
-            (height, width), (ours, across) = canvas().shape[-2:], self.canvas().shape[-2:]
-        if (height, width) != (ours, across):
-            sizes = f"paints {width} x {height} pixels, and {self.settings.canvas} {across} x {ours}"
-            remedy = f"--size {min(width, across)} {min(height, ours)}"
-            raise SettingsError(
-                f"relay must be between canvases of one size: {settings.canvas} {sizes}; paint {remedy}"
-            )
-        return canvas
+        return handover.canvas_of(settings, self.canvas, self.device, paints=self.settings.canvas)
 
     def hand_over(self) -> None:
         """Go on with another canvas, where the relay of the settings says so before the next step."""
@@ -290,24 +279,7 @@ class Painting:
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
-        tensors = {f"canvas.{name}": value for name, value in self.canvas.learned().items()}
-        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
-        tensors |= {f"average.{index}": value for index, value in enumerate(self.averages)}
-        tensors |= {} if self.shown is None else {"shown": self.shown}
-        if LowestLoss.on(self.settings):
-            tensors |= {f"lowest.{name}": value for name, value in self.lowest.state().items()}
-        tensors |= {f"keepsake.{name}": value for name, value in self.keepsakes.items()}
-        facts = {
-            "step": self.step_count,
-            "average_from": self.average_from,
-            "optimizer": self.optimizer.count,
-            "parts": self.guard.parts,
-            "thrifty": self.canvas.thrifty,
-            "precision": self.canvas.precision.name if self.guard.settled else None,
-            "settings": self.settings.to_dict(),
-            "timeline": [change.to_dict() for change in self.timeline],
-        }
-        return {"tensors": {name: _own(value) for name, value in tensors.items()}, "facts": facts}
+        return handover.state_of(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what `state_dict` gave, of the same run, earlier or later."""
@@ -318,14 +290,14 @@ class Painting:
         if canvas is not self.canvas:
             canvas.remember()  # so that it has a start to be filled
             self._put_on(canvas, StepGuard(canvas, self.guard.wanted), settings)
-        self.canvas.relearn(_under("canvas.", tensors))
-        self.optimizer.restore(_under("optimizer.", tensors), count=facts["optimizer"])
+        self.canvas.relearn(handover.under("canvas.", tensors))
+        self.optimizer.restore(handover.under("optimizer.", tensors), count=facts["optimizer"])
         self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
         self.shown = tensors["shown"].to(self.device, copy=True) if "shown" in tensors else None
         self.lowest = LowestLoss(settings.variations, self.device)
-        if known := _under("lowest.", tensors):
+        if known := handover.under("lowest.", tensors):
             self.lowest.restore(known)
-        self.keepsakes = {name: value.to(self.device) for name, value in _under("keepsake.", tensors).items()}
+        self.keepsakes = {name: value.to(self.device) for name, value in handover.under("keepsake.", tensors).items()}
         self.step_count = facts["step"]
         self.average_from = min(max(facts.get("average_from", 0), 0), self.step_count)
         self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]
@@ -397,11 +369,3 @@ def run(painting: Painting, *, until: int | None = None, look: bool = False) -> 
         if painting.ended:
             return
         yield painting.step(look=look)
-
-
-def _own(value: Tensor) -> Tensor:
-    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
