@@ -107,7 +107,8 @@ def open_clip(monkeypatch):
     extra = SimpleNamespace(
         list_pretrained=lambda: [("ViT-S", "laion")],
         list_pretrained_tags_by_model=lambda model: ["laion"] if model == "ViT-S" else [],
-        create_model=lambda model, pretrained, cache_dir: Network(),
+        list_models=lambda: ["ViT-S", "ViT-S-quickgelu"],
+        create_model=lambda model, pretrained, cache_dir, require_pretrained: Network(),
         get_tokenizer=lambda model: lambda texts: torch.tensor([[1, len(text), 3, 0] for text in texts]),
     )
     monkeypatch.setitem(sys.modules, "open_clip", extra)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vqclip_nb.models.download import fetch
     from vqclip_nb.models.language import load_language
     from vqclip_nb.models.load import load_biggan, load_clip, load_vqgan
-    from vqclip_nb.models.open_clip import load_open_clip
+    from vqclip_nb.models.open_clip import load_open_clip, local_sha256
     from vqclip_nb.models.openai_clip import expand_clip, tokenizer
     from vqclip_nb.models.optimize import optimize_network
 
@@ -31,6 +31,7 @@ __all__ = [
     "load_language",
     "load_open_clip",
     "load_vqgan",
+    "local_sha256",
     "optimize_network",
     "tokenizer",
 ]
@@ -39,7 +40,7 @@ _LAZY = {  # these import torch or the network, so only when asked for
     **dict.fromkeys(("load_biggan", "load_clip", "load_vqgan"), "load"),
     **dict.fromkeys(("expand_clip", "tokenizer"), "openai_clip"),
     "load_language": "language",
-    "load_open_clip": "open_clip",
+    **dict.fromkeys(("load_open_clip", "local_sha256"), "open_clip"),
     "fetch": "download",
     "optimize_network": "optimize",
 }

@@ -1,39 +1,185 @@
-"""The models of the open_clip_torch extra, by names like "open_clip/ViT-B-32/laion2b_s34b_b79k"."""
+"""The models of the open_clip_torch extra: by its own names, from the Hugging Face hub, or from files of one's own.
+
+open_clip/ViT-B-32/laion2b_s34b_b79k    a network and the tag of its weights
+open_clip/hf-hub:org/name               a repository of the hub
+open_clip/ViT-B-32//home/me/tuned.pt    a network and a file of weights
+open_clip//home/me/folder               a folder with an open_clip_config.json and weights
+"""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from vqclip_nb.models.catalog import OPEN_CLIP, UnknownModel, home
-from vqclip_nb.models.errors import CannotFetch
+from vqclip_nb.models.errors import BrokenWeights, CannotFetch
+from vqclip_nb.models.given_files import existing
+from vqclip_nb.paths import expanded
+
+HUB, FOLDER = "hf-hub:", "local-dir:"
+CONFIG = "open_clip_config.json"
+AS_IS = (".safetensors", ".npz", ".npy")  # which hold no code
+SUFFIXES = (*AS_IS, ".pt", ".pth", ".bin", ".ckpt")
 
 
 def load_open_clip(name: str) -> tuple[Any, Any]:
-    """The network and the tokenizer of "open_clip/MODEL/PRETRAINED", on the CPU, fetched into our cache folder.
+    """The network and the tokenizer of such a name, on the CPU; what is fetched goes into our cache folder.
 
-    Raises `ImportError` without the extra, `UnknownModel` for a name that open_clip does not list, `CannotFetch`.
+    Raises `ImportError` without the extra, `UnknownModel` for a name that open_clip does not list, `CannotFetch`, and
+    `BrokenWeights`.
     """
+    model, tag, path = parse(name)
+    if path is not None and not model:
+        _check_folder(name, path)
+    elif path is not None:
+        path = existing(str(path))
+    open_clip = _extra(name)
+    cache_dir = str(home() / "open_clip")
+    if path is not None and not model:
+        return _made(open_clip, name, FOLDER + str(path), None, cache_dir)
+    if not model.startswith(HUB):
+        _check_names(open_clip, name, model, tag if path is None else None)
+    if path is None:
+        return _made(open_clip, name, model, tag, cache_dir)
+    with _readable(path) as weights:
+        return _made(open_clip, name, model, str(weights), cache_dir)
+
+
+def parse(name: str) -> tuple[str, str | None, Path | None]:
+    """The network or repository, the tag, and the path of a name. A folder says itself which network it has."""
+    rest = name.removeprefix(OPEN_CLIP)
+    if rest.startswith(HUB):
+        return rest, None, None
+    if rest.startswith(FOLDER) or _is_path(rest):
+        return "", None, expanded(rest.removeprefix(FOLDER))
+    model, _, tag = rest.partition("/")
+    return (model, None, expanded(tag)) if _is_path(tag) or tag.lower().endswith(SUFFIXES) else (model, tag, None)
+
+
+def local_sha256(name: str) -> str | None:
+    """The hash of the files of one's own that a name means; None where it means none, or they are not there."""
+    model, _, path = parse(name)
+    if path is None:
+        return None
+    files = [path] if model else [path / CONFIG, *_weights_in(path)[:1]]
+    try:
+        digests = [_digest(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+    except OSError:
+        return None
+    return digests[0] if model else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+@cache
+def _digest(path: str, changed: int, size: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(("/", "./", "../", "~", ".\\", "..\\")) or text[1:3] in (":\\", ":/")
+
+
+def _extra(name: str) -> Any:
+    """The package, or one line that says what to install."""
     if os.environ.get("VQCLIP_OFFLINE"):
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when open_clip is imported
     try:
         import open_clip
-    except ImportError:
-        raise ImportError(f"perceptor {name!r} needs another package: `pip install open_clip_torch`") from None
+    except Exception as wrong:  # a torchvision that does not fit raises whatever it meets first
+        if isinstance(wrong, ImportError) and wrong.name in ("open_clip", None) and "torchvision" not in str(wrong):
+            raise ImportError(f"perceptor {name!r} needs another package: `pip install open_clip_torch`") from None
+        if "torchvision" in str(wrong):
+            said = "needs a torchvision that fits torch, and this one does not"
+            raise ImportError(f"perceptor {name!r} {said}: `{torchvision_remedy()}`") from None
+        first = (str(wrong).splitlines() or [type(wrong).__name__])[0]
+        raise ImportError(f"perceptor {name!r} needs open_clip_torch, which cannot be imported ({first})") from None
+    return open_clip
 
-    model_name, _, tag = name.removeprefix(OPEN_CLIP).rpartition("/")
-    if (model_name, tag) not in open_clip.list_pretrained():
-        tags = open_clip.list_pretrained_tags_by_model(model_name)
+
+def torchvision_remedy() -> str:
+    """The command that installs the torchvision of the torch that is here: 0.29.1 for 2.14.1, and so on."""
+    import torch
+
+    release = torch.__version__.partition("+")[0]
+    major, minor, *rest = release.split(".")
+    pair = ".".join(["0", str(int(minor) + 15), *rest])
+    return f"pip install torch=={release} torchvision=={pair}" if major == "2" else "pip install -U torch torchvision"
+
+
+def _check_names(open_clip: Any, name: str, model: str, tag: str | None) -> None:
+    """Raise `UnknownModel` with the closest names when open_clip lists no such network, or no such weights for it."""
+    if tag is None:
+        networks = open_clip.list_models()
+        if model not in networks:
+            near = difflib.get_close_matches(model, networks, n=3, cutoff=0)
+            raise UnknownModel(f"there is no open_clip network {model!r}; the closest are {', '.join(near)}")
+    elif (model, tag) not in open_clip.list_pretrained():
+        tags = open_clip.list_pretrained_tags_by_model(model)
         near = difflib.get_close_matches(tag, tags, n=5, cutoff=0)
-        closest = f"the closest of {model_name} are {', '.join(near)}"
+        closest = f"the closest of {model} are {', '.join(near)}"
         known = closest if tags else "`open_clip.list_pretrained()` lists them"
         raise UnknownModel(f"there is no open_clip model {name!r} (open_clip/MODEL/PRETRAINED); {known}")
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    if folder.is_file():
+        said = f"say which network is in it: open_clip/ViT-B-32/{folder}, for instance"
+        raise UnknownModel(f"perceptor {name!r} is a file of weights; {said}")
+    if not folder.is_dir():
+        existing(str(folder), "folder")
+    if not (folder / CONFIG).is_file():
+        said = f"has no {CONFIG}; name its file of weights and their network: open_clip/ViT-B-32/{folder}/FILE"
+        raise UnknownModel(f"the folder {str(folder)!r} {said}")
+    weights = _weights_in(folder)
+    if not weights:
+        raise CannotFetch(f"the folder {str(folder)!r} has an {CONFIG} and no weights ({', '.join(SUFFIXES)})")
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    """The files of weights in a folder, as open_clip prefers them."""
+    found = sorted(path for ending in ("*.safetensors", "*.bin", "*.pth") for path in folder.glob(ending))
+    order = [f"open_clip_{kind}" for kind in ("model.safetensors", "pytorch_model.safetensors")]
+    order += ["open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"]
+    order += ["model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"]
+    rank = {name: place for place, name in enumerate(order)}
+    return sorted(found, key=lambda path: (rank.get(path.name, 99), path.suffix != ".safetensors"))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """A file that open_clip reads without running anything: itself, or a copy of its tensors until they are loaded."""
+    from vqclip_nb.models.checkpoints import read_weights, write_safetensors
+
+    if path.suffix.lower() in AS_IS:
+        yield path
+        return
+    tensors = read_weights(path, marks=("logit_scale",)).tensors
+    home().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home()) as folder:
+        copy = Path(folder) / "weights.safetensors"
+        write_safetensors(copy, tensors, {})
+        del tensors
+        yield copy
+
+
+def _made(open_clip: Any, name: str, model: str, tag: str | None, cache_dir: str) -> tuple[Any, Any]:
+    own = parse(name)[2]
     try:
-        model = open_clip.create_model(model_name, pretrained=tag, cache_dir=str(home() / "open_clip"))
-        return model, open_clip.get_tokenizer(model_name)  # SigLIP's is fetched too
+        made = open_clip.create_model(model, pretrained=tag, cache_dir=cache_dir, require_pretrained=True)
+        return made, open_clip.get_tokenizer(model)  # SigLIP's is fetched too
     except ImportError as wrong:
         first = str(wrong).splitlines()[0] if str(wrong) else "a package"
         raise ImportError(f"perceptor {name!r} needs another package ({first}): `pip install transformers`") from None
-    except (OSError, RuntimeError) as wrong:
-        raise CannotFetch(f"{name} could not be fetched ({str(wrong).splitlines()[0]}); try again later") from None
+    except Exception as wrong:  # open_clip asserts, too, and none of it is ours to explain
+        lines = [line.strip() for line in str(wrong).splitlines() if line.strip()] or [type(wrong).__name__]
+        if own is not None:
+            said = " ".join(lines[:2])[:300]
+            raise BrokenWeights(f"{name} cannot be loaded: its weights do not fit ({said})") from None
+        raise CannotFetch(f"{name} could not be fetched ({lines[0][:300]}); try again later") from None

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb import __version__, models, prompts
+from vqclip_nb import __version__, models, perceptor_names, prompts
 from vqclip_nb.embedded import VERSION, at_the_end, read
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.images import HASHED, locate
@@ -127,6 +127,8 @@ def compare(hashes: Mapping[str, str], settings: Settings) -> None:
 def model_hashes(settings: Settings) -> dict[str, str]:
     """The sha256 of each model's published file, or of its packaged ones together, by the model's full name.
 
+    Of open_clip's it is known for files of one's own alone.
+
     Raises models.UnknownModel.
     """
     hashes = {}
@@ -135,4 +137,7 @@ def model_hashes(settings: Settings) -> dict[str, str]:
         if entry.sha256 or files:
             joined = entry.sha256 or hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
             hashes[entry.full_name] = joined
+    for name in perceptor_names.parse(settings.perceptor):
+        if name.startswith(models.OPEN_CLIP) and (digest := models.local_sha256(name)):
+            hashes[name] = digest
     return hashes
