@@ -234,3 +234,12 @@ def test_each_line_of_a_file_is_painted_and_a_wrong_one_stops_before_the_first(t
     for wrong in (tmp_path, tmp_path / "none.txt"):
         assert vqclip("paint", "--prompts", str(wrong), *small) == 2
         assert "prompts must be a text file, one prompt a line, got" in capsys.readouterr().err
+
+
+def test_a_preset_gives_its_numbers_to_another_canvas(capsys):
+    small = ["--size", "16", "--steps", "1", "--cutn", "1", "--device", "cpu", "--perceptor", "demo", "--quiet"]
+    assert vqclip("paint", "red", "--preset", "bigsleep", "--canvas", "Pixels", *small) == 0
+    settings = load_settings(capsys.readouterr().out.strip())
+    assert (settings.canvas, settings.distance, settings.average) == ("pixels", "cosine", 0.5)
+    assert vqclip("paint", "red", "--preset", "deepdaze", "--canvas", "siren", *small) == 0
+    assert load_settings(capsys.readouterr().out.strip()).canvas_options["layers"] == 16
