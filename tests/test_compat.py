@@ -109,7 +109,7 @@ def vqclip(*words):
 
 
 def recipe(settings):
-    return {name: value for name, value in settings.model_dump().items() if name != "seed"}
+    return {name: value for name, value in settings.model_dump().items() if name not in ("seed", "every")}
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -326,6 +326,14 @@ def test_without_a_model_or_a_network_the_command_that_paints_at_once_is_named(c
     assert Image.open("output.png").size == (32, 32)
 
 
+def test_a_long_run_keeps_a_thousand_frames_and_each_that_is_written():
+    for module, every in ((dream, 10), (imagine, 20)):
+        plan = module.plan({"text": "a house"})
+        assert (plan.settings.steps, plan.settings.every) == (21_000, every)
+        assert plan.outputs.every % every == 0
+    assert generate.plan({}).settings.every == 1
+
+
 def test_a_long_run_says_how_long_and_a_short_one_does_not(monkeypatch):
     seconds = iter(range(100))
     monkeypatch.setattr("vqclip_nb.compat.copies.time.monotonic", lambda: float(next(seconds)))
@@ -339,6 +347,8 @@ def test_a_long_run_says_how_long_and_a_short_one_does_not(monkeypatch):
         None,
     ]
     assert not any(short.add(step) for step in range(1, 6))
+    assert long.ahead == "21,000 steps (20 epochs of 1050): how long that takes is said after a few"
+    assert short.ahead is None
     assert [spoken(seconds) for seconds in (90, 1800, 50_000, 500_000)] == [
         "about 90 s",
         "about 30 min",

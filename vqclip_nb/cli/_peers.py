@@ -85,6 +85,7 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
         print(f"vqclip: {note}", file=sys.stderr)
     if not arguments.quiet:
         at = ["--device", settings.device] if settings.device != "auto" else []
+        at += ["--every", str(settings.every)] if settings.every > 1 else []
         line = paint_line(settings, plan.preset, *at, "--out", str(plan.outputs.picture))
         print(f"The same: {line}", file=sys.stderr)
     try:
@@ -94,6 +95,9 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
         raise CannotFetch(f"{error}; `{demo}` paints at once, with the models of the package") from None
     active = start(settings)
     copies, duration = Copies(plan.outputs, settings), Duration(settings.steps, plan.length)
+
+    if duration.ahead and not arguments.quiet:
+        print(duration.ahead, file=sys.stderr)
 
     def watch(frame: Any) -> None:
         copies.add(frame)

@@ -84,6 +84,15 @@ class Duration:
         self._first: tuple[int, float] | None = None
         self._said = False
 
+    @property
+    def ahead(self) -> str | None:
+        """A sentence before the first step of a run of very many."""
+        return f"{self._counted}: how long that takes is said after a few" if self.steps >= self.MANY else None
+
+    @property
+    def _counted(self) -> str:
+        return f"{self.steps:,} steps" + (f" ({self.length})" if self.length else "")
+
     def add(self, step: int) -> str | None:
         """A sentence, after the steps of two seconds, where the whole takes long; else None."""
         now = time.monotonic()
@@ -97,8 +106,7 @@ class Duration:
         each = (now - since) / (step - begun)
         if self.steps * each < self.LONG and self.steps < self.MANY:
             return None
-        counted = f"{self.steps:,} steps" + (f" ({self.length})" if self.length else "")
-        return f"{counted} take {spoken(self.steps * each)} here; Ctrl-C ends it and keeps the picture so far"
+        return f"{self._counted} take {spoken(self.steps * each)} here; Ctrl-C ends it and keeps the picture so far"
 
 
 def spoken(seconds: float) -> str:

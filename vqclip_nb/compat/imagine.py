@@ -121,7 +121,6 @@ def _outputs(values: Mapping[str, Any]) -> Outputs:
     return Outputs(
         Path(f"{name}.jpg"),
         max(1, values["save_every"]),
-        after=1,
         numbered=pattern if values["save_progress"] else "",
         first_number=1,
         films=tuple(Path(name + end) for end, wanted in kinds.items() if wanted),

@@ -63,8 +63,10 @@ class Imagining:
         settings = plan.settings
         ready(models.chosen(settings.canvases, settings.perceptor))
         active = self._on_from(plan, self.run) if self.run else session.start(settings)
-        copies = Copies(plan.outputs, settings)
-        ending = _painted(active, copies, Duration(settings.steps, plan.length))
+        copies, duration = Copies(plan.outputs, settings), Duration(settings.steps, plan.length)
+        if duration.ahead:
+            tqdm.write(duration.ahead, file=sys.stderr)
+        ending = _painted(active, copies, duration)
         self.run = active.record.folder
         written = copies.finish(self.run / "result.png")
         tqdm.write(f"{ending}Written: {kept([*copies.written, *written])}; the run is in {self.run}", file=sys.stderr)

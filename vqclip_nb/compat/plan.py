@@ -9,6 +9,8 @@ from typing import Any
 from vqclip_nb import canvases, presets
 from vqclip_nb.settings import Settings
 
+MOST_FRAMES = 1000
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -51,7 +53,8 @@ class Plan:
     def settings(self) -> Settings:
         """What is painted. Raises SettingsError."""
         begin = presets.load(self.preset).settings if self.preset else {}
-        return Settings(**{**begin, **self.changes})
+        settings = Settings(**{**begin, **self.changes})
+        return settings.replace(every=kept_every(settings.steps, self.outputs.every))
 
     def on_demo(self) -> "Plan":
         """The same recipe by the models of the package, at the size that suits them unless one was given."""
@@ -66,3 +69,9 @@ class Plan:
     def at(self, **place: Any) -> "Plan":
         """The same at another place: settings such as `device` and `out`."""
         return replace(self, changes={**self.changes, **place})
+
+
+def kept_every(steps: int, written: int) -> int:
+    """Of how many frames one is kept, so that a long run keeps one to two thousand; each that is written is kept."""
+    most = max(1, steps // MOST_FRAMES)
+    return max(number for number in range(1, most + 1) if written % number == 0)
