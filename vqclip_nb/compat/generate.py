@@ -95,7 +95,7 @@ TOOL = Tool(
             "text",
             None,
             "refused",
-            "make a film of the pictures, and give it to `vqclip paint --video FILE --frame-steps 25`",
+            "write the prompt in the file of `vqclip animate --example`, and give it `--video FOLDER`",
             "-vsd",
         ),
         Option("cuda_device", "text", "cuda:0", "setting", "`--device`; left out, the best there is", "-cd", "device"),

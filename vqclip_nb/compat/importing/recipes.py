@@ -199,10 +199,22 @@ def disco(values: Mapping[str, Any], lost: Lost) -> Read:
     seed = values.get("seed", values.get("set_seed"))
     changes |= {"seed": int(seed)} if str(seed).isdecimal() else {}
     changes |= _check_boxes(values)
-    if models := [name.partition("::")[0] for name in _names(values.get("clip_models")) if "::open" not in name]:
-        changes["perceptor"] = " + ".join(name.replace("-336px", "@336px") for name in models)
+    if models := [_clip_of_discoart(name) for name in _names(values.get("clip_models"))]:
+        changes["perceptor"] = " + ".join(models)
     used = {"text_prompts", "width_height", "width", "height", "steps", "seed", "set_seed", "clip_models", *CLIPS}
     return changes, used
+
+
+def _clip_of_discoart(name: str) -> str:
+    """`ViT-B-32::openai` as ViT-B/32; weights of others than OpenAI come from open_clip."""
+    model, _, weights = name.partition("::")
+    if weights in ("", "openai"):
+        return re.sub(r"^(ViT-[BL])-(\d\d)(?:-336(?:px)?)?$", _with_slash, model)
+    return f"open_clip/{model}/{weights}"
+
+
+def _with_slash(match: re.Match[str]) -> str:
+    return f"{match[1]}/{match[2]}" + ("@336px" if "336" in match[0] else "")
 
 
 def aphantasia(values: Mapping[str, Any], lost: Lost) -> Read:
