@@ -166,6 +166,10 @@ def _cache() -> str:
 
 
 def _room() -> str:
+    try:
+        _cache()
+    except OSError:
+        raise OSError(f"nothing can be put into {catalog.home()}, whatever is free there") from None
     free = shutil.disk_usage(catalog.home()).free
     if free < ROOM:
         raise OSError(
