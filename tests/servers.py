@@ -1,5 +1,6 @@
 """A local HTTP server that does what mirrors do wrong, by the first word of the path."""
 
+import gzip
 import threading
 import time
 from contextlib import contextmanager
@@ -135,6 +136,67 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def do_loop(self) -> None:
+        """Round and round."""
+        self.send_response(302)
+        self.send_header("Location", "/loop")
+        self.send_header("Connection", "close")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_compressed(self) -> None:
+        """Though it was asked not to."""
+        body = gzip.compress(self.server.content, 1)
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_endless(self) -> None:
+        """Chunks that say no length, and do not end."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        block = bytes(1 << 16)
+        for _ in range(10_000):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block))
+
+    def do_more(self) -> None:
+        """Chunks that are more than the file."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(self.server.content) + 1, self.server.content + b"!"))
+
+    def do_chunks(self) -> None:
+        """All of it, in chunks that say no length."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(self.server.content), self.server.content))
+
+    def do_nonsense(self) -> None:
+        """A length that is no number, and then all of it."""
+        self.send_response(200)
+        self.send_header("Content-Length", "many")
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    def do_huge(self) -> None:
+        """A length that no disk has."""
+        self.send(self.server.content, length=10**18)
+
+    def do_crumbs(self) -> None:
+        """A byte at each request."""
+        self.wfile.write(self.rest()[:1])
+
+    def do_drip(self) -> None:
+        """A byte at a time, for a minute."""
+        for block in _blocks(self.rest()[:600], 1):
+            self.wfile.write(block)
+            time.sleep(0.1)
 
 
 def _blocks(content: bytes, size: int):

@@ -57,6 +57,13 @@ WRONGS = {
     "short": "offers 2,999,999 bytes where 3,000,000 are published",
     "wrong": "sent other bytes than the published ones",
     "silent": "fell silent",
+    "loop": "sends from one address to the next without an end",
+    "compressed": "sends the file compressed, where it was asked for as it is",
+    "more": "sends more than the 3,000,000 bytes that are expected",
+    "endless": "sends more than the 3,000,000 bytes that are expected",
+    "huge": "offers 1,000,000,000,000,000,000 bytes where 3,000,000 are published",
+    "crumbs": "broke off 100 times|ended too early|broke off",
+    "drip": r"is slow \(0 kB/s\)",
 }
 
 
@@ -95,7 +102,7 @@ def test_another_file_of_the_same_model_serves_where_the_first_ones_addresses_fa
     assert fetch(Entry("clip", "tiny", sources=sources)).name == "clip.safetensors"
 
 
-@pytest.mark.parametrize("path", ["good", "moved", "rangeless", "flaky", "paced"])
+@pytest.mark.parametrize("path", ["good", "moved", "rangeless", "flaky", "paced", "chunks", "nonsense"])
 def test_an_imperfect_mirror_serves(server, path):
     assert fetch(entry(server.at(path)), patience=HASTY).read_bytes() == CONTENT
 
@@ -132,6 +139,44 @@ def test_a_full_disk_is_said_before_the_first_byte(server, monkeypatch):
     with pytest.raises(CannotFetch, match="VQCLIP_HOME to a folder on a larger disk"):
         fetch(tiny)
     assert not list(tiny.folder.glob("*.part"))
+
+
+def test_a_file_of_unknown_length_that_does_not_end_is_left_before_the_disk_is_full(server, monkeypatch):
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: type("Usage", (), {"free": download.SPARE - 1}))
+    tiny = entry(server.at("endless"), sha256=None, size=None)
+    with pytest.raises(CannotFetch, match="sends a file without an end"):
+        fetch(tiny, patience=HASTY)
+    assert not list(tiny.folder.glob("*.part"))
+
+
+def test_a_disk_that_becomes_full_meanwhile_is_said_and_the_part_is_kept(server, monkeypatch):
+    write = download._Download.write
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, block):
+            if self.file.tell() > 1_000_000:
+                raise OSError(28, "No space left on device")
+            self.file.write(block)
+
+        def flush(self):
+            self.file.flush()
+
+    tiny = entry(server.at("good"))
+    with monkeypatch.context() as patched:
+        patched.setattr(download._Download, "write", lambda self, file, block: write(self, Full(file), block))
+        with pytest.raises(CannotFetch, match=r"\(No space left on device\); what was fetched is kept. Remove a model"):
+            fetch(tiny, patience=HASTY)
+    assert fetch(tiny, patience=HASTY).read_bytes() == CONTENT
+    assert server.requests[-1][1].startswith("bytes=")
+
+
+@pytest.mark.parametrize(("path", "said"), [("good", "offers 3,000,000 bytes"), ("endless", "sends more than the")])
+def test_a_config_from_an_address_is_small(server, path, said):
+    with pytest.raises(CannotFetch, match=said), download.borrowed(server.at(path)):
+        pytest.fail("it was lent")
 
 
 def test_offline_opens_no_connection(server, monkeypatch):

@@ -25,7 +25,11 @@ from vqclip_nb.models.given_files import existing, mistaken
 from vqclip_nb.paths import expanded
 
 CHUNK = 1 << 18
+MOST_REQUESTS = 100  # of one address for one file
+LARGEST_CONFIG = 1_000_000  # bytes
+SPARE = 200_000_000  # bytes that a file of unknown length leaves free
 SILENT = "fell silent"
+ROOM = "Remove a model (`vqclip models`), or set VQCLIP_HOME to a folder on a larger disk"
 COLAB_DRIVE = Path("/content/drive/MyDrive/vqclip")
 
 
@@ -44,12 +48,14 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Patience:
-    """How long an address may take: seconds to connect and between bytes; the slowest rate while others are left."""
+    """How long an address may take: seconds to connect and between bytes; the slowest rate, while others are left and
+    when none is."""
 
     connect: float = 10
     silence: float = 30
     bytes_per_second: float = 100_000
     window: float = 20
+    last_bytes_per_second: float = 1_000
 
 
 class Refused(Exception):
@@ -104,7 +110,7 @@ def borrowed(place: str) -> Iterator[Path]:
         if os.environ.get("VQCLIP_OFFLINE"):
             raise CannotFetch(f"{place} cannot be fetched while VQCLIP_OFFLINE is set; unset it, or give a path")
         try:
-            _Download(place, part, None, lambda progress: None, Patience()).fill(place)
+            _Download(place, part, None, lambda progress: None, Patience(), most=LARGEST_CONFIG).fill(place)
         except Refused as why:
             raise CannotFetch(f"{place} {why}; give another address or a path") from None
         yield part
@@ -141,7 +147,9 @@ def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
         if found := attempt(source, address, patience):
             return found
     for source, address in slow.copy():  # better slow than not at all
-        if found := attempt(source, address, dataclasses.replace(patience, bytes_per_second=0)):
+        if found := attempt(
+            source, address, dataclasses.replace(patience, bytes_per_second=patience.last_bytes_per_second)
+        ):
             return found
 
     place = f"put the file at {entry.folder / entry.sources[0].file}"
@@ -195,8 +203,11 @@ def _from_address(entry: Entry, source: Source, address: str, tell: Report, pati
 class _Download:
     """A pooch downloader that fills `part`, from wherever it stands, and hands it over when it has its size."""
 
-    def __init__(self, name: str, part: Path, size: int | None, tell: Report, patience: Patience) -> None:
+    def __init__(
+        self, name: str, part: Path, size: int | None, tell: Report, patience: Patience, *, most: int | None = None
+    ) -> None:
         self.name, self.part, self.size, self.tell, self.patience = name, part, size, tell, patience
+        self.most = size if most is None else most
 
     def __call__(self, address: str, output_file: str, pooch: Any) -> None:
         if "://" in address:
@@ -227,7 +238,9 @@ class _Download:
         from urllib3.exceptions import HTTPError
 
         best = self.have
-        while self.size is None or self.have != self.size:
+        for _ in range(MOST_REQUESTS):
+            if self.size is not None and self.have == self.size:
+                return
             wrong = "ended too early"
             try:
                 if self.stream(address):
@@ -240,6 +253,7 @@ class _Download:
                 raise Refused(wrong)
             best = self.have
             self.tell(Progress(self.name, note=f"{_short(address)} {wrong}, going on from {best / 1e6:,.0f} MB"))
+        raise Refused(f"broke off {MOST_REQUESTS} times")
 
     def stream(self, address: str) -> bool:
         """One request, from where the part ends; whether it brought the file's end."""
@@ -258,14 +272,18 @@ class _Download:
                 raise Refused(f"answered {reply.status_code} {reply.reason}")
             if reply.headers.get("Content-Type", "").startswith("text/html"):
                 raise Refused("sent a web page instead of the file")
+            if reply.headers.get("Content-Encoding", "identity") != "identity":
+                raise Refused("sends the file compressed, where it was asked for as it is")
             if reply.status_code != 206:
                 begin = 0  # no Range support: from the beginning
             elif not reply.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
                 raise Refused("answered with another part of the file than was asked for")
             length = reply.headers.get("Content-Length")
-            total = begin + int(length) if length else self.size
+            total = begin + int(length) if length and length.isdecimal() else self.size
             if self.size is not None and total != self.size:
                 raise Refused(f"offers {total:,} bytes where {self.size:,} are published")
+            if self.most is not None and (total or 0) > self.most:
+                raise Refused(f"offers {total:,} bytes where at most {self.most:,} are expected")
             self.make_room((total or 0) - begin)
             self.receive(reply.raw, begin, total)
         return total is None or self.have == total
@@ -279,8 +297,13 @@ class _Download:
             while block := read(CHUNK):
                 if not done and (kind := mistaken(block[:512])):
                     raise Refused(f"sent {kind} instead of the file")
-                file.write(block)
                 done += len(block)
+                if self.most is not None and done > self.most:
+                    raise Refused(f"sends more than the {self.most:,} bytes that are expected")
+                if total is None and shutil.disk_usage(self.part.parent).free < SPARE:
+                    self.part.unlink()
+                    raise Refused(f"sends a file without an end: {done / 1e6:,.0f} MB so far")
+                self.write(file, block)
                 self.tell(Progress(self.name, done, total))
                 elapsed = time.monotonic() - clock
                 if elapsed > self.patience.window:
@@ -288,12 +311,20 @@ class _Download:
                         raise TooSlow(f"is slow ({(done - mark) / elapsed / 1000:,.0f} kB/s)")
                     clock, mark = time.monotonic(), done
 
+    def write(self, file: Any, block: bytes) -> None:
+        """Write, or say what to do when the disk has become full meanwhile; what was fetched is kept."""
+        try:
+            file.write(block)
+            file.flush()
+        except OSError as wrong:
+            said = f"{self.name} cannot be written to {self.part.parent} ({wrong.strerror}); what was fetched is kept"
+            raise CannotFetch(f"{said}. {ROOM}") from None
+
     def make_room(self, size: int) -> None:
         free = shutil.disk_usage(self.part.parent).free
         if size > free:
             said = f"{self.name} needs {size / 1e9:.1f} GB in {self.part.parent} where {free / 1e9:.1f} GB are free"
-            remedy = "remove a model (`vqclip models`), or set VQCLIP_HOME to a folder on a larger disk"
-            raise CannotFetch(f"{said}; {remedy}")
+            raise CannotFetch(f"{said}. {ROOM}")
 
 
 def copied(path: Path, part: Path, told: Callable[[int], Any]) -> None:
@@ -350,6 +381,7 @@ def reason(problem: Exception) -> str:
         "ReadTimeoutError": SILENT,
         "SSLError": "has an invalid certificate",
         "ProxyError": "cannot be reached through the proxy",
+        "TooManyRedirects": "sends from one address to the next without an end",
         "ConnectionError": "cannot be reached",
         "ProtocolError": "broke off",
         "IncompleteRead": "broke off",
