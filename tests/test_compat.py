@@ -260,6 +260,24 @@ def test_a_story_is_painted_phrase_by_phrase_and_begins_again():
         assert value_at(picture.weight, step) == 0.5 * (step < 10)
 
 
+@pytest.mark.parametrize("kind", ["pixels", "gradient"])
+def test_noise_to_begin_with_is_a_picture_beside_the_output_that_the_seed_fixes(kind, tmp_path):
+    words = ["-p", "red", "-i", "1", "-s", "48", "32", "-cuts", "1", "-sd", "5", "-cd", "cpu", "--quiet"]
+    (tmp_path / "b").mkdir()
+    for name in ("a.png", "b/a.png"):
+        assert vqclip("generate", *words, "-in", kind, "-o", name) == 0
+    first, second = (Image.open(tmp_path / name) for name in ("a.noise.png", "b/a.noise.png"))
+    assert first.size == (48, 32)
+    assert first.tobytes() == second.tobytes()
+    red = [[first.getpixel((x, y))[0] for x in range(48)] for y in range(32)]
+    if kind == "gradient":
+        assert red[0] == red[-1]
+        assert sorted(red[0]) in (red[0], red[0][::-1])
+    else:
+        assert len({colour for row in red for colour in row}) > 200
+    assert load_settings("a.png").init_image.startswith("sha256:")
+
+
 def test_a_zooming_film_is_a_film_of_ours(tmp_path):
     words = "-p red -i 9 -s 32 -cuts 2 -zvid -zs 3 -zse 2 -zsc 1.1 -zsx 2 -cd cpu"
     assert vqclip("generate", *words.split(), "--quiet") == 0

@@ -17,7 +17,7 @@ SCRIPT = """#!/bin/bash
 TEXT="An apple in a bowl"
 # python generate.py -p "not this one"
 python generate.py -p "$TEXT | surreal:0.5" -i 300 \\
-    -s 256 256 -opt Adagrad -lr 0.2 -vsd frames -o "$OUT/a.png" > log.txt
+    -s 256 256 -opt Adagrad -lr 0.2 -vsd frames -in pixels -o "$OUT/a.png" > log.txt
 for i in 1 2; do python3 generate.py --prompts="a house^a castle" -cpe 50 -i 100 -ii $FILE; done
 dream "a pyramid made of ice" --num_cutouts=16 --epochs 1
 """
@@ -79,6 +79,8 @@ def test_a_script_gives_the_settings_of_each_of_its_commands(here):
     assert apple.settings.prompt == "An apple in a bowl | surreal:0.5"
     assert (apple.settings.steps, apple.settings.size, apple.settings.optimizer) == (300, (256, 256), "adagrad")
     assert any(sentence.startswith("--video_style_dir: ") for sentence in apple.lost)
+    assert apple.settings.init_image is None
+    assert any(sentence.startswith("--init_noise: ") for sentence in apple.lost)
     house, castle = parse(story.settings.prompt)
     assert [value_at(house.weight, step) for step in (0, 49, 50)] == [1, 1, 0]
     assert [value_at(castle.weight, step) for step in (0, 49, 50)] == [0, 0, 1]

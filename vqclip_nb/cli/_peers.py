@@ -69,6 +69,7 @@ def given(arguments: argparse.Namespace, tool: Tool) -> dict[str, Any]:
 def paint(plan: Plan, arguments: argparse.Namespace) -> int:
     """Paint what a plan says, on the loop of all commands, and write the tool's files."""
     from vqclip_nb.compat.copies import Copies, Duration, check, kept
+    from vqclip_nb.compat.noise import write_noise
     from vqclip_nb.models import CannotFetch
     from vqclip_nb.runs.founding import check_out
     from vqclip_nb.session import start
@@ -93,6 +94,8 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
     except CannotFetch as error:
         demo = command("vqclip", arguments.parser.prog.split()[-1], "--demo", *arguments.words)
         raise CannotFetch(f"{error}; `{demo}` paints at once, with the models of the package") from None
+    if plan.noise:
+        write_noise(Path(str(settings.init_image)), plan.noise, settings.size, settings.seed)
     active = start(settings)
     copies, duration = Copies(plan.outputs, settings), Duration(settings.steps, plan.length)
 

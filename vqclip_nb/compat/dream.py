@@ -68,7 +68,7 @@ def plan(given: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
         changes["perceptor"] = "ViT-L/14"
     outputs = _outputs(values, changes["seed"])
     asks, sized = not values.get("overwrite", True), "image_size" in given
-    return Plan(tool.preset, changes, outputs, notes, length, sized, asks)
+    return Plan(tool.preset, changes, outputs, notes, length, sized=sized, asks=asks)
 
 
 def pulls(texts: Sequence[Prompt], image: Any, text_min: str = "") -> dict[str, Any]:

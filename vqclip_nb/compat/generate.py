@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb.compat.noise import KINDS
 from vqclip_nb.compat.options import Option, Tool
 from vqclip_nb.compat.plan import Outputs, Plan
 from vqclip_nb.compat.texts import joined, noise_prompts, phrases, story
@@ -27,7 +28,7 @@ TOOL = Tool(
         ),
         Option("size", "wholes", None, "setting", "`--size`; left out, by the GPU's memory as there", "-s"),
         Option("init_image", "text", None, "setting", "`--init-image`; cropped, not stretched", "-ii", "init_image"),
-        Option("init_noise", "text", None, "refused", "paint noise in a picture, and give it as -ii FILE", "-in"),
+        Option("init_noise", "text", None, "setting", "a picture of it beside the output, as `--init-image`", "-in"),
         Option(
             "init_weight",
             "number",
@@ -147,9 +148,14 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     if values["zoom_video"]:
         changes |= _zooming(values)
         seconds = None  # the film has a rate of its own
+    noise = ""
+    if values["init_noise"] and not values["init_image"]:
+        if (noise := values["init_noise"].lower()) not in KINDS:
+            raise SettingsError(f"--init_noise must be {' or '.join(KINDS)}, got {values['init_noise']!r}")
+        changes["init_image"] = str(picture.with_name(f"{picture.stem}.noise.png"))
     films = (picture.with_suffix(".mp4"),) if values["video"] or values["zoom_video"] else ()
     outputs = Outputs(picture, max(1, values["save_every"]), films=films, seconds=seconds)
-    return Plan(TOOL.preset, changes, outputs, notes, sized="size" in given)
+    return Plan(TOOL.preset, changes, outputs, notes, sized="size" in given, noise=noise)
 
 
 def _zooming(values: Mapping[str, Any]) -> dict[str, Any]:

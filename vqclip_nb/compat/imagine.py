@@ -80,7 +80,7 @@ def plan(given: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
         changes["layers"] = 32
     changes |= _cutouts(values)
     asks, sized = not values.get("overwrite", True), "image_width" in given
-    return Plan(tool.preset, changes, _outputs(values), notes, length, sized, asks)
+    return Plan(tool.preset, changes, _outputs(values), notes, length, sized=sized, asks=asks)
 
 
 def _story(values: Mapping[str, Any]) -> list[list[Prompt]]:

@@ -47,6 +47,7 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
     length: str = ""  # the steps as the tool counts them, such as "20 epochs of 1,050"
     sized: bool = True  # whether a person chose the size
+    noise: str = ""  # the kind of noise to write as the start image, before anything is painted
     asks: bool = False  # whether the tool asks before it overwrites its picture
 
     @cached_property

@@ -52,7 +52,11 @@ def _imported(given: Mapping[str, Any], plan: Callable[[Mapping[str, Any]], Plan
             lost.append(f"{option.flag}: {option.here}")
             del kept[name]
     made = plan(kept)
-    return Imported(tool.title, made.settings, made.preset, (*lost, *made.notes))
+    settings = made.settings
+    if made.noise:
+        lost.append("--init_noise: `vqclip generate` with the same options makes the noise, and begins with it")
+        settings = settings.replace(init_image=None)
+    return Imported(tool.title, settings, made.preset, (*lost, *made.notes))
 
 
 def _words(text: str) -> list[str]:
