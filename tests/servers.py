@@ -1,6 +1,7 @@
 """A local HTTP server that does what mirrors do wrong, by the first word of the path."""
 
 import gzip
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -201,3 +202,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _blocks(content: bytes, size: int):
     return (content[begin : begin + size] for begin in range(0, len(content), size))
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

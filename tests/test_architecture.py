@@ -53,6 +53,7 @@ USERS = {  # the only modules that may import an outside package
     "taming": {"models"},
     "clip": {"models"},
     "open_clip": {"models"},
+    "ray": {"sweeps"},
     "transformers": {"models"},
     "huggingface_hub": {"models"},
     "ipywidgets": {"studio"},

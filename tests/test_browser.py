@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.servers import free_port
 from vqclip_nb.embedded import read
 from vqclip_nb.runs.reader import read_all
 
@@ -144,12 +144,6 @@ def page(browser, request, tmp_path):
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(20)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for_server(port, server, log):

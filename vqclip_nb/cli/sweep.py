@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.cli._common import add_flag, given, keep_freed, prepare
@@ -31,6 +31,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say how many pictures, how long and how much disk")
     parser.add_argument("--judge", metavar="PERCEPTOR", help="score the pictures by a perceptor that did not guide")
     parser.add_argument("--limit", type=int, default=10_000, metavar="N", help="the most pictures (default: 10000)")
+    parser.add_argument("--ray", action="store_true", help="paint on all GPUs of this machine, or CPUs, by Ray")
+    parser.add_argument("--address", metavar="HOST:PORT", help="paint on the Ray cluster there, or `auto`")
+    parser.add_argument("--workers", type=int, metavar="N", help="with Ray: at most so many at once")
     for name in FLAGS:
         add_flag(parser, name)
     parser.set_defaults(run=sweep, parser=parser)
@@ -48,13 +51,15 @@ def sweep(arguments: argparse.Namespace) -> int:
         raise SettingsError("a sweep needs a file; `vqclip sweep --example` prints one")
     common = given(arguments)
     common.pop("out", None)
+    if arguments.workers is not None and not (arguments.ray or arguments.address):
+        raise SettingsError("--workers are Ray's; add --ray, or --address HOST:PORT")
     items = read_items(expanded(arguments.file), limit=arguments.limit, common=common)
     for settings in {item.settings.canvas + item.settings.perceptor: item.settings for item in items}.values():
         prepare(settings)
     if arguments.dry_run:
         return _foretell(items)
     keep_freed()
-    return _paint(items, expanded(arguments.out), arguments.judge, quiet=bool(common.get("quiet")))
+    return _paint(items, arguments, quiet=bool(common.get("quiet")))
 
 
 def _foretell(items: list[Any]) -> int:
@@ -67,18 +72,24 @@ def _foretell(items: list[Any]) -> int:
     return 0
 
 
-def _paint(items: list[Any], out: Path, judge: str | None, *, quiet: bool) -> int:
+def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> int:
     from tqdm import tqdm
 
-    from vqclip_nb.sweeps import sweep
+    from vqclip_nb.sweeps import sweep, sweep_on_ray
     from vqclip_nb.sweeps.judge import score
     from vqclip_nb.sweeps.report import write_reports
 
+    out, judge = expanded(arguments.out), arguments.judge
+    paint: Any = sweep
+    if arguments.ray or arguments.address:
+        paint = partial(sweep_on_ray, address=arguments.address, workers=arguments.workers)
     results: list[Result] = []
     with Stop() as stop, tqdm(total=len(items), unit="picture", disable=quiet, dynamic_ncols=True) as bar:
-        for result in sweep(items, out, stop=lambda: bool(stop.heard)):
+        for result in paint(items, out, stop=lambda: bool(stop.heard)):
             results.append(result)
             bar.update()
+    places = {item.name: index for index, item in enumerate(items)}
+    results.sort(key=lambda result: places[result.item.name])  # those of Ray come as they are finished
     painted = [result for result in results if result.picture.is_file()]
     write_reports(results, out, score(painted, judge) if judge else None)
     counts = {state: sum(result.state == state for result in results) for state in ("painted", "there", "failed")}

@@ -6,14 +6,16 @@ from vqclip_nb.sweeps.items import Item, read_items
 from vqclip_nb.sweeps.results import Result
 
 if TYPE_CHECKING:
+    from vqclip_nb.sweeps.cluster import sweep_on_ray
     from vqclip_nb.sweeps.paint import sweep
 
-__all__ = ["Item", "Result", "read_items", "sweep"]
+__all__ = ["Item", "Result", "read_items", "sweep", "sweep_on_ray"]
+_LAZY = {"sweep": "paint", "sweep_on_ray": "cluster"}  # these import torch, so only when asked for
 
 
 def __getattr__(name: str) -> Any:
-    if name != "sweep":  # which imports torch, so only when asked for
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vqclip_nb.sweeps.paint import sweep
+    from importlib import import_module
 
-    return sweep
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

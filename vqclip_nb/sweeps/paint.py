@@ -1,16 +1,14 @@
 """Painting a sweep: each item in a folder of its own, what is there already left as it is."""
 
-import json
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vqclip_nb import session
-from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, RunError
+from vqclip_nb.errors import NotANumber, OutOfMemory
 from vqclip_nb.models import shared
 from vqclip_nb.sweeps.items import Item
-from vqclip_nb.sweeps.results import Result, complete, last_losses
+from vqclip_nb.sweeps.results import Result, complete, last_losses, logged
 
 TRIES = 2
 
@@ -25,31 +23,17 @@ def sweep(
     Raises RunError when `out` cannot be written to.
     """
     out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        log = (out / "sweep.jsonl").open("a", encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"out must be a folder that can be written to, got {str(out)!r}: {error.strerror}") from None
-    with log, shared.keep_loaded():
+    with logged(out) as log, shared.keep_loaded():
         for item in items:
             if stop():
                 return
-            result = _painted(item, out, stop)
-            line = {
-                "name": item.name,
-                "state": result.state,
-                "error": result.error,
-                "seconds": round(result.seconds, 2),
-            }
-            try:
-                log.write(json.dumps(line, ensure_ascii=False) + "\n")
-                log.flush()
-            except OSError as error:
-                warnings.warn(f"sweep.jsonl cannot be written to: {error.strerror}", PaintWarning, stacklevel=2)
+            result = paint_item(item, out, stop)
+            log(result)
             yield result
 
 
-def _painted(item: Item, out: Path, stop: Callable[[], bool]) -> Result:
+def paint_item(item: Item, out: Path, stop: Callable[[], bool]) -> Result:
+    """Paint an item in its folder under `out`, or find it there."""
     folder, begun = out / item.name, time.monotonic()
     if complete(folder):
         return Result(item, folder, "there", losses=last_losses(folder))

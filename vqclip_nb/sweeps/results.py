@@ -1,10 +1,14 @@
 """Results: what became of the items of a sweep, as their folders say. Loads no torch."""
 
+import json
 import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vqclip_nb.errors import RunError
+from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.runs.loss_log import LossLog
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.sweeps.items import Item
@@ -29,6 +33,35 @@ class Result:
     def picture(self) -> Path:
         """Its result.png, which a failed item may lack."""
         return self.folder / "result.png"
+
+
+@contextmanager
+def logged(out: Path) -> Iterator[Callable[[Result], None]]:
+    """Makes the folder `out`, and gives a function that writes a line about a result into its sweep.jsonl.
+
+    Raises RunError when `out` cannot be written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / "sweep.jsonl").open("a", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"out must be a folder that can be written to, got {str(out)!r}: {error.strerror}") from None
+
+    def log(result: Result) -> None:
+        line = {
+            "name": result.item.name,
+            "state": result.state,
+            "error": result.error,
+            "seconds": round(result.seconds, 2),
+        }
+        try:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+        except OSError as error:
+            warnings.warn(f"sweep.jsonl cannot be written to: {error.strerror}", PaintWarning, stacklevel=2)
+
+    with file:
+        yield log
 
 
 def complete(folder: Path) -> bool:
