@@ -16,7 +16,7 @@ from vqclip_nb.errors import RunError, SettingsError
 from vqclip_nb.queue import Limits, Store
 from vqclip_nb.queue.limits import EXAMPLE
 from vqclip_nb.queue.store import Ending, QueueFull, UnknownToken
-from vqclip_nb.queue.wishes import settings_of
+from vqclip_nb.queue.wishes import settings_of, wish_of
 from vqclip_nb.queue.worker import work
 from vqclip_nb.queue.workers import Workers, clean
 from vqclip_nb.runs.reader import RunInfo
@@ -163,6 +163,13 @@ def test_what_is_not_allowed_is_refused_in_one_line(more, sentence):
         settings_of({**SMALL, **more}, limits)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_a_wish_leaves_out_is_within_the_limits():
+    limits = Limits(largest_side=64, most_steps=9, most_cutouts=3)
+    settings = settings_of({"prompt": "red"}, limits)
+    assert (settings.size, settings.steps, settings.cutn) == ((64, 64), 9, 3)
+    assert wish_of(settings.to_dict()) == {"prompt": "red", "size": [64, 64], "steps": 9, "cutn": 3}
 
 
 @pytest.mark.parametrize(

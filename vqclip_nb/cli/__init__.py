@@ -29,6 +29,7 @@ COMMANDS = {
     "animate": "paint a film of scenes, with a camera, or repaint a video",
     "sweep": "paint many pictures: lists of prompts, seeds and settings",
     "serve": "let several people ask for pictures, in the browser or over HTTP",
+    "bot": "paint what people ask for on Discord, by `.imagine` and `/imagine`",
     "generate": "as nerdyrodent's generate.py: the same options, and output.png",
     "dream": "as Big Sleep's dream: the same options, and a picture named by its text",
     "imagine": "as Deep Daze's imagine: the same options, and a picture named by its text",

@@ -68,11 +68,20 @@ def read_limits(folder: Path, file: str | None) -> "Limits":
     return Limits.read(path) if file or path.exists() else Limits()
 
 
+def prepare_models(limits: "Limits") -> None:
+    """Fetch every model that may be asked for and is not on the disk."""
+    from vqclip_nb.settings import Settings
+
+    for canvas in limits.canvases:
+        prepare(Settings(canvas=canvas, perceptor=limits.perceptors[0]))
+    for perceptor in limits.perceptors:
+        prepare(Settings(canvas=limits.canvases[0], perceptor=perceptor))
+
+
 def _serve(arguments: argparse.Namespace, folder: Path, limits: "Limits") -> int:
     from vqclip_nb.errors import SettingsError
     from vqclip_nb.queue import Store
     from vqclip_nb.queue.workers import Workers
-    from vqclip_nb.settings import Settings
 
     if not 0 < arguments.port < 65_536:
         raise SettingsError(f"port must be from 1 to 65535, got {arguments.port}")
@@ -80,10 +89,7 @@ def _serve(arguments: argparse.Namespace, folder: Path, limits: "Limits") -> int
         from vqclip_nb.queue.listening import Listening
     except ImportError as error:
         raise ImportError(f'`vqclip serve` needs {error.name}; run pip install "vqclip_nb[serve]"') from None
-    for canvas in limits.canvases:
-        prepare(Settings(canvas=canvas, perceptor=limits.perceptors[0]))
-    for perceptor in limits.perceptors:
-        prepare(Settings(canvas=limits.canvases[0], perceptor=perceptor))
+    prepare_models(limits)
     listening = Listening(arguments.host, arguments.port)
     store = Store(folder)
     if not (arguments.guests or store.people()):

@@ -4,11 +4,13 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 from vqclip_nb.queue.limits import Limits
 from vqclip_nb.queue.store import WITHOUT_TOKEN, Job, NoSuchJob, Person, Store
 from vqclip_nb.queue.wishes import wish_of
+from vqclip_nb.runs import layout
 from vqclip_nb.safe_files import is_plain
 
 PULSE = 0.3  # seconds between two looks at the store
@@ -60,8 +62,8 @@ class Board:
 
     def view(self, job: Job, place: int) -> dict[str, Any]:
         """A job as the person who asked for it sees it."""
-        here, folder = f"/api/jobs/{job.id}", self.store.runs / job.run
-        files = {} if job.is_open else {name: f"{here}/{name}" for name in FILES if is_plain(folder / FILES[name])}
+        here = f"/api/jobs/{job.id}"
+        files = {} if job.is_open else {name: f"{here}/{name}" for name in FILES if self.file(job, name)}
         return {
             "id": job.id,
             "state": job.state,
@@ -77,6 +79,17 @@ class Board:
             "preview": f"{here}/preview?step={job.step}" if job.step else None,
             **{name: files.get(name) for name in FILES},
         }
+
+    def preview(self, job: Job, step: int) -> Path | None:
+        """The frame of this step, or the last one before it that is there; None before the first."""
+        frames = layout.frames(self.store.runs / job.run)
+        there = [path for path in frames if int(path.stem) <= step] or frames[:1]
+        return there[-1] if there else None
+
+    def file(self, job: Job, name: str) -> Path | None:
+        """The picture, film or settings of a job, where it is there."""
+        path = self.store.runs / job.run / FILES[name]
+        return path if is_plain(path) else None
 
     def may_see(self, person: Person, job: Job) -> bool:
         """Whether a person may look at a job's pictures: one's own, or any that is done where the gallery is shared."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from vqclip_nb.fields import by_name
 from vqclip_nb.queue.limits import Limits
-from vqclip_nb.queue.wishes import ALLOWED, PICTURE
+from vqclip_nb.queue.wishes import ALLOWED, PICTURE, defaults
 
 _TYPES = {"whole number": "integer", "number": "number", "switch": "boolean", "pair": "array"}
 
@@ -27,13 +27,13 @@ def body(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def form(limits: Limits) -> dict[str, Any]:
-    """What a page needs to know to ask: the limits, and the defaults of what it offers."""
+    """What a page needs to know to ask: the limits, and what counts where a wish does not say."""
     told = ("jobs_a_person", "largest_side", "most_steps", "most_variations", "longest_text", "shared_gallery")
     return {
         "limits": {name: getattr(limits, name) for name in told},
         "canvases": limits.canvases,
         "perceptors": limits.perceptors,
-        "defaults": {name: by_name(name).default for name in ("prompt", "size", "steps", "seed", "variations")},
+        "defaults": defaults(limits),
     }
 
 

@@ -20,8 +20,6 @@ from vqclip_nb.queue.intake import Intake
 from vqclip_nb.queue.limits import Limits
 from vqclip_nb.queue.store import NoSuchJob, QueueFull, Store, StoreBroken, UnknownToken
 from vqclip_nb.queue.workers import delete
-from vqclip_nb.runs import layout
-from vqclip_nb.safe_files import is_plain
 
 PAGE = Path(__file__).parent / "page"
 STATUS: dict[type[Exception], int] = {
@@ -183,17 +181,16 @@ def _serve_files(app: FastAPI, access: Access, board: Board) -> None:
     @app.get("/api/jobs/{job}/preview", summary="The picture on its way, as it was at this step or just before")
     async def preview(request: Request, job: str, step: int) -> FileResponse:
         found = board.seen(access.person(request), job)
-        frames = layout.frames(board.store.runs / found.run)
-        there = [path for path in frames if int(path.stem) <= step] or frames[:1]
-        if not there:
+        path = board.preview(found, step)
+        if path is None:
             raise NoSuchJob("there is no preview yet")
-        return FileResponse(there[-1], media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     def fetch(name: str) -> Callable[..., Any]:
         async def file(request: Request, job: str) -> FileResponse:
             found = board.seen(access.person(request), job)
-            path = board.store.runs / found.run / FILES[name]
-            if not is_plain(path):
+            path = board.file(found, name)
+            if path is None:
                 raise NoSuchJob(f"there is no {name} of this picture{' yet' if found.is_open else ''}")
             called = f"{found.run}{path.suffix}" if name != "settings" else f"{found.run}-settings.json"
             return FileResponse(path, media_type=TYPES[name], filename=called, content_disposition_type="inline",

@@ -36,7 +36,7 @@ def settings_of(wish: Mapping[str, Any], limits: Limits) -> Settings:
         if isinstance(text, str) and len(text) > limits.longest_text:
             raise SettingsError(f"{name} may have {limits.longest_text} letters, got {len(text)}; shorten it")
     refuse_words(" ".join(str(wish.get(name, "")) for name in ("prompt", "templates")), limits)
-    values = {"canvas": limits.canvases[0], "perceptor": limits.perceptors[0], **wish}
+    values = {**defaults(limits), **wish}
     _one_of("canvas", values["canvas"], limits.canvases)
     if not isinstance(values["perceptor"], str):
         raise SettingsError(f"perceptor must be a text, got {values['perceptor']!r}")
@@ -57,6 +57,18 @@ def settings_of(wish: Mapping[str, Any], limits: Limits) -> Settings:
     check_number("variations", settings.variations, limits.most_variations)
     check_number("cutn", most(settings.cutn, settings.steps), limits.most_cutouts)
     return settings
+
+
+def defaults(limits: Limits) -> dict[str, Any]:
+    """What counts where a wish does not say: within the limits, which the defaults of all settings may exceed."""
+    side, steps, cutn = (_DEFAULTS[name] for name in ("size", "steps", "cutn"))
+    return {
+        "canvas": limits.canvases[0],
+        "perceptor": limits.perceptors[0],
+        "size": [min(each, limits.largest_side) for each in side],
+        "steps": min(steps, limits.most_steps),
+        "cutn": min(cutn, limits.most_cutouts),
+    }
 
 
 def wish_of(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,10 +19,14 @@ PATIENCE = 90  # seconds for a worker to end its step
 CLEANED_EVERY = 3600  # seconds
 
 
+class ServedAlready(RunError):
+    """Another server has the folder of a queue."""
+
+
 class Workers:
     """Worker processes for these devices. Use it as a context: they live as long as the block.
 
-    Raises RunError where another server has the folder.
+    Raises ServedAlready where another server has the folder.
     """
 
     def __init__(

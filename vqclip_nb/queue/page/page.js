@@ -103,8 +103,8 @@ function fill(select, values, value) {
 
 function show_form() {
   const { limits, defaults, canvases, perceptors } = form;
-  const [width] = defaults.size;
-  fill($("side"), SIDES.filter(side => side <= limits.largest_side).map(side => [side, side]), width);
+  const [width] = defaults.size, sides = [...new Set([...SIDES, width])].sort((one, other) => one - other);
+  fill($("side"), sides.filter(side => side <= limits.largest_side).map(side => [side, side]), width);
   const counts = Array.from({ length: limits.most_variations }, (_, index) => [index + 1, index + 1]);
   fill($("variations"), counts, 1);
   fill($("canvas"), canvases.map(name => [name, name]), canvases[0]);
@@ -112,7 +112,7 @@ function show_form() {
   $("canvas-label").hidden = canvases.length < 2;
   $("perceptor-label").hidden = perceptors.length < 2;
   $("steps").max = limits.most_steps;
-  $("steps").value = Math.min(defaults.steps, limits.most_steps);
+  $("steps").value = defaults.steps;
   $("prompt").maxLength = limits.longest_text;
   $("gallery-title").textContent = limits.shared_gallery ? "Pictures" : "Your pictures";
   $("who").textContent = form.guest ? "guest" : form.name;

@@ -1,0 +1,78 @@
+"""`vqclip bot`: a bot on Discord that paints what people ask for."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqclip_nb.cli.serve import prepare_models, read_limits
+from vqclip_nb.paths import expanded
+
+if TYPE_CHECKING:
+    from vqclip_nb.queue import Limits, Store
+
+TOKEN = "DISCORD_TOKEN"
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "bot",
+        help="paint what people ask for on Discord, by `.imagine` and `/imagine`",
+        description=f"Run a bot on Discord, whose token is in the environment as {TOKEN}. `.imagine a castle` and "
+        "/imagine put a picture into the queue; the answer shows it as it grows. Ctrl-C ends.",
+        epilog=f"for example: {TOKEN}=... vqclip bot",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--data", default="queue", metavar="FOLDER", help="where all is kept (default: queue)")
+    parser.add_argument(
+        "--device", action="append", metavar="DEVICE", help="auto, cpu, cuda:0, ...; several paint at once: repeat it"
+    )
+    parser.add_argument("--limits", metavar="FILE", help="what people may ask (default: limits.toml in --data)")
+    parser.add_argument("--slash-only", action="store_true", help="hear /imagine alone, without reading messages")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the bot until a signal comes."""
+    from vqclip_nb.errors import SettingsError
+
+    token = os.environ.get(TOKEN, "").strip()
+    if not token:
+        raise SettingsError(f"{TOKEN} must hold the bot's token: export {TOKEN}=..., from discord.com/developers")
+    folder = expanded(arguments.data)
+    limits = read_limits(folder, arguments.limits)
+    try:
+        from vqclip_nb.queue.connection import connect
+    except ImportError as error:
+        raise ImportError(f'`vqclip bot` needs {error.name}; run pip install "vqclip_nb[bot]"') from None
+    prepare_models(limits)
+    dot = not arguments.slash_only
+    return _run(arguments, folder, limits, lambda store: connect(store, limits, token, dot=dot, tell=_tell))
+
+
+def _run(arguments: argparse.Namespace, folder: Path, limits: "Limits", connect: "Callable[[Store], object]") -> int:
+    """Connect, while workers paint: our own, or those of a server on the same folder."""
+    from vqclip_nb.queue import Store
+    from vqclip_nb.queue.workers import ServedAlready, Workers
+
+    store = Store(folder)
+    workers: Any = Workers(store, limits, arguments.device or ["auto"])
+    try:
+        workers.__enter__()
+    except ServedAlready:
+        print("vqclip: `vqclip serve` on this folder paints", file=sys.stderr)
+        workers = nullcontext()
+    try:
+        connect(store)
+    finally:
+        workers.__exit__(None, None, None)
+        store.close()
+    return 0
+
+
+def _tell(said: str) -> None:
+    print(f"vqclip: {said}", file=sys.stderr)

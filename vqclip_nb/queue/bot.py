@@ -1,0 +1,208 @@
+"""The bot: `.imagine a castle` and `/imagine` on Discord put jobs into the queue, in turns by person."""
+
+import asyncio
+import io
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from vqclip_nb.errors import PictureError, RunError, SettingsError
+from vqclip_nb.queue import uploads, wishes
+from vqclip_nb.queue.board import Board
+from vqclip_nb.queue.buttons import Press, buttons
+from vqclip_nb.queue.follower import Follower, shortened, words
+from vqclip_nb.queue.limits import Limits
+from vqclip_nb.queue.posts import Post, Posts
+from vqclip_nb.queue.store import Job, Person, Store
+
+COMMAND = re.compile(r"\.imagine(?:\s+(?P<prompt>.*))?", re.DOTALL | re.IGNORECASE)
+HOW = "Say what to paint: `.imagine a castle at night, a watercolor`"
+WRONG = (SettingsError, PictureError, RunError)
+
+
+class Bot(discord.Client):
+    """A client of Discord that puts jobs into a store and shows how they go.
+
+    dot: whether `.imagine` is heard, for which Discord must allow the bot to read messages. tell: is told when the bot
+    is on Discord.
+    """
+
+    def __init__(
+        self, store: Store, limits: Limits, *, dot: bool = True, tell: Callable[[str], object] = lambda said: None
+    ) -> None:
+        intents = discord.Intents.none()
+        intents.guilds = intents.guild_messages = intents.dm_messages = True
+        intents.message_content = dot
+        super().__init__(
+            intents=intents,
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_ratelimit_timeout=30,
+            max_messages=None,
+        )
+        self.store, self.limits, self.dot, self.tell = store, limits, dot, tell
+        self.board, self.posts = Board(store, limits), Posts(store.folder)
+        self.follower = Follower(self.board, self.posts)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.tree = app_commands.CommandTree(self)
+        self.tree.add_command(_imagine_command(self))
+        self.add_dynamic_items(Press)
+
+    async def setup_hook(self) -> None:
+        """Say to Discord which commands there are, and go on with the messages of jobs that have not ended."""
+        await self.tree.sync()
+        for post in self.posts.all():
+            channel = self.get_partial_messageable(post.channel)
+            self._follow(post, channel.get_partial_message(post.message))
+
+    async def on_ready(self) -> None:
+        """Say that people may ask."""
+        self.tell(f"on Discord as {self.user}; Ctrl-C ends")
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Hear `.imagine`."""
+        if message.author.bot or not self.dot or not (heard := COMMAND.fullmatch(message.content.strip())):
+            return
+        wish: dict[str, Any] = {"prompt": (heard["prompt"] or "").strip(), "seed": -1}
+        try:
+            if not wish["prompt"]:
+                raise SettingsError(HOW)
+            person = self._person(message.author)
+            job = await self._add(person, wish, message.attachments[:1])
+        except WRONG as error:
+            await _quietly(message.reply(_line(error), mention_author=False))
+            return
+        view = self.board.view(job, self.store.place(job.id))
+        try:
+            answer = await message.reply(words(view), view=buttons(view), mention_author=False)
+        except discord.HTTPException:  # the message is gone, or the bot may not write here
+            self.store.cancel(job.id)
+            return
+        self._keep(Post(job.id, answer.channel.id, answer.id), answer)
+
+    async def imagine(self, interaction: Any, wish: dict[str, Any], picture: Any = None) -> None:
+        """Answer `/imagine`, or a button that asks for another picture."""
+        if picture:  # Discord waits three seconds for an answer, and a picture may take longer
+            await _quietly(interaction.response.defer(thinking=True))
+        try:
+            job = await self._add(self._person(interaction.user), wish, [picture] if picture else [])
+        except WRONG as error:
+            await _refuse(interaction, error)
+            return
+        await self._answer(interaction, job)
+
+    async def pressed(self, act: str, job: str, interaction: Any) -> None:
+        """Do what a button says."""
+        try:
+            found, person = self.store.job(job), self._person(interaction.user)
+            if act in ("more", "cancel") and found.person != person.id:
+                raise RunError("only who asked for this picture can do that; `/imagine` begins your own")
+            if act == "settings":
+                await self._send_settings(interaction, found)
+            elif act == "cancel":
+                await asyncio.to_thread(self.store.cancel, job)
+                await interaction.response.defer()
+            elif act == "more":
+                steps = min(2 * found.steps, self.limits.most_steps)
+                await self._answer(interaction, await asyncio.to_thread(self.store.go_on, job, steps, self.limits))
+            else:
+                wish = wishes.wish_of(found.settings)
+                count = self.limits.most_variations if act == "variations" else wish.get("variations", 1)
+                await self.imagine(interaction, {**wish, "seed": -1, "variations": count})
+        except WRONG as error:
+            await _refuse(interaction, error)
+        except discord.HTTPException:
+            pass  # it was pressed too long ago, or its message is gone
+
+    async def _answer(self, interaction: Any, job: Job) -> None:
+        """Say at once which place a job has, and follow it."""
+        view = self.board.view(job, self.store.place(job.id))
+        try:
+            if interaction.response.is_done():
+                answer = await interaction.edit_original_response(content=words(view), view=buttons(view))
+            else:
+                await interaction.response.send_message(words(view), view=buttons(view))
+                answer = await interaction.original_response()
+        except discord.HTTPException:
+            self.store.cancel(job.id)
+            return
+        # An interaction may be answered for fifteen minutes only, a message may be edited for ever.
+        channel = self.get_partial_messageable(answer.channel.id, guild_id=interaction.guild_id)
+        self._keep(Post(job.id, answer.channel.id, answer.id), channel.get_partial_message(answer.id))
+
+    async def _add(self, person: Person, wish: dict[str, Any], pictures: list[Any]) -> Job:
+        """A job for a wish, begun with the picture that came with it. Raises as `settings_of` and `take` do."""
+        wishes.settings_of(wish, self.limits)  # before a picture is fetched for nothing
+        for picture in pictures:
+            if picture.size > uploads.MOST_BYTES:
+                raise PictureError(f"a picture may have {uploads.MOST_BYTES // 2**20} MB; shrink it")
+            try:
+                data = await picture.read()
+            except discord.HTTPException:
+                raise PictureError("the picture cannot be fetched from Discord; send it again") from None
+            wish = {**wish, wishes.PICTURE: await asyncio.to_thread(uploads.take, self.store, data, self.limits)}
+        return await asyncio.to_thread(self.store.add, person, wishes.settings_of(wish, self.limits), self.limits)
+
+    async def _send_settings(self, interaction: Any, job: Job) -> None:
+        if (path := self.board.file(job, "settings")) is None:
+            raise RunError("the settings of this picture are gone")
+        file = discord.File(io.BytesIO(path.read_bytes()), f"{job.run}-settings.json")
+        await interaction.response.send_message(f"`vqclip paint --settings {file.filename}`", file=file)
+
+    def _person(self, user: Any) -> Person:
+        return self.store.without_token("discord", str(user.id))
+
+    def _keep(self, post: Post, message: Any) -> None:
+        self.posts.add(post)
+        self._follow(post, message)
+
+    def _follow(self, post: Post, message: Any) -> None:
+        task = asyncio.create_task(self.follower.follow(post, message))
+        self.tasks.add(task)  # else it may be collected
+        task.add_done_callback(self.tasks.discard)
+
+
+def _imagine_command(bot: Bot) -> app_commands.Command[Any, Any, None]:
+    @app_commands.command(name="imagine", description="Paint a picture from a sentence")
+    @app_commands.describe(
+        prompt="what to paint",
+        steps="how often the picture is judged and changed",
+        seed="the same seed paints the same picture",
+        side="pixels of each side",
+        picture="a picture to begin with",
+    )
+    async def imagine(
+        interaction: discord.Interaction[Any],
+        prompt: app_commands.Range[str, 1, 2000],
+        steps: app_commands.Range[int, 1] | None = None,
+        seed: app_commands.Range[int, 0] | None = None,
+        side: app_commands.Range[int, 16] | None = None,
+        picture: discord.Attachment | None = None,
+    ) -> None:
+        asked = {"prompt": prompt, "steps": steps, "seed": -1 if seed is None else seed, "size": side}
+        wish = {name: value for name, value in asked.items() if value is not None}
+        await bot.imagine(interaction, wish, picture)
+
+    return imagine
+
+
+def _line(error: Exception) -> str:
+    """An error as a message."""
+    return shortened(discord.utils.escape_mentions(" ".join(str(error).split())), 1900)
+
+
+async def _refuse(interaction: Any, error: Exception) -> None:
+    """Tell the person alone why not; where an answer was promised to all, in its place."""
+    if interaction.response.is_done():
+        await _quietly(interaction.edit_original_response(content=_line(error)))
+    else:
+        await _quietly(interaction.response.send_message(_line(error), ephemeral=True))
+
+
+async def _quietly(said: Any) -> None:
+    """Say something that nobody needs: Discord may refuse it."""
+    with suppress(discord.HTTPException):
+        await said

@@ -1,0 +1,45 @@
+"""Buttons under a message on Discord. What one does is in its id, so that it works after the bot was started anew."""
+
+from typing import Any
+
+import discord
+
+LABELS = {
+    "seed": "Another seed",
+    "variations": "Variations",
+    "more": "More steps",
+    "settings": "Upload settings",
+    "cancel": "Cancel",
+}
+
+
+class Press(discord.ui.DynamicItem[discord.ui.Button], template=r"vqclip:(?P<act>[a-z]+):(?P<job>[0-9a-f]{16})"):
+    """A button that does something with a job."""
+
+    def __init__(self, act: str, job: str) -> None:
+        style = discord.ButtonStyle.danger if act == "cancel" else discord.ButtonStyle.secondary
+        super().__init__(discord.ui.Button(label=LABELS[act], custom_id=f"vqclip:{act}:{job}", style=style))
+        self.act, self.job = act, job
+
+    @classmethod
+    async def from_custom_id(cls, interaction: Any, item: Any, match: Any, /) -> "Press":
+        """The button that was pressed, from its id."""
+        return cls(match["act"], match["job"])
+
+    async def callback(self, interaction: Any) -> None:
+        """Let the bot do it."""
+        await interaction.client.pressed(self.act, self.job, interaction)
+
+
+def buttons(view: dict[str, Any]) -> discord.ui.View:
+    """The buttons that make sense for a job now."""
+    if view["state"] in ("waiting", "painting"):
+        acts = ["cancel"]
+    elif view["state"] == "done":
+        acts = ["seed", "variations", "more", "settings"]
+    else:
+        acts = ["seed"]
+    shown = discord.ui.View(timeout=None)
+    for act in acts:
+        shown.add_item(Press(act, view["id"]))
+    return shown

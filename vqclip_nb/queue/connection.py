@@ -1,0 +1,40 @@
+"""The connection to Discord, whose troubles are one line each and never hold the token."""
+
+import asyncio
+from collections.abc import Callable
+
+import discord
+
+from vqclip_nb.errors import RunError
+from vqclip_nb.queue.bot import Bot
+from vqclip_nb.queue.limits import Limits
+from vqclip_nb.queue.store import Store
+
+NO_CONTENT = (
+    "Discord does not let the bot read messages: switch on Message Content Intent at discord.com/developers, "
+    "or leave out .imagine with --slash-only"
+)
+
+
+def connect(store: Store, limits: Limits, token: str, *, dot: bool, tell: Callable[[str], object]) -> None:
+    """Run the bot until Ctrl-C, and `tell` when it is on Discord. Raises RunError, in one line without the token."""
+    said = None
+    try:
+        asyncio.run(_serve(Bot(store, limits, dot=dot, tell=tell), token))
+    except KeyboardInterrupt:
+        pass
+    except discord.LoginFailure:
+        said = "Discord does not know the token in DISCORD_TOKEN; copy it anew from discord.com/developers"
+    except discord.PrivilegedIntentsRequired:
+        said = NO_CONTENT
+    except (discord.DiscordException, OSError) as error:
+        said = f"Discord cannot be reached: {' '.join(str(error).split()) or type(error).__name__}"
+    except ValueError:  # a token with letters that no header can hold
+        said = "DISCORD_TOKEN must hold the bot's token alone, without other letters"
+    if said:
+        raise RunError(said.replace(token, "…"))  # here, so that no chain of errors leads to the token
+
+
+async def _serve(bot: Bot, token: str) -> None:
+    async with bot:
+        await bot.start(token)
