@@ -178,10 +178,11 @@ def test_a_picture_is_tidied_as_often_as_asked_or_as_suits_the_canvas_and_as_the
 def test_a_picture_that_is_not_a_number_stays_out_of_the_average_shown():
     painting = build_painting(settings(canvas="pixels", variations=2))
     painting.step()
-    before = painting.shown.clone()
-    painting._average(torch.full_like(before, math.nan), torch.tensor([False, True]))
-    assert torch.equal(painting.shown[0], before[0])
-    assert painting.shown[1].isnan().all()
+    before = painting.averages.image.clone()
+    wrong, judged = torch.full_like(before, math.nan), torch.tensor([False, True])
+    painting.averages.take(painting.learnable, wrong, judged, painting.settings.average, 2)
+    assert torch.equal(painting.averages.image[0], before[0])
+    assert painting.averages.image[1].isnan().all()
 
 
 def test_likeness_holds_the_picture_to_its_start():

@@ -56,7 +56,7 @@ def test_half_precision_paints_nearly_the_same_and_keeps_the_rest_in_float32(mon
     *_, frame = run(here)
     assert judge.computed_in == getattr(torch, half.name)
     assert (frame.image - expected.image).abs().mean() < 0.02
-    assert frame.image.dtype == here.canvas.pixels.dtype == here.averages[0].dtype == torch.float32
+    assert frame.image.dtype == here.canvas.pixels.dtype == here.averages.parameters[0].dtype == torch.float32
     assert {loss.dtype for loss in frame.losses.values()} == {torch.float32}
 
 

@@ -37,7 +37,7 @@ def test_it_goes_on_as_a_painting_that_begins_there(tmp_path, canvas):
     assert painting.canvas.drift().tolist() == [0, 0]
 
     fresh = build_painting(asked.replace(init_image=str(tmp_path / "noise.png")))
-    fresh.step_count = fresh.average_from = 3
+    fresh.step_count = fresh.averages.since = 3
     assert torch.equal(painting.picture(), fresh.picture())
     pairs = list(zip(run(painting, look=True), run(fresh, look=True), strict=True))
     assert [frame.step for frame, _ in pairs] == [4, 5, 6, 7]

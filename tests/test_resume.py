@@ -25,6 +25,7 @@ WAYS = [
     {"canvas": "pixels", "smoothness": 0.5, "cutouts": "crops"},
     {"canvas": "fourier", "average": 0.5},
     {"codes": "multinomial", "variations": 2},
+    {"canvas": "wavelets", "wave": "haar"},
     {"codes": "gumbel", "temperature": 0.5, "average": 0.0},
     {"keep": "best", "plateau": 2, "plateau_factor": 0.7, "accumulate": 2, "variations": 2, "average": 0.0},
     {"canvas": "siren", "layers": 3, "hidden_size": 16, "variations": 2},

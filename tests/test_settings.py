@@ -27,7 +27,7 @@ from vqclip_nb.settings import Settings
         ({"optimizer": "adm"}, f"optimizer must be one of {', '.join(RULES)}, got 'adm'"),
         (
             {"canvas": "vqgn/demo"},
-            "canvas must be biggan/<model>, fourier, pixels, siren, vqgan/<model>, got 'vqgn/demo'; "
+            "canvas must be biggan/<model>, fourier, pixels, siren, vqgan/<model>, wavelets, got 'vqgn/demo'; "
             "did you mean 'vqgan'?",
         ),
         ({"canvas": "pixels/demo"}, "canvas must be pixels, which takes no model, got 'pixels/demo'"),

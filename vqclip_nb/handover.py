@@ -36,14 +36,13 @@ def state_of(painting: "Painting") -> dict[str, Any]:
     """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
     tensors = {f"canvas.{name}": value for name, value in painting.canvas.learned().items()}
     tensors |= {f"optimizer.{name}": value for name, value in painting.optimizer.state().items()}
-    tensors |= {f"average.{index}": value for index, value in enumerate(painting.averages)}
-    tensors |= {} if painting.shown is None else {"shown": painting.shown}
+    tensors |= painting.averages.state()
     if LowestLoss.on(painting.settings):
         tensors |= {f"lowest.{name}": value for name, value in painting.lowest.state().items()}
     tensors |= {f"keepsake.{name}": value for name, value in painting.keepsakes.items()}
     facts = {
         "step": painting.step_count,
-        "average_from": painting.average_from,
+        "average_from": painting.averages.since,
         "optimizer": painting.optimizer.count,
         "parts": painting.guard.parts,
         "thrifty": painting.canvas.thrifty,

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip_nb import canvases, handover, oom, relay
+from vqclip_nb.averages import Averages
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.device import FLOAT32, Precision
 from vqclip_nb.errors import PaintWarning, SettingsError
@@ -68,9 +69,7 @@ class Painting:
         for parameter in self.learnable:
             parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
         self.optimizer = Optimizer(settings.optimizer, self.learnable)
-        self.averages = [torch.zeros_like(parameter) for parameter in self.learnable]
-        self.average_from = self.step_count  # the step that the averages begin at
-        self.shown: Tensor | None = None  # the average of the pictures judged, where it is not the last one alone
+        self.averages = Averages(self.learnable, self.step_count)
 
     def step(self, *, look: bool = False) -> Frame:
         """One update. The frame carries a picture when it is kept, or when somebody wants to `look`.
@@ -90,10 +89,10 @@ class Painting:
         self.step_count += 1
         if (every := self.canvas.tidy_every) and self.step_count % every == 0:
             self._tidy()
-        self._average(image.detach(), judged)
+        self.averages.take(self.learnable, image.detach(), judged, self.settings.average, self.step_count)
         if LowestLoss.on(self.settings):
             judged_by = torch.stack([*self.scores.values()]).sum(0) if self.scores else total
-            self.lowest.see(judged_by, (image if self.shown is None else self.shown).detach(), self.settings)
+            self.lowest.see(judged_by, self._shown(image), self.settings)
 
         return self._report(image, losses, sound, look)
 
@@ -141,8 +140,11 @@ class Painting:
             return Frame(step, steps, losses, None, kept, self.scores)
         if step == steps and (self.settings.average or self.canvas.tidy_every or self.settings.keep == "best"):
             return Frame(step, steps, losses, self.picture(), kept, self.scores)
-        shown = image if self.shown is None else self.shown
-        return Frame(step, steps, losses, shown.detach().clone(), kept, self.scores)
+        return Frame(step, steps, losses, self._shown(image).clone(), kept, self.scores)
+
+    def _shown(self, image: Tensor) -> Tensor:
+        """What a frame shows where this picture was judged: the average, where there is one."""
+        return image.detach() if self.averages.image is None else self.averages.image
 
     def _is_kept(self, step: int) -> bool:
         """Whether the film holds the picture after this step: of each n-th frame, or where there are none, step."""
@@ -150,18 +152,6 @@ class Painting:
         if not self.settings.frame_steps:
             return step == 1 or step % every == 0
         return self.settings.frame_ends(step) and (self.settings.frame_after(step) - 1) % every == 0
-
-    @torch.no_grad()
-    def _average(self, image: Tensor, judged: Tensor) -> None:
-        """Take the parameters, and the picture judged where its loss is a number, (n,) bool, into their averages."""
-        if not (decay := self.settings.average):
-            return
-        for average, parameter in zip(self.averages, self.learnable, strict=True):
-            average.lerp_(parameter, 1 - decay)
-        if self.shown is None:
-            self.shown = image.clone()
-        weight = (1 - decay) / (1 - decay**self._averaged)  # so that it is free of bias at every step
-        self.shown.lerp_(torch.where(judged[:, None, None, None], image, self.shown), weight)
 
     @torch.no_grad()
     def picture(self, size: tuple[int, int] | None = None, *, tidied: bool = True) -> Tensor:
@@ -172,11 +162,10 @@ class Painting:
         """
         if self.settings.keep == "best" and self.lowest.image is not None and not size:
             return self.lowest.image.clone()
-        decay = self.settings.average
         latest = [parameter.clone() for parameter in self.learnable]
-        if decay and self._averaged:
-            for parameter, average in zip(self.learnable, self.averages, strict=True):
-                parameter.copy_(average / (1 - decay**self._averaged))
+        averaged = self.averages.values(self.settings.average, self.step_count) or latest
+        for parameter, value in zip(self.learnable, averaged, strict=True):
+            parameter.copy_(value)
         try:
             if size:
                 image = self.canvas.render(*size)
@@ -210,8 +199,7 @@ class Painting:
         if number is not None:
             self.canvas.choose(number - 1)
             self.optimizer.choose(number - 1)
-            self.averages = [average[number - 1 : number].clone() for average in self.averages]
-            self.shown = None if self.shown is None else self.shown[number - 1 : number].clone()
+            self.averages.choose(number - 1)
             self.keepsakes = {name: each[number - 1 : number].clone() for name, each in self.keepsakes.items()}
         if canvas is not self.canvas:
             self._hand_to(canvas, settings)
@@ -273,8 +261,7 @@ class Painting:
         self.canvas.start_from(image)
         self.canvas.remember()
         self.optimizer.forget_directions()
-        self.averages = [torch.zeros_like(average) for average in self.averages]
-        self.shown, self.average_from = None, self.step_count
+        self.averages = Averages(self.learnable, self.step_count)
         self.lowest = LowestLoss(self.settings.variations, self.device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -292,14 +279,12 @@ class Painting:
             self._put_on(canvas, StepGuard(canvas, self.guard.wanted), settings)
         self.canvas.relearn(handover.under("canvas.", tensors))
         self.optimizer.restore(handover.under("optimizer.", tensors), count=facts["optimizer"])
-        self.averages = [tensors[f"average.{index}"].to(self.device, copy=True) for index in range(len(self.averages))]
-        self.shown = tensors["shown"].to(self.device, copy=True) if "shown" in tensors else None
         self.lowest = LowestLoss(settings.variations, self.device)
         if known := handover.under("lowest.", tensors):
             self.lowest.restore(known)
         self.keepsakes = {name: value.to(self.device) for name, value in handover.under("keepsake.", tensors).items()}
         self.step_count = facts["step"]
-        self.average_from = min(max(facts.get("average_from", 0), 0), self.step_count)
+        self.averages.restore(tensors, since=min(max(facts.get("average_from", 0), 0), self.step_count))
         self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]
         self.settings = settings
         self._configure()
@@ -331,11 +316,6 @@ class Painting:
     def ended(self) -> bool:
         """Whether no step is left to make: all are made, or the loss has not fallen for as long as settings allow."""
         return self.step_count >= self.settings.steps or self.lowest.ended(self.settings)
-
-    @property
-    def _averaged(self) -> int:
-        """The steps that the averages are made of."""
-        return self.step_count - self.average_from
 
     def _configure(self) -> None:
         """Hand the options of the settings to the canvas."""

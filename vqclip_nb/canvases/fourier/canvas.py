@@ -7,15 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from vqclip_nb.canvases.base import Canvas
+from vqclip_nb.canvases.decorrelation import CONTRAST, axes, from_rgb, to_rgb
 from vqclip_nb.canvases.fourier import SPEC, FourierOptions
 from vqclip_nb.rng import generator
-
-# How the colours of photographs vary together (the square root of their covariance on ImageNet, from Lucid), scaled so
-# that the longest column has length 1.
-_COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
-_COLOURS = _COLOURS / _COLOURS.norm(dim=0).max()
-_CONTRAST = 4.0  # from the spectrum's units to the logit of a colour
-_EDGE = 1 / 255  # colours this near to black and white are as far as a logit goes
 
 
 class FourierCanvas(Canvas):
@@ -28,13 +22,12 @@ class FourierCanvas(Canvas):
     def __init__(self, *, size: tuple[int, int], seeds: Sequence[int], options: FourierOptions | None = None) -> None:
         super().__init__()
         self.options: FourierOptions = options or FourierOptions()
-        self.contrast = _CONTRAST * self.options.contrast
+        self.contrast = CONTRAST * self.options.contrast
         self.width, self.height = size
         across, down = torch.fft.rfftfreq(self.width), torch.fft.fftfreq(self.height)
         frequency = (across.square() + down[:, None].square()).sqrt().clamp(min=1 / max(size))
         self.register_buffer("scale", (max(size) * frequency).pow(-self.options.decay)[..., None])  # (H, W // 2 + 1, 1)
-        # The first column is light and dark, the others are colours.
-        self.register_buffer("colours", _COLOURS * torch.tensor([1.0, self.options.colours, self.options.colours]))
+        self.register_buffer("colours", axes(self.options.colours))
         shape = (3, *frequency.shape, 2)
         noise = [torch.randn(shape, generator=generator(seed, 0, "spectrum")) for seed in seeds]
         self.spectrum = nn.Parameter(0.05 * torch.stack(noise))  # (n, 3, H, W // 2 + 1, real and imaginary)
@@ -67,13 +60,12 @@ class FourierCanvas(Canvas):
     def _shown(self, waves: Tensor, width: int, height: int) -> Tensor:
         """A spectrum's picture of this size."""
         decorrelated = torch.fft.irfft2(waves, s=(height, width), norm="forward")  # (n, 3, H, W)
-        return (self.contrast * torch.einsum("ij,njhw->nihw", self.colours, decorrelated)).sigmoid()
+        return to_rgb(decorrelated, self.colours, self.contrast)
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:
         fitted = nn.functional.interpolate(image, (self.height, self.width), mode="bilinear", antialias=True)
-        logits = fitted.clamp(_EDGE, 1 - _EDGE).logit() / self.contrast
-        decorrelated = torch.einsum("ij,njhw->nihw", torch.linalg.inv(self.colours), logits)
+        decorrelated = from_rgb(fitted, self.colours, self.contrast)
         waves = torch.view_as_real(torch.fft.rfft2(decorrelated, norm="forward"))
         self.spectrum.copy_(waves / self.scale)
 

@@ -1,0 +1,26 @@
+"""The wavelets canvas: coefficients of wavelets, from coarse to fine."""
+
+from typing import Literal
+
+from vqclip_nb.canvases.spec import CanvasOptions, CanvasSpec
+from vqclip_nb.schema import option
+
+
+class WaveletOptions(CanvasOptions):
+    """Which wavelets, and how they become colours. Aphantasia's are coif2, sharp 0.3, contrast 1.1, colours 1.8."""
+
+    wave: Literal["coif1", "coif2", "coif3", "db2", "db4", "haar", "sym4", "sym8"] = option(
+        "coif2", "Wavelet", "the wavelet: haar shows blocks, coif2 and sym8 are smooth"
+    )
+    sharp: float = option(0.3, "Sharpness", "how much fine wavelets weigh: higher is sharper", ge=0, le=1)
+    contrast: float = option(1.0, "Contrast", "how far colours lie from grey, in units of the default", gt=0, le=10)
+    colours: float = option(1.0, "Colours", "how strong colours are beside light and dark", gt=0, le=10)
+
+
+SPEC = CanvasSpec(
+    name="wavelets",
+    title="wavelets, no model",
+    good_at="pictures whose detail is fine in some places and soft in others; needs the extra `wavelets`",
+    lr=0.02,
+    options=WaveletOptions,
+)
