@@ -34,7 +34,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["schema", "device", "prompts", "documents"],
     ["loss_names", "presets", "models", "images", "cutouts"],
     ["canvases", "perceptors"],
-    ["relay", "film_fields"],
+    ["relay", "film_fields", "cutout_fields"],
     ["settings"],
     ["fields", "embedded", "prompt_writer"],
     ["objectives", "timeline", "lowest"],

@@ -159,11 +159,11 @@ def test_crops_are_resized_as_torch_does(kernel, resized):
         torch.testing.assert_close(view[None], resized(part), atol=1e-5, rtol=1e-4)
 
 
-def places(name, monkeypatch, size=(100, 100), progress=0.0, cutn=3000):
+def places(name, monkeypatch, size=(100, 100), progress=0.0, cutn=3000, sizes=None):
     """Side, top and left of each view that a method cuts."""
     seen = []
     monkeypatch.setattr(crop_methods, "cut", lambda image, *numbers: seen.append(numbers) or torch.zeros(cutn, 3, 1, 1))
-    METHODS[name].plain(torch.zeros(1, 3, *size), Draws((0,)), Cutouts(name, 10, cutn), progress)
+    METHODS[name].plain(torch.zeros(1, 3, *size), Draws((0,)), Cutouts(name, 10, cutn, sizes=sizes), progress)
     return seen[0][:3]
 
 
@@ -188,6 +188,21 @@ def test_big_sleeps_crops(name, monkeypatch):
     assert side.mean().item() == pytest.approx(100 * expected.mean().item(), abs=1)
     assert side.std().item() == pytest.approx(100 * expected.std().item(), abs=1)
     assert ((left >= 0) & (left + side <= 100) & (top >= 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "progress", "expected"),
+    [
+        ("uniform", 0.5, (30, 79)),
+        ("uniform-rising", 0.5, (52, 79)),
+        ("uniform-rising", 1.0, (75, 79)),
+        ("normal", 0, (30, 80)),
+    ],
+)
+def test_the_sizes_of_crops_can_be_chosen(name, progress, expected, monkeypatch):
+    side, top, _ = places(name, monkeypatch, progress=progress, sizes=(0.3, 0.8))
+    assert (side.min(), side.max()) == expected
+    assert ((top >= 0) & (top + side <= 100)).all()
 
 
 def test_the_mse_notebooks_and_pyttis_crops(monkeypatch):

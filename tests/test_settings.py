@@ -119,3 +119,12 @@ def test_importing_the_package_and_its_faces_imports_no_torch():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 0.3
+
+
+@pytest.mark.parametrize("sizes", ["0.8-0.1", "x", "0-0", "0.1-2", "-1-1"])
+def test_sizes_of_crops_are_shares_in_order_and_for_crops_alone(sizes):
+    assert Settings(cutouts="uniform", crop_sizes=".2 - 0.8").crop_sizes == ".2 - 0.8"
+    with pytest.raises(SettingsError, match="crop_sizes must be the least and the largest share of the picture"):
+        Settings(cutouts="uniform", crop_sizes=sizes)
+    with pytest.raises(SettingsError, match="and cutouts is pooling; add --cutouts uniform"):
+        Settings(crop_sizes="0.1-0.5")

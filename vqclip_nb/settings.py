@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, relay, schema
-from vqclip_nb.choices import CutoutMethods, Optimizers
+from vqclip_nb.choices import Optimizers
+from vqclip_nb.cutout_fields import CutoutFields, parse_sizes
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.film_fields import FilmFields
-from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite
+from vqclip_nb.schedules import Number, Scheduled, check_finite
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Film", "Place")
 ALPHA = "alpha"  # as a mask: the transparency of the start image
@@ -25,13 +26,14 @@ _READERS: dict[str, Callable[[str], Any]] = {  # of texts with a grammar; each r
     "noise_prompts": extra_prompts.parse_noise,
     "losses": loss_names.parse,
     "augments": augments.parse,
+    "crop_sizes": parse_sizes,
 }
 Side = Annotated[int, Field(ge=16, le=4096)]
 
 _field = schema.field
 
 
-class Settings(FilmFields):
+class Settings(CutoutFields, FilmFields):
     """What to paint and how. Anything not allowed raises SettingsError in one line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -207,33 +209,6 @@ class Settings(FilmFields):
         "Losses",
         f"other pulls, each name:weight, joined by |, such as saturation:0.5 or palette(navy, white):1; the names are "
         f"{', '.join(sorted(loss_names.LOSSES))}",
-        live=True,
-    )
-    cutouts: CutoutMethods = _field(
-        "pooling",
-        "Cutouts",
-        "Cutouts",
-        "how the perceptor looks: at the whole picture (pooling; pooling-published is the 2021 recipe to the letter) "
-        "or at random crops, by other recipes too",
-        live=True,
-    )
-    augments: str = _field(
-        "",
-        "Cutouts",
-        "Augments",
-        "how each look is varied: nerdyrodent's letters in order, as 'Af Pe Ji Er', or none; left out, as cutouts do",
-        live=True,
-    )
-    cutn: Annotated[Whole, Scheduled(int, ge=1, le=512)] = _field(
-        16, "Cutouts", "Cutouts per step", "looks per step: more is steadier and slower", live=True
-    )
-    cut_pow: float = _field(
-        1.0,
-        "Cutouts",
-        "Crop power",
-        "crops only: above 1 favours small crops, below 1 large ones",
-        gt=0,
-        le=16,
         live=True,
     )
     every: int = _field(1, "Place", "Keep every", "keep each n-th picture, for the film", ge=1, le=100_000)

@@ -14,7 +14,6 @@ from vqclip_nb.prompts import Prompt
 _STORY = "how the words of a story, `--create_story`, come and go; they become keyframes of weights"
 _SPREAD = "Deep Daze drew all looks uniformly in spite of it, by a fault, and so does this"
 _FIT = "the network is fitted to the picture in 300 steps of its own"
-_BOUNDS = "looks are from a tenth of the picture to the whole of it; `--saturate_bound` raises the least to .75"
 TOOL = Tool(
     "Deep Daze",
     "imagine",
@@ -42,8 +41,8 @@ TOOL = Tool(
         Option("theta_initial", "number", None, "setting", "`--w0-first`", setting="w0_first"),
         Option("theta_hidden", "number", None, "setting", "`--w0`", setting="w0"),
         Option("start_image_lr", "number", 3e-4, "moot", _FIT),
-        Option("lower_bound_cutout", "number", 0.1, "refused", _BOUNDS),
-        Option("upper_bound_cutout", "number", 1.0, "refused", _BOUNDS),
+        Option("lower_bound_cutout", "number", 0.1, "setting", "`--crop-sizes LOWER-UPPER`"),
+        Option("upper_bound_cutout", "number", 1.0, "setting", "`--crop-sizes LOWER-UPPER`"),
         Option("saturate_bound", "switch", False, "setting", "`--cutouts uniform-rising`"),
         Option(
             "create_story", "switch", False, "setting", "keyframes of weights; story_transitions.txt is not written"
@@ -104,9 +103,15 @@ def _pulls(values: Mapping[str, Any]) -> dict[str, Any]:
 def _cutouts(values: Mapping[str, Any]) -> dict[str, Any]:
     if not values["do_cutout"]:
         return {"cutouts": "pooling", "augments": "none"}
+    low, high = values["lower_bound_cutout"], values["upper_bound_cutout"]
+    if not 0 <= low <= high <= 1:
+        raise SettingsError(
+            f"--lower_bound_cutout and --upper_bound_cutout must be from 0 to 1, got {low:g} and {high:g}"
+        )
+    sizes = {"crop_sizes": f"{low:g}-{high:g}"} if (low, high) != (0.1, 1) else {}
     if values["saturate_bound"]:
-        return {"cutouts": "uniform-rising"}
-    return {"cutouts": "uniform-centre"} if values["center_bias"] else {}
+        return {"cutouts": "uniform-rising"} | sizes
+    return ({"cutouts": "uniform-centre"} if values["center_bias"] else {}) | sizes
 
 
 def _outputs(values: Mapping[str, Any]) -> Outputs:

@@ -17,6 +17,7 @@ from vqclip_nb.rng import Draws
 
 GAUSSIAN_AUGMENT = replace(CROPS_AUGMENT, sharpness_p=0.0)
 PYTTI_AUGMENT = replace(CROPS_AUGMENT, sharpness_p=0.0, flip_p=0.3, erase_p=0.7)
+_UNIFORM = (0.1, 1.0)  # Deep Daze's bounds of a look's side, as shares of the picture
 _BORDER = 0.25  # how far pytti's views may run over the edge, as a share of the shorter side
 
 
@@ -32,17 +33,19 @@ def cut(image: Tensor, side: Tensor, top: Tensor, left: Tensor, size: int, kerne
 
 def uniform(image: Tensor, draws: Draws, spec: CutoutSpec, progress: float) -> Tensor:
     """Deep Daze's: sides uniform from a tenth of the picture to the whole, bilinear."""
-    return _between(0.1, image, draws, spec)
+    return _between(image, draws, spec)
 
 
 def uniform_rising(image: Tensor, draws: Draws, spec: CutoutSpec, progress: float) -> Tensor:
     """Deep Daze's `saturate_bound`: the least side rises from a tenth of the picture to .75 over the run."""
-    return _between(0.1 + (0.75 - 0.1) * progress, image, draws, spec)
+    low, high = spec.sizes or _UNIFORM
+    risen = min(max(low, low + (0.75 - low) * progress), high)
+    return _between(image, draws, replace(spec, sizes=(risen, high)))
 
 
 def uniform_centre(image: Tensor, draws: Draws, spec: CutoutSpec, progress: float) -> Tensor:
     """Deep Daze's `center_bias`: as `uniform`, mostly in the middle."""
-    return _between(0.1, image, draws, spec, centre=True)
+    return _between(image, draws, spec, centre=True)
 
 
 def normal(image: Tensor, draws: Draws, spec: CutoutSpec, progress: float) -> Tensor:
@@ -111,17 +114,19 @@ def overview(image: Tensor, draws: Draws, spec: CutoutSpec, progress: float) -> 
     return torch.cat(views, 1).flatten(0, 1).clamp(0, 1)
 
 
-def _between(lowest: float, image: Tensor, draws: Draws, spec: CutoutSpec, centre: bool = False) -> Tensor:
-    """Sides drawn from int(lowest * shorter side) up to, but not with, the shorter side; bilinear."""
+def _between(image: Tensor, draws: Draws, spec: CutoutSpec, centre: bool = False) -> Tensor:
+    """Sides drawn from int(low * shorter side) up to, but not with, int(high * shorter side); bilinear."""
     drawn, most = _drawn(draws, spec, image), min(image.shape[-2:])
-    least = max(1, int(lowest * most))
-    side = (least + drawn[:, 0] * (most - least)).floor()
+    low, high = spec.sizes or _UNIFORM
+    least = max(1, int(low * most))
+    side = (least + drawn[:, 0] * (int(high * most) - least)).floor().clamp(min=1)
     return cut(image, side, *_corner(image, side, drawn, centre=centre), spec.cut_size, KERNELS["bilinear"])
 
 
 def _about(image: Tensor, draws: Draws, spec: CutoutSpec, centre: bool = False) -> Tensor:
     drawn, most = _drawn(draws, spec, image), min(image.shape[-2:])
-    side = (most * _normal(drawn[:, 0]).mul(0.3).add(0.8).clamp(0.5, 0.95)).floor().clamp(min=1)
+    low, high = spec.sizes or (0.5, 0.95)
+    side = (most * _normal(drawn[:, 0]).mul(0.3).add(0.8).clamp(low, high)).floor().clamp(min=1)
     return cut(image, side, *_corner(image, side, drawn, centre=centre), spec.cut_size, KERNELS["nearest"])
 
 

@@ -8,7 +8,8 @@ class CutoutSpec:
     """`cutn` views of each picture, `cut_size` pixels square.
 
     cut_pow: above 1 favours small crops. augments: letters such as "Af Pe Ji" that vary each view, in this order;
-    "" for the method's own.
+    "" for the method's own. sizes: the least and the largest side of a crop, as shares of the picture's shorter side,
+    or None for the method's own.
     """
 
     name: str
@@ -16,3 +17,4 @@ class CutoutSpec:
     cutn: int
     cut_pow: float = 1.0
     augments: str = ""
+    sizes: tuple[float, float] | None = None

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from vqclip_nb import extra_prompts, images, loss_names, perceptor_names, prompts
 from vqclip_nb.canvases import Canvas
+from vqclip_nb.cutout_fields import parse_sizes
 from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.errors import PaintWarning, SettingsError
 from vqclip_nb.objectives.distances import DISTANCES, SigmoidLoss
@@ -108,6 +109,7 @@ class Builder:
             share(round(most(cutn, settings.steps))),
             settings.cut_pow,
             settings.augments,
+            parse_sizes(settings.crop_sizes),
         )
         if region is None:
             targets = [*targets, *self._pictures(settings, perceptor, label, cutouts)]
