@@ -30,7 +30,19 @@ sys.path[:0] = [str(ROOT), str(ROOT / "training"), str(ROOT / "benchmarks")]
 from demo_quality import prompts  # noqa: E402
 from scenes import caption  # noqa: E402
 
+from vqclip_nb import presets  # noqa: E402
+
 DEFAULT = "default"
+
+
+def on_demo_models(preset: str) -> dict[str, Any]:
+    """A preset's settings, but for its models and its size."""
+    settings = {
+        name: value for name, value in presets.load(preset).settings.items() if name not in ("perceptor", "size")
+    }
+    return settings | ({"canvas": "vqgan/demo"} if settings["canvas"].startswith("vqgan") else {})
+
+
 FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
     "cutouts per step": {f"cutn {cutn}": {"cutn": cutn} for cutn in (4, 8, 32, 64)},
     "step size": {f"lr {lr}": {"lr": lr} for lr in (0.03, 0.05, 0.2, 0.4)},
@@ -45,10 +57,25 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "cutouts": {"crops": {"cutouts": "crops"}, "published cutouts": {"cutouts": "pooling-published"}},
     "steps between encodings": {f"tidy {every}": {"tidy": every} for every in (0, 2, 6, 12)},
+    "canvas": {
+        **{canvas: {"canvas": canvas} for canvas in ("fourier", "pixels", "wavelets", "siren")},
+        "codes drawn": {"codes": "multinomial"},
+        "fourier, then vqgan": {"canvas": "fourier", "relay": "60:vqgan/demo"},
+    },
+    "recipe, by the demo models": {
+        name: on_demo_models(name)
+        for name in (
+            *("crowson", "codebook", "pooling", "updated", "nerdyrodent", "mse"),
+            *("deepdaze", "aphantasia", "pixray", "pytti"),  # Big Sleep has no demo model
+        )
+    },
 }
 RECIPES: dict[str, dict[str, Any]] = {DEFAULT: {}} | {n: c for family in FAMILIES.values() for n, c in family.items()}
 LOWEST = -12.0  # likeness that the plot still shows
-COLOURS = ("#1b6ca8", "#d1495b", "#3a7d44", "#edae49")
+COLOURS = (
+    *("#1b6ca8", "#d1495b", "#3a7d44", "#edae49", "#7b4fa3"),
+    *("#00798c", "#b8651b", "#8f9a2f", "#d16ba5", "#5c5c5c"),
+)
 
 
 def main() -> None:
@@ -128,6 +155,7 @@ def stepping(recipe: dict[str, Any], steps: int) -> Iterator[Any]:
                 else:
                     z = torch.nn.functional.interpolate(small.canvas.z, painting.canvas.z.shape[-2:], mode="bilinear")
                     painting.canvas.z.copy_(z)
+        painting.hand_over()
         painting.step()
         yield painting
 
