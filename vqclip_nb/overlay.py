@@ -1,6 +1,7 @@
 """Overlay: a picture that stays where a mask is black, over what a canvas renders."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import images
+from vqclip_nb import images, regions
 from vqclip_nb.errors import PaintWarning, PictureError
-from vqclip_nb.settings import ALPHA, Settings
+from vqclip_nb.layout_fields import ALPHA
+from vqclip_nb.settings import Settings
 
 
 @dataclass
@@ -33,11 +35,14 @@ class Overlay:
 
         A mask of another size is scaled to the start image's, which is said (PaintWarning).
         """
-        if not settings.mask or not settings.init_image:
+        if not (settings.mask or settings.extend) or not settings.init_image:
             return None
         path = images.locate(settings.init_image, field="init_image", inputs=inputs)
         picture = images.read(path, field="init_image")
-        if settings.mask == ALPHA:
+        if not settings.mask:
+            mask = Image.new("L", picture.size, 0)
+            remedy = "leave out --mask"
+        elif settings.mask == ALPHA:
             mask = images.transparency(path, field="init_image")
             picture = filled(picture, mask)
             remedy = "make the part to be painted transparent, or name a mask"
@@ -48,6 +53,8 @@ class Overlay:
             sizes = "{} x {} pixels and the start image {} x {}".format(*mask.size, *picture.size)
             warnings.warn(f"the mask has {sizes}; it is scaled to that", PaintWarning, stacklevel=3)
             mask = mask.resize(picture.size, Image.Resampling.BILINEAR)
+        if edges := regions.margins(settings.extend):
+            picture, mask = extended(picture, mask, edges)
         if not images.covering(mask, settings.size).getbbox():
             raise PictureError(f"mask must leave something to paint, got {settings.mask!r}, all black; {remedy}")
         return cls(picture, mask, settings.feather)
@@ -65,6 +72,24 @@ class Overlay:
         picture = images.to_tensor(images.covering(self.picture, size))
         mask = images.to_tensor(images.covering(self.mask, size))[:, :1]
         return picture.to(image), feathered(mask, self.feather).to(image)
+
+
+def extended(picture: Image.Image, mask: Image.Image, edges: Mapping[str, str]) -> tuple[Image.Image, Image.Image]:
+    """A picture and its mask with margins, `edges` as `regions.margins` reads them, filled with the colours beside."""
+    left, top, right, bottom = (
+        regions.pixels(edges.get(name, "0"), picture.size[index % 2]) for index, name in enumerate(regions.EDGES)
+    )
+    size = (left + picture.width + right, top + picture.height + bottom)
+    if size[0] * size[1] > images.MOST_PIXELS:
+        raise PictureError(
+            f"extend must leave a picture of at most {images.MOST_PIXELS:,} pixels, got {size[0]} x {size[1]}"
+        )
+    larger, hole = Image.new("RGB", size), Image.new("L", size, 255)
+    larger.paste(picture, (left, top))
+    around = Image.new("L", size, 255)
+    around.paste(0, (left, top, left + picture.width, top + picture.height))
+    hole.paste(mask, (left, top))
+    return filled(larger, around), hole
 
 
 def filled(picture: Image.Image, hole: Image.Image) -> Image.Image:

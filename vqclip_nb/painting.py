@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import canvases, handover, oom, relay
+from vqclip_nb import canvases, handover, oom, relay, symmetry
 from vqclip_nb.averages import Averages
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.device import FLOAT32, Precision
@@ -66,6 +66,7 @@ class Painting:
     def _put_on(self, canvas: Canvas, guard: StepGuard, settings: Settings) -> None:
         """From now on paint on this canvas, with an optimizer and averages that know nothing yet."""
         self.canvas, self.guard, self.learnable = canvas, guard, canvas.learnable()
+        canvas.tiled = settings.tile
         for parameter in self.learnable:
             parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
         self.optimizer = Optimizer(settings.optimizer, self.learnable)
@@ -118,7 +119,8 @@ class Painting:
         progress = self._progress
         image = self._render(draws)
         guiding = [term for term in self.terms if not term.watches]
-        losses = losses_of(guiding, image, draws, progress) | self.canvas.penalties(progress)
+        seen = symmetry.rolled(image, draws) if self.settings.tile else image
+        losses = losses_of(guiding, seen, draws, progress) | self.canvas.penalties(progress)
         if count > 1:
             losses = {name: loss / count for name, loss in losses.items()}
         each = total(losses)  # (n,): each picture is alone with its losses
@@ -128,7 +130,7 @@ class Painting:
     def _render(self, draws: Draws | None = None) -> Tensor:
         """The canvas's picture, with what an overlay keeps: (n, 3, H, W) RGB in [0, 1]."""
         self.canvas.draws = draws
-        image: Tensor = self.canvas()
+        image = symmetry.symmetric(self.canvas(), self.settings.symmetry)
         return image if self.overlay is None else self.overlay(image)
 
     def _report(self, image: Tensor, losses: Mapping[str, Tensor], sound: Tensor, look: bool) -> Frame:

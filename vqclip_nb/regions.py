@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vqclip_nb.errors import SettingsError
 
 EXAMPLE = "a castle [0 0 50% 100%]"
+EDGES = ("left", "top", "right", "bottom")
 _EDGE = r"\d{1,5}(?:\.\d{1,3})?%?"
 _RECTANGLE = re.compile(rf"({_EDGE})[\s,]+({_EDGE})[\s,]+({_EDGE})[\s,]+({_EDGE})")
 _MASK = re.compile(r"mask\s*(\d{1,3})", re.IGNORECASE)
@@ -36,7 +37,7 @@ class Region:
         Raises SettingsError where it is empty, or reaches beyond the picture.
         """
         sides = (*size, *size)
-        pixels = [_pixels(edge, side) for edge, side in zip(self.edges, sides, strict=True)]
+        pixels = [pixels(edge, side) for edge, side in zip(self.edges, sides, strict=True)]
         if any(pixel > side for pixel, side in zip(pixels, sides, strict=True)):
             problem = f"the picture has {size[0]} x {size[1]} pixels; write percent, as in {EXAMPLE}"
             raise SettingsError(f"a region must lie within the picture, got {self}: {problem}")
@@ -59,6 +60,16 @@ def split(text: str) -> tuple[str, Region | None]:
     return text, None
 
 
-def _pixels(edge: str, side: int) -> int:
+def margins(text: str) -> dict[str, str]:
+    """`left 25% top 64` as the widths by edge, in percent of the side or in pixels. Raises SettingsError."""
+    words = text.replace(",", " ").lower().split()
+    found = dict(zip(words[::2], words[1::2], strict=False))
+    if len(words) % 2 or any(not re.fullmatch(_EDGE, width) for width in found.values()) or found.keys() - {*EDGES}:
+        raise SettingsError(f"extend must be edges and widths, like left 25% top 64, got {text!r}")
+    return found
+
+
+def pixels(edge: str, side: int) -> int:
+    """A width or a place, in pixels or in percent of a side, as whole pixels."""
     number = float(edge.rstrip("%"))
     return round(number / 100 * side) if edge.endswith("%") else round(number)

@@ -68,8 +68,10 @@ def option(default: Any, title: str, help: str, *, live: bool = False, **limits:
 
 @cache
 def describe(model: type[BaseModel], owner: str = "") -> tuple[FieldSpec, ...]:
-    """The fields of a pydantic model that were declared with `field`, in order."""
-    return tuple(_spec(name, info, owner) for name, info in model.model_fields.items() if _extra(info))
+    """The fields of a pydantic model that were declared with `field`: its own in order, then those of its bases."""
+    inherited = {name for base in model.__bases__ if issubclass(base, BaseModel) for name in base.model_fields}
+    ordered = sorted(model.model_fields.items(), key=lambda item: item[0] in inherited)
+    return tuple(_spec(name, info, owner) for name, info in ordered if _extra(info))
 
 
 def normalized(values: Mapping[str, Any], specs: Iterable[FieldSpec]) -> dict[str, Any]:

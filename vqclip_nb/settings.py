@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, relay, schema
+from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, regions, relay, schema
 from vqclip_nb.choices import Optimizers
 from vqclip_nb.cutout_fields import CutoutFields, parse_sizes
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.film_fields import FilmFields
+from vqclip_nb.layout_fields import LayoutFields
 from vqclip_nb.schedules import Number, Scheduled, check_finite
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Film", "Place")
-ALPHA = "alpha"  # as a mask: the transparency of the start image
 _TOP_SEED = 2**32 - 1
 _READERS: dict[str, Callable[[str], Any]] = {  # of texts with a grammar; each raises ValueError
     "prompt": prompts.parse,
@@ -25,6 +25,7 @@ _READERS: dict[str, Callable[[str], Any]] = {  # of texts with a grammar; each r
     "templates": extra_prompts.parse_templates,
     "noise_prompts": extra_prompts.parse_noise,
     "losses": loss_names.parse,
+    "extend": regions.margins,
     "augments": augments.parse,
     "crop_sizes": parse_sizes,
 }
@@ -33,7 +34,7 @@ Side = Annotated[int, Field(ge=16, le=4096)]
 _field = schema.field
 
 
-class Settings(CutoutFields, FilmFields):
+class Settings(CutoutFields, LayoutFields, FilmFields):
     """What to paint and how. Anything not allowed raises SettingsError in one line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -122,16 +123,6 @@ class Settings(CutoutFields, FilmFields):
         le=16,
     )
     init_image: str | None = _field(None, "Picture", "Start image", "a picture to begin with, instead of noise")
-    mask: str | None = _field(
-        None,
-        "Picture",
-        "Mask",
-        "a picture, white where to paint and black where the start image stays to the pixel; or alpha, to paint where "
-        "the start image is transparent",
-    )
-    feather: float = _field(
-        8.0, "Picture", "Feather", "pixels over which the painting fades in beside what the mask keeps", ge=0, le=512
-    )
     steps: int = _field(
         120, "Painting", "Steps", "how often the picture is judged and changed", ge=1, le=100_000, live=True
     )
@@ -356,6 +347,8 @@ class Settings(CutoutFields, FilmFields):
         for spec in schema.describe(FilmFields):
             if not self.frame_steps and (value := getattr(self, spec.name)) not in (spec.default, None, ""):
                 raise ValueError(f"{spec.name} is for a film, got {value}; add --frame-steps 4")
+        if self.extend and not self.init_image:
+            raise ValueError(f"extend needs a picture to go beyond, got {self.extend!r}; add --init-image FILE")
         if self.mask and not self.init_image:
             raise ValueError(f"mask needs a picture to keep parts of, got {self.mask!r}; add --init-image FILE")
         if self.seed + self.variations - 1 > _TOP_SEED:

@@ -24,7 +24,8 @@ from vqclip_nb import __version__, models, perceptor_names, prompts
 from vqclip_nb.embedded import VERSION, at_the_end, read
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.images import HASHED, locate
-from vqclip_nb.settings import ALPHA, Settings
+from vqclip_nb.layout_fields import ALPHA
+from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
 PICTURES = ("init_image", "mask", "video")  # the fields that name one picture, or a film

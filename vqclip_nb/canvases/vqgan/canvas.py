@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
+from vqclip_nb import symmetry
 from vqclip_nb.canvases.base import Canvas
 from vqclip_nb.canvases.vqgan import SPEC, VQGANOptions
 from vqclip_nb.gpu.cuda_graphs import replayed
@@ -27,6 +28,7 @@ class VQGANCanvas(Canvas):
     """
 
     lr = SPEC.lr
+    _margin = 2  # cells of the opposite edge that a tile is decoded with, and cut off again
     cuts_off = True
     lowest: Tensor
     highest: Tensor
@@ -68,9 +70,10 @@ class VQGANCanvas(Canvas):
         return quantize(self.z, self.vqgan.codebook)
 
     def forward(self) -> Tensor:
-        codes = self.codes()
+        codes = symmetry.wrapped(self.codes(), self._margin) if self.tiled else self.codes()
         with self.precision.rendering(codes.device):
             image = self.vqgan.decode(codes) if self.thrifty else replayed(self.vqgan.decode, codes)
+        image = symmetry.cropped(image, self._margin * self.vqgan.factor) if self.tiled else image
         return self.bounded((image.float() + 1) / 2)
 
     @torch.no_grad()
@@ -81,8 +84,15 @@ class VQGANCanvas(Canvas):
         """A picture of any size, encoded on a grid of so many rows and columns."""
         height, width = (number * self.vqgan.factor for number in places)
         fitted = nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
-        encoded: Tensor = self.vqgan.encode(fitted * 2 - 1)
-        return encoded
+        return self._z_of(fitted)
+
+    def _z_of(self, image: Tensor) -> Tensor:
+        """A picture encoded; of a tile, with the opposite edges beside it."""
+        if not self.tiled:
+            z: Tensor = self.vqgan.encode(image * 2 - 1)
+            return z
+        beside = symmetry.wrapped(image, self._margin * self.vqgan.factor)
+        return symmetry.cropped(self.vqgan.encode(beside * 2 - 1), self._margin)
 
     @torch.no_grad()
     def constrain(self) -> None:
@@ -93,7 +103,7 @@ class VQGANCanvas(Canvas):
         """Re-encode the picture, which clears cracks: a step of a denoising autoencoder (Bengio et al., 2013)."""
         image = self()
         with self.precision.rendering(image.device):
-            z = self.vqgan.encode(image * 2 - 1)
+            z = self._z_of(image)
         self.z.copy_(quantize(z.float(), self.vqgan.codebook))
 
     def save_memory(self) -> bool:
