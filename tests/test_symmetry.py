@@ -68,7 +68,7 @@ def test_a_grid_is_wrapped_and_cropped_back():
 
 
 def test_a_tile_of_the_demo_model_has_no_seam():
-    """The steps between opposite edges are no larger than those within, which they are by far without `tile`."""
+    """The steps between opposite edges are no larger than those within, which they are by far without `seamless`."""
 
     def seam(**more):
         asked = Settings(
@@ -80,14 +80,14 @@ def test_a_tile_of_the_demo_model_has_no_seam():
         edges = [(image[..., 0] - image[..., -1]).abs().mean(), (image[:, 0] - image[:, -1]).abs().mean()]
         return float(max(edges) / inside.max())
 
-    assert seam(tile=True) <= 1
+    assert seam(seamless=True) <= 1
     assert seam() > 1.5
 
 
 @pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier"])
 def test_a_symmetric_tile_is_resumed_and_replayed_to_the_pixel(tmp_path, canvas):
     with toy_models():
-        asked = settings(tmp_path, canvas=canvas, symmetry="mirror-both", tile=True, variations=2)
+        asked = settings(tmp_path, canvas=canvas, symmetry="mirror-both", seamless=True, variations=2)
         whole = see_through(start(asked))
         assert outcome(see_through(resume(left_off(start(asked), after=5)))) == outcome(whole)
         assert outcome(see_through(replay(whole))) == outcome(whole)

@@ -40,6 +40,6 @@ class LayoutFields(BaseModel):
         "same after each third of a turn",
         live=True,
     )
-    tile: bool = field(
+    seamless: bool = field(
         False, GROUP, "Seamless tile", "opposite edges fit together, so that copies side by side show no seam"
     )

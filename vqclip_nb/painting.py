@@ -66,7 +66,7 @@ class Painting:
     def _put_on(self, canvas: Canvas, guard: StepGuard, settings: Settings) -> None:
         """From now on paint on this canvas, with an optimizer and averages that know nothing yet."""
         self.canvas, self.guard, self.learnable = canvas, guard, canvas.learnable()
-        canvas.tiled = settings.tile
+        canvas.tiled = settings.seamless
         for parameter in self.learnable:
             parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
         self.optimizer = Optimizer(settings.optimizer, self.learnable)
@@ -119,7 +119,7 @@ class Painting:
         progress = self._progress
         image = self._render(draws)
         guiding = [term for term in self.terms if not term.watches]
-        seen = symmetry.rolled(image, draws) if self.settings.tile else image
+        seen = symmetry.rolled(image, draws) if self.settings.seamless else image
         losses = losses_of(guiding, seen, draws, progress) | self.canvas.penalties(progress)
         if count > 1:
             losses = {name: loss / count for name, loss in losses.items()}

@@ -44,7 +44,7 @@ def build_painting(
     canvas = canvases.make(
         settings.canvas, size=settings.size, seeds=settings.seeds, options=settings.canvas_options
     ).to(place)
-    canvas.tiled = settings.tile
+    canvas.tiled = settings.seamless
     overlay, film = Overlay.of(settings, inputs=inputs), FilmFrames.of(settings, inputs=inputs)
     if settings.init_image and not state:
         pil = overlay.picture if overlay else _given(settings.init_image, "init_image", inputs)
