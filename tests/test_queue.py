@@ -15,7 +15,7 @@ from tests.toys import toy_models
 from vqclip_nb.errors import RunError, SettingsError
 from vqclip_nb.queue import Limits, Store
 from vqclip_nb.queue.limits import EXAMPLE
-from vqclip_nb.queue.store import Ending, QueueFull, UnknownToken
+from vqclip_nb.queue.store import Ending, QueueFull, StoreBroken, UnknownToken
 from vqclip_nb.queue.wishes import settings_of, wish_of
 from vqclip_nb.queue.worker import work
 from vqclip_nb.queue.workers import Workers, clean
@@ -250,6 +250,36 @@ def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store):
     assert store.claim("worker-2") is None
     store.hand_over(["worker-2"])
     assert store.claim("worker-2").id == good, "the jobs of a worker that is no more"
+
+
+def test_a_full_disk_is_waited_for_and_costs_no_picture(store, monkeypatch, capsys):
+    def failing(whole, times):
+        def fail(*rest, **more):
+            nonlocal times
+            times -= 1
+            if times >= 0:
+                raise StoreBroken("the disk is full")
+            return whole(*rest, **more)
+
+        return fail
+
+    monkeypatch.setattr("vqclip_nb.queue.worker.RETRY", 0.02)
+    for name in ("claim", "progress", "end"):
+        monkeypatch.setattr(store, name, failing(getattr(store, name), 2))
+    (job,) = add(store, "ada")
+    paint_all(store)
+    assert store.job(job).state == "done"
+    assert capsys.readouterr().err.count("the disk is full; trying again") == 4
+
+
+def test_a_painting_that_could_not_be_kept_is_not_called_done(store, monkeypatch):
+    monkeypatch.setattr("vqclip_nb.queue.painter.complete", lambda folder: False)
+    (job,) = add(store, "ada")
+    paint_all(store)
+    assert (store.job(job).state, store.job(job).error) == (
+        "failed",
+        "the server's disk is full, or cannot be written to",
+    )
 
 
 def test_a_killed_worker_and_a_killed_server_lose_nothing_and_change_no_pixel(store, tmp_path):

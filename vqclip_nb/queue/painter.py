@@ -7,12 +7,13 @@ from pathlib import Path
 from vqclip_nb import session
 from vqclip_nb.errors import NotANumber, OutOfMemory
 from vqclip_nb.models import shared
-from vqclip_nb.queue.store import Ending, Job, Store
+from vqclip_nb.queue.store import Ending, Job, Store, StoreBroken
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
 from vqclip_nb.sweeps.paint import complete
 from vqclip_nb.timeline import Edit
 
+NOT_KEPT = "the server's disk is full, or cannot be written to"
 NOTED_EVERY = 0.25  # seconds between two notes of how far a job is
 
 
@@ -31,7 +32,7 @@ def paint(store: Store, job: Job, *, device: str = "auto", stop: Callable[[], bo
         for frame in active:
             if frame.step >= job.steps or time.monotonic() - noted > NOTED_EVERY:
                 noted = time.monotonic()
-                if not store.progress(job.id, frame.step):
+                if not _noted(store, job, frame.step):
                     ending = Ending("cancelled")
                     break
             if stop() and frame.step < job.steps:
@@ -41,8 +42,19 @@ def paint(store: Store, job: Job, *, device: str = "auto", stop: Callable[[], bo
     except (NotANumber, OutOfMemory) as error:
         shared.forget()
         ending = Ending("failed", " ".join(str(error).split()))
+    except BaseException:
+        record.close()
+        raise
     record.finish(painting, hurry=lambda: ending.state == "cancelled")
-    return ending
+    return ending if ending.state != "done" or complete(folder) else Ending("failed", NOT_KEPT)
+
+
+def _noted(store: Store, job: Job, step: int) -> bool:
+    """Note how far a job is. Whether it is to go on: also where the disk is full, since the picture counts for more."""
+    try:
+        return store.progress(job.id, step)
+    except StoreBroken:
+        return True
 
 
 def _begun(store: Store, job: Job, folder: Path, device: str) -> session.ActiveRun | None:

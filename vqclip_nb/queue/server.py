@@ -96,6 +96,8 @@ def _serve_page(app: FastAPI, access: Access, limits: Limits) -> None:
 
 
 def _take_pictures(app: FastAPI, access: Access, board: Board) -> None:
+    few = asyncio.Semaphore(2)  # a picture of many pixels takes much memory while it is read
+
     @app.post("/api/pictures", summary="Send a picture to begin with: its bytes are the body", status_code=201)
     async def send(request: Request) -> dict[str, str]:
         access.person(request)
@@ -104,7 +106,8 @@ def _take_pictures(app: FastAPI, access: Access, board: Board) -> None:
             data += block
             if len(data) > uploads.MOST_BYTES:
                 break
-        return {"picture": await asyncio.to_thread(uploads.take, board.store, bytes(data), board.limits)}
+        async with few:
+            return {"picture": await asyncio.to_thread(uploads.take, board.store, bytes(data), board.limits)}
 
 
 def _serve_jobs(app: FastAPI, access: Access, board: Board) -> None:

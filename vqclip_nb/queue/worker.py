@@ -11,25 +11,39 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
-from vqclip_nb.queue.store import Ending, Job, Store
+from vqclip_nb.queue.store import Ending, Job, Store, StoreBroken
 
 IDLE = 0.1  # seconds between two looks at an empty queue
+RETRY = 5.0  # seconds between two tries to write to a full disk
 UNSAID = "the server could not paint it; its log says why"
+Result = TypeVar("Result")
 
 
 def work(store: Store, name: str, device: str, stop: threading.Event) -> None:
     """Paint whatever comes, until `stop`."""
     while not stop.is_set():
-        if (job := store.claim(name)) is None:
+        if (job := _whenever(lambda: store.claim(name), stop)) is None:
             stop.wait(IDLE)
             continue
         ending = _painted(store, job, device, stop)
         if ending.state != "stopped":
-            store.end(job.id, ending)
+            _whenever(lambda: store.end(job.id, ending), stop)  # noqa: B023 - it is called at once
+
+
+def _whenever(does: Callable[[], Result], stop: threading.Event) -> Result | None:
+    """Do something with the store as soon as its disk can be written to; None where `stop` comes first."""
+    while True:
+        try:
+            return does()
+        except StoreBroken as error:
+            print(f"vqclip: {error}; trying again", file=sys.stderr)  # noqa: T201 - the server's log
+            if stop.wait(RETRY):
+                return None
 
 
 def _painted(store: Store, job: Job, device: str, stop: threading.Event) -> Ending:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,8 @@ from vqclip_nb.queue.limits import Limits
 from vqclip_nb.queue.store import Store
 
 PROGRAM = (sys.executable, "-m", "vqclip_nb.queue.worker")
-PAUSE = 1.0  # seconds before a worker that died is begun again
+PAUSE = 1.0  # seconds before a worker that died is begun again; longer for one that dies again and again
+LONG = 60  # seconds after which a worker is well
 PATIENCE = 90  # seconds for a worker to end its step
 CLEANED_EVERY = 3600  # seconds
 
@@ -35,6 +37,8 @@ class Workers:
         self.store, self.limits, self.program = store, limits, program or PROGRAM
         self.devices = {f"worker-{number}": device for number, device in enumerate(devices, start=1)}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._deaths: Counter[str] = Counter()
+        self._begun: dict[str, float] = {}
         self._end = threading.Event()
         self._watch = threading.Thread(target=self._keep_alive, name="vqclip-workers", daemon=True)
 
@@ -73,13 +77,18 @@ class Workers:
 
     def _begin(self, name: str) -> None:
         command = [*self.program, str(self.store.folder), name, self.devices[name]]
+        self._begun[name] = time.monotonic()
         self._running[name] = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
     def _keep_alive(self) -> None:
         cleaned = 0.0
         while not self._end.wait(PAUSE):
             for name, process in self._running.items():
-                if process.poll() is not None:
+                lived = time.monotonic() - self._begun[name]
+                if process.poll() is None:
+                    self._deaths[name] *= lived < LONG
+                elif lived > PAUSE * 2 ** self._deaths[name]:
+                    self._deaths[name] = min(self._deaths[name] + 1, 6)
                     self._begin(name)
             if time.monotonic() - cleaned > CLEANED_EVERY or not cleaned:
                 cleaned = time.monotonic()
