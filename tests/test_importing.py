@@ -151,6 +151,9 @@ def test_discoart_rkhamilton_and_aphantasia_are_read_from_yaml(here):
     assert (settings.prompt, settings.size, settings.cutn, settings.lr) == ("a sea | fog:-0.5", (640, 360), 90, 0.07)
     assert (settings.canvas, settings.canvas_options["colours"]) == ("fourier", 1.4)
     assert "aest: " in lost
+    settings, lost = one(written(here / "dwt.json", {**told, "dwt": True, "wave": "sym8", "sharp": 0.4}))
+    assert settings.canvas == "wavelets"
+    assert settings.canvas_options == {"wave": "sym8", "sharp": 0.4, "contrast": 1.1, "colours": 1.4}
 
 
 def test_pixray_is_read_from_yaml_and_from_its_pictures(here):

@@ -5,7 +5,8 @@ It is read off the tables by which `vqclip generate`, `dream`, `imagine` and `im
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from vqclip_nb.compat import big_sleep, deep_daze, dream, generate, imagine, notebook
@@ -50,8 +51,8 @@ vqclip import settings.txt && vqclip paint --settings settings.settings.json
 """
 HEADINGS = {
     "generate": "`vqclip generate` takes these options. In all of them `-` and `_` are the same.",
-    "dream": "`vqclip dream TEXT` takes these options.",
-    "imagine": "`vqclip imagine TEXT` takes these options.",
+    "dream": "`vqclip dream TEXT` takes these options. The flags are those of `--canvas biggan/512`.",
+    "imagine": "`vqclip imagine TEXT` takes these options. The flags are those of `--canvas siren`.",
     "notebook": "Its fields, by cell. Its versions are the presets `updated`, `pooling`, `mse` and `crowson`.",
 }
 FATES = {"moot": "Changes nothing here: ", "refused": "Not here: ", "missing": "Not here: "}
@@ -65,15 +66,18 @@ def page() -> str:
 
 
 def _tool(tool: Tool) -> str:
-    rows = "\n".join(map(_option, tool.options))
+    groups = groupby(tool.options, lambda option: (option.fate, option.here))
+    rows = "\n".join(_options(list(options)) for _, options in groups)
     title = f"{tool.title[:1].upper()}{tool.title[1:]}"
     return f"## {title}\n\n{HEADINGS[tool.command]}\n\n| there | default | here |\n|---|---|---|\n{rows}\n"
 
 
-def _option(option: Option) -> str:
-    short = f", `{option.short}`" if option.short else ""
-    default = "" if option.default in (None, "", (), False) else f"`{option.default}`"
-    return f"| `{option.name}`{short} | {default} | {_said(option.fate, option.here)} |"
+def _options(options: Sequence[Option]) -> str:
+    """A row for options of one answer."""
+    names = ", ".join(f"`{option.name}`" + (f" `{option.short}`" if option.short else "") for option in options)
+    defaults = [option.default for option in options if option.default not in (None, "", (), False)]
+    shown = ", ".join(f"`{default}`" for default in defaults if default is not True or len(options) == 1)
+    return f"| {names} | {shown} | {_said(options[0].fate, options[0].here)} |"
 
 
 def _differences() -> Iterator[str]:
@@ -84,7 +88,7 @@ def _differences() -> Iterator[str]:
         differing = [option for option in module.TOOL.options if ours.get(option.name, ...) != option.default]
         yield f"`{module.TOOL.title}` has the options of `{command.TOOL.command}`, and:\n"
         yield "| there | default | here |\n|---|---|---|"
-        yield "\n".join(map(_option, differing)) + "\n"
+        yield "\n".join(_options([option]) for option in differing) + "\n"
 
 
 def _peer(peer: Peer) -> str:

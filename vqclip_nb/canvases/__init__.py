@@ -21,7 +21,7 @@ from vqclip_nb.schema import FieldSpec, closest
 if TYPE_CHECKING:
     from vqclip_nb.canvases.base import Canvas
 
-__all__ = ["Canvas", "CanvasOptions", "CanvasSpec", "check", "make", "owners", "spec", "specs", "written"]
+__all__ = ["Canvas", "CanvasOptions", "CanvasSpec", "check", "make", "owners", "spec", "specs", "suiting", "written"]
 
 GROUP = "vqclip_nb.canvases"
 
@@ -77,6 +77,12 @@ def specs() -> list[CanvasSpec]:
 def owners(option: str) -> list[FieldSpec]:
     """What each canvas that has an option of this name says of it."""
     return [field for each in specs() for field in each.fields if field.name == option]
+
+
+def suiting(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Settings by name, without the options that the canvas of this name does not have. Raises SettingsError."""
+    own = {field.name for field in spec(name).fields}
+    return {option: value for option, value in values.items() if option in own or not owners(option)}
 
 
 def make(

@@ -115,19 +115,12 @@ def _lines(name: str) -> list[tuple[int, str]]:
     return kept
 
 
-def _preset(name: str, canvas: str | None) -> dict[str, Any]:
-    """The settings of a preset; with another kind of canvas than its own, without the options of that one."""
-    values = dict(presets.load(name).settings)
-    kinds = [canvases.spec(canvases.written(each)).name for each in (canvas, values.get("canvas")) if each]
-    if len(set(kinds)) == 2:
-        return {name: value for name, value in values.items() if not canvases.owners(name)}
-    return values
-
-
 def read_settings(arguments: argparse.Namespace) -> Settings:
     """The settings that the arguments ask for. Flags win over the preset, and that over the file."""
     flags = given(arguments)
-    values = _preset(arguments.preset, flags.get("canvas")) if arguments.preset else {}
+    values = dict(presets.load(arguments.preset).settings) if arguments.preset else {}
+    if "canvas" in flags:
+        values = canvases.suiting(values, canvases.written(flags["canvas"]))
     options = {name: flags.pop(name) for name in list(flags) if canvases.owners(name)}
     values = {**values, **flags}
     if options:

@@ -61,8 +61,7 @@ class Plan:
         """The same recipe by the models of the package, at the size that suits them unless one was given."""
         values = {**presets.load(self.preset).settings, **self.changes, "perceptor": "demo"}
         if canvases.spec(str(values["canvas"])).model_kind:
-            values = {name: value for name, value in values.items() if not canvases.owners(name)}
-            values["canvas"] = "vqgan/demo"
+            values = canvases.suiting(values, "vqgan/demo") | {"canvas": "vqgan/demo"}
         if not self.sized:
             del values["size"]
         return replace(self, preset="", changes=values)

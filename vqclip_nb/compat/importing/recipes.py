@@ -224,10 +224,12 @@ def aphantasia(values: Mapping[str, Any], lost: Lost) -> Read:
     changes: dict[str, Any] = {"prompt": joined(texts)}
     if match := re.fullmatch(r"(\d+)[-x](\d+)", str(values.get("size"))):
         changes["size"] = (int(match[1]), int(match[2]))
+    if values.get("dwt"):
+        changes |= {"canvas": "wavelets", "wave": str(values.get("wave") or "coif2")}
     changes |= {"perceptor": values["model"]} if isinstance(values.get("model"), str) else {}
     if isinstance(optimizer := values.get("optimizer"), str):
         changes["optimizer"] = optimizer.replace("_", "-").replace("adamw-custom", "adamw")
-    return changes, {"in_txt", "in_txt2", "in_txt0", "size", "model", "optimizer"}
+    return changes, {"in_txt", "in_txt2", "in_txt0", "size", "model", "optimizer", "dwt", "wave"}
 
 
 READERS: dict[str, Callable[[Mapping[str, Any], Lost], Read]] = {

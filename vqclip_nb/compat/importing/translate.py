@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb import presets
+from vqclip_nb import canvases, presets
 from vqclip_nb.compat import notebook
 from vqclip_nb.compat.elsewhere import Peer, peers
 from vqclip_nb.compat.importing.imported import Imported
@@ -56,13 +56,16 @@ def translated_by(name: str, values: Mapping[str, Any], lost: Sequence[str] = ()
 
 
 def _take(base: dict[str, Any], setting: str, value: Any, option: str, missed: Lost) -> None:
-    """Take a setting into `base`, or say why it cannot be."""
+    """Take a setting into `base`, or say why it cannot be. A canvas comes without the options of others."""
     try:
-        Settings(**{**base, setting: value})
+        begin = canvases.suiting(base, str(value)) if setting == "canvas" else base
+        Settings(**{**begin, setting: value})
     except SettingsError as error:
         missed.add(option, str(error))
-    else:
-        base[setting] = value
+        return
+    for name in base.keys() - begin.keys():
+        del base[name]
+    base[setting] = value
 
 
 def _of_notebook(values: Mapping[str, Any], others: Sequence[str]) -> Imported:
