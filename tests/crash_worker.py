@@ -8,7 +8,7 @@ import torch
 
 from tests.toys import toy_models
 from vqclip_nb import Settings, video
-from vqclip_nb.runs import background_writer, writer
+from vqclip_nb.runs import background_writer
 from vqclip_nb.session import start
 
 STEPS, INTERVAL = 8, 2
@@ -24,23 +24,27 @@ def settings(out):
     return Settings(**values, save_every=str(INTERVAL), average=0.5, variations=2, out=str(out))
 
 
-def paint(out, reached, kill_at=None):
-    """Paint, counting the steps in `reached`; die at the n-th file written: half-way, before it is moved, or after."""
+def paint(out, reached, kill_at=None, only=""):
+    """Paint, counting the steps in `reached`; die at the n-th file written: half-way, before it is moved, or after.
+
+    only: the ending of the files that are counted.
+    """
     torch.set_num_threads(1)
-    with toy_models(), no_film(), mock.patch.object(background_writer, "write", _deadly(kill_at)):
-        writer.write = background_writer.write
+    with toy_models(), no_film(), mock.patch.object(background_writer, "write", _deadly(kill_at, only)):
         active = start(settings(out))
         for frame in active:
             reached.value = frame.step
         active.record.finish(active.painting)
 
 
-def _deadly(kill_at, write=background_writer.write):
+def _deadly(kill_at, only, write=background_writer.write):
     written = 0
 
     def deadly(path, data, **more):
         nonlocal written
-        written += 1
+        written += path.name.endswith(only)
+        if not path.name.endswith(only):
+            return write(path, data, **more)
         if written != kill_at:
             return write(path, data, **more)
         if kill_at % 3 == 2:

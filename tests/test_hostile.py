@@ -105,15 +105,6 @@ def test_a_state_of_another_run_is_refused_and_the_run_goes_on_from_its_own(tmp_
     assert Image.open(run / "result.png").tobytes() == right
 
 
-@pytest.mark.parametrize("moved", ["renamed", "copied"])
-def test_a_run_that_was_moved_or_copied_goes_on(tmp_path, moved):
-    import shutil
-
-    run = painted(tmp_path / "runs")
-    (shutil.copytree if moved == "copied" else shutil.move)(str(run), str(tmp_path / "elsewhere"))
-    assert resume(tmp_path / "elsewhere", step=4).painting.step_count == 4
-
-
 def test_a_picture_s_settings_open_no_file_by_its_path(tmp_path):
     secret = tmp_path / "secret.png"
     Image.new("RGB", (16, 16), "red").save(secret)

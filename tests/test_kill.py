@@ -81,6 +81,21 @@ def test_wherever_it_is_killed_it_resumes(tmp_path, expected, trials):
     assert len(set(stopped)) > 3, "they were killed at different steps"
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_a_kill_while_a_state_is_written_costs_that_state_alone(tmp_path, expected, nth):
+    whole, _, fork = expected
+    reached = fork.Value("i")
+    process = fork.Process(target=crash_worker.paint, args=(tmp_path, reached, nth, ".safetensors"))
+    process.start()
+    process.join()
+    (folder,) = tmp_path.glob("[!.]*")
+    moved = nth % 3 == 2  # it died just after, and not half-way or before the file was moved
+    kept = [int(path.stem) for path in folder.glob("state/*.safetensors")]
+    assert max(kept, default=0) == crash_worker.INTERVAL * (nth if moved else nth - 1)
+    assert taken_up(folder, reached.value) == max(kept, default=0)
+    assert outcome(folder) == whole
+
+
 def taken_up(folder, reached):
     """Check that all files are whole, and paint to the end; returns where it had to begin again."""
     for path in folder.rglob("*"):

@@ -18,9 +18,11 @@ from vqclip_nb import cli, images
 from vqclip_nb.errors import FilmError, PictureError
 from vqclip_nb.runs.founding import make_folder
 from vqclip_nb.runs.reader import RunInfo, read_all
-from vqclip_nb.session import resume, start
+from vqclip_nb.session import branch, resume, start
+from vqclip_nb.timeline import Edit
 from vqclip_nb.video import film
 
+real_strftime = time.strftime
 KILLS = [pytest.param(4, id="4"), pytest.param(60, id="60", marks=pytest.mark.long)]
 needs_kill = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL and fork")
 
@@ -36,6 +38,10 @@ def whole(tmp_path_factory):
 
 def outcome(folder):
     return {path.name: path.read_bytes() for path in (*folder.glob("frames/*"), *folder.glob("result*"))}
+
+
+def names(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def encode(folder):
@@ -98,6 +104,69 @@ def test_four_runs_of_the_same_words_and_second_have_folders_of_their_own(tmp_pa
     assert [process.exitcode for process in processes] == [0] * 4
     assert len(list((tmp_path / "runs").glob("[!.]*/settings.json"))) == 80
     assert not list((tmp_path / "runs").glob(".*"))
+
+
+@needs_kill
+def test_four_whole_runs_of_the_same_words_and_seed_at_once_are_four_runs(tmp_path, whole):
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=crash_worker.paint, args=(tmp_path / "runs", fork.Value("i"))) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    found, wrong = read_all(tmp_path / "runs")
+    assert not wrong
+    assert len({story.folder for story in found}) == 4
+    for story in found:
+        assert outcome(story.folder) == outcome(whole)
+        assert names(story.folder) == names(whole)
+    assert not list((tmp_path / "runs").glob(".*"))
+
+
+def test_a_clock_that_goes_back_in_mid_run_and_before_a_branch_loses_nothing(tmp_path, whole, monkeypatch, capsys):
+    real, back = time.time, {"seconds": 0.0}
+    monkeypatch.setattr(time, "time", lambda: real() - back["seconds"])
+    monkeypatch.setattr(
+        "vqclip_nb.runs.writer.time.strftime", lambda form: real_strftime(form, time.gmtime(time.time()))
+    )
+    with toy_models(), crash_worker.no_film():
+        active = start(crash_worker.settings(tmp_path / "runs"))
+        for frame in active:
+            back["seconds"] += 3600 * 24 * 365 if frame.step in (3, 6) else 0
+        run = active.record.finish(active.painting).parent
+        assert outcome(run) == outcome(whole)
+        child = branch(run, Edit({"prompt": "blue"}), step=4)
+        list(child)
+        made = child.record.finish(child.painting).parent
+    assert made.name < run.name, "it was begun before its parent"
+    assert cli.main(["runs", "--out", str(tmp_path / "runs")]) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith(run.name)
+    assert second.strip().startswith(f"└ {made.name}")
+    assert cli.main(["runs", "--out", str(tmp_path / "runs"), "--prune", "--yes"]) == 0
+    assert "nothing to delete" in capsys.readouterr().out
+    take_up(run)
+    assert outcome(run) == outcome(whole)
+
+
+@pytest.mark.parametrize("how", ["moved", "renamed", "copied"])
+def test_a_run_that_is_moved_while_nobody_paints_it_goes_on_as_if_it_were_not(tmp_path, whole, how):
+    run = tmp_path / "runs" / "run"
+    shutil.copytree(whole, run)
+    place = {"moved": tmp_path / "other" / "run", "renamed": run.with_name("it's: new"), "copied": tmp_path / "run"}[
+        how
+    ]
+    place.parent.mkdir(exist_ok=True)
+    if how == "copied":
+        shutil.copytree(run, place)
+        take_up(run)
+        assert outcome(run) == outcome(whole)
+    else:
+        run.rename(place)
+    take_up(place)
+    assert outcome(place) == outcome(whole)
+    assert names(place) == names(whole)
 
 
 def test_leavings_of_a_killed_deletion_go_with_the_next_one(tmp_path, whole):

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from tests.toys import toy_models
-from vqclip_nb import Settings, embedded, images, video
+from vqclip_nb import Settings, embedded, images, safe_files, video
 from vqclip_nb.errors import PaintWarning, PictureError, RunError
 from vqclip_nb.painting import run
-from vqclip_nb.runs import metadata, writer
+from vqclip_nb.runs import metadata
 from vqclip_nb.runs.founding import check_out, slug
 from vqclip_nb.runs.writer import RunWriter
 from vqclip_nb.session import build_painting, start
@@ -125,10 +125,10 @@ def test_a_film_that_fails_leaves_no_file_and_the_picture_stays(tmp_path, monkey
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
-    writer.write(tmp_path / "a", b"first")
+    safe_files.write(tmp_path / "a", b"first")
     monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("cut")))
     with pytest.raises(OSError, match="cut"):
-        writer.write(tmp_path / "a", b"second")
+        safe_files.write(tmp_path / "a", b"second")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"first")]
 
 

@@ -45,7 +45,7 @@ from vqclip_nb.runs.founding import (
 )
 from vqclip_nb.runs.loss_log import LossLog
 from vqclip_nb.runs.reader import PLACE, VERSION, RunInfo
-from vqclip_nb.safe_files import read, write
+from vqclip_nb.safe_files import read
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
@@ -220,9 +220,11 @@ class RunWriter:
         done = painting.step_count >= painting.settings.steps
         if not done:  # a state after the last step says that all is there, and comes last
             self.save(painting)
+        for name, data in self._results(self._last_picture(painting), painting).items():
+            self._keeper.put(name, lambda data=data: data)  # type: ignore[misc]
         if not self._keeper.flush():
             self._rescue()
-        result = self._write_result(self._last_picture(painting), painting)
+        result = self.folder / "result.png"
         try:
             about = self._about(painting) if painting.settings.metadata else None
             frames, path = layout.frames(self.folder), self.folder / "progress.mp4"
@@ -241,10 +243,15 @@ class RunWriter:
 
     def _rescue(self) -> None:
         lost = self.folder
-        rescue = Path(tempfile.mkdtemp(prefix=f"{lost.name}-"))
+        try:
+            rescue = Path(tempfile.mkdtemp(prefix=f"{lost.name}-"))
+        except OSError as error:
+            raise unwritable(str(lost), error.strerror or str(error)) from None
         for name, data in self._keeper.founding.items():
             self._keeper.held.setdefault(name, data)
         self._keeper.move(rescue)
+        if not self._keeper.flush():
+            raise unwritable(str(lost), f"and {rescue}, where it was to be rescued, cannot either")
         warnings.warn(f"{lost} could not be written to; what it lacks is in {rescue}", PaintWarning, stacklevel=3)
 
     def _due(self, step: int) -> bool:
@@ -292,20 +299,16 @@ class RunWriter:
         judged = self.latest.image if self.latest else None
         return image if judged is None or image.isfinite().all() else judged
 
-    def _write_result(self, image: Tensor, painting: Painting) -> Path:
+    def _results(self, image: Tensor, painting: Painting) -> dict[str, bytes]:
         """result.png; for variations that is the grid of them, and each is beside it, with its own seed inside."""
         pils = images.to_pils(image)
-        result = self.folder / "result.png"
         told = painting.settings.metadata
-        try:
-            for index, pil in enumerate(pils if len(pils) > 1 else ()):
-                about = self._about(painting, alone=index) if told else None
-                write(self.folder / f"result-{index + 1}.png", embedded.encode(pil, "PNG", about))
-            about = self._about(painting) if told else None
-            write(result, embedded.encode(images.grid(pils), "PNG", about))
-        except OSError as error:
-            raise unwritable(str(self.folder), error.strerror or str(error)) from None
-        return result
+        made = {}
+        for index, pil in enumerate(pils if len(pils) > 1 else ()):
+            about = self._about(painting, alone=index) if told else None
+            made[f"result-{index + 1}.png"] = embedded.encode(pil, "PNG", about)
+        about = self._about(painting) if told else None
+        return made | {"result.png": embedded.encode(images.grid(pils), "PNG", about)}
 
 
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
