@@ -161,7 +161,10 @@ def test_pixray_is_read_from_yaml_and_from_its_pictures(here):
     assert (settings.steps, settings.cutn, settings.size, settings.textoff) == (300, 36, (432, 432), 0.1)
     assert settings.perceptor == "RN50 + ViT-B/32 + ViT-B/16"
     assert [settings.lr.at(step) for step in (0, 224, 225)] == [0.15, 0.15, 0.015]
-    assert "filters: nothing stands between canvas and perceptor" in lost
+    assert "filters: tiler is `--seamless`" in lost
+    settings, lost = one(written(here / "tiles.yaml", PIXRAY.replace("wallpaper", "tiler")))
+    assert settings.seamless
+    assert "filters" not in lost
     texts = {"pixray_prompts": "['a cat']", "pixray_quality": "draft", "pixray_init_image": "/etc/x.png"}
     settings, lost = one(picture(here / "a.png", Software="pixray (v1.2)", pixray_seed_used="77", **texts))
     assert (settings.prompt, settings.steps, settings.seed, settings.init_image) == ("a cat", 200, 77, None)

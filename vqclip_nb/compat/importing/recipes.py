@@ -59,10 +59,13 @@ def pixray(values: Mapping[str, Any], lost: Lost) -> Read:
     changes |= _canvas(values, lost) | _pictures(values.get("image_prompts"), lost)
     if drops := [float(each) for each in _names(values.get("learning_rate_drops", "75")) if _is_number(each)]:
         changes["lr"] = _drops(float(values.get("learning_rate") or 0.2), drops, steps)
-    if values.get("auto_stop"):
-        changes |= {"plateau": 12, "plateau_factor": 0.1, "early_stop": 12 * (len(drops) + 1)}
     used = {"prompts", "quality", "aspect", "ezsize", "scale", "size", "vector_prompts", "clip_models", "drawer"}
     used |= {"vqgan_model", "image_prompts", "learning_rate", "learning_rate_drops", "auto_stop", "iterations"}
+    if "tiler" in _names(values.get("filters")):
+        changes["seamless"] = True
+        used |= {"filters"} if _names(values.get("filters")) == ["tiler"] else set()
+    if values.get("auto_stop"):
+        changes |= {"plateau": 12, "plateau_factor": 0.1, "early_stop": 12 * (len(drops) + 1)}
     return changes, used
 
 
