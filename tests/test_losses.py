@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import ImageColor
 
-from tests.toys import ToyVQGAN
-from vqclip_nb import Settings, loss_names
+from tests.toys import ToyPerceptor, ToyVQGAN
+from vqclip_nb import Settings, loss_names, models
 from vqclip_nb.canvases.pixels import PixelsOptions
 from vqclip_nb.canvases.pixels.canvas import PixelsCanvas
 from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
@@ -28,7 +28,7 @@ def computed(name, image):
 
 def test_every_loss_is_finite_on_plain_pictures_and_keeps_pictures_apart():
     pictures = torch.cat([torch.zeros(1, 3, 8, 6), torch.ones(1, 3, 8, 6), torch.rand(1, 3, 8, 6)])
-    assert {name.partition("(")[0] for name in EXAMPLES} == loss_names.LOSSES.keys() - {"range"}
+    assert {name.partition("(")[0] for name in EXAMPLES} == loss_names.LOSSES.keys() - {"range", "aesthetic"}
     for name in EXAMPLES:
         together, _ = computed(name, pictures)
         alone = torch.cat([computed(name, picture[None])[0] for picture in pictures])
@@ -133,3 +133,43 @@ def test_the_weight_of_a_palette_may_be_keyframes():
     weights = loss_names.parse("palette(navy, white):0:(1), 60:(0) | palette(red):2")
     assert [*weights] == ["palette(navy, white)", "palette(red)"]
     assert weights["palette(navy, white)"].at(30) == 0.5
+
+
+class Rated(ToyPerceptor):
+    """A toy by the name of a CLIP whose head is published."""
+
+    name = "ViT-B/32"
+
+
+def test_aesthetic_is_the_published_head_of_what_is_seen(tmp_path, monkeypatch):
+    """pixray's: 0.02 times the mean square of 10 less the rating, a linear head on unit embeddings."""
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path))
+    head = torch.nn.Linear(4, 1)
+    (tmp_path / "aesthetic").mkdir()
+    torch.save(head.state_dict(), tmp_path / "aesthetic" / "sa_0_4_vit_b_32_linear.pth")
+    image = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for prompt, weight in (("red | blue", 0.5), ("red [0 0 100% 100%] | blue [0 0 50% 100%]:0.5", 0.25)):
+        settings = Settings(prompt=prompt, losses="aesthetic:0.5", smoothness=0.0, cutn=4, variations=2, size=(24, 24))
+        perceptor, canvas = Rated(), PixelsCanvas(size=(24, 24), seeds=(0, 1))
+        (first, *_) = Builder(canvas, {"demo": [perceptor]}, device=torch.device("cpu"))(settings)
+        views = first.objective.cutouts(image, Draws((0, 1)).of(first.objective.stream), 0.0)
+        rating = head(torch.nn.functional.normalize(perceptor.encode_image(views), dim=-1)).view(2, -1)
+        expected = weight * 0.02 * (rating - 10).square().mean(1)
+        loss = first(image, Draws((0, 1)), 0.0)["aesthetic"]
+        torch.testing.assert_close(loss, expected)
+        ours, theirs = (torch.autograd.grad(each.sum(), image, retain_graph=True)[0] for each in (loss, expected))
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_aesthetic_without_its_head_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path))
+    canvas, settings = PixelsCanvas(size=(16, 16), seeds=(0,)), Settings(prompt="red", losses="aesthetic")
+    with pytest.raises(SettingsError, match=r"^the loss aesthetic has no head for demo; [^\n]*ViT-B/32[^\n]*$"):
+        Builder(canvas, {"demo": [ToyPerceptor()]}, device=torch.device("cpu"))(settings)
+    build = Builder(canvas, {"demo": [Rated()]}, device=torch.device("cpu"))
+    with pytest.raises(models.CannotFetch, match=r"^the loss aesthetic needs sa_0_4_vit_b_32_linear.pth [^\n]*$"):
+        build(settings)
+    (tmp_path / "aesthetic").mkdir()
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "aesthetic" / "sa_0_4_vit_b_32_linear.pth")
+    with pytest.raises(models.BrokenWeights, match=r"must hold weight"):
+        build(settings)

@@ -21,9 +21,10 @@ _HOME = "vqclip_nb.objectives.losses"
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of ours. help: what it does. kind: the name of its class. colours: how many it takes at least and at most.
+    """A loss of ours.
 
-    of_canvas: whether its class is called with the canvas.
+    help: what it does. kind: the name of its class, or "" where a guide computes it. colours: how many it takes at least
+    and at most. of_canvas: whether its class is called with the canvas.
     """
 
     help: str
@@ -33,6 +34,7 @@ class Loss:
 
 
 LOSSES = {
+    "aesthetic": Loss("what a published head of the CLIP that judges rates higher: ViT-B/32, ViT-B/16, ViT-L/14", ""),
     "edges": Loss("a frame of one colour, a twentieth of each side: white, or edges(black)", "Edges", (0, 1)),
     "palette": Loss("the nearest of these colours everywhere: palette(navy, #ffcc00, white)", "Palette", (1, 64)),
     "range": Loss("no colours beyond black and white, which would be cut off", "Range", of_canvas=True),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vqclip_nb.models.open_clip import load_open_clip, local_sha256
     from vqclip_nb.models.openai_clip import expand_clip, tokenizer
     from vqclip_nb.models.optimize import optimize_network
+    from vqclip_nb.models.taste import load_taste
 
 __all__ = [
     "OPEN_CLIP",
@@ -30,6 +31,7 @@ __all__ = [
     "load_clip",
     "load_language",
     "load_open_clip",
+    "load_taste",
     "load_vqgan",
     "local_sha256",
     "optimize_network",
@@ -43,6 +45,7 @@ _LAZY = {  # these import torch or the network, so only when asked for
     **dict.fromkeys(("load_open_clip", "local_sha256"), "open_clip"),
     "fetch": "download",
     "optimize_network": "optimize",
+    "load_taste": "taste",
 }
 
 

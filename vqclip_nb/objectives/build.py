@@ -17,7 +17,7 @@ from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.errors import PaintWarning, SettingsError
 from vqclip_nb.objectives.distances import DISTANCES, SigmoidLoss
 from vqclip_nb.objectives.embeddings import Embeddings
-from vqclip_nb.objectives.guide import Guide, Target
+from vqclip_nb.objectives.guide import Guide, Target, Taste
 from vqclip_nb.objectives.losses import Likeness, Smoothness
 from vqclip_nb.objectives.terms import Term
 from vqclip_nb.objectives.window import Window
@@ -45,6 +45,7 @@ class Builder:
     ) -> None:
         self.canvas, self.perceptors, self.device, self.inputs = canvas, perceptors, device, inputs
         self.embeddings = Embeddings()
+        self._tastes: dict[str, Taste | None] = {}  # by the perceptor's name
         self._doubted = ""  # the prompt whose doubtful parts were said
 
     def __call__(self, settings: Settings) -> list[Term]:
@@ -55,6 +56,9 @@ class Builder:
         if settings.distance == "sigmoid" and not any(_trained_so(network) for network in self._networks()):
             problem = f"distance sigmoid needs a SigLIP as perceptor, got {settings.perceptor}"
             raise SettingsError(f"{problem}; such as open_clip/ViT-B-16-SigLIP2/webli")
+        if "aesthetic" in loss_names.parse(settings.losses) and not any(map(self._taste, self._networks())):
+            problem = f"the loss aesthetic has no head for {settings.perceptor}"
+            raise SettingsError(f"{problem}; there is one for --perceptor ViT-B/32, ViT-B/16 and ViT-L/14")
         terms: list[Term] = []
         for name, weight in perceptor_names.parse(settings.perceptor).items():
             networks = self.perceptors[name]
@@ -67,12 +71,25 @@ class Builder:
         if settings.init_weight:
             terms.append(Term(Likeness(self.canvas), settings.init_weight))
         others = loss_names.parse(settings.losses)
+        others.pop("aesthetic", None)  # the guides' own
         self.canvas.keeps_uncut = "range" in others
         return terms + [Term(loss_names.make(name, self.canvas), weight) for name, weight in others.items()]
 
     def _networks(self) -> list[Perceptor]:
         """All networks that judge."""
         return [network for each in self.perceptors.values() for network in each]
+
+    def _taste(self, perceptor: Perceptor) -> Taste | None:
+        """A perceptor's published head, read once; None where it has none."""
+        if perceptor.name not in self._tastes:
+            from vqclip_nb.models import load_taste
+
+            try:
+                weight, bias = load_taste(perceptor.name)
+                self._tastes[perceptor.name] = Taste(weight.to(self.device), bias)
+            except KeyError:
+                self._tastes[perceptor.name] = None
+        return self._tastes[perceptor.name]
 
     def _guides(
         self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]
@@ -90,6 +107,7 @@ class Builder:
             targets = [target for where, target in texts if where == region]
             among = _share(index, len(regions))
             guides.append(self._guide(settings, perceptor, targets, label, region, partial(_within, share, among)))
+            guides[-1].taste_share = 1 / len(regions)
         return guides
 
     def _guide(
@@ -102,7 +120,7 @@ class Builder:
         share: Callable[[int], int],
     ) -> Guide:
         """The guide towards these texts in a region, or in the whole, where pictures and extra prompts pull too."""
-        cutn = settings.cutn
+        cutn, taste = settings.cutn, loss_names.parse(settings.losses).get("aesthetic")
         cutouts = Cutouts(
             settings.cutouts,
             perceptor.cut_size,
@@ -122,6 +140,8 @@ class Builder:
             cutn_at=(lambda step: share(whole_at(cutn, step, step / settings.steps))) if changing else None,
             distance=distance_of(perceptor, settings.distance),
             averaging_weight=settings.averaging_weight,
+            taste=self._taste(perceptor) if taste else None,
+            taste_weight=taste or 0.0,
             window=Window.of(region, settings, inputs=self.inputs) if region else None,
             stream=f"{perceptor.name} {region}" if region else perceptor.name,
         )

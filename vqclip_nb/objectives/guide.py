@@ -15,7 +15,7 @@ from vqclip_nb.objectives.terms import Objective
 from vqclip_nb.objectives.window import Window
 from vqclip_nb.perceptors import Perceptor
 from vqclip_nb.rng import Draws
-from vqclip_nb.schedules import Number, Schedule, value_at
+from vqclip_nb.schedules import Number, Schedule, tensor_at, value_at
 from vqclip_nb.spans import Span
 
 
@@ -35,6 +35,18 @@ class Target:
     span: Span | None = None
 
 
+@dataclass(frozen=True)
+class Taste:
+    """A linear head that rates an embedding from 0 to 10: weight (d,), and a bias."""
+
+    weight: Tensor
+    bias: float
+
+    def loss(self, seen: Tensor) -> Tensor:
+        """How far what is seen, (n, m, d), is from a rating of 10, (n,): 0.02 times the mean square (pixray)."""
+        return 0.02 * (seen @ self.weight + self.bias - 10).square().mean(1)
+
+
 def pull(distance: Tensor, weight: Tensor, stop: Tensor) -> Tensor:
     """The signed, weighted distance; its gradient ends where the signed distance is below `stop` (Crowson, 2021).
 
@@ -50,7 +62,8 @@ class Guide(Objective):
     cutn_at: the number of cutouts of each step, where it changes from step to step; else that of `cutouts` holds.
     distance: one of DISTANCES. averaging_weight: how much of the loss is that of the mean of all views' embeddings, as
     in Deep Daze; the rest is the mean of the losses of the views. In [0, 1]. window: the part of the picture that is
-    seen, or None for the whole. stream: of the draws, the perceptor's name where it is left out.
+    seen, or None for the whole. stream: of the draws, the perceptor's name where it is left out. taste: rates what is
+    seen, where asked for; of several guides each has a share of its weight.
     """
 
     def __init__(
@@ -64,9 +77,12 @@ class Guide(Objective):
         averaging_weight: float = 0.0,
         window: Window | None = None,
         stream: str | None = None,
+        taste: Taste | None = None,
+        taste_weight: Number = 0.0,
     ) -> None:
         self.perceptor, self.cutouts, self.cutn_at = perceptor, cutouts, cutn_at
         self.distance, self.averaging_weight = distance, averaging_weight
+        self.taste, self.taste_weight, self.taste_share = taste, taste_weight, 1.0
         self.window, self.stream = window, stream or perceptor.name
         self.names = [target.name for target in targets]
         self.counts = [target.embeddings.shape[1] for target in targets]
@@ -93,6 +109,9 @@ class Guide(Objective):
         named: dict[str, Tensor] = {}
         for name, part in zip(self.names, losses.split(self.counts, 1), strict=True):
             named[name] = named.get(name, 0) + part.sum(1)  # a text that stands twice counts twice
+        if self.taste:
+            weight = tensor_at(self.taste_weight, draws.step, progress, seen.device)
+            named["aesthetic"] = self.taste_share * weight * self.taste.loss(seen)
         return named
 
     def _pulls(self, seen: Tensor) -> Tensor:
