@@ -37,11 +37,11 @@ class Region:
         Raises SettingsError where it is empty, or reaches beyond the picture.
         """
         sides = (*size, *size)
-        pixels = [pixels(edge, side) for edge, side in zip(self.edges, sides, strict=True)]
-        if any(pixel > side for pixel, side in zip(pixels, sides, strict=True)):
+        places = [pixels(edge, side) for edge, side in zip(self.edges, sides, strict=True)]
+        if any(place > side for place, side in zip(places, sides, strict=True)):
             problem = f"the picture has {size[0]} x {size[1]} pixels; write percent, as in {EXAMPLE}"
             raise SettingsError(f"a region must lie within the picture, got {self}: {problem}")
-        left, top, right, bottom = pixels
+        left, top, right, bottom = places
         if right <= left or bottom <= top:
             order = "left, top, right and bottom edge, in this order"
             raise SettingsError(f"a region must hold some pixels, got {self}; write its {order}, as in {EXAMPLE}")
