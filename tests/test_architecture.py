@@ -44,7 +44,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["painting"],
     ["runs"],
     ["session"],
-    ["sweeps", "compat", "animation"],
+    ["sweeps", "compat", "animation", "interpolation"],
     ["queue"],
     ["cli", "studio"],
 ]

@@ -104,7 +104,7 @@ def resume(
     layout.check(folder)
     check_free(folder)  # before models are loaded for nothing
     state = story.latest() if step is None else story.state(step)
-    painting = _taken_up(story, state, place or {})
+    painting = taken_up(story, state, place or {})
     if step is None:
         painting.ahead.extend(story.timeline[len(painting.timeline) :])
     if change and (change.settings or change.variation):
@@ -135,7 +135,7 @@ def branch(
     state = story.latest() if step is None else story.before(step)
     if state is None and step is None:
         raise RunError(f"the run {str(folder)!r} has kept no state to branch from")
-    painting = _taken_up(story, state, place or {})
+    painting = taken_up(story, state, place or {})
     if step is not None:
         painting.ahead.extend(story.timeline[len(painting.timeline) :])
         for frame in run(painting, until=step):
@@ -193,10 +193,10 @@ def render(folder: Path, size: tuple[int, int], *, place: Mapping[str, Any] | No
         remedy = f"such as {size[0]} {round(size[0] * height / width)}"
         problem = f"size must have the shape of the picture, {width} x {height}"
         raise SettingsError(f"{problem}, got {size[0]} {size[1]}; {remedy}")
-    return images.to_pils(_taken_up(story, state, place or {}).picture(size))
+    return images.to_pils(taken_up(story, state, place or {}).picture(size))
 
 
-def _taken_up(story: RunInfo, state: Mapping[str, Any] | None, place: Mapping[str, Any]) -> Painting:
+def taken_up(story: RunInfo, state: Mapping[str, Any] | None, place: Mapping[str, Any]) -> Painting:
     """A run's painting as it was at a state, or before its first step."""
     settings = story.settings.replace(**place)
     refuse_paths([settings.to_dict(), *(change.settings for change in story.timeline)], story.folder)

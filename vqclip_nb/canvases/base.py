@@ -24,6 +24,7 @@ class Canvas(nn.Module):
     thrifty = False  # whether it renders in less memory and more time
     tidy_every = 0  # the steps between two calls of `tidy`; 0 is never
     options: CanvasOptions = CanvasOptions()
+    spherical = False  # whether the way between two pictures turns the vectors of their parameters
     tiled = False  # whether opposite edges are to fit together
     cuts_off = False  # whether colours may lie beyond black and white, and are cut off by `bounded`
     keeps_uncut = False  # whether `bounded` keeps what it was given, as `uncut`

@@ -35,6 +35,7 @@ COMMANDS = {
     "imagine": "as Deep Daze's imagine: the same options, and a picture named by its text",
     "imagine-prompts": "write more prompts like a few examples",
     "import": "read old work of other tools as settings: commands, pictures, settings files, notebooks",
+    "blend": "make a film of the way from one painted picture to the next",
     "film": "make a film of a run: mp4, gif or webp",
     "render": "render a run's picture at a larger size (siren and fourier)",
     "runs": "list the runs as a tree, with their sizes on the disk, and delete some",

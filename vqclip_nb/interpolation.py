@@ -1,0 +1,95 @@
+"""Interpolation: pictures between those that runs painted, on one canvas."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqclip_nb import images
+from vqclip_nb.errors import RunError
+from vqclip_nb.runs.reader import RunInfo
+from vqclip_nb.session import taken_up
+from vqclip_nb.symmetry import symmetric
+
+if TYPE_CHECKING:
+    from vqclip_nb.painting import Painting
+
+
+def between(first: Tensor, second: Tensor, share: float, *, spherical: bool) -> Tensor:
+    """The way from one tensor to another, (n, c, ...), at this share of it in [0, 1].
+
+    Straight, or spherical: the vectors along the second dimension turn evenly, and their lengths change linearly
+    (Shoemake, 1985).
+    """
+    straight = first.lerp(second, share)
+    if not spherical:
+        return straight
+    lengths = [value.norm(dim=1, keepdim=True).clamp(min=1e-12) for value in (first, second)]
+    one, other = first / lengths[0], second / lengths[1]
+    angle = (one * other).sum(1, keepdim=True).clamp(-1, 1).acos()
+    turned = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / angle.sin().clamp(min=1e-12)
+    plain = (angle < 1e-4) | (angle > torch.pi - 1e-4)  # along one line there is no way round
+    return torch.where(plain, straight, turned * lengths[0].lerp(lengths[1], share))
+
+
+def pictures_between(
+    folders: Sequence[Path], frames: int, *, loop: bool = False, place: dict[str, Any] | None = None
+) -> Iterator[Image.Image]:
+    """So many pictures on the way from each run's last picture to the next one's, the last one's own at the end.
+
+    With `loop` the way leads back to the first. Of several variations the first is taken. Raises RunError where the
+    runs are not of one canvas and size.
+    """
+    paintings = [_last(folder, place or {}) for folder in folders]
+    first = paintings[0].settings
+    for folder, painting in zip(folders, paintings, strict=True):
+        settings = painting.settings
+        for name in ("canvas", "canvas_options", "size"):
+            if getattr(settings, name) != getattr(first, name):
+                problem = f"{str(folder)!r} has {name} {getattr(settings, name)} and {str(folders[0])!r}"
+                raise RunError(f"runs must share canvas and size: {problem} {getattr(first, name)}")
+    stations = [_settled(painting) for painting in paintings]
+    stations += stations[:1] if loop else []
+    shown = paintings[0]
+    for one, other in pairwise(stations):
+        for index in range(frames):
+            yield _shown(shown, one, other, index / frames)
+    if not loop:
+        yield _shown(shown, one, other, 1.0)
+
+
+@torch.no_grad()
+def _shown(painting: "Painting", one: Sequence[Tensor], other: Sequence[Tensor], share: float) -> Image.Image:
+    """The picture between two sets of parameters."""
+    spherical = painting.canvas.spherical
+    for parameter, begin, end in zip(painting.learnable, one, other, strict=True):
+        parameter.copy_(between(begin, end, share, spherical=spherical))
+    return images.to_pils(symmetric(painting.canvas(), painting.settings.symmetry))[0]
+
+
+@torch.no_grad()
+def _settled(painting: "Painting") -> list[Tensor]:
+    """The parameters of a painting's picture: averaged and tidied, where these are asked for."""
+    averaged = painting.averages.values(painting.settings.average, painting.step_count)
+    for parameter, value in zip(painting.learnable, averaged or painting.learnable, strict=True):
+        parameter.copy_(value)
+    if painting.canvas.tidy_every:
+        painting.canvas.tidy()
+    return [parameter.clone() for parameter in painting.learnable]
+
+
+def _last(folder: Path, place: dict[str, Any]) -> "Painting":
+    """A run's painting as its latest state has it."""
+    story = RunInfo.read(folder)
+    if (state := story.latest()) is None:
+        raise RunError(f"the run {str(folder)!r} has kept no state to begin from")
+    painting = taken_up(story, state, place)
+    if painting.settings.variations > 1:
+        from vqclip_nb.timeline import Edit
+
+        painting.apply(Edit({}, variation=1))
+    return painting
