@@ -212,6 +212,8 @@ def test_the_documentation_names_every_address_and_every_setting(server):
     assert {"/api/jobs", "/api/jobs/{job}/events", "/api/jobs/{job}/film", "/api/pictures"} <= set(told["paths"])
     body = told["paths"]["/api/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(body["properties"]) == {*ALLOWED, "picture"}
+    assert body["properties"]["canvas"]["default"] == "pixels"
+    assert body["properties"]["variations"]["maximum"] == 4
     for name in [*told["paths"], *ALLOWED]:
         assert name.encode() in page
 

@@ -1,5 +1,6 @@
 """The application's own documentation: what a wish may hold, as a schema and as a form, and a page of all addresses."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -10,9 +11,11 @@ from vqclip_nb.queue.wishes import ALLOWED, PICTURE, defaults
 _TYPES = {"whole number": "integer", "number": "number", "switch": "boolean", "pair": "array"}
 
 
-def wish_body() -> dict[str, Any]:
-    """The body of a wish, as OpenAPI describes it."""
-    properties = {name: _schema(name) for name in ALLOWED}
+def wish_body(limits: Limits) -> dict[str, Any]:
+    """The body of a wish within these limits, as OpenAPI describes it."""
+    known = defaults(limits)
+    properties = {name: _schema(name, limits, known.get(name, by_name(name).default)) for name in ALLOWED}
+    del properties["prompt"]["default"]  # a wish must say what to paint
     properties[PICTURE] = {"type": "string", "description": "the name of a picture that was sent, to begin with"}
     told = body(**properties)
     told["content"]["application/json"]["schema"]["required"] = ["prompt"]
@@ -39,11 +42,11 @@ def form(limits: Limits) -> dict[str, Any]:
 
 def page(openapi: dict[str, Any]) -> str:
     """All addresses with what they want and do, as a page that needs nothing from elsewhere."""
-    parts = [f"<p>{escape(openapi['info']['description'])}</p>", '<p><a href="/openapi.json">openapi.json</a></p>']
+    parts = [f"<p>{_marked(openapi['info']['description'])}</p>", '<p><a href="/openapi.json">openapi.json</a></p>']
     for path, methods in openapi["paths"].items():
         for method, told in methods.items():
             parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(told['summary'])}.</p>")
-            parts.append(f"<p>{escape(told.get('description', ''))}</p>" if "description" in told else "")
+            parts.append(f"<p>{_marked(told['description'])}</p>" if "description" in told else "")
             content = told.get("requestBody", {}).get("content", {}).get("application/json", {})
             if fields := content.get("schema", {}).get("properties"):
                 rows = (
@@ -52,19 +55,33 @@ def page(openapi: dict[str, Any]) -> str:
                 )
                 parts.append(f"<table>{''.join(rows)}</table>")
     title = escape(openapi["info"]["title"])
-    head = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><link rel=stylesheet href=/docs.css>"
-    )
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
+    head += "<link rel=icon href=data:,><link rel=stylesheet href=/docs.css>"
     return f"{head}<h1>{title}</h1>{''.join(parts)}"
 
 
-def _schema(name: str) -> dict[str, Any]:
+def _schema(name: str, limits: Limits, default: Any) -> dict[str, Any]:
     field = by_name(name)
-    schema: dict[str, Any] = {"description": f"{field.help}; {field.allowed}", "default": field.default}
+    most = {
+        "size": limits.largest_side,
+        "steps": limits.most_steps,
+        "variations": limits.most_variations,
+        "cutn": limits.most_cutouts,
+    }.get(name)
+    choices = {"canvas": limits.canvases, "perceptor": limits.perceptors}.get(name, field.choices)
+    allowed = f"one of {', '.join(choices)}" if choices else f"up to {most}" if most else field.allowed
+    schema: dict[str, Any] = {"description": f"{field.help}; {allowed}".removesuffix("; a text"), "default": default}
     if field.choices:
         return {**schema, "enum": list(field.choices)}
     kind = _TYPES.get(field.kind, "string")
     schema["type"] = [kind, "string"] if field.scheduled else kind
     if kind == "array":
-        schema |= {"items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
+        schema |= {"items": {"type": "integer", "maximum": most}, "minItems": 2, "maxItems": 2}
+    elif most and not field.scheduled:
+        schema["maximum"] = most
     return schema
+
+
+def _marked(text: str) -> str:
+    """A text as HTML, what stands between backticks as code."""
+    return re.sub(r"`(.+?)`", r"<code>\1</code>", escape(text))

@@ -120,7 +120,7 @@ def _serve_jobs(app: FastAPI, access: Access, board: Board) -> None:
         description="Only the prompt is needed. `picture` is the name that `POST /api/pictures` gave. "
         "Answers at once, with the place in the queue.",
         status_code=201,
-        openapi_extra={"requestBody": documentation.wish_body()},
+        openapi_extra={"requestBody": documentation.wish_body(limits)},
     )
     async def ask(request: Request) -> JSONResponse:
         person = access.person(request)
