@@ -165,6 +165,9 @@ def test_pixray_is_read_from_yaml_and_from_its_pictures(here):
     settings, lost = one(written(here / "tiles.yaml", PIXRAY.replace("wallpaper", "tiler")))
     assert settings.seamless
     assert "filters" not in lost
+    settings, lost = one(written(here / "c.yaml", PIXRAY + "custom_loss: aesthetic:2,smoothness:0.5,resmem,edge"))
+    assert (settings.losses, settings.smoothness) == ("aesthetic:2 | edges:1", 0.5)
+    assert "the loss resmem: " in lost
     texts = {"pixray_prompts": "['a cat']", "pixray_quality": "draft", "pixray_init_image": "/etc/x.png"}
     settings, lost = one(picture(here / "a.png", Software="pixray (v1.2)", pixray_seed_used="77", **texts))
     assert (settings.prompt, settings.steps, settings.seed, settings.init_image) == ("a cat", 200, 77, None)

@@ -26,6 +26,7 @@ _QUALITIES = {  # of pixray: iterations, scale, cuts, batches, perceptors
 _ASPECTS = {"square": (144, 144), "portrait": (128, 160), "widescreen": (192, 108)}
 _EZSIZES = {"small": 1, "medium": 2, "large": 4}
 _DRAWERS = {"vqgan": "", "fft": "fourier", "fast_pixel": "pixels", "pixel": "pixels"}
+_LOSSES = {"saturation": "saturation", "symmetry": "symmetry", "aesthetic": "aesthetic", "edge": "edges"}
 _HALVES = {"r": "[50% 0 100% 100%]", "l": "[0 0 50% 100%]", "u": "[0 0 100% 50%]", "d": "[0 50% 100% 100%]"}
 
 
@@ -61,9 +62,11 @@ def pixray(values: Mapping[str, Any], lost: Lost) -> Read:
         changes["lr"] = _drops(float(values.get("learning_rate") or 0.2), drops, steps)
     used = {"prompts", "quality", "aspect", "ezsize", "scale", "size", "vector_prompts", "clip_models", "drawer"}
     used |= {"vqgan_model", "image_prompts", "learning_rate", "learning_rate_drops", "auto_stop", "iterations"}
+    used |= {"losses", "custom_loss"}
     if "tiler" in _names(values.get("filters")):
         changes["seamless"] = True
         used |= {"filters"} if _names(values.get("filters")) == ["tiler"] else set()
+    changes |= _pixray_losses(_names(values.get("losses") or values.get("custom_loss")), lost)
     if values.get("auto_stop"):
         changes |= {"plateau": 12, "plateau_factor": 0.1, "early_stop": 12 * (len(drops) + 1)}
     return changes, used
@@ -78,6 +81,21 @@ def _pixray_size(values: Mapping[str, Any], scale: float) -> tuple[int, int]:
     chosen = values.get("scale")
     scale = float(chosen) if isinstance(chosen, int | float) and 0 < chosen <= 20 else scale
     return (round(base[0] * scale), round(base[1] * scale))
+
+
+def _pixray_losses(names: Sequence[str], lost: Lost) -> dict[str, Any]:
+    """Losses by name and weight; that of edges has another name, and smoothness is a setting of its own."""
+    kept, changes = [], dict[str, Any]()
+    for text in names:
+        name, _, weight = text.partition(":")
+        number = float(weight) if _is_number(weight) else 1.0
+        if name == "smoothness":
+            changes["smoothness"] = number
+        elif name in _LOSSES:
+            kept.append(f"{_LOSSES[name]}:{number:g}")
+        else:
+            lost.add(f"the loss {name}", f"losses are {', '.join(sorted(_LOSSES.values()))} and palette(navy, white)")
+    return changes | ({"losses": " | ".join(kept)} if kept else {})
 
 
 def _drops(lr: float, drops: Sequence[float], steps: int) -> str | float:
