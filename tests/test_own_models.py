@@ -17,7 +17,7 @@ from tests import standins
 from tests.servers import mirror
 from vqclip_nb import embedded, perceptors
 from vqclip_nb.cli import main
-from vqclip_nb.models import entries, info, load_clip, own
+from vqclip_nb.models import BrokenWeights, entries, info, load_clip, load_vqgan, own
 
 ROOT = Path(__file__).parents[1]
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
@@ -95,6 +95,34 @@ def test_a_file_that_went_away_is_asked_back(home, weights, capsys):
     assert f"could not be fetched: {weights} is not there. Put it back there, or put the file at" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("name", ["added.json", "stripped.safetensors", "tmp.ckpt", ".lock"])
+def test_a_file_may_be_called_what_it_likes(home, weights, name):
+    weights.rename(name)
+    assert add(weights=name) == 0
+    assert load_vqgan("mine").factor == 2
+    assert info("mine", "vqgan").sources[0].file == f"weights-{name}"
+
+
+def test_an_entry_that_was_changed_by_hand_is_named(home, weights):
+    assert add() == 0
+    entry = home / "vqgan" / "mine" / "added.json"
+    entry.write_text(entry.read_text().replace('"ch": 32', '"ch": 31'))
+    with pytest.raises(BrokenWeights, match=r"^vqgan/mine cannot be loaded: config's ddconfig.ch must be .*, got 31;"):
+        load_vqgan("mine")
+
+
+def test_what_was_fetched_before_an_address_failed_is_gone_on_with(home, weights, capsys):
+    with mirror(weights.read_bytes()) as server:
+        assert add(weights=server.at("truncated")) == 2
+        assert "(what was fetched is kept)" in capsys.readouterr().err
+        assert "mine" not in {entry.name for entry in entries("vqgan")}
+        assert list(home.glob("vqgan/mine/*.part"))
+        assert add(weights=server.at("truncated")) == 2
+        assert server.requests[-1][1].startswith("bytes=")
+        assert main(["models"]) == 0
+        assert not (home / "vqgan" / "mine").exists()
 
 
 def test_a_name_whose_folder_is_anothers_is_refused(weights, capsys):

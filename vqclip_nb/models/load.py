@@ -24,11 +24,17 @@ def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
 
 def vqgan_of(entry: Entry, *, report: Report | None = None) -> vqgan.VQGAN:
     """The VQGAN of an entry, which need not be in the catalog yet."""
-    if entry.packaged:
-        config = vqgan.VQGANConfig.read(entry.folder / "vqgan.yaml")
-    else:
-        config = vqgan.VQGANConfig.from_taming(entry.config or {})
+    config = _naming(entry, lambda: _vqgan_config(entry))
     return _naming(entry, lambda: _counting(entry, vqgan.build(config, _weights(entry, vqgan, report))))
+
+
+def _vqgan_config(entry: Entry) -> vqgan.VQGANConfig:
+    try:
+        if entry.packaged:
+            return vqgan.VQGANConfig.read(entry.folder / "vqgan.yaml")
+        return vqgan.VQGANConfig.from_taming(entry.config or {})
+    except ValueError as wrong:
+        raise BrokenWeights(str(wrong)) from None
 
 
 def load_biggan(name: str, *, report: Report | None = None) -> biggan.BigGAN:
@@ -94,5 +100,7 @@ def _naming(entry: Entry, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except BrokenWeights as wrong:
-        remedy = "reinstall vqclip_nb" if entry.packaged else f"`vqclip models check {entry.name}` finds a damaged file"
+        remedy = (
+            "reinstall vqclip_nb" if entry.packaged else f"`vqclip models check {entry.full_name}` finds a damaged file"
+        )
         raise BrokenWeights(f"{entry.full_name} cannot be loaded: {wrong}; {remedy}") from wrong

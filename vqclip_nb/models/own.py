@@ -26,6 +26,8 @@ def described(kind: str, name: str, weights: str, config: Mapping[str, Any] | No
         raise ValueError(f"name must be letters, digits, '-', '_' and '.', got {name!r}")
     address = weights if "://" in weights else str(existing(weights).resolve())
     file = Path(weights.partition("?")[0]).name or "weights.ckpt"
+    if file in (catalog.ADDED, catalog.STRIPPED) or file.startswith((".", "tmp")):  # names that mean something there
+        file = f"weights-{file}"
     own = dict(config) if config else None
     entry = Entry(kind, name, "your own", "yours to know", config=own, sources=(Source(file, (address,)),), added=True)
     taken = (other for other in catalog.entries(kind) if name in (other.name, *other.aliases))
@@ -39,6 +41,7 @@ def add(entry: Entry, fetch: Callable[[Entry], Any], load: Callable[[Entry], Any
     """Fetch a described model's file, load it once, and enter it with its size and sha256; returns what was entered.
 
     When that fails, or the process is killed, no entry is there, and the files go: at once, or with `clear_leftovers`.
+    What was fetched of a file stays until then, for the same call to go on with.
     """
     import pooch
 
@@ -56,8 +59,8 @@ def add(entry: Entry, fetch: Callable[[Entry], Any], load: Callable[[Entry], Any
             source = dataclasses.replace(entry.sources[0], sha256=pooch.file_hash(str(path)), size=path.stat().st_size)
             whole = dataclasses.replace(entry, sources=(source,))
             catalog.save(whole)
-        except BaseException:
-            _clear(entry.folder)
+        except BaseException as wrong:
+            _clear(entry.folder, keep_parts=isinstance(wrong, CannotFetch | KeyboardInterrupt))
             raise
     return whole
 
@@ -97,15 +100,18 @@ def _alone(entry: Entry) -> Iterator[None]:
 
 
 def _unmark(mark: Path) -> None:
+    """Take the mark off a folder whose model was entered, and delete a folder that has nothing else."""
     mark.unlink(missing_ok=True)
     if not any(mark.parent.iterdir()):
         mark.parent.rmdir()
+    elif not (mark.parent / catalog.ADDED).is_file():
+        mark.touch()
 
 
 def _clear(folder: Path, *, keep_parts: bool = False) -> None:
     """Delete what is in a model's folder but the mark of who adds it; the parts of a download may be gone on with."""
     for path in folder.iterdir():
-        if path.name == MARK or (keep_parts and path.name.endswith(".part")):
+        if path.name == MARK or (keep_parts and path.name.endswith(".part") and path.stat().st_size):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
