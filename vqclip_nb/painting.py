@@ -226,6 +226,15 @@ class Painting:
         if name and name != self.settings.canvas:
             self.apply(Edit({"canvas": name}))
 
+    def check_relay(self) -> None:
+        """Raise now what handing over to a canvas of the relay would raise in mid-run."""
+        for name in self.settings.canvases[1:]:
+            later = self.settings.replace(canvas=name)
+            try:
+                self._terms(later, self.other_canvas(later))
+            finally:
+                self.build.canvas = self.canvas  # type: ignore[attr-defined]
+
     def _hand_to(self, canvas: Canvas, settings: Settings) -> None:
         """Go on with the picture on another canvas."""
         image = self.picture()

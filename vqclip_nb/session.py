@@ -59,8 +59,7 @@ def build_painting(
     if state:
         painting.load_state_dict(state)
     else:
-        for name in settings.canvases[1:]:  # that one of them cannot be is said now, not in mid-run
-            painting.other_canvas(settings.replace(canvas=name))
+        painting.check_relay()
     return painting
 
 
