@@ -9,7 +9,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from vqclip_nb import cli, load_settings
 from vqclip_nb.compat.importing import read
-from vqclip_nb.errors import SettingsError
+from vqclip_nb.errors import PictureError, SettingsError
 from vqclip_nb.prompts import parse
 from vqclip_nb.schedules import value_at
 
@@ -244,6 +244,10 @@ BOMB = "a: &a [x, x]\n" + "".join(f"k{n}: &b{n} [*{'a' if not n else f'b{n - 1}'
         ("a.json", "x" * 5_000_001, "more than 5,000,000 bytes"),
         ("a.png", "no picture", "cannot be read as a picture"),
         ("a.csv", "\0\0", "cannot be read"),
+        ("a.json", json.dumps({f"option{number}": 1 for number in range(2000)}), "has 2,000 options, and no tool has"),
+        ("a.sh", "\n" * 1_000_000 + "a=" + " " * 1_000_000, "holds nothing that is known here"),
+        ("a.sh", ("vqclip" + " " * 9000 + "\n") * 300 + "x" * 2_000_000, "holds nothing that is known here"),
+        ("a.ipynb", json.dumps({"cells": [{"source": "a = " + " " * 3_000_000 + "#@param"}]}), "holds nothing"),
     ],
 )
 def test_a_file_that_is_hostile_or_of_nobody_is_one_line(here, capsys, name, content, sentence):
@@ -269,6 +273,21 @@ def test_values_that_are_not_allowed_are_left_out_and_named(here):
     assert settings.cutn == 40
     for name in ("cutouts", "seed", "smoothing_weight", "size", "cut_pow"):
         assert f"{name}: " in lost
+
+
+def test_what_is_longer_than_any_setting_is_left_out(here):
+    settings, lost = one(
+        written(here / "a.json", {**PYTTI, "scene_prefix": " [" * 500_000, "seed": "9" * 4000, "x" * 500: 1})
+    )
+    assert settings.prompt.startswith("a house")
+    assert "scene_prefix: it has more than 20,000 letters" in lost
+    assert len(lost) < 3000
+    info = PngInfo()
+    info.add_text("pixray_prompts", "a" * 3_000_000, zip=True)
+    info.add_text("Software", "pixray")
+    Image.new("RGB", (8, 8)).save(here / "bomb.png", pnginfo=info)
+    with pytest.raises(PictureError, match="cannot be read as a picture"):
+        read(here / "bomb.png")
 
 
 def test_our_own_picture_names_the_command_that_knows_it(here):

@@ -4,10 +4,12 @@ import argparse
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from vqclip_nb.compat import dream, generate, imagine
 from vqclip_nb.compat.fire import rewritten
+from vqclip_nb.compat.importing.documents import MOST_TEXT
 from vqclip_nb.compat.importing.imported import Imported
 from vqclip_nb.compat.options import Tool
 from vqclip_nb.compat.plan import Plan
@@ -18,7 +20,7 @@ _CALL = re.compile(
     r"(?:^|.*[\s;&|(/\\])(?:generate\.py|vqclip\s+generate)\s+(?P<generate>.*)"
     r"|\s*(?:\$\s+)?(?:vqclip\s+)?(?P<fire>dream|imagine)\s+(?P<words>[\"'-].*)"
 )
-_ASSIGNED = re.compile(r"^\s*(?:export\s+|set\s+)?([A-Za-z_]\w*)=(.*)$", re.MULTILINE)
+_ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+|set[ \t]+)?([A-Za-z_]\w*)=(.*)$", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)|\$[({]|%(\w+)%")
 _END = set("();<>|&")
 
@@ -26,10 +28,12 @@ _END = set("();<>|&")
 def read(text: str) -> list[Imported]:
     """The settings of each command in a text. Raises SettingsError, naming the line, for one that is wrong."""
     joined = re.sub(r"[\\^`]\r?\n", " ", text)
-    known = {name: _words(value)[:1] for name, value in _ASSIGNED.findall(joined)}
+    known = dict(_ASSIGNED.findall(joined))
     found = []
     for number, line in enumerate(joined.splitlines(), 1):
-        if line.lstrip().startswith(("#", "::", "rem ", "REM ")) or not (match := _CALL.fullmatch(line)):
+        if len(line) > MOST_TEXT or line.lstrip().startswith(("#", "::", "rem ", "REM ")):
+            continue
+        if (match := _CALL.fullmatch(line)) is None:
             continue
         tool, plan = _TOOLS[match["fire"] or "generate"]
         try:
@@ -74,14 +78,19 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _filled(words: Sequence[str], known: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
-    """Words with the script's variables filled in, and a sentence for each that only a shell would know."""
+def _filled(words: Sequence[str], known: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Words with the script's variables filled in, and a sentence for each that only a shell would know.
+
+    known: what follows `name=` in the script, by name.
+    """
     lost: list[str] = []
 
     def value(match: re.Match[str]) -> str:
         name = next((group for group in match.groups() if group), "")
-        if known.get(name) and not _VARIABLE.search(known[name][0]):
-            return known[name][0]
+        with suppress(SettingsError):
+            told = _words(known.get(name, "")[:MOST_TEXT])[:1]
+            if told and not _VARIABLE.search(told[0]):
+                return told[0]
         lost.append(f"{match[0]}: only the shell that runs the script knows it; write it out")
         return ""
 

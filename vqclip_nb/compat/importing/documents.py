@@ -1,7 +1,6 @@
 """Documents: JSON, YAML and notebooks of anybody, read within bounds."""
 
 import ast
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,13 @@ from typing import Any
 from vqclip_nb.documents import parsed
 
 MOST_TEXT = 20_000  # letters of one value
-_FIELD = re.compile(r"^\s*([A-Za-z_]\w*)\s*=\s*(.+?)\s*#\s*@param\b", re.MULTILINE)
+MOST_NAME = 100  # letters of an option's name
 
 
 def mapping(text: str, path: Path) -> dict[str, Any] | None:
     """The object that JSON or YAML text holds, or None where it holds something else. Raises SettingsError."""
     values = parsed(text, path)
-    return {str(name): value for name, value in values.items()} if isinstance(values, dict) else None
+    return {str(name)[:MOST_NAME]: value for name, value in values.items()} if isinstance(values, dict) else None
 
 
 def fields_of_notebook(text: str, path: Path) -> dict[str, Any] | None:
@@ -27,9 +26,16 @@ def fields_of_notebook(text: str, path: Path) -> dict[str, Any] | None:
     for cell in cells:
         source = cell.get("source") if isinstance(cell, Mapping) else None
         lines = "".join(map(str, source)) if isinstance(source, list) else str(source or "")
-        for name, written in _FIELD.findall(lines):
+        for name, written in filter(None, map(_field, lines.splitlines())):
             try:
-                values[name] = ast.literal_eval(written[:MOST_TEXT])
+                values[name] = ast.literal_eval(written)
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 continue
     return values or None
+
+
+def _field(line: str) -> tuple[str, str] | None:
+    """The name and the value, as they are written, of a line `name = value #@param ...`, or None."""
+    code, mark, _ = line[:MOST_TEXT].partition("@param")
+    name, equals, value = code.rstrip().removesuffix("#").partition("=")
+    return (name.strip(), value.strip()) if mark and equals and name.strip().isidentifier() else None

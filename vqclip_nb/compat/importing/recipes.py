@@ -12,6 +12,7 @@ from vqclip_nb.errors import SettingsError
 from vqclip_nb.prompts import Prompt
 from vqclip_nb.regions import split as region_of
 
+MOST_SENTENCE = 500  # letters
 CLIPS = {  # check boxes of pytti and Disco
     **{"ViTB32": "ViT-B/32", "ViTB16": "ViT-B/16", "ViTL14": "ViT-L/14", "ViTL14_336px": "ViT-L/14@336px"},
     **{name: name for name in ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64")},
@@ -41,7 +42,8 @@ class Lost:
         self.reasons.setdefault(reason, []).append(option)
 
     def sentences(self) -> tuple[str, ...]:
-        return (*self.said, *(f"{', '.join(names)}: {reason}" for reason, names in self.reasons.items()))
+        joined = (f"{', '.join(names)}: {reason}" for reason, names in self.reasons.items())
+        return tuple(sentence[:MOST_SENTENCE] for sentence in (*self.said, *joined))
 
 
 Read = tuple[dict[str, Any], set[str]]  # settings, and the options that were used up

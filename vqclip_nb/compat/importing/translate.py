@@ -7,11 +7,13 @@ from typing import Any
 from vqclip_nb import canvases, presets
 from vqclip_nb.compat import notebook
 from vqclip_nb.compat.elsewhere import Peer, peers
+from vqclip_nb.compat.importing.documents import MOST_TEXT
 from vqclip_nb.compat.importing.imported import Imported
 from vqclip_nb.compat.importing.recipes import READERS, Lost
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.settings import Settings
 
+MOST_OPTIONS = 1000
 LEAST = 3  # options of a tool that a file must have, before it is taken for that tool's
 _EMPTY: tuple[Any, ...] = (None, "", False, 0, "0", "0:(0)", "None", [], {}, ())
 
@@ -19,6 +21,8 @@ _EMPTY: tuple[Any, ...] = (None, "", False, 0, "0", "0:(0)", "None", [], {}, ())
 def translated(values: Mapping[str, Any], path: Path) -> Imported:
     """Settings of the tool whose options these are. Raises SettingsError where that is none."""
     values = _flat(values)
+    if len(values) > MOST_OPTIONS:
+        raise SettingsError(f"{str(path)!r} has {len(values):,} options, and no tool has more than {MOST_OPTIONS:,}")
     ours = {option.name for option in notebook.TOOL.options}
     if {"texts", "max_iterations"} <= values.keys():
         known = {name: value for name, value in values.items() if name in ours}
@@ -33,8 +37,13 @@ def translated(values: Mapping[str, Any], path: Path) -> Imported:
 def translated_by(name: str, values: Mapping[str, Any], lost: Sequence[str] = ()) -> Imported:
     """Settings of this tool, from its options by name. Raises SettingsError where no prompt is among them."""
     peer, missed = peers()[name], Lost(list(lost))
+    for option in [option for option, value in values.items() if len(repr(value)) > MOST_TEXT]:
+        missed.add(option, f"it has more than {MOST_TEXT:,} letters, as no setting has")
+    values = {option: value for option, value in values.items() if len(repr(value)) <= MOST_TEXT}
     try:
         special, used = READERS[name](values, missed)
+    except SettingsError:
+        raise
     except (TypeError, ValueError, ArithmeticError) as error:
         raise SettingsError(f"the settings of {peer.title} hold a value of another kind: {error}") from None
     preset = special.pop("preset", peer.preset)
