@@ -1,9 +1,11 @@
 """open_clip's networks with weights of one's own, from the hub, and in an environment that does not fit."""
 
 import hashlib
+import logging
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,6 +37,7 @@ def extra(monkeypatch, tmp_path):
 
     def create_model(model, pretrained, cache_dir, require_pretrained):
         assert require_pretrained, "else what cannot be fetched is random"
+        logging.getLogger("huggingface_hub").warning("retrying")
         read = safetensors.torch.load_file(pretrained) if pretrained and os.path.isfile(pretrained) else None
         asked.append((model, pretrained, read))
         return Network()
@@ -88,9 +91,21 @@ def test_a_file_of_ones_own_is_read_and_its_hash_stands_in_the_picture(tmp_path,
     assert embedded.read(Path(capsys.readouterr().out.strip()))["models"] == {name: sha256}
 
 
-def test_a_name_of_the_hub_is_handed_on(extra):
+def test_a_name_of_the_hub_is_handed_on_and_its_client_is_quiet(extra, caplog):
     load_open_clip("open_clip/hf-hub:org/name")
     assert extra.asked == [("hf-hub:org/name", None, None)]
+    assert not caplog.records
+    logging.getLogger("huggingface_hub").warning("others are heard")
+    assert len(caplog.records) == 1
+
+
+def test_copies_that_a_killed_process_left_are_cleared(tmp_path):
+    for name, age in ((".reading-old", 4000), (".reading-new", 0)):
+        (tmp_path / "home" / name).mkdir(parents=True)
+        os.utime(tmp_path / "home" / name, (time.time() - age,) * 2)
+    torch.save(STATE, tmp_path / "tuned.pt")
+    load_open_clip(f"open_clip/ViT-S/{tmp_path}/tuned.pt")
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {".reading-new"}
 
 
 def test_a_folder_is_handed_on_and_its_hash_is_of_config_and_weights(tmp_path, extra):

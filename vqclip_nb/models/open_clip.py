@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +29,7 @@ from vqclip_nb.paths import expanded
 HUB, FOLDER = "hf-hub:", "local-dir:"
 CONFIG = "open_clip_config.json"
 AS_IS = (".safetensors", ".npz", ".npy")  # which hold no code
+COPIES = ".reading-"  # begins the names of folders that are gone when their weights are loaded
 SUFFIXES = (*AS_IS, ".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -162,18 +166,33 @@ def _readable(path: Path) -> Iterator[Path]:
         return
     tensors = read_weights(path, marks=("logit_scale",)).tensors
     home().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home()) as folder:
+    for left in home().glob(f"{COPIES}*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > 3600:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=COPIES, dir=home()) as folder:
         copy = Path(folder) / "weights.safetensors"
         write_safetensors(copy, tensors, {})
         del tensors
         yield copy
 
 
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without what open_clip and the hub's client log on their way; what goes wrong is raised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _made(open_clip: Any, name: str, model: str, tag: str | None, cache_dir: str) -> tuple[Any, Any]:
     own = parse(name)[2]
     try:
-        made = open_clip.create_model(model, pretrained=tag, cache_dir=cache_dir, require_pretrained=True)
-        return made, open_clip.get_tokenizer(model)  # SigLIP's is fetched too
+        with _hushed():
+            made = open_clip.create_model(model, pretrained=tag, cache_dir=cache_dir, require_pretrained=True)
+            return made, open_clip.get_tokenizer(model)  # SigLIP's is fetched too
     except ImportError as wrong:
         first = str(wrong).splitlines()[0] if str(wrong) else "a package"
         raise ImportError(f"perceptor {name!r} needs another package ({first}): `pip install transformers`") from None
