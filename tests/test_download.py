@@ -179,6 +179,11 @@ def test_a_config_from_an_address_is_small(server, path, said):
         pytest.fail("it was lent")
 
 
+def test_a_picture_from_an_address_may_be_larger(server):
+    with download.borrowed(server.at("good"), most=3_000_000) as path:
+        assert path.read_bytes() == CONTENT
+
+
 def test_offline_opens_no_connection(server, monkeypatch):
     monkeypatch.setenv("VQCLIP_OFFLINE", "1")
     with pytest.raises(CannotFetch, match="VQCLIP_OFFLINE is set"):

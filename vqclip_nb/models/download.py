@@ -100,8 +100,11 @@ def second_home() -> Path | None:
 
 
 @contextmanager
-def borrowed(place: str) -> Iterator[Path]:
-    """A small file (a config) by path or address, to be read inside the `with`. Raises `CannotFetch`."""
+def borrowed(place: str, *, most: int = LARGEST_CONFIG) -> Iterator[Path]:
+    """A small file (a config) by path or address, to be read inside the `with`. Raises `CannotFetch`.
+
+    most: bytes that an address may send.
+    """
     if "://" not in place:
         yield existing(place)
         return
@@ -110,7 +113,7 @@ def borrowed(place: str) -> Iterator[Path]:
         if os.environ.get("VQCLIP_OFFLINE"):
             raise CannotFetch(f"{place} cannot be fetched while VQCLIP_OFFLINE is set; unset it, or give a path")
         try:
-            _Download(place, part, None, lambda progress: None, Patience(), most=LARGEST_CONFIG).fill(place)
+            _Download(place, part, None, lambda progress: None, Patience(), most=most).fill(place)
         except Refused as why:
             raise CannotFetch(f"{place} {why}; give another address or a path") from None
         yield part

@@ -133,7 +133,7 @@ class ImageInputs:
         from vqclip_nb.models.download import borrowed
 
         try:
-            with borrowed(place) as path:
+            with borrowed(place, most=MOST_BYTES) as path:
                 if path.stat().st_size > MOST_BYTES:
                     raise PictureError(f"{place!r} has more than {MOST_BYTES // 10**6} MB; give a smaller picture")
                 self.take(path.read_bytes(), role)
