@@ -107,7 +107,8 @@ def test_pyttis_animation_becomes_a_film(here):
     settings, lost = one(written(here / "a.json", {**PYTTI, **moving, **moves}))
     assert (settings.frame_steps, settings.first_steps, settings.fps, settings.shift_x) == (20, 40, 10, 3)
     assert (settings.shift_y, settings.zoom) == (0, 1)
-    assert "translate_y, zoom_x_2d: " in lost
+    assert "translate_y: " in lost
+    assert "zoom_x_2d: `--zoom`, a factor" in lost
     still, _ = one(written(here / "b.json", {**PYTTI, **moving, "animation_mode": "off"}))
     assert still.frame_steps == 0
 

@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vqclip_nb.fields import fields
 
 # Those that are common to several tools, or mean something else here; the tables of `compat` have all the others.
 _COMMON = {
@@ -28,23 +31,42 @@ def old_option(word: str) -> str | None:
     if said := _COMMON.get(word.replace("_", "-")):
         return f"here it is {said}"
     name = word.lstrip("-").replace("-", "_")
-    for names, fate, said in _rows():
-        if word in names or name in names:
-            if fate in ("moot", "refused", "missing"):
-                return said
-            flag = re.search(r"`(--[^`]+)`", said)
-            return f"here it is {flag[1] if flag else said.replace('`', '')}"
+    for row in _rows():
+        if word in row.names or name in row.names:
+            return row.answer
     return None
 
 
-def _rows() -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """The names, the fate and the answer of each option of each tool."""
+@dataclass(frozen=True)
+class _Row:
+    """What a table says of an option. alone: of that option alone. command: the one that takes it, or ""."""
+
+    names: tuple[str, ...]
+    fate: str
+    said: str
+    alone: bool = True
+    command: str = ""
+
+    @property
+    def answer(self) -> str:
+        """To somebody who typed it after another command."""
+        if self.fate in ("moot", "refused", "missing"):
+            return self.said
+        if self.fate == "file" and self.command:
+            return f"`vqclip {self.command}` takes it: {self.said}"
+        ours = {"--" + field.name.replace("_", "-") for field in fields()}
+        flags = [flag for flag in re.findall(r"`(--[^`]+)`", self.said) if flag.split()[0] in ours]
+        return f"here it is {flags[0]}" if flags and self.alone else f"here: {self.said.replace('`', '')}"
+
+
+def _rows() -> Iterator[_Row]:
     from vqclip_nb.compat import dream, generate, imagine, notebook
     from vqclip_nb.compat.elsewhere import peers
 
     for tool in (generate.TOOL, dream.TOOL, imagine.TOOL, notebook.TOOL):
+        command = "" if tool is notebook.TOOL else tool.command
         for option in tool.options:
-            yield (option.name, option.short or option.name), option.fate, option.here
+            yield _Row((option.name, option.short or option.name), option.fate, option.here, command=command)
     for peer in peers().values():
         for row in peer.rows:
-            yield row.names, row.fate, row.said
+            yield _Row(row.names, row.fate, row.said, len(row.names) == 1)
