@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,10 @@ from PIL import Image
 
 from tests.toys import toy_models
 from vqclip_nb import cli
-from vqclip_nb.errors import RunError, SettingsError
+from vqclip_nb.errors import NotANumber, PaintWarning, RunError, SettingsError
+from vqclip_nb.runs import background_writer, founding
 from vqclip_nb.sweeps import paint as painting
-from vqclip_nb.sweeps import read_items, sweep
+from vqclip_nb.sweeps import read_items, results, sweep
 from vqclip_nb.sweeps.items import EXAMPLE, make_items
 from vqclip_nb.sweeps.report import contact_sheet, crossed, write_reports
 
@@ -119,6 +122,73 @@ def test_an_item_that_fails_is_tried_twice_and_the_others_go_on(tmp_path, monkey
     assert [result.state for result in results] == ["failed", "painted"]
     assert results[0].error == "the disk is full"
     assert tried == ["green", "green", "red"]
+
+
+def test_an_item_that_broke_in_mid_run_is_taken_up_at_the_second_try(tmp_path, monkeypatch):
+    broken, start = [], painting.session.start
+
+    def breaking(settings, **more):
+        active = start(settings, **more)
+        add = active.record.add
+
+        def once(frame, painting):
+            add(frame, painting)
+            if frame.step == 2 and not broken:
+                broken.append(frame.step)
+                raise NotANumber("the loss is no number")
+
+        monkeypatch.setattr(active.record, "add", once)
+        return active
+
+    monkeypatch.setattr(painting.session, "start", breaking)
+    items = make_items([{"prompt": "red"}], {**SMALL, "save_every": "1"})
+    (result,) = sweep(items, tmp_path / "broken")
+    assert (result.state, broken) == ("painted", [2])
+    list(sweep(items, tmp_path / "whole"))
+    assert pixels(tmp_path / "broken") == pixels(tmp_path / "whole")
+
+
+def test_a_disk_that_becomes_full_ends_the_sweep_in_one_line_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    disk = {"left": 10**9}
+
+    def write(path, data, real=background_writer.write, **more):
+        if out in path.parents:
+            if len(data) > disk["left"]:
+                raise OSError(28, "No space left on device")
+            disk["left"] -= len(data)
+        real(path, data, **more)
+
+    for module in (background_writer, founding, results):
+        monkeypatch.setattr(module, "write", write)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    out = tmp_path / "full"
+    items = make_items([{"prompt": "red", "seed": seed} for seed in range(4)], SMALL)
+    states = []
+
+    def fill():
+        for result in sweep(items, out):
+            states.append(result.state)
+            disk["left"] = 1500  # enough for the beginning of the next one
+
+    with warnings.catch_warnings(action="ignore", category=PaintWarning), pytest.raises(RunError) as error:
+        fill()
+    assert states == ["painted", "failed"]
+    assert "\n" not in str(error.value)
+    assert repr(str(out)) in str(error.value)
+    assert "make room there, and the same command goes on" in str(error.value)
+    assert not list(out.glob("*.part")) + list(out.glob(".probe*")), "nothing half-written"
+    disk["left"] = 10**9
+    assert [result.state for result in sweep(items, out)] == ["there", "painted", "painted", "painted"]
+    list(sweep(items, tmp_path / "whole"))
+    assert pixels(out) == pixels(tmp_path / "whole")
+
+
+def test_an_item_that_stopped_early_is_there(tmp_path):
+    items = make_items([{"prompt": "red"}], {**SMALL, "steps": 400, "early_stop": 3})
+    for state in ("painted", "there"):
+        (result,) = sweep(items, tmp_path)
+        assert result.state == state
+    assert not (result.folder / "frames" / "000400.jpg").exists(), "it did stop early"
 
 
 def test_a_contact_sheet_has_rows_and_columns_where_two_settings_were_crossed(tmp_path):

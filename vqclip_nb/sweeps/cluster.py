@@ -15,7 +15,7 @@ from vqclip_nb.models import shared
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.sweeps.items import Item
 from vqclip_nb.sweeps.paint import TRIES, paint_item
-from vqclip_nb.sweeps.results import Result, complete, last_losses, logged
+from vqclip_nb.sweeps.results import Result, check_writable, complete, last_losses, logged
 
 ANSWER = 10  # seconds that an address has to answer
 START = 180  # seconds in which the first worker must be ready
@@ -84,6 +84,8 @@ def sweep_on_ray(
             for result in _Driver(items, out, token, workers, stop, painter).run():
                 log(result)
                 yield result
+                if result.state == "failed":
+                    check_writable(out)
         finally:
             token.unlink(missing_ok=True)
             ray.shutdown()
@@ -159,7 +161,7 @@ class _Driver:
                 self._busy[actor.paint.remote(item, str(self._out))] = actor, item
                 return
             yield Result(item, folder, "there", losses=last_losses(folder))
-        self._ray.kill(actor)
+        self._dismiss(actor)
 
     def _lost(self, item: Item | None, error: Exception) -> Iterator[Result]:
         """A worker is dead: its item comes first in the queue, and another worker is hired."""
@@ -177,6 +179,9 @@ class _Driver:
                 self._waiting.appendleft(item)
         if self._waiting:
             self._hire()
+
+    def _dismiss(self, actor: Any) -> None:
+        self._ray.kill(actor)
 
     def _hire(self) -> None:
         actor = self._actor.remote()

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vqclip_nb import session
-from vqclip_nb.errors import NotANumber, OutOfMemory
+from vqclip_nb.errors import NotANumber, OutOfMemory, RunError
 from vqclip_nb.models import shared
 from vqclip_nb.sweeps.items import Item
-from vqclip_nb.sweeps.results import Result, complete, last_losses, logged
+from vqclip_nb.sweeps.results import Result, check_writable, complete, last_losses, logged, writable
 
 TRIES = 2
 
@@ -20,7 +20,7 @@ def sweep(
 
     An item whose folder is complete is not painted again, one that was cut is resumed. One that fails is tried once
     more, and then the others go on. `out`/sweep.jsonl gets a line for each. `stop` is asked after each step.
-    Raises RunError when `out` cannot be written to.
+    Raises RunError when `out` cannot be written to, also when its disk becomes full on the way.
     """
     out = Path(out)
     with logged(out) as log, shared.keep_loaded():
@@ -30,6 +30,8 @@ def sweep(
             result = paint_item(item, out, stop)
             log(result)
             yield result
+            if result.state == "failed":
+                check_writable(out)
 
 
 def paint_item(item: Item, out: Path, stop: Callable[[], bool]) -> Result:
@@ -42,7 +44,7 @@ def paint_item(item: Item, out: Path, stop: Callable[[], bool]) -> Result:
             whole = _paint(item, folder, stop)
         except (ValueError, OSError, ImportError, NotANumber, OutOfMemory) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            if attempt + 1 == TRIES or isinstance(error, ImportError):
+            if attempt + 1 == TRIES or isinstance(error, ImportError) or not writable(out):
                 return Result(item, folder, "failed", reason, time.monotonic() - begun)
             shared.forget()
             continue
@@ -59,9 +61,15 @@ def _paint(item: Item, folder: Path, stop: Callable[[], bool]) -> bool:
     else:
         settings = item.settings.replace(out=str(folder.parent))
         active = session.start(settings, name=folder.name)
-    for _ in active:
-        if stop():
-            break
-    painting = active.painting
-    active.record.finish(painting, hurry=stop)
+    try:
+        for _ in active:
+            if stop():
+                break
+        painting = active.painting
+        result = active.record.finish(painting, hurry=stop)
+    except Exception:
+        active.record.close()  # gives the folder free, for another try
+        raise
+    if result.resolve().parent != folder.resolve():  # the disk was full or gone
+        raise RunError(f"{str(folder)!r} could not be written to the end; what it lacks is in {str(result.parent)!r}")
     return painting.ended

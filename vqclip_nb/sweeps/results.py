@@ -1,6 +1,7 @@
 """Results: what became of the items of a sweep, as their folders say. Loads no torch."""
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,7 +12,10 @@ from pathlib import Path
 from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.runs.loss_log import LossLog
 from vqclip_nb.runs.reader import RunInfo
+from vqclip_nb.safe_files import write
 from vqclip_nb.sweeps.items import Item
+
+ROOM = 1_000_000  # bytes that a disk must have left for another picture
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,41 @@ def logged(out: Path) -> Iterator[Callable[[Result], None]]:
         yield log
 
 
+def writable(out: Path) -> bool:
+    """Whether there is room for a little more in a folder."""
+    probe = out / f".probe-{os.getpid()}"
+    try:
+        write(probe, bytes(ROOM))
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def check_writable(out: Path) -> None:
+    """Raise RunError where a folder cannot be written to any more: no other item could be painted."""
+    if not writable(out):
+        remedy = "make room there, and the same command goes on"
+        raise RunError(f"the sweep ended, since {str(out)!r} cannot be written to any more; {remedy}")
+
+
 def complete(folder: Path) -> bool:
     """Whether a run's folder holds the picture after its last step."""
     try:
         info = RunInfo.read(folder)
     except RunError:
         return False
-    return (folder / "result.png").is_file() and max(info.kept, default=0) >= info.current.steps
+    if not info.kept or not (folder / "result.png").is_file():
+        return False
+    return info.kept[-1] >= info.current.steps or _stopped_early(info)
+
+
+def _stopped_early(info: RunInfo) -> bool:
+    """Whether a run ended because its loss had not fallen for as long as `early_stop` says."""
+    patience = info.current.early_stop
+    if not patience or (state := info.latest()) is None or "lowest.since" not in state["tensors"]:
+        return False
+    return bool((state["tensors"]["lowest.since"] >= patience).all())
 
 
 def last_losses(folder: Path) -> dict[str, float]:
