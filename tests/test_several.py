@@ -1,5 +1,6 @@
 """Several pictures from the panel: a list of prompts, a grid of two settings, and two runs side by side."""
 
+import io
 import time
 
 import pytest
@@ -11,7 +12,9 @@ from vqclip_nb.runs.reader import RunInfo, read_all
 from vqclip_nb.session import start
 from vqclip_nb.studio import Studio
 from vqclip_nb.studio.registry import REGISTRY
+from vqclip_nb.studio.sweep import sweep
 from vqclip_nb.studio.versus import differing
+from vqclip_nb.sweeps.items import make_items
 
 SMALL = {"prompt": "red", "size": (16, 16), "steps": 12, "cutn": 2, "device": "cpu"}
 
@@ -77,7 +80,7 @@ def test_stop_ends_the_list_and_the_same_button_goes_on(tmp_path):
     shown.ui.stop.click()
     assert REGISTRY.series.wait(20)
     assert REGISTRY.series.states == ["stopped", "waiting"]
-    assert "stopped, and the same button goes on" in shown.ui.several.said.value
+    assert "stopped, and the same again goes on" in shown.ui.several.said.value
     step = REGISTRY.job.status.step
     shown.ui.several.paint_list.click()
     until(lambda: REGISTRY.job.status.step > step)
@@ -200,3 +203,20 @@ def test_two_earlier_runs_are_shown_side_by_side_with_what_differs(tmp_path):
     assert all(f"<td>{row[0]}</td>" in html for row in rows)
     shown.ui.versus.hide.click()
     assert shown.ui.versus.box.layout.display == "none"
+
+
+def test_a_sweep_in_a_notebook_fills_a_grid_of_thumbnails(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    items = make_items([{"prompt": "red", "seed": seed} for seed in (1, 2, 3)], SMALL)
+    counts = []
+    for result in sweep(items, tmp_path / "out"):
+        assert result.state == "painted"
+        board, large, _ = shown[0].children
+        counts.append(board.children[0].value.partition(" of 3 painted")[0][-1])
+    assert counts == ["1", "2", "3"]
+    cells = board.children[1].children
+    assert [type(cell.children[0]).__name__ for cell in cells] == ["Image"] * 3
+    cells[1].children[1].click()
+    assert Image.open(io.BytesIO(large.value)).size == (16, 16)
+    assert large.layout.display == ""

@@ -18,10 +18,12 @@ from PIL import Image
 from tests.toys import toy_models
 from vqclip_nb import cli
 from vqclip_nb.errors import NotANumber, PaintWarning, RunError, SettingsError
+from vqclip_nb.models import catalog
 from vqclip_nb.runs import background_writer, founding
 from vqclip_nb.sweeps import paint as painting
 from vqclip_nb.sweeps import read_items, results, sweep
 from vqclip_nb.sweeps.items import EXAMPLE, make_items
+from vqclip_nb.sweeps.judge import at_hand, score
 from vqclip_nb.sweeps.report import contact_sheet, crossed, write_reports
 
 SMALL = {"canvas": "pixels", "size": 32, "steps": 3, "cutn": 2, "device": "cpu", "perceptor": "toy"}
@@ -200,6 +202,20 @@ def test_a_contact_sheet_has_rows_and_columns_where_two_settings_were_crossed(tm
     assert sheet.width > sheet.height, "three columns, two rows"
     assert crossed(items[:5]) is None
     assert contact_sheet(results[:5]).size != sheet.size
+
+
+def test_a_perceptor_that_did_not_guide_scores_the_pictures(tmp_path, monkeypatch):
+    items = make_items([{"prompt": "red"}, {"prompt": "red", "steps": 60, "lr": 0.2}], SMALL)
+    few, many = sweep(items, tmp_path)
+    scores = score([few, many], "other")
+    assert scores[many.item.name] < scores[few.item.name], "nearer to red after more steps"
+    with pytest.raises(SettingsError, match="did not guide, got 'toy'"):
+        score([few], "toy")
+
+    monkeypatch.setattr(catalog.Entry, "on_disk", property(lambda entry: entry.name in ("demo", "RN50", "ViT-B/32")))
+    assert at_hand(items) == "RN50"
+    assert at_hand(make_items([{"prompt": "red", "perceptor": "RN50"}])) == "ViT-B/32"
+    assert at_hand(make_items([{"prompt": "red", "perceptor": "RN50+ViT-B/32"}])) is None, "the demo knows few words"
 
 
 def test_the_command_paints_reports_and_says_what_failed(tmp_path, capsys, monkeypatch):

@@ -29,7 +29,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--out", default="sweep", metavar="FOLDER", help="where the pictures go (default: sweep)")
     parser.add_argument("--example", action="store_true", help="print a file with comments, and leave")
     parser.add_argument("--dry-run", action="store_true", help="say how many pictures, how long and how much disk")
-    parser.add_argument("--judge", metavar="PERCEPTOR", help="score the pictures by a perceptor that did not guide")
+    parser.add_argument(
+        "--judge",
+        metavar="PERCEPTOR",
+        help="score the pictures by this perceptor, which must not have guided, or by `none` (default: one that is on "
+        "the disk, other than demo)",
+    )
     parser.add_argument("--limit", type=int, default=10_000, metavar="N", help="the most pictures (default: 10000)")
     parser.add_argument("--ray", action="store_true", help="paint on all GPUs of this machine, or CPUs, by Ray")
     parser.add_argument("--address", metavar="HOST:PORT", help="paint on the Ray cluster there, or `auto`")
@@ -76,7 +81,7 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
     from tqdm import tqdm
 
     from vqclip_nb.sweeps import sweep, sweep_on_ray
-    from vqclip_nb.sweeps.judge import score
+    from vqclip_nb.sweeps.judge import at_hand, score
     from vqclip_nb.sweeps.report import write_reports
 
     out, judge = expanded(arguments.out), arguments.judge
@@ -91,7 +96,10 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
     places = {item.name: index for index, item in enumerate(items)}
     results.sort(key=lambda result: places[result.item.name])  # those of Ray come as they are finished
     painted = [result for result in results if result.picture.is_file()]
-    write_reports(results, out, score(painted, judge) if judge else None)
+    judge = None if judge == "none" else judge or at_hand(items)
+    write_reports(results, out, score(painted, judge) if judge and painted else None)
+    if judge and painted and not quiet:
+        print(f"{judge} scored them: the distance to the prompt, lower is nearer")
     counts = {state: sum(result.state == state for result in results) for state in ("painted", "there", "failed")}
     print(f"{counts['painted']} painted, {counts['there']} were there, {counts['failed']} failed: {out / 'index.html'}")
     for result in results:

@@ -15,46 +15,20 @@ if TYPE_CHECKING:
     from vqclip_nb.studio.job import Job
 
 
-class Series:
-    """Paints items in a thread of its own, each in the folder of its name. Knows no widgets.
+class Board:
+    """Which of the pictures of a sweep are there. Knows no widgets.
 
-    begin(open): starts a job and returns it. changed(): called whenever an item began or ended, and at the very end.
     states: of each item, in order: waiting, painting, painted, there (from earlier), stopped or failed.
     errors: why an item failed, by its place in the list. sheet: its contact sheet, once that is written. ended: whether
     nothing more comes.
     """
 
-    def __init__(
-        self,
-        items: Sequence[Item],
-        out: Path,
-        *,
-        title: str,
-        begin: "Callable[[opening.Opener], Job]",
-        changed: Callable[[], object],
-    ) -> None:
+    def __init__(self, items: Sequence[Item], out: Path, title: str) -> None:
         self.items, self.out, self.title = list(items), out, title
         self.states = ["waiting"] * len(items)
         self.errors: dict[int, str] = {}
         self.sheet: Path | None = None
         self.ended = False
-        self._begin, self._changed = begin, changed
-        self._stopping = False
-        self._thread = threading.Thread(target=self._work, name="vqclip-series", daemon=True)
-
-    def start(self) -> "Series":
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Begin no other item; the job that goes on is stopped by its own button."""
-        self._stopping = True
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait for the end; whether it came."""
-        self._thread.join(seconds)
-        return self.ended
 
     def folder(self, index: int) -> Path:
         """The run of an item, whether or not it is there yet."""
@@ -80,6 +54,41 @@ class Series:
     def painted(self) -> int:
         """How many pictures are there."""
         return sum(state in ("painted", "there") for state in self.states)
+
+
+class Series(Board):
+    """Paints items in a thread of its own, each in the folder of its name.
+
+    begin(open): starts a job and returns it. changed(): called whenever an item began or ended, and at the very end.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        out: Path,
+        *,
+        title: str,
+        begin: "Callable[[opening.Opener], Job]",
+        changed: Callable[[], object],
+    ) -> None:
+        super().__init__(items, out, title)
+        self._begin, self._changed = begin, changed
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="vqclip-series", daemon=True)
+
+    def start(self) -> "Series":
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Begin no other item; the job that goes on is stopped by its own button."""
+        self._stopping = True
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end; whether it came."""
+        self._thread.join(seconds)
+        return self.ended
 
     def _work(self) -> None:
         try:

@@ -15,7 +15,7 @@ from vqclip_nb.studio.text import shortened, title
 from vqclip_nb.studio.widget_help import explain
 
 if TYPE_CHECKING:
-    from vqclip_nb.studio.series import Series
+    from vqclip_nb.studio.series import Board
 
 SIDE = 92  # pixels of a cell
 
@@ -53,7 +53,7 @@ class SeveralView:
     def __init__(self, opened: Callable[[int], object]) -> None:
         self._opened = opened
         self._cells: dict[int, tuple[Any, tuple[str, float]]] = {}
-        self._series: Series | None = None
+        self._series: Board | None = None
         self.lines = widgets.Textarea(
             rows=6, description="Prompts", placeholder="One prompt a line", continuous_update=False
         )
@@ -95,7 +95,7 @@ class SeveralView:
         for number, (cell, _) in self._cells.items():
             (cell.add_class if number == index else cell.remove_class)("vq-on")
 
-    def show(self, series: "Series") -> None:
+    def show(self, series: "Board") -> None:
         """What became of the items of a series so far, and at its end a link to the contact sheet."""
         if series is not self._series:
             self._series, self._cells = series, {}
@@ -103,7 +103,7 @@ class SeveralView:
         failed = series.states.count("failed")
         count = f"{series.painted} of {len(series.items)} painted" + (f", {failed} failed" if failed else "")
         if series.ended and "waiting" in series.states:
-            count += "; stopped, and the same button goes on"
+            count += "; stopped, and the same again goes on"
         self.said.value = markup.heading_inline(series.title, count)
         self.sheet.value = markup.link(series.sheet, "Contact sheet") if series.sheet else ""
         cells = [self._cell(index) for index in range(len(series.items))]
@@ -135,7 +135,7 @@ class SeveralView:
         return cell
 
 
-def _table(series: "Series") -> tuple[list[str], list[int | str], str]:
+def _table(series: "Board") -> tuple[list[str], list[int | str], str]:
     """The heads of the columns, the cells row by row with the head of each row, and the columns for the style sheet."""
     if not (axes := series.axes):
         return [], [*range(len(series.items))], f"repeat(auto-fill, {SIDE + 6}px)"

@@ -1,15 +1,23 @@
 """Judging: how well finished pictures fit their words, by a perceptor that did not guide them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from PIL import Image
 
-from vqclip_nb import device, images, perceptor_names, perceptors, prompts
+from vqclip_nb import device, images, models, perceptor_names, perceptors, prompts
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.objectives.distances import great_circle
 from vqclip_nb.schedules import value_at
+from vqclip_nb.sweeps.items import Item
 from vqclip_nb.sweeps.results import Result
+
+
+def at_hand(items: Iterable[Item]) -> str | None:
+    """A perceptor on this disk that guides none of the items, or None. The demo's knows few words, and is left out."""
+    guides = {name for item in items for name in perceptor_names.parse(item.settings.perceptor)}
+    found = (entry.name for entry in models.entries("clip") if entry.on_disk and not entry.packaged)
+    return next((name for name in found if name not in guides), None)
 
 
 @torch.no_grad()
