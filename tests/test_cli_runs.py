@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
@@ -242,3 +243,14 @@ def test_render_makes_a_larger_picture_of_what_was_painted(capsys):
 def test_render_says_which_canvases_can(capsys, run):
     assert vqclip("render", str(run), "--size", "64", "48") == 2
     assert "siren and fourier" in capsys.readouterr().err
+
+
+def test_a_run_that_ended_early_says_so_and_how_to_go_on(capsys):
+    words = ["paint", "red", *SMALL[:-1], "--steps", "30", "--canvas", "pixels", "--lr", "1e-9", "--early-stop", "3"]
+    assert vqclip(*words) == 0
+    told = capsys.readouterr()
+    assert re.search(r"Ended at step \d+: no lower loss for 3 steps", told.err)
+    command = re.search(r"`(vqclip resume [^`]*--early-stop 0[^`]*)` goes on", told.err)[1]
+    assert vqclip(*shlex.split(command)[1:], "--steps", "32", "--quiet") == 0
+    (result,) = said(capsys)
+    assert RunInfo.read(Path(result).parent).kept[-1] == 32

@@ -120,6 +120,8 @@ def see_through(
     elif painting.ended and painting.step_count < painting.settings.steps and not quiet:
         since = painting.settings.early_stop
         print(f"Ended at step {painting.step_count}: no lower loss for {since} steps", file=sys.stderr)
+        further = command("vqclip", "resume", "--early-stop", "0", operands=[record.folder])
+        print(f"vqclip: `{further}` goes on from here", file=sys.stderr)
     print(result if quiet else f"Painted: {result}")
     if ending and not stop.heard:
         return 1
