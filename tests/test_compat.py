@@ -1,7 +1,10 @@
 """Other tools' commands: each option has a fate that is true, and a command paints and writes where the tool did."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -10,7 +13,7 @@ from PIL import Image
 
 from tests import crash_worker
 from tests.toys import ToyBigGAN, toy_models
-from vqclip_nb import cli, load_settings, presets, prompts
+from vqclip_nb import Settings, cli, load_settings, presets, prompts
 from vqclip_nb.compat import dream, generate, imagine, notebook
 from vqclip_nb.compat.copies import Duration, spoken
 from vqclip_nb.compat.elsewhere import peers
@@ -19,6 +22,7 @@ from vqclip_nb.fields import fields
 from vqclip_nb.models import download
 from vqclip_nb.schedules import value_at
 
+ROOT = Path(__file__).parent.parent
 TOOLS = {"generate": generate, "dream": dream, "imagine": imagine, "notebook": notebook}
 OPTIONS = {  # every option, as the tool's own source lists it
     "generate": """prompts image_prompts iterations save_every size init_image init_noise init_weight clip_model
@@ -138,6 +142,24 @@ def test_what_the_table_says_of_an_option_is_what_becomes_of_it(tool, option):
         "file": (False, True, False),
         "moot": (False, False, True),
     }[option.fate]
+
+
+def test_nothing_but_the_words_typed_is_the_recipe_of_that_name():
+    for module, given, more in (
+        (generate, {"prompts": "a house", "seed": 0}, {}),
+        (dream, {"text": "a house"}, {"steps": 21_000}),
+        (imagine, {"text": "a house", "seed": 0}, {"steps": 21_000}),
+        (notebook, {"texts": "a house", "seed": 0}, {}),
+    ):
+        plan = module.plan(given, memory=10**11) if module is generate else module.plan(given)
+        named = Settings(**{**presets.load(plan.preset).settings, **more, "prompt": "a house", "seed": 0})
+        assert recipe(plan.settings) == recipe(named)
+
+
+def test_tables_and_importing_need_no_torch():
+    code = "import sys; from vqclip_nb.compat import generate, dream, imagine, notebook, importing, elsewhere; "
+    code += "dream.plan({'text': 'a'}); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 def test_generate_paints_as_it_was_typed_and_the_paint_line_paints_the_same(tmp_path, capsys):
@@ -285,6 +307,11 @@ def test_a_zooming_film_is_a_film_of_ours(tmp_path):
     assert (settings.frame_steps, settings.first_steps, settings.zoom, settings.shift_x) == (2, 3, 1.1, 2)
     assert (settings.border, settings.fps) == ("wrap", 10)
     assert Path("output.mp4").exists()
+
+
+def test_the_first_gpu_by_name_is_the_best_device_there_is():
+    assert generate.plan({"cuda_device": "cuda:0"}).settings.device == "auto", "the CPU, where there is none, as there"
+    assert generate.plan({"cuda_device": "cuda:1"}).settings.device == "cuda:1"
 
 
 def test_the_size_that_was_left_out_goes_by_the_memory_as_there():

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from vqclip_nb.cli._peers import add_own, given, paint, remember
-from vqclip_nb.compat.generate import TOOL, add_options, plan
+from vqclip_nb.compat.generate import TOOL, add_options, device_of, plan
 
 
 def add(subparsers: Any) -> None:
@@ -36,5 +36,5 @@ def _memory(arguments: argparse.Namespace) -> int | None:
 
     from vqclip_nb import device
 
-    place = device.choose(getattr(arguments, "cuda_device", "auto"))
+    place = device.choose(device_of(vars(arguments)))
     return torch.cuda.get_device_properties(place).total_memory if place.type == "cuda" else None

@@ -99,7 +99,7 @@ TOOL = Tool(
             "write the prompt in the file of `vqclip animate --example`, and give it `--video FOLDER`",
             "-vsd",
         ),
-        Option("cuda_device", "text", "cuda:0", "setting", "`--device`; left out, the best there is", "-cd", "device"),
+        Option("cuda_device", "text", "cuda:0", "setting", "`--device`; left out, or cuda:0, the best there is", "-cd"),
     ),
 )
 _SEVERAL = {"texts": "+", "wholes": "*", "numbers": "*"}
@@ -130,7 +130,7 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     Raises SettingsError.
     """
     notes, values = TOOL.notes(given), TOOL.read(given)
-    changes = {"seed": -1} | TOOL.direct(given)
+    changes = {"seed": -1} | TOOL.direct(given) | {"device": device_of(given)}
     changes["size"] = _size(values["size"], memory)
     changes |= (
         _prompts(values)
@@ -156,6 +156,12 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     films = (picture.with_suffix(".mp4"),) if values["video"] or values["zoom_video"] else ()
     outputs = Outputs(picture, max(1, values["save_every"]), films=films, seconds=seconds)
     return Plan(TOOL.preset, changes, outputs, notes, sized="size" in given, noise=noise)
+
+
+def device_of(given: Mapping[str, Any]) -> str:
+    """The device; the one that generate.py takes when it can is the best there is."""
+    name = given.get("cuda_device", "auto")
+    return "auto" if name == TOOL.option("cuda_device").default else str(name)
 
 
 def _zooming(values: Mapping[str, Any]) -> dict[str, Any]:
