@@ -189,6 +189,14 @@ class _Handler(BaseHTTPRequestHandler):
         """A length that no disk has."""
         self.send(self.server.content, length=10**18)
 
+    def do_slow_headers(self) -> None:
+        """Headers that go on and on, a few letters at a time."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        for _ in range(100):
+            self.wfile.write(b"aa")
+            self.wfile.flush()
+            time.sleep(0.1)
+
     def do_crumbs(self) -> None:
         """A byte at each request."""
         self.wfile.write(self.rest()[:1])

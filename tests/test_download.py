@@ -15,13 +15,13 @@ from tests.servers import mirror
 from vqclip_nb.cli.doctor import answer
 from vqclip_nb.cli.models import keep, removed
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.models import CannotFetch, download
+from vqclip_nb.models import CannotFetch, download, transfer
 from vqclip_nb.models.catalog import Entry, Source
-from vqclip_nb.models.download import Patience
+from vqclip_nb.models.transfer import Patience
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-HASTY = Patience(connect=1, silence=0.4, bytes_per_second=50_000, window=0.3)
+HASTY = Patience(connect=1, silence=0.4, answer=2, bytes_per_second=50_000, window=0.3)
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,7 @@ WRONGS = {
     "endless": "sends more than the 3,000,000 bytes that are expected",
     "huge": "offers 1,000,000,000,000,000,000 bytes where 3,000,000 are published",
     "crumbs": "broke off 100 times|ended too early|broke off",
+    "slow_headers": "did not answer within 2 s",
     "drip": r"is slow \(0 kB/s\)",
 }
 
@@ -134,7 +135,7 @@ def test_parts_of_a_file_without_a_hash_are_not_mixed_between_addresses(server):
 
 
 def test_a_full_disk_is_said_before_the_first_byte(server, monkeypatch):
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     tiny = entry(server.at("good"))
     with pytest.raises(CannotFetch, match="VQCLIP_HOME to a folder on a larger disk"):
         fetch(tiny)
@@ -142,7 +143,7 @@ def test_a_full_disk_is_said_before_the_first_byte(server, monkeypatch):
 
 
 def test_a_file_of_unknown_length_that_does_not_end_is_left_before_the_disk_is_full(server, monkeypatch):
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: type("Usage", (), {"free": download.SPARE - 1}))
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: type("Usage", (), {"free": transfer.SPARE - 1}))
     tiny = entry(server.at("endless"), sha256=None, size=None)
     with pytest.raises(CannotFetch, match="sends a file without an end"):
         fetch(tiny, patience=HASTY)
@@ -150,7 +151,7 @@ def test_a_file_of_unknown_length_that_does_not_end_is_left_before_the_disk_is_f
 
 
 def test_a_disk_that_becomes_full_meanwhile_is_said_and_the_part_is_kept(server, monkeypatch):
-    write = download._Download.write
+    write = transfer.Transfer.write
 
     class Full:
         def __init__(self, file):
@@ -166,7 +167,7 @@ def test_a_disk_that_becomes_full_meanwhile_is_said_and_the_part_is_kept(server,
 
     tiny = entry(server.at("good"))
     with monkeypatch.context() as patched:
-        patched.setattr(download._Download, "write", lambda self, file, block: write(self, Full(file), block))
+        patched.setattr(transfer.Transfer, "write", lambda self, file, block: write(self, Full(file), block))
         with pytest.raises(CannotFetch, match=r"\(No space left on device\); what was fetched is kept. Remove a model"):
             fetch(tiny, patience=HASTY)
     assert fetch(tiny, patience=HASTY).read_bytes() == CONTENT

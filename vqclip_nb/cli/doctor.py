@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb import device
-from vqclip_nb.models import catalog, download
+from vqclip_nb.models import catalog, download, transfer
 
 PACKAGES = (
     *("vqclip_nb", "torch", "numpy", "openai-clip", "taming-transformers", "kornia", "pydantic", "safetensors"),
@@ -112,7 +112,7 @@ def answer(address: str, timeout: float = 10) -> tuple[bool, str]:
     try:
         reply = requests.head(address, allow_redirects=True, timeout=timeout)
     except requests.RequestException as error:
-        return False, download.reason(error)
+        return False, transfer.reason(error)
     if reply.status_code >= 400:
         return False, f"{reply.status_code} {reply.reason}"
     if reply.headers.get("Content-Type", "").startswith("text/html"):

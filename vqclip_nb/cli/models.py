@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb.cli._shell import command
-from vqclip_nb.models import CannotFetch, catalog, download, own
+from vqclip_nb.models import CannotFetch, catalog, download, own, transfer
 from vqclip_nb.models.ready import ready, size_of
 
 
@@ -113,7 +113,7 @@ def keep(entry: catalog.Entry) -> Path:
     target = there / path.relative_to(catalog.home())
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    download.copied(path, part, lambda done: None)
+    transfer.copied(path, part, lambda done: None)
     os.replace(part, target)
     return target
 

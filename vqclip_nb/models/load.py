@@ -10,8 +10,9 @@ from torch import Tensor
 from vqclip_nb.models import biggan, openai_clip, vqgan
 from vqclip_nb.models.catalog import Entry, info
 from vqclip_nb.models.checkpoints import read_note, read_safetensors, read_weights, write_safetensors
-from vqclip_nb.models.download import Report, alone, fetch
+from vqclip_nb.models.download import alone, fetch
 from vqclip_nb.models.errors import BrokenWeights
+from vqclip_nb.models.transfer import Report
 
 
 def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from vqclip_nb.models import catalog, download
+from vqclip_nb.models import catalog, download, transfer
 
 
 def ready(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
@@ -20,7 +20,7 @@ def ready(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
     said = [f"{name} ({size_of(entry)})" for name, entry in missing.items()]
     with tqdm(unit="B", unit_scale=True, unit_divisor=1000, delay=0.5, file=sys.stderr, disable=quiet) as bar:
 
-        def report(progress: download.Progress) -> None:
+        def report(progress: transfer.Progress) -> None:
             if said:  # only now is it sure that there is something to fetch
                 bar.write(f"vqclip: fetching {' and '.join(said)} once, into {catalog.home()}", file=sys.stderr)
                 said.clear()
