@@ -117,3 +117,10 @@ def test_a_prompt_written_is_the_prompt_read(text, weights):
 )
 def test_a_picture_keeps_the_colons_of_its_name(line, prompt):
     assert parse_picture(line) == prompt
+
+
+def test_a_bots_command_within_a_prompt_is_named():
+    for command in (".imagine", "/Imagine", " !dream"):
+        (sentence,) = doubts(f"{command} a red house | oil")
+        assert sentence.endswith("leave it out: 'a red house | oil'")
+    assert doubts("imagine a red house | ./paint") == []

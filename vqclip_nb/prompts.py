@@ -90,6 +90,10 @@ def doubts(line: str, *, field: str = "prompt") -> list[str]:
     if "^" in line:
         story = shlex.quote(_story(line.split("^")))
         found.append(f"^ is text here; prompts that pull together are joined by |, and a story is written as {story}")
+    if match := re.match(r"\s*[./!](imagine|dream|paint)\s+(?=\S)", line, re.IGNORECASE):
+        found.append(
+            f"{match[0].strip()} is a word to a bot, and text here; leave it out: {shlex.quote(line[match.end() :])}"
+        )
     followed = [prompt.span for prompt, _ in _readings(line, field)]
     if followed and None not in followed and (gap := spans.gap([span for span in followed if span])):
         found.append(f"no prompt pulls from {100 * gap[0]:.4g} to {100 * gap[1]:.4g} % of the run")
