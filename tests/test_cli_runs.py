@@ -168,7 +168,7 @@ def test_film_says_where(capsys, run):
     assert said(capsys) == ["Made: a.gif"]
     for words, sentence in (
         (["--fps", "0"], "fps must be from 0.1 to 120, got 0.0"),
-        (["--to", "a.avi"], "a film must end in one of .mp4, .gif, .webp, got 'a.avi'"),
+        (["--to", "a.avi"], "a film must end in one of .mp4, .gif, .mkv, .webp, got 'a.avi'"),
     ):
         assert vqclip("film", run.name, *words) == 2
         assert sentence in capsys.readouterr().err
