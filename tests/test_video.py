@@ -79,7 +79,7 @@ def test_an_encoding_that_is_cut_leaves_no_film(frames, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*film*"))
 
 
-@pytest.mark.parametrize(("name", "sentence"), [("a.avi", "must end in one of .mp4, .gif, .webp, got 'a.avi'")])
+@pytest.mark.parametrize(("name", "sentence"), [("a.avi", "must end in one of .mp4, .gif, .mkv, .webp, got 'a.avi'")])
 def test_what_cannot_be_filmed_is_said(frames, tmp_path, name, sentence):
     with pytest.raises(RunError, match=sentence):
         video.film(frames, tmp_path / name)
