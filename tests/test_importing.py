@@ -89,6 +89,17 @@ def test_a_script_gives_the_settings_of_each_of_its_commands(here):
     assert (ice.preset, ice.settings.cutn, ice.settings.steps) == ("bigsleep", 16, 1050)
 
 
+def test_what_only_a_shell_knows_is_named_once_and_a_prompt_of_it_is_an_error(here):
+    script = 'OPT=AdamW\nSEED=`shuf -i 1-9 -n 1`\npython generate.py -p="a box" -opt="$OPT" --seed=$SEED -o=$1 -ii=$1\n'
+    settings, lost = one(written(here / "zoom.sh", script))
+    assert (settings.prompt, settings.optimizer, settings.init_image) == ("a box", "adamw", None)
+    assert lost.count("$1: only the shell") == lost.count("$SEED: only the shell") == 1
+    with pytest.raises(
+        SettingsError, match=r"line 1: its prompt is known to the shell alone; write it out in place of \$TEXT"
+    ):
+        read(written(here / "random.sh", 'python generate.py -p "$TEXT" -i 5'))
+
+
 def test_a_pytti_file_becomes_scenes_and_parts_of_the_picture(here):
     settings, lost = one(written(here / "settings.txt", PYTTI))
     prompts = parse(settings.prompt)

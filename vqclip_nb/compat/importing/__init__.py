@@ -7,7 +7,7 @@ from vqclip_nb.compat.importing.imported import Imported
 from vqclip_nb.documents import text_of
 from vqclip_nb.errors import SettingsError
 
-COMMANDS = (".txt", ".sh", ".bash", ".bat", ".cmd", "")
+COMMANDS = (".txt", ".md", ".sh", ".bash", ".bat", ".cmd", "")
 
 
 def read(path: Path) -> list[Imported]:

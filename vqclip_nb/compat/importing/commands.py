@@ -21,7 +21,7 @@ _CALL = re.compile(
     r"|\s*(?:\$\s+)?(?:vqclip\s+)?(?P<fire>dream|imagine)\s+(?P<words>[\"'-].*)"
 )
 _ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+|set[ \t]+)?([A-Za-z_]\w*)=(.*)$", re.MULTILINE)
-_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)|\$[({]|%(\w+)%")
+_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)|\$[({]|%(\w+)%|`")
 _END = set("();<>|&")
 
 
@@ -55,12 +55,16 @@ def _imported(given: Mapping[str, Any], plan: Callable[[Mapping[str, Any]], Plan
         if option.fate == "refused":
             lost.append(f"{option.flag}: {option.here}")
             del kept[name]
+    if lost and {"prompts", "text"} & given.keys() - kept.keys():
+        raise SettingsError(
+            f"its prompt is known to the shell alone; write it out in place of {lost[0].partition(':')[0]}"
+        )
     made = plan(kept)
     settings = made.settings
     if made.noise:
         lost.append("--init_noise: `vqclip generate` with the same options makes the noise, and begins with it")
         settings = settings.replace(init_image=None)
-    return Imported(tool.title, settings, made.preset, (*lost, *made.notes))
+    return Imported(tool.title, settings, made.preset, tuple(dict.fromkeys((*lost, *made.notes))))
 
 
 def _words(text: str) -> list[str]:
