@@ -84,6 +84,26 @@ def test_a_branch_may_go_on_on_another_canvas(tmp_path):
     assert outcome(see_through(replay(child)))[0] == outcome(child)[0]
 
 
+def test_one_variation_goes_on_on_another_canvas(tmp_path):
+    painting = build_painting(settings(tmp_path, relay="", variations=3, keep="best"))
+    for _ in range(3):
+        painting.step()
+    second = painting.lowest.image[1:2].clone()
+    painting.apply(Edit({"canvas": "pixels"}, variation=2))
+    assert painting.picture().shape == second.shape
+    assert (painting.picture() - second).abs().mean() < 0.1
+    *_, last = run(painting)
+    assert last.image.shape == second.shape
+
+
+def test_what_is_rendered_larger_is_symmetric_too(tmp_path):
+    painting = build_painting(settings(tmp_path, relay="", symmetry="mirror"))
+    painting.step()
+    image = painting.picture((96, 96))
+    assert image.shape == (1, 3, 96, 96)
+    torch.testing.assert_close(image, image.flip(-1))
+
+
 def test_a_relay_that_cannot_be_is_said_before_a_step_is_made(tmp_path):
     for relay, said in (
         ("4", "relay must be step:canvas"),

@@ -170,7 +170,7 @@ class Painting:
             parameter.copy_(value)
         try:
             if size:
-                image = self.canvas.render(*size)
+                image = symmetry.symmetric(self.canvas.render(*size), self.settings.symmetry)
                 return image if self.overlay is None else self.overlay(image)
             if self.canvas.tidy_every and tidied:
                 self._tidy()
@@ -202,6 +202,7 @@ class Painting:
             self.canvas.choose(number - 1)
             self.optimizer.choose(number - 1)
             self.averages.choose(number - 1)
+            self.lowest = LowestLoss(1, self.device)
             self.keepsakes = {name: each[number - 1 : number].clone() for name, each in self.keepsakes.items()}
         if canvas is not self.canvas:
             self._hand_to(canvas, settings)
