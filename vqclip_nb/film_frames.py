@@ -50,11 +50,11 @@ class FilmFrames:
         if not settings.frame_ends(step):
             return
         if settings.loop_frames and settings.frame_after(step) == 1:
-            painting.keepsakes[FIRST] = painting.picture(tidied=False)
+            painting.keepsakes[FIRST] = _last_frame(painting)
         move, share = Move.at(settings, step), _way_back(settings, step)
         if move.still and not share and self.video is None:
             return  # an undisturbed picture keeps its optimizer and averages
-        picture = move(painting.picture(tidied=False))
+        picture = move(_last_frame(painting))
         if self.video is not None:
             weight = value_at(settings.video_weight, step, step / settings.steps)
             picture = picture.lerp(self.frame(settings.frame_after(step), picture), weight)
@@ -68,6 +68,14 @@ class FilmFrames:
             raise ValueError("there is no video")
         pil = images.covering(self.video.frame(index), (like.shape[-1], like.shape[-2]))
         return images.to_tensor(pil).to(like)
+
+
+def _last_frame(painting: "Painting") -> Tensor:
+    """The picture of the frame that ended, as the film shows it: without another decode, where an average is kept."""
+    average = painting.averages.image
+    if average is None or painting.settings.keep == "best":
+        return painting.picture(tidied=False)
+    return average.clone()
 
 
 def _way_back(settings: Settings, step: int) -> float:

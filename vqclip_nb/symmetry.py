@@ -25,14 +25,15 @@ def symmetric(image: Tensor, kind: str) -> Tensor:
 
 
 def rolled(image: Tensor, draws: Draws) -> Tensor:
-    """A tile, (n, 3, H, W), moved by a random way, each picture by its own; what leaves at one edge comes in opposite.
+    """A tile, (n, 3, H, W), moved by up to a quarter of its sides, each picture by its own draw.
 
-    So a perceptor sees the seams of a tile as often as any other part of it.
+    What leaves at one edge comes in at the opposite one. So a perceptor sees the seams of a tile, and the middle stays
+    near the middle.
     """
     height, width = image.shape[-2:]
     shares = draws.uniform("roll", (2,)).tolist()  # (n, 2)
     moved = [
-        picture.roll((int(down * height), int(across * width)), (-2, -1))
+        picture.roll((int((down - 0.5) * height / 2), int((across - 0.5) * width / 2)), (-2, -1))
         for picture, (down, across) in zip(image, shares, strict=True)
     ]
     return torch.stack(moved)

@@ -29,7 +29,7 @@ class VQGANCanvas(Canvas):
 
     lr = SPEC.lr
     spherical = True
-    _margin = 2  # cells of the opposite edge that a tile is decoded with, and cut off again
+    _margin = 4  # cells of the opposite edge that a tile is decoded with, and cut off again
     cuts_off = True
     lowest: Tensor
     highest: Tensor
