@@ -68,7 +68,7 @@ def test_a_grid_is_wrapped_and_cropped_back():
 
 
 def test_a_tile_of_the_demo_model_has_no_seam():
-    """Codes that are moved round give the picture moved round, also where its edges meet; without `seamless` by far not."""
+    """Codes that are moved round give the picture moved round, also where its edges meet."""
 
     def off_at_the_edges(**more):
         painting = build_painting(Settings(prompt="a red circle", size=(96, 96), steps=4, device="cpu", **more))
@@ -79,8 +79,8 @@ def test_a_tile_of_the_demo_model_has_no_seam():
         apart = (image - moved).abs().mean((0, 1))
         return float(torch.cat([apart[:, :2], apart[:, -2:], apart[:2].T, apart[-2:].T], 1).mean())
 
-    assert off_at_the_edges(seamless=True) < 0.01
-    assert off_at_the_edges() > 0.03
+    seamless, plain = off_at_the_edges(seamless=True), off_at_the_edges()
+    assert seamless < 0.25 * plain
 
 
 @pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier"])
