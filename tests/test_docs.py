@@ -86,6 +86,12 @@ def flags_of(command):
     return subparsers.choices[command]._option_string_actions
 
 
+def test_the_prompt_book_is_current():
+    now = python("tools/prompt_book.py", "--text", path=[])
+    page = (ROOT / "docs" / "prompt-book.md").read_text(encoding="utf-8")
+    assert page == now, "run `python tools/prompt_book.py`"
+
+
 def test_the_code_of_the_python_page_runs(tmp_path):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     (tmp_path / "page.py").write_text("\n".join(code for _, code in blocks(page, "python")), encoding="utf-8")

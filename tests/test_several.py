@@ -1,6 +1,7 @@
 """Several pictures from the panel: a list of prompts, a grid of two settings, and two runs side by side."""
 
 import io
+import shutil
 import time
 
 import pytest
@@ -71,6 +72,39 @@ def test_a_list_of_prompts_is_painted_one_after_another(tmp_path):
     assert Image.open(REGISTRY.series.sheet).width > 192
     assert "Contact sheet" in shown.ui.several.sheet.value
     until(lambda: len(shown.ui.history.runs) == 3)
+
+
+def test_used_prompts_are_remembered_without_their_runs_and_can_be_searched(tmp_path):
+    shown = studio()
+    paint_list(shown, "red\ngreen")
+    assert REGISTRY.series.wait(60)
+    until(lambda: not shown.ui.start.disabled)
+    paint_list(shown, "red")
+    assert REGISTRY.series.wait(60)
+    for folder in (tmp_path / "runs").glob("red*"):
+        shutil.rmtree(folder)
+    again = studio(prompt="blue")
+    offered = again.ui.form.prompt.used
+    assert list(offered.options) == ["red", "green"], "the newest first"
+    offered.value = "gr"
+    assert again.ui.form.value("prompt") == "blue", "not a whole one yet"
+    offered.value = "green"
+    assert (again.ui.form.value("prompt"), offered.value) == ("green", "")
+    (tmp_path / "runs" / ".prompts.txt").write_bytes(b"\xff\n")
+    again.controller.library.read_history()
+    assert list(offered.options) == ["green"], "of the run that is left"
+
+
+def test_the_prompt_book_adds_a_word_and_takes_it_out():
+    shown = studio(prompt="red")
+    box = shown.ui.form.prompt
+    assert {label.partition(":")[0] for label, word in box.book.options if word} == {"Medium", "Light"}
+    for prompt in ("red, at night", "red"):
+        box.book.value = "at night"
+        assert (box.value, box.book.value) == (prompt, "")
+    box.suit("ViT-B/32")
+    kinds = {label.partition(":")[0] for label, word in box.book.options if word}
+    assert kinds == {"Site", "Quality", "Medium", "Artist", "Light", "Engine"}
 
 
 def test_stop_ends_the_list_and_the_same_button_goes_on(tmp_path):

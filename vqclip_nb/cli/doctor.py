@@ -19,7 +19,7 @@ from vqclip_nb.models import catalog, download, transfer
 
 PACKAGES = (
     *("vqclip_nb", "torch", "numpy", "openai-clip", "taming-transformers", "kornia", "pydantic", "safetensors"),
-    *("pooch", "pillow", "imageio-ffmpeg", "ipywidgets", "ipython", "open_clip_torch"),
+    *("pooch", "pillow", "imageio-ffmpeg", "ipywidgets", "ipython", "open_clip_torch", "transformers", "ray"),
 )
 ROOM = 3e9  # bytes: the large pair, its stripped copies and a run
 

@@ -144,7 +144,9 @@ class Layout:
     def _parts(self) -> widgets.Widget:
         actions = _box(widgets.HBox, [self.start, self.pause, self.stop, self.undo], "vq-actions")
         words = self.form.prompt
-        helpers = _box(widgets.HBox, [words.surprise, words.examples, self.presets], "vq-helpers")
+        helpers = _box(
+            widgets.HBox, [words.surprise, words.examples, words.book, words.used, self.presets], "vq-helpers"
+        )
         top = widgets.VBox([words.box, actions, _box(widgets.HBox, [words.chips, helpers], "vq-ideas")])
         pictures = widgets.HTML(markup.heading("Pictures"))
         basic = widgets.VBox([self.form.basic, pictures, self.images.box])

@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from vqclip_nb.runs import metadata
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
-from vqclip_nb.studio import opening
+from vqclip_nb.studio import opening, used_prompts
 from vqclip_nb.studio.history import cut_off
 from vqclip_nb.studio.image_inputs import uploaded
 from vqclip_nb.studio.presets import LARGE, offered, save_preset
@@ -109,7 +110,10 @@ class Library:
     def read_history(self) -> list[RunInfo]:
         """The history, read anew."""
         mirror = self._controller.mirror
-        return self._ui.history.read(self._controller.out, *([mirror.place] if mirror else []))
+        runs = self._ui.history.read(self._controller.out, *([mirror.place] if mirror else []))
+        remembered = used_prompts.used(self._controller.out)
+        self._ui.form.prompt.used.options = [*dict.fromkeys([*remembered, *(run.current.prompt for run in runs)])]
+        return runs
 
     def deleted(self, run: RunInfo) -> None:
         """A run was deleted: nothing of it is shown any more."""
@@ -209,13 +213,17 @@ class Library:
 
     # --- the form of last time
 
-    def remember(self) -> None:
-        """Write down the form, so that a panel of another kernel begins with it. A folder that is full is no matter."""
+    def remember(self, prompts: Iterable[str] = ()) -> None:
+        """Write down the form, so that a panel of another kernel begins with it, and the prompts that are painted.
+
+        prompts: those, where it is not the form's. A folder that is full is no matter.
+        """
         try:
             folder = self._controller.out
             folder.mkdir(parents=True, exist_ok=True)
             values = {name: value for name, value in self._ui.form.values().items() if name != "out"}
             (folder / FORM_FILE).write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+            used_prompts.remember(folder, list(prompts) or [values["prompt"]])
         except OSError:
             pass
 

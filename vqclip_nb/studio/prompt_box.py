@@ -43,6 +43,15 @@ class PromptBox:
         self.examples.add_class("vq-unlabelled")
         explain(self.examples, "A prompt to begin with")
         self.examples.observe(lambda _: self._example(), "value")
+        self.book = widgets.Dropdown(options=[("Words …", "")], description="Words")
+        self.book.add_class("vq-unlabelled")
+        explain(self.book, "Words of the field, by kind; the same again takes them out")
+        self.book.observe(lambda _: self._word(), "value")
+        self.used = widgets.Combobox(description="Used prompts", placeholder="Used prompts …")
+        for name in ("vq-used", "vq-unlabelled"):
+            self.used.add_class(name)
+        explain(self.used, "Type a few letters of a prompt that was painted here")
+        self.used.observe(lambda _: self._used(), "value")
         self.box = widgets.VBox([self.text, self.negative])
         self.box.add_class("vq-words")
 
@@ -78,6 +87,8 @@ class PromptBox:
             groups = words()["examples"][kind].items()
             offered = [(f"{group}: {text}", text) for group, texts in groups for text in texts]
             self.examples.options = [("Examples …", ""), *offered]
+            book = words()["book"][kind].items()
+            self.book.options = [("Words …", ""), *((f"{group}: {word}", word) for group, all in book for word in all)]
         self.draw()
 
     def draw(self) -> None:
@@ -103,6 +114,17 @@ class PromptBox:
 
     def _surprise(self) -> None:
         self.text.value = surprise(words()["surprise"][self._kind], random.Random())
+
+    def _word(self) -> None:
+        if word := self.book.value:
+            self.book.value = ""
+            self.text.value = toggled(self.text.value, word)
+
+    def _used(self) -> None:
+        if (prompt := self.used.value) in self.used.options:
+            self.used.value = ""
+            self.value = prompt
+            self._changed()
 
     def _example(self) -> None:
         if self.examples.value:

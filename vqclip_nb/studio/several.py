@@ -124,7 +124,7 @@ class Several:
             raise SettingsError(f"{len(rows)} pictures are more than {MOST}; `vqclip sweep` in a terminal paints them.")
         common = self._controller.settings()
         items = distinct([Item(common.replace(**row), row) for row in rows])
-        self._controller.library.remember()
+        self._controller.library.remember(dict.fromkeys(item.settings.prompt for item in items))
         series = Series(items, self._controller.out, title=title, begin=_begin_job, changed=_changed)
         REGISTRY.series = series
         _changed()

@@ -188,13 +188,28 @@ class _Driver:
         self._busy[actor.ready.remote(str(self._token))] = actor, None
 
 
+def _start(workers: int | None, **quiet: Any) -> None:
+    """Start Ray on this machine. Raises RunError."""
+    import ray
+
+    for attempt in range(TRIES):
+        try:
+            ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
+            return
+        except Exception as error:  # such as a machine too busy to start it within half a minute
+            ray.shutdown()
+            if attempt + 1 == TRIES:
+                said = str(error).strip().partition("\n")[0]
+                raise RunError(f"Ray could not be started on this machine: {said}") from None
+
+
 def _connect(address: str | None, workers: int | None) -> None:
     """Start Ray on this machine, or join the cluster at an address. Raises RunError."""
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
+        _start(workers, **quiet)
         return
     remedy = "`ray start --head` starts one, and --ray without an address needs none"
     if address != "auto":
