@@ -36,7 +36,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["canvases", "perceptors"],
     ["relay", "film_fields", "cutout_fields", "layout_fields"],
     ["settings"],
-    ["fields", "embedded", "prompt_writer"],
+    ["fields", "embedded", "prompt_writer", "moves"],
     ["objectives", "timeline", "lowest"],
     ["step_guard", "video", "video_reader", "overlay", "frame", "averages"],
     ["camera"],

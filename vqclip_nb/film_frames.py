@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from vqclip_nb import images
-from vqclip_nb.camera import Move
+from vqclip_nb.camera import moved
 from vqclip_nb.errors import PictureError
+from vqclip_nb.moves import Move
 from vqclip_nb.schedules import value_at
 from vqclip_nb.settings import Settings
 from vqclip_nb.video_reader import VideoReader
@@ -54,7 +55,7 @@ class FilmFrames:
         move, share = Move.at(settings, step), _way_back(settings, step)
         if move.still and not share and self.video is None:
             return  # an undisturbed picture keeps its optimizer and averages
-        picture = move(_last_frame(painting))
+        picture = moved(_last_frame(painting), move)
         if self.video is not None:
             weight = value_at(settings.video_weight, step, step / settings.steps)
             picture = picture.lerp(self.frame(settings.frame_after(step), picture), weight)

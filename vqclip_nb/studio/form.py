@@ -2,16 +2,20 @@
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
 
 from vqclip_nb import canvases
+from vqclip_nb.errors import SettingsError
 from vqclip_nb.fields import GROUPS, FieldSpec, fields, live_fields
 from vqclip_nb.schedules import Schedule
+from vqclip_nb.settings import Settings
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.controls import as_schedule, control, help_text, models_offered, read, show, typed
+from vqclip_nb.studio.film_preview import preview
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.prompt_box import PromptBox
 from vqclip_nb.studio.widget_help import explain
@@ -50,8 +54,10 @@ class Form:
                 widget.observe(lambda _, key=key: self._hear(*key), "value")
         self.basic = widgets.VBox([self._row("", name) for name in BASIC])
         self.advanced = widgets.VBox(self._groups([heading for heading in GROUPS if heading != "Film"]))
-        self.film = widgets.VBox(self._groups(["Film"]))
+        self.film_preview = widgets.HTML()
+        self.film = widgets.VBox([self.film_preview, *self._groups(["Film"])])
         self._suit()
+        self._draw_film()
 
     @property
     def controls(self) -> dict[str, Any]:
@@ -78,6 +84,7 @@ class Form:
         finally:
             self._quiet = False
         self._suit()
+        self._draw_film()
 
     def show_errors(self, errors: Mapping[str, str]) -> None:
         """Mark the fields that are wrong, and no others."""
@@ -122,7 +129,13 @@ class Form:
             self._keyframes.pop((owner, name), None)
             if name in ("canvas", "perceptor"):
                 self._suit()
+            self._draw_film()
             self._changed(name)
+
+    def _draw_film(self) -> None:
+        """Draw the film that the form asks for; while a value is not allowed, the last one stays."""
+        with suppress(SettingsError):
+            self.film_preview.value = preview(Settings(**self.values()))
 
     def _suit(self) -> None:
         """Show the options of the chosen canvas, and the words that the chosen perceptor knows."""
