@@ -371,6 +371,31 @@ def test_without_a_model_or_a_network_the_command_that_paints_at_once_is_named(c
     assert Image.open("output.png").size == (32, 32)
 
 
+def test_on_demo_counts_what_was_typed_and_the_rest_suits_the_demo():
+    words = {
+        "generate": {"prompts": "a house", "num_cuts": 3, "optimiser": "SGD"},
+        "dream": {"text": "a house", "lr": 0.2},
+    }
+    words |= {"imagine": {"text": "a house", "num_layers": 3, "center_bias": True, "image_width": 64, "epochs": 2}}
+    typed = {
+        "generate": {"cutn": 3, "optimizer": "sgd", "seed": None},
+        "dream": {"lr": 0.2},
+        "imagine": {
+            "canvas": "siren",
+            "layers": 3,
+            "cutouts": "uniform-centre",
+            "size": 64,
+            "steps": 2100,
+            "seed": None,
+        },
+    }
+    for tool, given in words.items():
+        settings = TOOLS[tool].plan(given).on_demo().settings
+        expected = {**typed[tool], "prompt": "a house"}
+        expected = {name: settings.seed if value is None else value for name, value in expected.items()}
+        assert recipe(settings) == recipe(Settings(**expected))
+
+
 def test_a_long_run_keeps_a_thousand_frames_and_each_that_is_written():
     for module, every in ((dream, 10), (imagine, 20)):
         plan = module.plan({"text": "a house"})

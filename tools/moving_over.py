@@ -25,8 +25,9 @@ vqclip imagine "a house in the forest" --num_layers 16 --epochs 1 --iterations 2
 ```
 
 Each writes its picture where the tool put it, and prints the same as a `vqclip paint` line. A run's folder has frames,
-film and state; `vqclip resume` goes on with it. The published models are fetched on first use; `--demo` paints at once
-with those that come with the package. Exactly as many steps are made as you ask for, and the last picture is saved.
+film and state; `vqclip resume` goes on with it. The published models are fetched on first use; `--demo` paints what you
+typed at once, with those that come with the package and their settings. Exactly as many steps are made as you ask for,
+and the last picture is saved.
 
 ```python
 from vqclip_nb.compat.big_sleep import Imagine

@@ -16,7 +16,7 @@ from vqclip_nb.errors import SettingsError
 from vqclip_nb.escapes import visible
 
 OWN = {  # options that the tools do not have
-    "demo": "paint with the models that come with the package, which know few words and need no download",
+    "demo": "paint what you typed with the models that come with the package, which know few words, and their settings",
     "quiet": "no progress bar",
 }
 

@@ -67,8 +67,10 @@ def plan(given: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
     if values.get("larger_model") or values.get("larger_clip"):
         changes["perceptor"] = "ViT-L/14"
     outputs = _outputs(values, changes["seed"])
-    asks, sized = not values.get("overwrite", True), "image_size" in given
-    return Plan(tool.preset, changes, outputs, notes, length, sized=sized, asks=asks)
+    usual = {option.setting for option in tool.options if option.name not in given} - {"", "seed"}
+    usual |= set() if "image_size" in given else {"size"}
+    usual |= set() if {"epochs", "iterations"} & given.keys() else {"steps"}
+    return Plan(tool.preset, changes, outputs, notes, length, frozenset(usual), asks=not values.get("overwrite", True))
 
 
 def pulls(texts: Sequence[Prompt], image: Any, text_min: str = "") -> dict[str, Any]:

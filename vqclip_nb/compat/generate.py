@@ -148,6 +148,8 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     if values["zoom_video"]:
         changes |= _zooming(values)
         seconds = None  # the film has a rate of its own
+    sources = {"size": {"size"}, "cutouts": {"cut_method"}, "augments": {"cut_method", "augments"}}
+    usual = frozenset(name for name, options in sources.items() if not options & given.keys())
     noise = ""
     if values["init_noise"] and not values["init_image"]:
         if (noise := values["init_noise"].lower()) not in KINDS:
@@ -155,7 +157,7 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
         changes["init_image"] = str(picture.with_name(f"{picture.stem}.noise.png"))
     films = (picture.with_suffix(".mp4"),) if values["video"] or values["zoom_video"] else ()
     outputs = Outputs(picture, max(1, values["save_every"]), films=films, seconds=seconds)
-    return Plan(TOOL.preset, changes, outputs, notes, sized="size" in given, noise=noise)
+    return Plan(TOOL.preset, changes, outputs, notes, usual=usual, noise=noise)
 
 
 def device_of(given: Mapping[str, Any]) -> str:

@@ -78,8 +78,11 @@ def plan(given: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
     if values.get("deeper"):
         changes["layers"] = 32
     changes |= _cutouts(values)
-    asks, sized = not values.get("overwrite", True), "image_width" in given
-    return Plan(tool.preset, changes, _outputs(values), notes, length, sized=sized, asks=asks)
+    usual = set() if "image_width" in given else {"size"}
+    usual |= set() if {"epochs", "iterations", "create_story"} & given.keys() else {"steps"}
+    return Plan(
+        tool.preset, changes, _outputs(values), notes, length, frozenset(usual), asks=not values.get("overwrite", True)
+    )
 
 
 def _story(values: Mapping[str, Any]) -> list[list[Prompt]]:

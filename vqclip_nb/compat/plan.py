@@ -46,7 +46,7 @@ class Plan:
     outputs: Outputs
     notes: tuple[str, ...] = field(default=())
     length: str = ""  # the steps as the tool counts them, such as "20 epochs of 1,050"
-    sized: bool = True  # whether a person chose the size
+    usual: frozenset[str] = frozenset()  # the changes that nobody typed: the tool's own defaults
     noise: str = ""  # the kind of noise to write as the start image, before anything is painted
     asks: bool = False  # whether the tool asks before it overwrites its picture
 
@@ -58,13 +58,13 @@ class Plan:
         return settings.replace(every=kept_every(settings.steps, self.outputs.every))
 
     def on_demo(self) -> "Plan":
-        """The same recipe by the models of the package, at the size that suits them unless one was given."""
-        values = {**presets.load(self.preset).settings, **self.changes, "perceptor": "demo"}
-        if canvases.spec(str(values["canvas"])).model_kind:
-            values = canvases.suiting(values, "vqgan/demo") | {"canvas": "vqgan/demo"}
-        if not self.sized:
-            del values["size"]
-        return replace(self, preset="", changes=values)
+        """What was typed, by the models that come with the package and the settings that suit them."""
+        canvas = str({**presets.load(self.preset).settings, **self.changes}["canvas"])
+        canvas = "vqgan/demo" if canvases.spec(canvas).model_kind else canvas
+        typed = {name: value for name, value in self.changes.items() if name not in self.usual}
+        return replace(
+            self, preset="", changes=canvases.suiting(typed, canvas) | {"canvas": canvas, "perceptor": "demo"}
+        )
 
     def at(self, **place: Any) -> "Plan":
         """The same at another place: settings such as `device` and `out`."""
