@@ -10,6 +10,7 @@ from typing import Any
 
 from vqclip_nb.errors import RunError, SettingsError
 from vqclip_nb.fields import live_fields
+from vqclip_nb.film_fields import FilmFields
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import metadata
 from vqclip_nb.runs.reader import RunInfo
@@ -204,13 +205,22 @@ class Controller:
         try:
             value = self.ui.form.value(name) if name in self.ui.form.controls else value
             if name not in ("init_image", "image_prompts") or running:
-                (current or Settings(canvas=self.ui.form.value("canvas"))).replace(**{name: value})
+                (current or self._beside(name)).replace(**{name: value})
         except SettingsError as error:
             self._mark(name, str(error))
             return
         self._mark(name, None)
+        if name == "frame_steps":  # without it other fields of a film are refused
+            for other in set(self.ui.messages.field_errors) & FilmFields.model_fields.keys():
+                self.changed(other)
         if running:
             running.change({name: value})
+
+    def _beside(self, name: str) -> Settings:
+        """Settings in which a field is checked: the defaults, with those others of the form that it depends on."""
+        form = self.ui.form
+        film = {"frame_steps": form.value("frame_steps")} if name in FilmFields.model_fields else {}
+        return Settings(canvas=form.value("canvas"), **film)
 
     def _mark(self, name: str, error: str | None) -> None:
         """Show what is wrong with a field, beside it and in the strip, or that nothing is."""
