@@ -19,19 +19,24 @@ def no_film():
     return mock.patch.object(video, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
 
 
-def settings(out):
+FILM = {"frame_steps": 2, "first_steps": 2, "zoom": 1.1, "rotate": "5*s", "loop_frames": 1, "canvas": "pixels"}
+
+
+def settings(out, film=False):
+    """Of a small picture, or a small film."""
     values = {"prompt": "red | blue:-0.2", "size": (16, 16), "steps": STEPS, "cutn": 2, "device": "cpu"}
+    values |= FILM if film else {}
     return Settings(**values, save_every=str(INTERVAL), average=0.5, variations=2, out=str(out))
 
 
-def paint(out, reached, kill_at=None, only=""):
+def paint(out, reached, kill_at=None, only="", film=False):
     """Paint, counting the steps in `reached`; die at the n-th file written: half-way, before it is moved, or after.
 
     only: the ending of the files that are counted.
     """
     torch.set_num_threads(1)
     with toy_models(), no_film(), mock.patch.object(background_writer, "write", _deadly(kill_at, only)):
-        active = start(settings(out))
+        active = start(settings(out, film))
         for frame in active:
             reached.value = frame.step
         active.record.finish(active.painting)

@@ -36,10 +36,19 @@ def outcome(folder):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
+    return unharmed(tmp_path_factory, film=False)
+
+
+@pytest.fixture(scope="module")
+def expected_film(tmp_path_factory):
+    return unharmed(tmp_path_factory, film=True)
+
+
+def unharmed(tmp_path_factory, film):
     """What the run shows that nobody killed, how long it takes in a process of its own, and that process."""
     out = tmp_path_factory.mktemp("whole")
     with toy_models(), crash_worker.no_film():
-        active = start(crash_worker.settings(out))
+        active = start(crash_worker.settings(out, film))
         list(active)
         whole = outcome(active.record.finish(active.painting).parent)
     fork = multiprocessing.get_context("forkserver")
@@ -47,7 +56,7 @@ def expected(tmp_path_factory):
     for _ in range(2):  # the first one waits for the imports
         began = time.perf_counter()
         reached = fork.Value("i")
-        process = fork.Process(target=crash_worker.paint, args=(out, reached))
+        process = fork.Process(target=crash_worker.paint, args=(out, reached, None, "", film))
         process.start()
         process.join()
         assert process.exitcode == 0
@@ -62,13 +71,28 @@ def expected(tmp_path_factory):
     ],
 )
 def test_wherever_it_is_killed_it_resumes(tmp_path, expected, trials):
+    kill_and_resume(tmp_path, expected, trials, film=False)
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        pytest.param(range(10), id="10"),
+        pytest.param(range(200), id="200", marks=pytest.mark.long),
+    ],
+)
+def test_a_film_that_is_killed_at_any_frame_resumes(tmp_path, expected_film, trials):
+    kill_and_resume(tmp_path, expected_film, trials, film=True)
+
+
+def kill_and_resume(tmp_path, expected, trials, film):
     whole, lasts, fork = expected
     stopped = []
     for trial in trials:
         chance, out, reached = random.Random(trial), tmp_path / str(trial), fork.Value("i")
         saving = trial % 2 == 1  # every other one dies while a file is written, the rest at any time
         process = fork.Process(
-            target=crash_worker.paint, args=(out, reached, chance.randint(1, 26) if saving else None)
+            target=crash_worker.paint, args=(out, reached, chance.randint(1, 26) if saving else None, "", film)
         )
         process.start()
         if not saving:
