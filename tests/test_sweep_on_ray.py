@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,11 +133,11 @@ def test_stop_ends_the_workers_after_their_step_and_a_second_call_goes_on(tmp_pa
 def test_after_the_head_was_killed_and_started_again_the_same_command_goes_on(tmp_path, alone):
     port, out, file = free_port(), tmp_path / "many", tmp_path / "many.yaml"
     file.write_text(FILE)
-    heads = []
+    heads, place = [], tempfile.mkdtemp(prefix="vq", dir="/tmp")  # short, since names of sockets must be
 
     def start_head():
         words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
-        words += ["--num-cpus=2", "--include-dashboard=false", "--temp-dir", tempfile.mkdtemp(prefix="vq", dir="/tmp")]
+        words += ["--num-cpus=2", "--include-dashboard=false", "--temp-dir", place]
         head = subprocess.Popen(
             words, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -167,6 +168,7 @@ def test_after_the_head_was_killed_and_started_again_the_same_command_goes_on(tm
         assert "0 failed" in printed
     finally:
         kill_head()
+        shutil.rmtree(place, ignore_errors=True)
     now = {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/settings.json")}
     assert begun.items() <= now.items(), "what was begun was gone on with"
     assert pixels(out) == by_one_process(tmp_path)
