@@ -73,7 +73,8 @@ def main() -> None:
     for name, moves in MOVES.items():
         frame, between = measure(arguments.device, canvas=arguments.canvas, perceptor=arguments.perceptor, **moves)
         share = 100 * between / (frame - between)
-        print(f"{name}: {60 / frame:.0f} frames a minute of {EACH} steps; between frames {share:.1f} % of their steps", flush=True)
+        speed = f"{60 / frame:.0f} frames a minute of {EACH} steps"
+        print(f"{name}: {speed}; between frames {share:.1f} % of their steps", flush=True)
     print(f"200 re-encodings of one picture by the demo VQGAN: {drift():.1f} dB of the first")
 
 
