@@ -127,8 +127,8 @@ def branch(
     """A new run that goes another way from this one: other words, another seed, one variation.
 
     It begins at the latest state, or at any `step` that was made: where that one's state is not kept, the way there is
-    painted again from the nearest one before it, each step told to `on_way`. Of the change that counts which differs
-    from the settings there. Where no step is left to make, it makes as many as `steps` says. Raises RunError.
+    painted again from the nearest one before it, and `on_way` is called with each step. Only fields that differ from
+    the settings there are recorded. Where no step is left to make, it makes as many as `steps` says. Raises RunError.
     """
     story = RunInfo.read(folder)
     state = story.latest() if step is None else story.before(step)

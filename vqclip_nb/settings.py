@@ -250,12 +250,12 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         return {spec.name: values[spec.name] for spec in specs if spec.group != "Place"}
 
     def to_json(self) -> str:
-        """The recipe as JSON text; `from_json` reads it back."""
+        """What makes the picture, as JSON text; `from_json` reads it back."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Settings from JSON text: a recipe, or a run's settings.json. Raises SettingsError for anything else."""
+        """Settings from what `to_json` gave, or a run's settings.json. Raises SettingsError for anything else."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:

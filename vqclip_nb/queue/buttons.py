@@ -13,7 +13,10 @@ LABELS = {
 }
 
 
-class Press(discord.ui.DynamicItem[discord.ui.Button], template=r"vqclip:(?P<act>[a-z]+):(?P<job>[0-9a-f]{16})"):
+_ID = r"vqclip:(?P<act>[a-z]+):(?P<job>[0-9a-f]{16})"
+
+
+class Press(discord.ui.DynamicItem[discord.ui.Button], template=_ID):  # type: ignore[call-arg]
     """A button that does something with a job."""
 
     def __init__(self, act: str, job: str) -> None:

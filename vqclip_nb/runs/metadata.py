@@ -1,9 +1,9 @@
-"""Provenance: what a picture says about itself, enough to paint it again.
+"""Metadata: what a picture says about itself, enough to paint it again.
 
 It is a JSON object:
 
     version     2; a reader refuses later ones. Version 1 had `tidy` among the settings, not in `canvas_options`
-    settings    the recipe at the first step, as `Settings.recipe` gives it
+    settings    those at the first step, as `Settings.to_dict` gives them
     timeline    what changed while painting: [{"step": 40, "settings": {"lr": 0.05}}, …], with "variation": k where one
                 picture of several was picked
     step        the steps made when the picture was finished
