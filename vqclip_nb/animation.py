@@ -18,7 +18,7 @@ from vqclip_nb.spans import Span
 CAMERA = ("zoom", "shift_x", "shift_y", "rotate", "turn_x", "turn_y", "border", "video_weight")
 MOST_FRAMES = 100_000
 EXAMPLE = """\
-# A film: `vqclip animate this-file.yaml`. Without `video` and `loop` these headings are all there is.
+# A film: `vqclip animate this-file.yaml`. These are all the headings there are; this film leaves out those behind a #.
 
 scenes:                      # one after the other
   - words: a house by the sea at sunset, an oil painting
@@ -36,7 +36,7 @@ camera:                      # for each frame: a number, keyframes by frame, or 
   zoom: "0:(1), 12:(1.03)"   # 1.03 is 3 % larger with each frame
   rotate: 0.5*sin(t/10)      # degrees, anticlockwise
   # shift_x, shift_y: pixels; turn_x, turn_y: degrees that the camera looks up and to the right
-  # border: reflect, stretch, wrap or fill
+  # border: reflect, stretch, wrap or fill; video_weight: how much of the video each frame begins with
 
 # loop: 1                    # the last second flows into the first frame
 # video: clip.mp4            # repaint a film, or a folder of pictures; scenes without seconds share its length

@@ -19,7 +19,7 @@ class Averages:
 
     @torch.no_grad()
     def take(self, parameters: Sequence[Tensor], image: Tensor, judged: Tensor, decay: float, step: int) -> None:
-        """Take in a step: the parameters, and the picture judged where its loss is a number, (n,) bool."""
+        """Add a step: the parameters, and each picture whose loss is a number, as `judged`, (n,) bool, says."""
         if not decay:
             return
         for average, parameter in zip(self.parameters, parameters, strict=True):

@@ -1,4 +1,4 @@
-"""Embedded descriptions: the JSON that a picture or a film carries, written and read without knowing what it means.
+"""Embedded descriptions: the JSON that a picture or a film carries, written and read without interpreting it.
 
 A PNG holds it as iTXt under the key `vqclip`, a JPEG and a WebP in EXIF (ImageDescription), an mp4 as its comment. The
 pictures also hold the `parameters` line that other tools' viewers show (iTXt; EXIF's UserComment).

@@ -1,4 +1,4 @@
-"""Extra prompts: templates that texts are put into, noise to paint towards, and words for writing. Needs no torch."""
+"""Extra prompts: templates for texts, noise to paint towards, and words that mean writing. Needs no torch."""
 
 import math
 import re

@@ -73,12 +73,12 @@ class FilmFields(BaseModel):
     )
 
     def frame_after(self, step: int) -> int:
-        """How many frames of the film are whole after so many steps."""
+        """The number of complete frames after `step` steps."""
         beyond = step - (self.first_steps or self.frame_steps)
         return 0 if beyond < 0 else 1 + beyond // self.frame_steps
 
     def frame_ends(self, step: int) -> bool:
-        """Whether a frame of the film is whole after so many steps, and the one before it was not."""
+        """Whether a frame of the film is completed by the step of this number, from 1."""
         beyond = step - (self.first_steps or self.frame_steps)
         return beyond >= 0 and beyond % self.frame_steps == 0
 

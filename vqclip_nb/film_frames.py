@@ -80,7 +80,7 @@ def _last_frame(painting: "Painting") -> Tensor:
 
 
 def _way_back(settings: Settings, step: int) -> float:
-    """How much of the first frame the frame that begins at this step is to hold, in [0, 1)."""
+    """The share of the first frame to mix into the frame that begins at this step, in [0, 1)."""
     count, index = settings.frame_count(settings.steps), settings.frame_after(step)
     back = min(settings.loop_frames, count - 1)
     return max(0, index - (count - back) + 1) / (back + 1)

@@ -23,8 +23,8 @@ _HOME = "vqclip_nb.objectives.losses"
 class Loss:
     """A loss of ours.
 
-    help: what it does. kind: the name of its class, or "" where a guide computes it. colours: the least
-    and the most that it takes. of_canvas: whether its class is called with the canvas.
+    help: what it does. kind: the name of its class, or "" where a guide computes it. colours: how
+    many it takes, least and most. of_canvas: whether its class is called with the canvas.
     """
 
     help: str

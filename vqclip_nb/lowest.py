@@ -12,7 +12,8 @@ from vqclip_nb.settings import Settings
 class LowestLoss:
     """The lowest loss of each of n pictures, (n,), and the picture that had it. `on` says whether settings ask for it.
 
-    since: steps since that loss. waited: steps since it, or since the step size fell last. drops: how often it fell.
+    since: steps since that loss. waited: steps since the later of that loss and the last drop of the step size. drops:
+    how often the step size fell.
     """
 
     def __init__(self, count: int, device: torch.device) -> None:

@@ -115,7 +115,7 @@ class Painting:
         return image, losses, each
 
     def _judge_once(self, draws: Draws, count: int) -> Judgement:
-        """One of so many judgements, with its share of the losses; its gradients are added on the canvas."""
+        """Judge once of `count` times: losses are divided by `count`, and gradients are added on the canvas."""
         progress = self._progress
         image = self._render(draws)
         guiding = [term for term in self.terms if not term.watches]
@@ -149,7 +149,7 @@ class Painting:
         return image.detach() if self.averages.image is None else self.averages.image
 
     def _is_kept(self, step: int) -> bool:
-        """Whether the film holds the picture after this step: of each n-th frame, or where there are none, step."""
+        """Whether this step's picture is kept: every n-th frame of a film, else every n-th step."""
         every = self.settings.every
         if not self.settings.frame_steps:
             return step == 1 or step % every == 0
@@ -182,7 +182,7 @@ class Painting:
     def apply(self, change: Edit) -> None:
         """Take new settings from the next step on, paint one variation alone, or go on from another picture.
 
-        Another `canvas` goes on with the picture, by the step size that suits it unless one is named, or is scheduled.
+        With another `canvas` the picture moves to it, at that canvas's step size unless `lr` is given or scheduled.
         Raises SettingsError for what cannot change in mid-run, and PictureError; then nothing is changed.
         """
         new = relay.with_canvas(change.settings, self.settings)
@@ -267,7 +267,7 @@ class Painting:
     def go_on_from(self, image: Tensor) -> None:
         """Put the canvas where this picture is, (1 or n, 3, H, W) RGB in [0, 1], from the next step on.
 
-        The run does not know of it: it is for what follows from the settings and the step alone. Averages begin anew.
+        Not recorded in the timeline: use it only for what settings and step determine. Averages begin anew.
         The optimizer forgets directions, and keeps how large gradients are, so that frames of a film follow smoothly.
         """
         self.canvas.start_from(image)
@@ -304,7 +304,7 @@ class Painting:
         self.guard.restore(parts=facts["parts"], thrifty=facts["thrifty"], precision=facts.get("precision"))
 
     def peak(self) -> int | None:
-        """The bytes that a step takes at most, measured on a CUDA device; None when they are not there."""
+        """The most bytes that a step takes, measured; None without CUDA, or when memory is not enough."""
         here, self.step_count = self.step_count, self._widest_step()
         try:
             return cuda_graphs.peak(self._judge, self.device)

@@ -133,7 +133,7 @@ class Schedule:
         return replace(self, keyframes=tuple(changed))
 
     def retimed(self, step_of: Callable[[int], int], written: str) -> "Schedule":
-        """The same course where other units than steps were counted: `step_of` turns one into steps, `written` is t."""
+        """A schedule of other units, such as frames, in steps: `step_of` converts keyframes, `written` replaces t."""
         keyframes = [
             (step_of(unit), number.put(written) if isinstance(number, Expression) else number)
             for unit, number in self.keyframes

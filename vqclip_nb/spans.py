@@ -54,7 +54,7 @@ class Span:
         return min(rise, fall)
 
     def _risen(self, beyond: float, fade: float) -> float:
-        """The height of an edge of this width so far beyond its middle."""
+        """The weight at this distance beyond the middle of an edge that is `fade` wide, in [0, 1]."""
         if not fade:
             return float(beyond >= 0)
         height = min(1.0, max(0.0, beyond / fade + 0.5))

@@ -112,7 +112,7 @@ def squares(arguments: Sequence[str]) -> list[str]:
 def parser(asked: str | None) -> Parser:
     """The parser, with the options of the command asked for alone; of the others only what they are for."""
     main = Parser(prog="vqclip", description="Paint a picture from a sentence.", allow_abbrev=False)
-    main.add_argument("--version", action="store_true", help="show the version and leave")
+    main.add_argument("--version", action="store_true", help="show the version and exit")
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND")
     for name, purpose in COMMANDS.items():
         if name == asked:

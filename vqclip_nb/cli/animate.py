@@ -25,10 +25,14 @@ def add(subparsers: Any) -> None:
         epilog="for example: vqclip animate --example > film.yaml; vqclip animate film.yaml",
         allow_abbrev=False,
     )
-    parser.add_argument("file", nargs="?", metavar="FILE", help="YAML or JSON with scenes")
-    parser.add_argument("--example", action="store_true", help="print a file with comments, and leave")
-    parser.add_argument("--video", metavar="FILE", help="repaint this film, or the pictures of this folder, in order")
-    parser.add_argument("--dry-run", action="store_true", help="say how many frames and steps it takes, and leave")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="YAML or JSON with scenes; needed unless --example")
+    parser.add_argument("--example", action="store_true", help="print a file with comments, and exit")
+    parser.add_argument(
+        "--video",
+        metavar="FILE",
+        help="repaint this film, or the pictures of this folder in order, in place of the video of FILE",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say how many frames and steps it takes, and exit")
     for name in FLAGS:
         add_flag(parser, name)
     parser.set_defaults(run=animate, parser=parser)

@@ -29,11 +29,11 @@ def add(subparsers: Any) -> None:
         "--device", action="append", metavar="DEVICE", help="auto, cpu, cuda:0, ...; several paint at once: repeat it"
     )
     parser.add_argument("--limits", metavar="FILE", help="what people may ask (default: limits.toml in --data)")
-    parser.add_argument("--example", action="store_true", help="print a file of limits with comments, and leave")
+    parser.add_argument("--example", action="store_true", help="print a file of limits with comments, and exit")
     parser.add_argument("--guests", action="store_true", help="let people without a token ask too")
-    parser.add_argument("--add-person", metavar="NAME", help="print a token for a person, once, and leave")
-    parser.add_argument("--remove-person", metavar="NAME", help="make a person's token worthless, and leave")
-    parser.add_argument("--people", action="store_true", help="list the people who have a token, and leave")
+    parser.add_argument("--add-person", metavar="NAME", help="print a token for a person, once, and exit")
+    parser.add_argument("--remove-person", metavar="NAME", help="revoke a person's token, and exit")
+    parser.add_argument("--people", action="store_true", help="list the people who have a token, and exit")
     parser.set_defaults(run=serve, parser=parser)
 
 

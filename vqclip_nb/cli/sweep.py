@@ -27,7 +27,7 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("file", nargs="?", metavar="FILE", help="YAML, JSON, CSV, or text with one prompt a line")
     parser.add_argument("--out", default="sweep", metavar="FOLDER", help="where the pictures go (default: sweep)")
-    parser.add_argument("--example", action="store_true", help="print a file with comments, and leave")
+    parser.add_argument("--example", action="store_true", help="print a file with comments, and exit")
     parser.add_argument("--dry-run", action="store_true", help="say how many pictures, how long and how much disk")
     parser.add_argument(
         "--judge",

@@ -1,6 +1,6 @@
 """Objectives: what pulls at a picture. Terms weigh them; `build` makes the terms that settings ask for.
 
-To add one: a class like those of `losses.py`, and a line in `build.Builder` that makes a Term of it.
+To add a loss that `--losses` can name: a class in `losses.py`, and a row in `LOSSES` of `vqclip_nb/loss_names.py`.
 """
 
 from vqclip_nb.objectives.distances import DISTANCES, great_circle

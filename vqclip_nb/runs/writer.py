@@ -3,7 +3,7 @@
 runs/<date-time>-<slug>-<seed>/
     settings.json       version, settings at the first step, where and how they were painted, the parent of a branch
     timeline.jsonl      what was changed while painting, each with its step
-    state/000120.safetensors   all that is needed to go on (checkpoint.py); the last two are kept
+    state/000120.safetensors   all that is needed to go on (checkpoint.py); the last two, and some for branches
     frames/000001.jpg   the pictures kept, for the film
     losses.csv          step, picture (from 1), name and value (loss_log.py)
     inputs/             the pictures it was given, by sha256
