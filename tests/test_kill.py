@@ -55,7 +55,7 @@ def unharmed(tmp_path_factory, film):
     fork.set_forkserver_preload(["tests.crash_worker"])
     for _ in range(2):  # the first one waits for the imports
         began = time.perf_counter()
-        reached = fork.Value("i")
+        reached = fork.RawValue("i")
         process = fork.Process(target=crash_worker.paint, args=(out, reached, None, "", film))
         process.start()
         process.join()
@@ -89,7 +89,8 @@ def kill_and_resume(tmp_path, expected, trials, film):
     whole, lasts, fork = expected
     stopped = []
     for trial in trials:
-        chance, out, reached = random.Random(trial), tmp_path / str(trial), fork.Value("i")
+        # A value without a lock, which a killed process would hold for ever.
+        chance, out, reached = random.Random(trial), tmp_path / str(trial), fork.RawValue("i")
         saving = trial % 2 == 1  # every other one dies while a file is written, the rest at any time
         process = fork.Process(
             target=crash_worker.paint, args=(out, reached, chance.randint(1, 26) if saving else None, "", film)
@@ -108,7 +109,7 @@ def kill_and_resume(tmp_path, expected, trials, film):
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
 def test_a_kill_while_a_state_is_written_costs_that_state_alone(tmp_path, expected, nth):
     whole, _, fork = expected
-    reached = fork.Value("i")
+    reached = fork.RawValue("i")
     process = fork.Process(target=crash_worker.paint, args=(tmp_path, reached, nth, ".safetensors"))
     process.start()
     process.join()
