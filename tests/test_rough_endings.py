@@ -109,7 +109,8 @@ def test_four_runs_of_the_same_words_and_second_have_folders_of_their_own(tmp_pa
 @needs_kill
 def test_four_whole_runs_of_the_same_words_and_seed_at_once_are_four_runs(tmp_path, whole):
     fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=crash_worker.paint, args=(tmp_path / "runs", fork.RawValue("i"))) for _ in range(4)]
+    out = tmp_path / "runs"
+    processes = [fork.Process(target=crash_worker.paint, args=(out, fork.RawValue("i"))) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
