@@ -149,7 +149,7 @@ def killed_when(home, address, ready):
 def test_a_killed_add_enters_nothing_and_the_next_call_clears_it(home, weights, capsys):
     folder = home / "vqgan" / "mine"
     moments = {
-        "while it is fetched": lambda folder: any(folder.glob("*.part")),
+        "while it is fetched": lambda folder: any(part.stat().st_size for part in folder.glob("*.part")),
         "while it is loaded": lambda folder: (folder / "paced").is_file(),
     }
     with mirror(weights.read_bytes()) as server:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.servers import free_port
 from vqclip_nb import cli
 from vqclip_nb.embedded import read
 from vqclip_nb.queue import Store
@@ -62,12 +63,6 @@ class Client:
 
     def finished(self, job):
         return list(self.events(f"/api/jobs/{job['id']}/events"))[-1]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
