@@ -1,5 +1,6 @@
 """Animations: a film told in scenes and seconds, as a person writes it, and the settings that paint it."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -85,6 +86,9 @@ class Animation:
                 raise SettingsError(f"seconds of a scene must be above 0 and up to 36000, got {scene.seconds}")
             if not 0 <= scene.fade <= 3600:
                 raise SettingsError(f"fade of a scene must be from 0 to 3600 seconds, got {scene.fade}")
+        for name, low, high in (("steps_per_frame", 1, 1000), ("first_steps", 0, 10_000), ("video_nth", 1, 100)):
+            if not low <= getattr(self, name) <= high:
+                raise SettingsError(f"{name} must be from {low} to {high}, got {getattr(self, name)}")
         for name in self.camera:
             if name not in CAMERA:
                 known = closest(name, CAMERA) or f"; it has {', '.join(CAMERA)}"
@@ -247,12 +251,8 @@ def _scene(value: Any) -> Scene:
 
 def _number(value: Any, name: str, kind: type) -> Any:
     """A number of a file, above or equal to 0. Raises SettingsError."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or value < 0
-        or (kind is int and value != int(value))
-    ):
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    if not sound or (kind is int and value != int(value)):
         raise SettingsError(f"{name} must be a {'whole ' if kind is int else ''}number from 0 on, got {value!r}")
     return kind(value)
 
