@@ -112,7 +112,7 @@ def agreement(place: str) -> dict[str, list[float]]:
         if step % 20 == 0:
             seen, pulls = [], []
             for precision in (device.FLOAT32, half):
-                pulls.append(painting.guard.trial(precision, painting._judge)[1].float())
+                pulls.append(painting.guard.trial(precision, painting._evaluate)[1].float())
                 with torch.no_grad():
                     seen.append(painting.canvas().clone())
             painting.canvas.zero_grad()

@@ -11,7 +11,7 @@ from tests.test_films import clip
 from tests.test_resume import outcome, see_through
 from tests.toys import toy_models
 from vqclip_nb import prompts, video
-from vqclip_nb.animation import EXAMPLE, Animation, Scene, animate, settled
+from vqclip_nb.animation import EXAMPLE, Animation, Scene, animate, film_settings
 from vqclip_nb.cli import main
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.session import resume, start
@@ -59,7 +59,7 @@ def test_keyframes_and_formulas_of_the_camera_count_frames():
 
 def test_the_example_is_an_animation():
     values = yaml.safe_load(EXAMPLE)
-    settings = settled(Animation.of(values))
+    settings = film_settings(Animation.of(values))
     assert settings.frame_count(settings.steps) == 72
     assert settings.size == (192, 192)
 
@@ -93,7 +93,7 @@ def test_what_is_wrong_in_a_file_is_one_line(tmp_path, change, sentence):
     path = tmp_path / "film.json"
     path.write_text(json.dumps({**yaml.safe_load(EXAMPLE), **change}))
     with pytest.raises(SettingsError) as error:
-        settled(Animation.read(path))
+        film_settings(Animation.read(path))
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -108,7 +108,7 @@ def test_a_film_from_python_gives_its_frames_and_keeps_a_run(tmp_path, monkeypat
         (folder,) = tmp_path.iterdir()
         assert [frame.step for frame in frames] == [4, 6, 8, 10, 12, 14]
         assert all(frame.image is not None for frame in frames)
-        again = see_through(start(settled(animation, device="cpu", out=str(tmp_path / "again"))))
+        again = see_through(start(film_settings(animation, device="cpu", out=str(tmp_path / "again"))))
         assert outcome(again) == outcome(folder)
         assert resume(folder, step=14).painting.step_count == 14
 
@@ -133,7 +133,7 @@ def test_a_folder_of_pictures_is_repainted_from_the_command_line(tmp_path, capsy
 def test_a_video_gives_the_length_of_scenes_without_seconds(tmp_path):
     clip(tmp_path / "clip.mp4")
     animation = Animation((Scene("red"), Scene("blue")), video=str(tmp_path / "clip.mp4"), first_steps=0)
-    settings = settled(animation)
+    settings = film_settings(animation)
     assert (settings.frame_count(settings.steps), settings.fps) == (6, 6)
     with pytest.raises(SettingsError, match="need 18 frames, and the video has 6"):
-        settled(Animation((Scene("red", 3),), video=str(tmp_path / "clip.mp4")))
+        film_settings(Animation((Scene("red", 3),), video=str(tmp_path / "clip.mp4")))

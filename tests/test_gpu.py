@@ -58,7 +58,7 @@ def test_half_precision_paints_as_float32_does():
     assert half != FLOAT32
     pictures, gradients = [], []
     for precision in (FLOAT32, half):
-        gradients.append(painting.guard.trial(precision, painting._judge)[1].float())
+        gradients.append(painting.guard.trial(precision, painting._evaluate)[1].float())
         with torch.no_grad():
             pictures.append(painting.canvas().clone())
     assert (pictures[0] - pictures[1]).square().mean().log10() * -10 > 38

@@ -112,7 +112,7 @@ def test_a_picture_s_settings_open_no_file_by_its_path(tmp_path):
     about = metadata.describe(settings, step=6, hashes={})
     (tmp_path / "strange.png").write_bytes(embedded.encode(Image.new("RGB", (16, 16)), "PNG", about))
     with pytest.raises(PictureError, match=r"names init_image .* by its path"):
-        replay(tmp_path / "strange.png", place={"out": str(tmp_path / "runs")})
+        replay(tmp_path / "strange.png", run_options={"out": str(tmp_path / "runs")})
     assert not (tmp_path / "runs").exists()
 
 

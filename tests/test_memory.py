@@ -89,7 +89,7 @@ def test_memory_that_runs_out_in_mid_run_is_saved_and_the_picture_is_the_same():
     with pytest.warns(PaintWarning) as heard:
         *_, last = run(painting)
     assert [str(warning.message) for warning in heard] == [
-        f"memory ran out at step 2: from here on the cutouts are judged in {parts} parts, slower" for parts in (2, 4)
+        f"memory ran out at step 2: from here on the cutouts are processed in {parts} parts, slower" for parts in (2, 4)
     ]
     torch.testing.assert_close(last.image, whole.image, atol=0.02, rtol=0)
 
@@ -119,9 +119,9 @@ def test_when_nothing_is_left_to_save_it_stops_with_the_remedy_and_the_state(cap
 
 def test_where_the_canvas_was_too_large_the_cutouts_are_judged_at_once_again(monkeypatch):
     painting = build_painting(settings(canvas="vqgan/toy"))
-    judged = painting._judge
+    judged = painting._evaluate
     monkeypatch.setattr(painting.canvas, "save_memory", lambda: setattr(painting.canvas, "thrifty", True) or True)
-    monkeypatch.setattr(painting, "_judge", lambda: judged() if painting.canvas.thrifty else fail())
+    monkeypatch.setattr(painting, "_evaluate", lambda: judged() if painting.canvas.thrifty else fail())
     with pytest.warns(PaintWarning) as heard:
         painting.step()
     assert "piece by piece" in str(heard[-1].message)

@@ -173,7 +173,7 @@ def test_gradients_that_float16_cannot_hold_neither_vanish_nor_overflow(monkeypa
 
     here._use([Term(Steep())])
     for precision in (FLOAT32, HALVES[1]):
-        _, gradient = here.guard.trial(precision, here._judge)
+        _, gradient = here.guard.trial(precision, here._evaluate)
         torch.testing.assert_close(gradient, torch.full((3 * 32 * 32,), slope), rtol=1e-2, atol=0)
     assert (here.guard.scaler.get_scale() < 2**16) == (slope > 1)
 

@@ -173,7 +173,7 @@ def test_one_step_of_a_recipe_is_the_published_one(recipe):
     again._use(again.build(settings))
     if recipe == "mse":
         again.canvas.z.data.mul_(0.9)
-    again._judge()
+    again._evaluate()
     for mine, parameter in zip(again.learnable, theirs.learnable(), strict=True):
         assert parameter.grad.abs().sum() > 0
         torch.testing.assert_close(mine.grad, parameter.grad, rtol=1e-4, atol=1e-6)

@@ -86,7 +86,7 @@ def test_a_run_whose_picture_was_replaced_is_resumed_replayed_and_branched_exact
     path.unlink()
     assert outcome(see_through(resume(cut))) == whole
     assert outcome(see_through(replay(folder))) == whole
-    assert outcome(see_through(replay(folder / "result.png", place={"every": 1}))) == whole
+    assert outcome(see_through(replay(folder / "result.png", run_options={"every": 1}))) == whole
     killed = left_off(replay(folder), after=2)
     assert outcome(see_through(resume(killed))) == whole, "it was still ahead"
 

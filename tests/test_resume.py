@@ -96,7 +96,7 @@ def test_changes_made_while_painting_are_taken_up_and_painted_again(tmp_path):
     assert outcome(see_through(resume(cut))) == whole
 
     assert outcome(see_through(replay(folder))) == whole
-    assert outcome(see_through(replay(folder / "result.png", place={"every": 1}))) == whole
+    assert outcome(see_through(replay(folder / "result.png", run_options={"every": 1}))) == whole
 
 
 def test_a_replay_or_a_changed_run_that_is_killed_still_makes_its_changes(tmp_path):
@@ -250,7 +250,7 @@ def test_a_folder_of_an_older_version_still_opens(tmp_path):
     old = tmp_path / "runs" / "old"
     (old / "frames").mkdir(parents=True)
     (old / "settings.json").write_text(asked.to_json())
-    assert outcome(see_through(resume(old, place={"save_every": "2", "every": 1, "device": "cpu"}))) == whole
+    assert outcome(see_through(resume(old, run_options={"save_every": "2", "every": 1, "device": "cpu"}))) == whole
     newer = json.loads((see_through(replay(old)) / "settings.json").read_text()) | {"version": 99}
     (old / "settings.json").write_text(json.dumps(newer))
     with pytest.raises(RunError, match="it is of version 99, and this vqclip reads up to 2; update it"):

@@ -238,7 +238,7 @@ def test_a_run_by_keyframes_is_resumed_and_replayed_to_the_pixel_and_tells_them(
     resumed = resume(folder, step=6)
     assert [torch.equal(frame.image, pixels[frame.step - 1]) for frame in resumed] == [True, True]
     resumed.record.finish(resumed.painting)
-    again = replay(folder / "result.png", place={"every": 1, "out": str(tmp_path / "again")})
+    again = replay(folder / "result.png", run_options={"every": 1, "out": str(tmp_path / "again")})
     assert all(torch.equal(frame.image, pixels[frame.step - 1]) for frame in again)
 
 

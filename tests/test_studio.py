@@ -1096,7 +1096,7 @@ def test_while_memory_runs_out_there_is_one_note_and_stop_is_heard_between_two_a
         for parts in range(1, 1000):
             tries.append(parts)
             warnings.warn(
-                f"memory ran out at step 1: the cutouts are judged in {parts} parts", PaintWarning, stacklevel=1
+                f"memory ran out at step 1: the cutouts are processed in {parts} parts", PaintWarning, stacklevel=1
             )
             go_on.wait(20 if parts > 2 else 0)
 

@@ -91,8 +91,8 @@ class Animation:
                 raise SettingsError(f"{name} must be from {low} to {high}, got {getattr(self, name)}")
         for name in self.camera:
             if name not in CAMERA:
-                known = closest(name, CAMERA) or f"; it has {', '.join(CAMERA)}"
-                raise SettingsError(f"camera has no {name!r}{known}")
+                hint = closest(name, CAMERA) or f"; it has {', '.join(CAMERA)}"
+                raise SettingsError(f"camera has no {name!r}{hint}")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -108,7 +108,7 @@ class Animation:
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
         """An animation from headings by name, as in EXAMPLE. Raises SettingsError."""
-        known = (
+        headings = (
             "scenes",
             "eased",
             "fps",
@@ -121,8 +121,8 @@ class Animation:
             "settings",
         )
         for name in values:
-            if name not in known:
-                raise SettingsError(f"there is no heading {name!r}{closest(str(name), known)}")
+            if name not in headings:
+                raise SettingsError(f"there is no heading {name!r}{closest(str(name), headings)}")
         scenes = values.get("scenes")
         if not isinstance(scenes, list):
             raise SettingsError(f"scenes must be a list of scenes, got {scenes!r}")
@@ -175,12 +175,12 @@ class Animation:
 
     def _frames(self, fps: float, video_frames: int) -> list[tuple[int, int]]:
         """The first frame of each scene, and the one behind its last."""
-        told = sum(scene.seconds or 0 for scene in self.scenes)
-        open_ended = sum(scene.seconds is None for scene in self.scenes)
-        left = (video_frames / fps - told) / open_ended if video_frames and open_ended else 4.0
+        seconds = sum(scene.seconds or 0 for scene in self.scenes)
+        open_scenes = sum(scene.seconds is None for scene in self.scenes)
+        rest = (video_frames / fps - seconds) / open_scenes if video_frames and open_scenes else 4.0
         edges, at = [], 0.0
         for scene in self.scenes:
-            begin, at = round(at * fps), at + (left if scene.seconds is None else scene.seconds)
+            begin, at = round(at * fps), at + (rest if scene.seconds is None else scene.seconds)
             edges.append((begin, round(at * fps)))
         if empty := [index for index, (begin, end) in enumerate(edges, 1) if end <= begin]:
             raise SettingsError(
@@ -218,14 +218,14 @@ def animate(animation: Animation, **common: Any) -> Iterator[Frame]:
     """
     from vqclip_nb.session import start
 
-    active = start(settled(animation, **common))
+    active = start(film_settings(animation, **common))
     try:
         yield from (frame for frame in active if frame.kept)
     finally:
         active.record.finish(active.painting)
 
 
-def settled(animation: Animation, **common: Any) -> Settings:
+def film_settings(animation: Animation, **common: Any) -> Settings:
     """The settings that paint an animation, its video looked into. Raises SettingsError, PictureError."""
     if not animation.video:
         return animation.settings(**common)
@@ -251,8 +251,8 @@ def _scene(value: Any) -> Scene:
 
 def _number(value: Any, name: str, kind: type) -> Any:
     """A number of a file, above or equal to 0. Raises SettingsError."""
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-    if not sound or (kind is int and value != int(value)):
+    valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    if not valid or (kind is int and value != int(value)):
         raise SettingsError(f"{name} must be a {'whole ' if kind is int else ''}number from 0 on, got {value!r}")
     return kind(value)
 

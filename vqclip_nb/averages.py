@@ -18,7 +18,7 @@ class Averages:
         self.since = since
 
     @torch.no_grad()
-    def take(self, parameters: Sequence[Tensor], image: Tensor, judged: Tensor, decay: float, step: int) -> None:
+    def take(self, parameters: Sequence[Tensor], image: Tensor, finite: Tensor, decay: float, step: int) -> None:
         """Add a step: the parameters, and each picture whose loss is a number, as `judged`, (n,) bool, says."""
         if not decay:
             return
@@ -27,7 +27,7 @@ class Averages:
         if self.image is None:
             self.image = image.clone()
         weight = (1 - decay) / (1 - decay ** (step - self.since))
-        self.image.lerp_(torch.where(judged[:, None, None, None], image, self.image), weight)
+        self.image.lerp_(torch.where(finite[:, None, None, None], image, self.image), weight)
 
     def values(self, decay: float, step: int) -> list[Tensor]:
         """The average of each parameter; none where no step was taken in."""

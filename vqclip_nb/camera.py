@@ -15,20 +15,20 @@ def moved(image: Tensor, move: Move) -> Tensor:
     if move.still:
         return image
     height, width = image.shape[-2:]
-    places = _places(move, height, width).to(image.device)
+    sources = _places(move, height, width).to(image.device)
     if move.border == "wrap":
         sides = torch.tensor([width, height], dtype=torch.float64, device=image.device)
-        places = places.remainder(sides)
+        sources = sources.remainder(sides)
         image = F.pad(image, (2, 2, 2, 2), mode="circular")  # a bicubic look reaches two pixels beyond its place
-        places, width, height = places + 2, width + 4, height + 4
-    grid = 2 * places / torch.tensor([width, height], dtype=torch.float64, device=image.device) - 1
+        sources, width, height = sources + 2, width + 4, height + 4
+    grid = 2 * sources / torch.tensor([width, height], dtype=torch.float64, device=image.device) - 1
     grid = grid.float()[None].expand(len(image), -1, -1, -1)
     padding = _PADDING[move.border]
-    moved = F.grid_sample(image, grid, "bicubic", padding, align_corners=False).clamp(0, 1)
+    result = F.grid_sample(image, grid, "bicubic", padding, align_corners=False).clamp(0, 1)
     if move.border != "fill":
-        return moved
-    known = (grid.abs() <= 1).all(-1)[:, None].to(image)
-    return filled_in(moved, known)
+        return result
+    inside = (grid.abs() <= 1).all(-1)[:, None].to(image)
+    return filled_in(result, inside)
 
 
 def _places(move: Move, height: int, width: int) -> Tensor:

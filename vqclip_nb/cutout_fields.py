@@ -66,6 +66,6 @@ class CutoutFields(BaseModel):
     @model_validator(mode="after")
     def _sizes_where_they_count(self) -> "CutoutFields":
         if self.crop_sizes.strip() and self.cutouts not in SIZED:
-            said = f"crop_sizes are for the cutouts {', '.join(SIZED)}, and cutouts is {self.cutouts}"
-            raise ValueError(f"{said}; add --cutouts uniform")
+            problem = f"crop_sizes are for the cutouts {', '.join(SIZED)}, and cutouts is {self.cutouts}"
+            raise ValueError(f"{problem}; add --cutouts uniform")
         return self

@@ -56,23 +56,23 @@ def choose(name: str = "auto") -> torch.device:
     import torch
 
     if name == "auto":
-        wanted = [torch.device(kind) for kind in ORDER if kind == "cpu" or present(torch.device(kind))]
+        candidates = [torch.device(kind) for kind in ORDER if kind == "cpu" or present(torch.device(kind))]
     else:
         try:
-            wanted = [torch.device(name)]
+            candidates = [torch.device(name)]
         except RuntimeError:
             raise ValueError(f"device must be auto, {', '.join(ORDER)} or cuda:0, got {name!r}") from None
-        if wanted[0].type not in ORDER or not present(wanted[0]):
-            here = [kind for kind in ORDER if present(torch.device(kind))]
-            raise ValueError(f"device must be one that is here ({', '.join(here)}) or auto, got {name!r}")
+        if candidates[0].type not in ORDER or not present(candidates[0]):
+            names = [kind for kind in ORDER if present(torch.device(kind))]
+            raise ValueError(f"device must be one that is here ({', '.join(names)}) or auto, got {name!r}")
 
-    for device in wanted:
+    for device in candidates:
         if device.type == "cpu":
             break
         if (trouble := unusable(device)) is None:
             return device
         warnings.warn(f"the GPU ({device}) is not used: {trouble}. The CPU carries on", PaintWarning, stacklevel=2)
-    if name == "auto" and wanted[0].type == "cpu" and in_colab():
+    if name == "auto" and candidates[0].type == "cpu" and in_colab():
         warnings.warn(NO_GPU_IN_COLAB, PaintWarning, stacklevel=2)
     return torch.device("cpu")
 
@@ -105,8 +105,8 @@ def unusable(device: torch.device) -> str | None:
         trial(device)
     except (RuntimeError, AssertionError, Warning) as error:
         message = str(error)
-        known = (remedy for pattern, remedy in TROUBLES.items() if re.search(pattern, message, re.I | re.S))
-        return next(known, f"torch says {message.strip().splitlines()[0]!r}; `vqclip doctor` shows its versions")
+        remedies = (remedy for pattern, remedy in TROUBLES.items() if re.search(pattern, message, re.I | re.S))
+        return next(remedies, f"torch says {message.strip().splitlines()[0]!r}; `vqclip doctor` shows its versions")
     if device.type == "mps" and not agrees(device):
         return "its pooling or gradients differ from the CPU's in this PyTorch; update PyTorch"
     return None
@@ -133,7 +133,7 @@ def agrees(device: torch.device, work: Callable[[torch.device], list[Tensor]] = 
     import torch
 
     pairs = zip(work(torch.device("cpu")), work(device), strict=True)
-    return all(torch.allclose(right, here, rtol=1e-3, atol=1e-4) for right, here in pairs)
+    return all(torch.allclose(reference, result, rtol=1e-3, atol=1e-4) for reference, result in pairs)
 
 
 def precision(device: torch.device, *, side: int = 224) -> Precision:
@@ -156,24 +156,24 @@ def precision(device: torch.device, *, side: int = 224) -> Precision:
     return Precision("float32", why=f"compute capability {major}.{minor} is slow in half precision")
 
 
-def settle(wanted: Precision, step: Callable[[Precision], tuple[Tensor, Tensor]]) -> tuple[Precision, str | None]:
+def settle(precision: Precision, step: Callable[[Precision], tuple[Tensor, Tensor]]) -> tuple[Precision, str | None]:
     """Compare the first step in half precision with float32: the precision to keep, and a sentence if that is float32.
 
     `step` computes the losses and the (unscaled) gradient of the first step in a precision, changing nothing.
     """
     import torch
 
-    if wanted == FLOAT32:
-        return wanted, None
-    (right_losses, right), (losses, gradient) = step(FLOAT32), step(wanted)
+    if precision == FLOAT32:
+        return precision, None
+    (right_losses, right), (losses, gradient) = step(FLOAT32), step(precision)
     right, gradient = right.flatten().float(), gradient.flatten().float()
     finite = bool(torch.isfinite(gradient).all() and torch.isfinite(losses).all())
     cosine = torch.nn.functional.cosine_similarity(right, gradient, dim=0).item() if finite else float("nan")
     near = torch.allclose(losses.float(), right_losses.float(), rtol=0.02, atol=0.01)
     if finite and near and cosine > 0.95:  # with that of the next step's cutouts it is 0.4
-        return wanted, None
+        return precision, None
     how = f"the gradient's cosine is {cosine:.3f}" if finite else "it overflows"
-    sentence = f"{wanted.name} differs from float32 in the first step ({how}), so this run stays in float32, slower"
+    sentence = f"{precision.name} differs from float32 in the first step ({how}), so this run stays in float32, slower"
     return Precision("float32", why=sentence), sentence
 
 

@@ -68,34 +68,34 @@ def _exif(description: Mapping[str, Any]) -> bytes:
 
 def parameters(description: Mapping[str, Any]) -> str:
     """The prompt and one line of `Name: value`, as they were at the end, the way other tools write and show it."""
-    recipe = at_the_end(description["settings"], description["timeline"])
-    width, height = recipe["size"]
-    named = {
-        "Steps": recipe["steps"],
-        "Sampler": recipe["optimizer"],
-        "Seed": recipe["seed"],
+    settings = at_the_end(description["settings"], description["timeline"])
+    width, height = settings["size"]
+    facts = {
+        "Steps": settings["steps"],
+        "Sampler": settings["optimizer"],
+        "Seed": settings["seed"],
         "Size": f"{width}x{height}",
-        "Model": recipe["canvas"],
-        "Perceptor": recipe["perceptor"],
-        "Cutouts": f"{recipe['cutn']} {recipe['cutouts']}",
+        "Model": settings["canvas"],
+        "Perceptor": settings["perceptor"],
+        "Cutouts": f"{settings['cutn']} {settings['cutouts']}",
     }
-    options = recipe.get("canvas_options") or {}
-    named |= {name.replace("_", " ").capitalize(): value for name, value in options.items() if value is not None}
-    return recipe["prompt"] + "\n" + ", ".join(f"{name}: {value}" for name, value in named.items())
+    options = settings.get("canvas_options") or {}
+    facts |= {name.replace("_", " ").capitalize(): value for name, value in options.items() if value is not None}
+    return settings["prompt"] + "\n" + ", ".join(f"{name}: {value}" for name, value in facts.items())
 
 
-def at_the_end(recipe: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def at_the_end(settings: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A recipe after all changes."""
-    changed = dict(recipe)
+    result = dict(settings)
     for change in timeline:
         if number := change.get("variation"):
-            changed |= {"seed": changed["seed"] + number - 1, "variations": 1}
+            result |= {"seed": result["seed"] + number - 1, "variations": 1}
         new = dict(change["settings"])
-        options = dict(new.pop("canvas_options", {}) if "canvas" in new else changed.get("canvas_options", {}))
+        options = dict(new.pop("canvas_options", {}) if "canvas" in new else result.get("canvas_options", {}))
         for name, value in new.items():  # an option of the canvas stands under its own name
-            (options if name in options else changed)[name] = value
-        changed |= {"canvas_options": options} if options or "canvas" in new else {}
-    return changed
+            (options if name in options else result)[name] = value
+        result |= {"canvas_options": options} if options or "canvas" in new else {}
+    return result
 
 
 def read(path: str | Path) -> dict[str, Any]:

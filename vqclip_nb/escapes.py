@@ -15,7 +15,7 @@ def visible(text: object) -> str:
 
     The escapes are those of JSON, so that JSON stays what it is. The joiners of emoji and of Persian stay as they are.
     """
-    return _ACTIVE.sub(lambda found: _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}", str(text))
+    return _ACTIVE.sub(lambda match: _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}", str(text))
 
 
 def is_active(text: str) -> bool:

@@ -77,9 +77,9 @@ class Expression:
         except (ArithmeticError, ValueError):
             return math.nan
 
-    def put(self, written: str) -> "Expression":
+    def put(self, replacement: str) -> "Expression":
         """The same formula with other text for `t`."""
-        return Expression(re.sub(r"(?<![\w.])t(?!\w)", written, self.text))
+        return Expression(re.sub(r"(?<![\w.])t(?!\w)", replacement, self.text))
 
 
 @cache

@@ -18,7 +18,7 @@ def parse_templates(text: str) -> tuple[str, ...]:
 
 def parse_noise(text: str) -> list[tuple[int, float]]:
     """`12:0.5 | 34` -> the seed and the weight of each, 1 where it is left out. Raises ValueError."""
-    found = []
+    pairs = []
     for part in (part.strip() for part in text.split("|")):
         if not part:
             continue
@@ -26,5 +26,5 @@ def parse_noise(text: str) -> list[tuple[int, float]]:
         weight = float(match["weight"] or 1) if match else math.nan
         if match is None or not math.isfinite(weight):
             raise ValueError(f"noise_prompts must be seed:weight, joined by |, got {part!r}; such as 12:0.5 | 34:-0.2")
-        found.append((int(match["seed"]), weight))
-    return found
+        pairs.append((int(match["seed"]), weight))
+    return pairs

@@ -9,8 +9,8 @@ __all__ = ["GROUPS", "FieldSpec", "by_name", "fields", "live_fields"]
 
 def fields(settings: Settings | None = None) -> list[FieldSpec]:
     """All fields of Settings, and the options of the chosen canvas (without `settings`: of every canvas), by group."""
-    chosen = canvases.specs() if settings is None else [canvases.spec(settings.canvas)]
-    options = [option for spec in chosen for option in spec.fields]
+    specs = canvases.specs() if settings is None else [canvases.spec(settings.canvas)]
+    options = [option for spec in specs for option in spec.fields]
     own = [field for field in describe(Settings) if field.name != "canvas_options"]
     return sorted([*own, *options], key=lambda field: GROUPS.index(field.group))
 

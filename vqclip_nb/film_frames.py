@@ -38,11 +38,11 @@ class FilmFrames:
         if not settings.video:
             return cls()
         reader = VideoReader(images.locate(settings.video, field="video", inputs=inputs), settings.video_nth)
-        wanted, there = settings.frame_count(settings.steps), len(reader)
-        if wanted > there:
-            problem = f"{settings.steps} steps need {wanted}"
-            remedy = f"add --steps {settings.steps_for(there)} to paint them all"
-            raise PictureError(f"video has {there} frames to paint, and {problem}; {remedy}")
+        needed, available = settings.frame_count(settings.steps), len(reader)
+        if needed > available:
+            problem = f"{settings.steps} steps need {needed}"
+            remedy = f"add --steps {settings.steps_for(available)} to paint them all"
+            raise PictureError(f"video has {available} frames to paint, and {problem}; {remedy}")
         return cls(reader)
 
     def __call__(self, painting: "Painting") -> None:

@@ -16,10 +16,10 @@ def nearest_codes(z: Tensor, codebook: Tensor) -> Tensor:
 
     That is the largest z·code - |code|² / 2, one matrix product, for so many places at a time that it stays small.
     """
-    places = torch.nn.functional.pad(z.detach().movedim(1, -1), (0, 1), value=1.0)  # (n, h, w, c + 1)
+    cells = torch.nn.functional.pad(z.detach().movedim(1, -1), (0, 1), value=1.0)  # (n, h, w, c + 1)
     codes = torch.cat([codebook, codebook.square().sum(1, keepdim=True) / -2], 1).T  # (c + 1, codes)
-    nearest = [(part @ codes).argmax(-1) for part in places.flatten(0, 2).split(1024)]
-    return torch.cat(nearest).view(places.shape[:-1])
+    nearest = [(part @ codes).argmax(-1) for part in cells.flatten(0, 2).split(1024)]
+    return torch.cat(nearest).view(cells.shape[:-1])
 
 
 def quantize(z: Tensor, codebook: Tensor) -> Tensor:

@@ -69,12 +69,12 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
     """
     if HASHED.fullmatch(name):
         digest, flag = name.removeprefix("sha256:"), "--" + field.replace("_", "-")
-        found = files(inputs, digest + "*") if inputs else []
-        for path in found:
+        paths = files(inputs, digest + "*") if inputs else []
+        for path in paths:
             if hashlib.sha256(read_plain(path)).hexdigest() == digest:
                 return path
-        if found:
-            message = f"{field} {name[:19]}… is damaged, or another file: {str(found[0])!r} has another hash"
+        if paths:
+            message = f"{field} {name[:19]}… is damaged, or another file: {str(paths[0])!r} has another hash"
             raise PictureError(f"{message}; paint anew with {flag}")
         message = f"{field} is known only by its hash, {name[:19]}…, and is not in the folder `inputs` of the run"
         raise PictureError(f"{message}; leave pictures within their run's folder, or paint anew with {flag}")
@@ -107,16 +107,16 @@ def transparency(path: Path, *, field: str) -> Image.Image:
     return ImageOps.invert(alpha)
 
 
-def _upright(file: Path | io.BytesIO, shown: str, *, field: str) -> Image.Image:
+def _upright(file: Path | io.BytesIO, label: str, *, field: str) -> Image.Image:
     try:
         with Image.open(file) as pil:
             if pil.width * pil.height > MOST_PIXELS:
                 raise PictureError(f"it has {pil.width} x {pil.height} pixels, more than {MOST_PIXELS:,}; shrink it")
             upright = _in_bytes(ImageOps.exif_transpose(pil)).convert("RGBA")
     except UnidentifiedImageError:
-        raise PictureError(f"{field} must be a picture (PNG, JPEG, WebP, …), got {shown}: it is not one") from None
+        raise PictureError(f"{field} must be a picture (PNG, JPEG, WebP, …), got {label}: it is not one") from None
     except BROKEN as error:
-        raise PictureError(f"{field} must be a readable picture, got {shown}: {first_line(error)}") from None
+        raise PictureError(f"{field} must be a readable picture, got {label}: {first_line(error)}") from None
     white = Image.new("RGBA", upright.size, "white")
     return Image.alpha_composite(white, upright).convert("RGB")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from vqclip_nb import images
 from vqclip_nb.errors import RunError
 from vqclip_nb.runs.reader import RunInfo
-from vqclip_nb.session import taken_up
+from vqclip_nb.session import restore_painting
 from vqclip_nb.symmetry import symmetric
 
 if TYPE_CHECKING:
@@ -31,20 +31,20 @@ def between(first: Tensor, second: Tensor, share: float, *, spherical: bool) -> 
     lengths = [value.norm(dim=1, keepdim=True).clamp(min=1e-12) for value in (first, second)]
     one, other = first / lengths[0], second / lengths[1]
     angle = (one * other).sum(1, keepdim=True).clamp(-1, 1).acos()
-    turned = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / angle.sin().clamp(min=1e-12)
-    plain = (angle < 1e-4) | (angle > torch.pi - 1e-4)  # along one line there is no way round
-    return torch.where(plain, straight, turned * lengths[0].lerp(lengths[1], share))
+    curve = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / angle.sin().clamp(min=1e-12)
+    degenerate = (angle < 1e-4) | (angle > torch.pi - 1e-4)  # along one line there is no way round
+    return torch.where(degenerate, straight, curve * lengths[0].lerp(lengths[1], share))
 
 
 def pictures_between(
-    folders: Sequence[Path], frames: int, *, loop: bool = False, place: dict[str, Any] | None = None
+    folders: Sequence[Path], frames: int, *, loop: bool = False, run_options: dict[str, Any] | None = None
 ) -> Iterator[Image.Image]:
     """So many pictures on the way from each run's last picture to the next one's, the last one's own at the end.
 
     With `loop` the way leads back to the first. Of several variations the first is taken. Raises RunError where the
     runs are not of one canvas and size.
     """
-    paintings = [_last(folder, place or {}) for folder in folders]
+    paintings = [_last(folder, run_options or {}) for folder in folders]
     first = paintings[0].settings
     for folder, painting in zip(folders, paintings, strict=True):
         settings = painting.settings
@@ -52,14 +52,14 @@ def pictures_between(
             if getattr(settings, name) != getattr(first, name):
                 problem = f"{str(folder)!r} has {name} {getattr(settings, name)} and {str(folders[0])!r}"
                 raise RunError(f"runs must share canvas and size: {problem} {getattr(first, name)}")
-    stations = [_settled(painting) for painting in paintings]
-    stations += stations[:1] if loop else []
-    shown = paintings[0]
-    for one, other in pairwise(stations):
+    keys = [_settled(painting) for painting in paintings]
+    keys += keys[:1] if loop else []
+    canvas_painting = paintings[0]
+    for one, other in pairwise(keys):
         for index in range(frames):
-            yield _shown(shown, one, other, index / frames)
+            yield _shown(canvas_painting, one, other, index / frames)
     if not loop:
-        yield _shown(shown, one, other, 1.0)
+        yield _shown(canvas_painting, one, other, 1.0)
 
 
 @torch.no_grad()
@@ -74,20 +74,20 @@ def _shown(painting: "Painting", one: Sequence[Tensor], other: Sequence[Tensor],
 @torch.no_grad()
 def _settled(painting: "Painting") -> list[Tensor]:
     """The parameters of a painting's picture: averaged and tidied, where these are asked for."""
-    averaged = painting.averages.values(painting.settings.average, painting.step_count)
-    for parameter, value in zip(painting.learnable, averaged or painting.learnable, strict=True):
+    average = painting.averages.values(painting.settings.average, painting.step_count)
+    for parameter, value in zip(painting.learnable, average or painting.learnable, strict=True):
         parameter.copy_(value)
     if painting.canvas.tidy_every:
         painting.canvas.tidy()
     return [parameter.clone() for parameter in painting.learnable]
 
 
-def _last(folder: Path, place: dict[str, Any]) -> "Painting":
+def _last(folder: Path, run_options: dict[str, Any]) -> "Painting":
     """A run's painting as its latest state has it."""
-    story = RunInfo.read(folder)
-    if (state := story.latest()) is None:
+    info = RunInfo.read(folder)
+    if (state := info.latest()) is None:
         raise RunError(f"the run {str(folder)!r} has kept no state to begin from")
-    painting = taken_up(story, state, place)
+    painting = restore_painting(info, state, run_options)
     if painting.settings.variations > 1:
         from vqclip_nb.timeline import Edit
 

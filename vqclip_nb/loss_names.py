@@ -48,7 +48,7 @@ _KEYFRAMES = re.compile(rf"{_NAME}:\s*(?P<weight>\d+\s*:\s*\(.*|\(.*\))", re.DOT
 
 def names() -> list[str]:
     """The names of all losses: ours, then those of other packages."""
-    return sorted(LOSSES) + sorted(plugins.found(GROUP).keys() - LOSSES.keys())
+    return sorted(LOSSES) + sorted(plugins.installed(GROUP).keys() - LOSSES.keys())
 
 
 def parse(text: str) -> dict[str, Number]:
@@ -68,36 +68,36 @@ def parse(text: str) -> dict[str, Number]:
         numbers = weight.numbers if isinstance(weight, Schedule) else (weight,)
         if match is None or any(map(math.isinf, numbers)):
             raise ValueError(f"losses must be name:weight, joined by |, got {part!r}; such as saturation:0.5")
-        name, given = match["name"].lower(), match["colours"]
+        name, colour_text = match["name"].lower(), match["colours"]
         if name not in names():
-            known = closest(name, names()) or f"; they are {', '.join(names())}"
-            raise ValueError(f"there is no loss {match['name']!r}{known}")
-        _check(name, given)
-        weights[name if given is None else f"{name}({given.strip()})"] = weight
+            hint = closest(name, names()) or f"; they are {', '.join(names())}"
+            raise ValueError(f"there is no loss {match['name']!r}{hint}")
+        _check(name, colour_text)
+        weights[name if colour_text is None else f"{name}({colour_text.strip()})"] = weight
     return weights
 
 
-def make(written: str, canvas: Any = None) -> Any:
+def make(key: str, canvas: Any = None) -> Any:
     """A new objective, by a key of `parse`. Raises SettingsError when another package's cannot be loaded."""
-    name, _, given = written.rstrip(")").partition("(")
+    name, _, colour_text = key.rstrip(")").partition("(")
     if loss := LOSSES.get(name):
         kind = getattr(import_module(_HOME), loss.kind)
         if loss.of_canvas:
             return kind(canvas)
-        return kind(colours.parse(given, name=name)) if given else kind()
+        return kind(colours.parse(colour_text, name=name)) if colour_text else kind()
     try:
-        return plugins.found(GROUP)[name].load()()
+        return plugins.installed(GROUP)[name].load()()
     except Exception as error:
         raise SettingsError(f"the loss {name!r} of another package cannot be loaded: {error}") from None
 
 
-def _check(name: str, given: str | None) -> None:
+def _check(name: str, colour_text: str | None) -> None:
     """Raise ValueError where a loss is not given the colours that it takes."""
     least, most = LOSSES[name].colours if name in LOSSES else (0, 0)
-    count = 0 if given is None else len(colours.parse(given, name=name))
+    count = 0 if colour_text is None else len(colours.parse(colour_text, name=name))
     if least <= count <= most:
         return
     if not most:
-        raise ValueError(f"the loss {name} takes no colours, got {name}({given}); write {name}:1")
-    wanted, example = ("colours", "navy, white") if most > 1 else ("one colour", "black")
-    raise ValueError(f"the loss {name} takes {wanted}, got {count}; such as {name}({example}):1")
+        raise ValueError(f"the loss {name} takes no colours, got {name}({colour_text}); write {name}:1")
+    expectation, example = ("colours", "navy, white") if most > 1 else ("one colour", "black")
+    raise ValueError(f"the loss {name} takes {expectation}, got {count}; such as {name}({example}):1")

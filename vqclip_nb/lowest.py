@@ -32,8 +32,8 @@ class LowestLoss:
         self.loss = torch.where(better, total, self.loss)
         self.since, self.waited = (torch.where(better, 0.0, steps + 1) for steps in (self.since, self.waited))
         if settings.keep == "best":
-            kept = image if self.image is None else self.image
-            self.image = torch.where(better[:, None, None, None], image, kept)
+            previous = image if self.image is None else self.image
+            self.image = torch.where(better[:, None, None, None], image, previous)
         if settings.plateau:
             falls = self.waited >= settings.plateau
             self.drops, self.waited = self.drops + falls, torch.where(falls, 0.0, self.waited)
@@ -48,8 +48,8 @@ class LowestLoss:
 
     def state(self) -> dict[str, Tensor]:
         """All of it, by name."""
-        known = {"loss": self.loss, "since": self.since, "waited": self.waited, "drops": self.drops}
-        return known | ({} if self.image is None else {"image": self.image})
+        tensors = {"loss": self.loss, "since": self.since, "waited": self.waited, "drops": self.drops}
+        return tensors | ({} if self.image is None else {"image": self.image})
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""

@@ -51,8 +51,8 @@ def nadam(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor
     square = memory["square"].mul_(0.999).addcmul_(grad, grad, value=0.001)
     root = (square / (1 - 0.999**count)).sqrt() + 1e-8
     now, ahead = _momentum(count), _momentum(count + 1)
-    done, coming = _momentum_product(count), _momentum_product(count + 1)
-    return (grad * ((1 - now) / (1 - done)) + mean * (ahead / (1 - coming))) / root
+    product, next_product = _momentum_product(count), _momentum_product(count + 1)
+    return (grad * ((1 - now) / (1 - product)) + mean * (ahead / (1 - next_product))) / root
 
 
 def radam(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
@@ -93,16 +93,16 @@ def adamp(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor
     update = adam(parameter, grad, memory, count)
     if parameter.dim() < 3:  # one number per channel: nothing to project
         return update
-    waiting = torch.ones(len(parameter), dtype=torch.bool, device=parameter.device)
+    undecided = torch.ones(len(parameter), dtype=torch.bool, device=parameter.device)
     for channels in (parameter.shape[1], 1):
         weights, slope, change = (value.reshape(len(value), channels, -1) for value in (parameter, grad, update))
         cosine = F.cosine_similarity(weights, slope, dim=-1, eps=1e-8).abs()  # (n, channels)
-        invariant = waiting & (cosine.amax(1) < 0.1 / math.sqrt(weights.shape[-1]))
+        invariant = undecided & (cosine.amax(1) < 0.1 / math.sqrt(weights.shape[-1]))
         unit = weights / (weights.norm(dim=-1, keepdim=True) + 1e-8)
-        projected = change - unit * (unit * change).sum(-1, keepdim=True)
-        chosen = invariant.view(-1, *[1] * (parameter.dim() - 1))
-        update = torch.where(chosen, projected.reshape(parameter.shape), update)
-        waiting = waiting & ~invariant
+        projection = change - unit * (unit * change).sum(-1, keepdim=True)
+        mask = invariant.view(-1, *[1] * (parameter.dim() - 1))
+        update = torch.where(mask, projection.reshape(parameter.shape), update)
+        undecided = undecided & ~invariant
     return update
 
 
@@ -156,7 +156,7 @@ class Optimizer:
         self.count = 0
 
     @torch.no_grad()
-    def step(self, lr: float | Tensor, sound: Tensor) -> Tensor:
+    def step(self, lr: float | Tensor, valid: Tensor) -> Tensor:
         """One step along the gradients for the pictures that are sound, (n,) bool; returns those that could take it.
 
         `lr` is a number, or one for each picture, (n,). A picture with a gradient that is not a number cannot; nothing
@@ -164,14 +164,14 @@ class Optimizer:
         """
         self.count += 1
         grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
-        sound = torch.stack([sound, *(grad.flatten(1).isfinite().all(1) for grad in grads)]).all(0)
+        valid = torch.stack([valid, *(grad.flatten(1).isfinite().all(1) for grad in grads)]).all(0)
         for parameter, grad, memory in zip(self.parameters, grads, self.memories, strict=True):
-            good = sound.view(-1, *[1] * (grad.dim() - 1))
-            update = self.rule.update(parameter, torch.where(good, grad, 0.0), memory, self.count)
-            rate = lr.view_as(good) if isinstance(lr, Tensor) and lr.dim() else lr
-            parameter.sub_(torch.where(good, rate * update, 0.0))
+            mask = valid.view(-1, *[1] * (grad.dim() - 1))
+            update = self.rule.update(parameter, torch.where(mask, grad, 0.0), memory, self.count)
+            rate = lr.view_as(mask) if isinstance(lr, Tensor) and lr.dim() else lr
+            parameter.sub_(torch.where(mask, rate * update, 0.0))
             parameter.grad = None
-        return sound
+        return valid
 
     def reset(self) -> None:
         """Forget all gradients, as before the first step."""

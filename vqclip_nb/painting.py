@@ -25,17 +25,18 @@ from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws
 from vqclip_nb.schedules import Schedule, tensor_at
 from vqclip_nb.settings import Settings
-from vqclip_nb.step_guard import Judgement, StepGuard
+from vqclip_nb.step_guard import Evaluation, StepGuard
 from vqclip_nb.timeline import Edit
 
 
 class Painting:
-    """A canvas, the terms that pull at it, and how far it has come.
+    """A canvas, the terms that guide it, and the steps made so far.
 
     `build` makes the terms that settings ask for; it is called again when they change. The networks compute in
     `precision`, if the first step in it agrees with float32. `inputs` is the folder of pictures that are named by their
-    sha256. `overlay` puts what is kept of another picture over the canvas's, (n, 3, H, W) to the same. `before_step` is
-    called before each step: a film's frames begin there. `keepsakes` are pictures that it needs later, by name.
+    sha256. `overlay` maps a rendering, (n, 3, H, W), to the same with the kept parts of the start image over it.
+    `before_step` is called before each step; a film moves its picture there. `keepsakes` are pictures that are needed
+    later in the run, by name.
     """
 
     def __init__(
@@ -55,77 +56,77 @@ class Painting:
         self.device = canvas.learnable()[0].device
         self.step_count = 0
         self.timeline: list[Edit] = []
-        self.ahead: deque[Edit] = deque()  # changes that are still to be made, each at its step
+        self.ahead: deque[Edit] = deque()  # edits to apply later, each at its step
         self.lowest = LowestLoss(settings.variations, self.device)
-        self.scores: dict[str, Tensor] = {}  # of the last step, what perceptors say that only watch
+        self.scores: dict[str, Tensor] = {}  # of the last step: losses of the perceptors of weight 0
         self._put_on(canvas, StepGuard(canvas, precision), settings)
         self._use(build(settings))
         self._pace = cuda_graphs.Pace(self.device)
         canvas.remember()
 
     def _put_on(self, canvas: Canvas, guard: StepGuard, settings: Settings) -> None:
-        """From now on paint on this canvas, with an optimizer and averages that know nothing yet."""
+        """From now on paint on this canvas, with a new optimizer and new averages."""
         self.canvas, self.guard, self.learnable = canvas, guard, canvas.learnable()
         canvas.tiled = settings.seamless
         for parameter in self.learnable:
-            parameter.data = parameter.data.contiguous()  # as a state gives it back: other strides round otherwise
+            parameter.data = parameter.data.contiguous()  # as in a saved state: other strides would round differently
         self.optimizer = Optimizer(settings.optimizer, self.learnable)
         self.averages = Averages(self.learnable, self.step_count)
 
     def step(self, *, look: bool = False) -> Frame:
-        """One update. The frame carries a picture when it is kept, or when somebody wants to `look`.
+        """Make one update. The frame has a picture if it belongs to the film, or with `look`.
 
-        Raises NotANumber when a picture's loss or gradient is not a number: that picture then stays as it was.
+        Raises NotANumber when a picture's loss or gradient is not a number; that picture is not changed.
         """
         self._pace.wait()
         if self.before_step:
             self.before_step(self)
-        self.guard.settle(self._judge)
-        image, losses, total = self.guard.within_memory(self._judge, self.settings, self.step_count + 1)
+        self.guard.settle(self._evaluate)
+        image, losses, total = self.guard.within_memory(self._evaluate, self.settings, self.step_count + 1)
 
-        judged = total.isfinite()
+        finite = total.isfinite()
         lr = tensor_at(self.settings.lr or self.canvas.lr, self.step_count, self._progress, self.device)
-        sound = self.optimizer.step(self.lowest.lr(lr, self.settings), judged)
+        valid = self.optimizer.step(self.lowest.lr(lr, self.settings), finite)
         self.canvas.constrain()
         self.step_count += 1
         if (every := self.canvas.tidy_every) and self.step_count % every == 0:
             self._tidy()
-        self.averages.take(self.learnable, image.detach(), judged, self.settings.average, self.step_count)
+        self.averages.take(self.learnable, image.detach(), finite, self.settings.average, self.step_count)
         if LowestLoss.on(self.settings):
-            judged_by = torch.stack([*self.scores.values()]).sum(0) if self.scores else total
-            self.lowest.see(judged_by, self._shown(image), self.settings)
+            score = torch.stack([*self.scores.values()]).sum(0) if self.scores else total
+            self.lowest.see(score, self._shown(image), self.settings)
 
-        return self._report(image, losses, sound, look)
+        return self._report(image, losses, valid, look)
 
-    def _judge(self) -> Judgement:
-        """Render the picture, judge it, and leave the gradients on the canvas.
+    def _evaluate(self) -> Evaluation:
+        """Render the picture, compute its losses, and leave the gradients on the canvas.
 
-        Where judgements are accumulated, these are the means of several, and the picture is the last.
+        With `accumulate`, losses and gradients are the means of several evaluations, and the picture is the last one.
         """
         count = self.settings.accumulate
         draws = Draws(self.settings.seeds, self.step_count, self.device)
-        image, losses, each = self._judge_once(draws, count)
+        image, losses, totals = self._evaluate_once(draws, count)
         for number in range(2, count + 1):
-            image, others, more = self._judge_once(draws.of(f"judgement {number}"), count)
-            losses, each = {name: losses[name] + loss for name, loss in others.items()}, each + more
+            image, more_losses, more_totals = self._evaluate_once(draws.of(f"judgement {number}"), count)
+            losses, totals = {name: losses[name] + loss for name, loss in more_losses.items()}, totals + more_totals
         self.guard.unscale(self.optimizer)
         if watchers := [term for term in self.terms if term.watches]:
             with torch.no_grad():
                 self.scores = losses_of(watchers, image.detach(), draws, self._progress)
-        return image, losses, each
+        return image, losses, totals
 
-    def _judge_once(self, draws: Draws, count: int) -> Judgement:
-        """Judge once of `count` times: losses are divided by `count`, and gradients are added on the canvas."""
+    def _evaluate_once(self, draws: Draws, count: int) -> Evaluation:
+        """One of `count` evaluations: losses are divided by `count`, and gradients are added on the canvas."""
         progress = self._progress
         image = self._render(draws)
         guiding = [term for term in self.terms if not term.watches]
-        seen = symmetry.rolled(image, draws) if self.settings.seamless else image
-        losses = losses_of(guiding, seen, draws, progress) | self.canvas.penalties(progress)
+        view = symmetry.rolled(image, draws) if self.settings.seamless else image
+        losses = losses_of(guiding, view, draws, progress) | self.canvas.penalties(progress)
         if count > 1:
             losses = {name: loss / count for name, loss in losses.items()}
-        each = total(losses)  # (n,): each picture is alone with its losses
-        self.guard.backward(each)
-        return image, {name: loss.detach() for name, loss in losses.items()}, each.detach()
+        totals = total(losses)  # (n,): the sum of each picture's own losses
+        self.guard.backward(totals)
+        return image, {name: loss.detach() for name, loss in losses.items()}, totals.detach()
 
     def _render(self, draws: Draws | None = None) -> Tensor:
         """The canvas's picture, with what an overlay keeps: (n, 3, H, W) RGB in [0, 1]."""
@@ -133,19 +134,19 @@ class Painting:
         image = symmetry.symmetric(self.canvas(), self.settings.symmetry)
         return image if self.overlay is None else self.overlay(image)
 
-    def _report(self, image: Tensor, losses: Mapping[str, Tensor], sound: Tensor, look: bool) -> Frame:
+    def _report(self, image: Tensor, losses: Mapping[str, Tensor], valid: Tensor, look: bool) -> Frame:
         """The step's frame."""
         step, steps = self.step_count, self.settings.steps
-        kept = step == steps or self._is_kept(step)
-        self.guard.check(step, losses, sound, last=step >= steps)
-        if not (look or kept):
-            return Frame(step, steps, losses, None, kept, self.scores)
+        keep = step == steps or self._is_kept(step)
+        self.guard.check(step, losses, valid, last=step >= steps)
+        if not (look or keep):
+            return Frame(step, steps, losses, None, keep, self.scores)
         if step == steps and (self.settings.average or self.canvas.tidy_every or self.settings.keep == "best"):
-            return Frame(step, steps, losses, self.picture(), kept, self.scores)
-        return Frame(step, steps, losses, self._shown(image).clone(), kept, self.scores)
+            return Frame(step, steps, losses, self.picture(), keep, self.scores)
+        return Frame(step, steps, losses, self._shown(image).clone(), keep, self.scores)
 
     def _shown(self, image: Tensor) -> Tensor:
-        """What a frame shows where this picture was judged: the average, where there is one."""
+        """The picture that the frame shows: the average, if there is one, or else the rendering."""
         return image.detach() if self.averages.image is None else self.averages.image
 
     def _is_kept(self, step: int) -> bool:
@@ -157,16 +158,16 @@ class Painting:
 
     @torch.no_grad()
     def picture(self, size: tuple[int, int] | None = None, *, tidied: bool = True) -> Tensor:
-        """The picture as it is now: the best so far, or the average, tidied, where these are asked for.
+        """The result so far: the best picture with `keep="best"`, else the average, tidied if the canvas tidies.
 
-        (n, 3, H, W) RGB in [0, 1]. With a `size`, width and height, the average rendered at that; raises SettingsError
-        where the canvas cannot.
+        (n, 3, H, W) RGB in [0, 1]. `size` is a width and height to render the average at. Raises SettingsError when the
+        canvas cannot render at it.
         """
         if self.settings.keep == "best" and self.lowest.image is not None and not size:
             return self.lowest.image.clone()
         latest = [parameter.clone() for parameter in self.learnable]
-        averaged = self.averages.values(self.settings.average, self.step_count) or latest
-        for parameter, value in zip(self.learnable, averaged, strict=True):
+        average = self.averages.values(self.settings.average, self.step_count) or latest
+        for parameter, value in zip(self.learnable, average, strict=True):
             parameter.copy_(value)
         try:
             if size:
@@ -180,20 +181,20 @@ class Painting:
                 parameter.copy_(value)
 
     def apply(self, change: Edit) -> None:
-        """Take new settings from the next step on, paint one variation alone, or go on from another picture.
+        """From the next step on: use new settings, paint one variation alone, or continue from another picture.
 
         With another `canvas` the picture moves to it, at that canvas's step size unless `lr` is given or scheduled.
-        Raises SettingsError for what cannot change in mid-run, and PictureError; then nothing is changed.
+        Raises SettingsError for a field that cannot change during a run, and PictureError; then nothing is changed.
         """
         new = relay.with_canvas(change.settings, self.settings)
-        if fixed := sorted(set(new) - live_fields() - {"tidy", *(relay.FIELDS if "canvas" in new else ())}):
-            raise SettingsError(f"{fixed[0]} cannot change while painting; start a new run with it")
-        picked: dict[str, Any] = {}
+        if fixed_fields := sorted(set(new) - live_fields() - {"tidy", *(relay.FIELDS if "canvas" in new else ())}):
+            raise SettingsError(f"{fixed_fields[0]} cannot change while painting; start a new run with it")
+        choice: dict[str, Any] = {}
         if (number := change.variation) is not None:
             if not 1 <= number <= self.settings.variations:
                 raise SettingsError(f"variation must be from 1 to {self.settings.variations}, got {number}")
-            picked = {"seed": self.settings.seeds[number - 1], "variations": 1}
-        settings = self.settings.replace(**picked | new)
+            choice = {"seed": self.settings.seeds[number - 1], "variations": 1}
+        settings = self.settings.replace(**choice | new)
         file = change.file or (PictureFile.of(change.image, inputs=self.inputs) if change.image else None)
         pil = file.read() if file else None
         canvas = self.canvas if settings.canvas == self.settings.canvas else self.other_canvas(settings)
@@ -203,15 +204,15 @@ class Painting:
             self.optimizer.choose(number - 1)
             self.averages.choose(number - 1)
             self.lowest = LowestLoss(1, self.device)
-            self.keepsakes = {name: each[number - 1 : number].clone() for name, each in self.keepsakes.items()}
+            self.keepsakes = {name: picture[number - 1 : number].clone() for name, picture in self.keepsakes.items()}
         if canvas is not self.canvas:
             self._hand_to(canvas, settings)
         self._use(terms)
-        self.lowest = LowestLoss(settings.variations, self.device)  # losses from here on are other ones
+        self.lowest = LowestLoss(settings.variations, self.device)  # losses before and after an edit cannot be compared
         self.settings = settings
         self._configure()
-        written = {**settings.to_dict(), **settings.canvas_options}
-        changes = {name: written[name] for name in new if name in written}
+        values = {**settings.to_dict(), **settings.canvas_options}
+        changes = {name: values[name] for name in new if name in values}
         if pil:
             self.go_on_from(to_tensor(covering(pil, self.settings.size)).to(self.device))
             self.optimizer.reset()
@@ -222,13 +223,13 @@ class Painting:
         return handover.canvas_of(settings, self.canvas, self.device, paints=self.settings.canvas)
 
     def hand_over(self) -> None:
-        """Go on with another canvas, where the relay of the settings says so before the next step."""
+        """Switch to another canvas, if the relay of the settings begins one at the next step."""
         name = relay.canvas_at(self.settings.relay, self.step_count, self.settings.steps)
         if name and name != self.settings.canvas:
             self.apply(Edit({"canvas": name}))
 
     def check_relay(self) -> None:
-        """Raise now what handing over to a canvas of the relay would raise in mid-run."""
+        """Raise now any error that switching to a canvas of the relay would raise during the run."""
         for name in self.settings.canvases[1:]:
             later = self.settings.replace(canvas=name)
             try:
@@ -237,17 +238,17 @@ class Painting:
                 self.build.canvas = self.canvas  # type: ignore[attr-defined]
 
     def _hand_to(self, canvas: Canvas, settings: Settings) -> None:
-        """Go on with the picture on another canvas."""
+        """Move the picture to another canvas."""
         image = self.picture()
-        guard = StepGuard(canvas, self.guard.wanted)
+        guard = StepGuard(canvas, self.guard.preferred)
         guard.parts = self.guard.parts
-        cuda_graphs.forget()  # those of the canvas that is left
+        cuda_graphs.forget()  # the graphs of the previous canvas
         self._put_on(canvas, guard, settings)
         canvas.start_from(image)
         canvas.remember()
 
     def _terms(self, settings: Settings, canvas: Canvas) -> Sequence[Term]:
-        """The terms that settings ask for, of pictures on this canvas; where that fails, nothing is changed."""
+        """Build the terms of these settings for this canvas; if that fails, nothing is changed."""
         self.build.canvas = canvas  # type: ignore[attr-defined]
         try:
             return self.build(settings)
@@ -256,19 +257,20 @@ class Painting:
             raise
 
     def replace_image(self, image: str | Path | Image.Image | Tensor) -> None:
-        """Go on from this picture from the next step on: a file's name, a PIL image, or (1, 3, H, W) RGB in [0, 1].
+        """Continue from this picture at the next step: a file's name, a PIL image, or (1, 3, H, W) RGB in [0, 1].
 
-        It is scaled and cropped to the canvas, the same for every variation. Optimizer and averages begin anew, and
-        likeness counts from here. The run keeps it as a file, of 8 bits a channel, and is resumed and replayed exactly.
-        Raises PictureError, and then nothing is changed.
+        It is scaled and cropped to the canvas, the same for every variation. Optimizer and averages are reset, and
+        likeness is measured from it. The run stores it as a file of 8 bits a channel, so that resume and replay are
+        exact. Raises PictureError; then nothing is changed.
         """
         self.apply(Edit({}, file=PictureFile.of(image, inputs=self.inputs)))
 
     def go_on_from(self, image: Tensor) -> None:
-        """Put the canvas where this picture is, (1 or n, 3, H, W) RGB in [0, 1], from the next step on.
+        """Set the canvas to this picture, (1 or n, 3, H, W) RGB in [0, 1].
 
-        Not recorded in the timeline: use it only for what settings and step determine. Averages begin anew.
-        The optimizer forgets directions, and keeps how large gradients are, so that frames of a film follow smoothly.
+        Not recorded in the timeline: use it only for pictures that follow from settings and step. Averages are reset.
+        The optimizer's momentum is reset and its squared gradients are kept, so that the frames of a film follow
+        smoothly.
         """
         self.canvas.start_from(image)
         self.canvas.remember()
@@ -277,23 +279,23 @@ class Painting:
         self.lowest = LowestLoss(self.settings.variations, self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
+        """The state to resume from: `tensors` by name, and `facts` that JSON can hold."""
         return handover.state_of(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` gave, of the same run, earlier or later."""
+        """Restore a state that `state_dict` returned, of the same run, earlier or later."""
         tensors, facts = state["tensors"], state["facts"]
         settings = self.settings.replace(**facts["settings"])
         canvas = self.canvas if settings.canvas == self.settings.canvas else self.other_canvas(settings)
         terms = self._terms(settings, canvas)  # first, since a picture may be missing
         if canvas is not self.canvas:
-            canvas.remember()  # so that it has a start to be filled
-            self._put_on(canvas, StepGuard(canvas, self.guard.wanted), settings)
+            canvas.remember()  # `relearn` fills in the remembered start
+            self._put_on(canvas, StepGuard(canvas, self.guard.preferred), settings)
         self.canvas.relearn(handover.under("canvas.", tensors))
         self.optimizer.restore(handover.under("optimizer.", tensors), count=facts["optimizer"])
         self.lowest = LowestLoss(settings.variations, self.device)
-        if known := handover.under("lowest.", tensors):
-            self.lowest.restore(known)
+        if lowest := handover.under("lowest.", tensors):
+            self.lowest.restore(lowest)
         self.keepsakes = {name: value.to(self.device) for name, value in handover.under("keepsake.", tensors).items()}
         self.step_count = facts["step"]
         self.averages.restore(tensors, since=min(max(facts.get("average_from", 0), 0), self.step_count))
@@ -304,16 +306,16 @@ class Painting:
         self.guard.restore(parts=facts["parts"], thrifty=facts["thrifty"], precision=facts.get("precision"))
 
     def peak(self) -> int | None:
-        """The most bytes that a step takes, measured; None without CUDA, or when memory is not enough."""
-        here, self.step_count = self.step_count, self._widest_step()
+        """The peak memory of a step in bytes, measured; None without CUDA, or when memory runs out."""
+        step, self.step_count = self.step_count, self._widest_step()
         try:
-            return cuda_graphs.peak(self._judge, self.device)
+            return cuda_graphs.peak(self._evaluate, self.device)
         finally:
-            self.step_count = here
+            self.step_count = step
             self.canvas.zero_grad()
 
     def _widest_step(self) -> int:
-        """A step with the most cutouts that are still to come."""
+        """The remaining step with the most cutouts."""
         if not isinstance(cutn := self.settings.cutn, Schedule):
             return self.step_count
         steps = range(self.step_count, max(self.settings.steps, self.step_count + 1))
@@ -321,25 +323,25 @@ class Painting:
 
     @property
     def _progress(self) -> float:
-        """The share of all steps that is made."""
+        """The share of all steps made so far, in [0, 1]."""
         return self.step_count / self.settings.steps
 
     @property
     def ended(self) -> bool:
-        """Whether no step is left to make: all are made, or the loss has not fallen for as long as settings allow."""
+        """Whether painting is over: all steps are made, or the loss has not fallen for `early_stop` steps."""
         return self.step_count >= self.settings.steps or self.lowest.ended(self.settings)
 
     def _configure(self) -> None:
-        """Hand the options of the settings to the canvas."""
+        """Set the canvas's options from the settings."""
         self.canvas.configure(canvases.spec(self.settings.canvas).options(**self.settings.canvas_options))
 
     def _use(self, terms: Sequence[Term]) -> None:
-        """From now on these terms are judged."""
+        """From now on these terms guide the painting."""
         self.terms, self.scores = terms, {}
         self.guard.watch(terms)
 
     def _tidy(self) -> None:
-        """Re-encode the current image, where memory is enough for that; a painting goes on without."""
+        """Re-encode the current image; if memory runs out, warn and leave it as it is."""
         try:
             self.canvas.tidy()
         except (RuntimeError, MemoryError) as error:
@@ -350,9 +352,9 @@ class Painting:
 
 
 def run(painting: Painting, *, until: int | None = None, look: bool = False) -> Iterator[Frame]:
-    """Paint to the end, or for `until` steps, one frame per step, making each change that is ahead at its step.
+    """Paint to the end, or until `until` steps are made, and yield one frame per step.
 
-    Frames that are kept carry their picture; with `look` all of them do.
+    Edits in `painting.ahead` are applied at their steps. Frames of the film have a picture; with `look` all have one.
     """
     while until is None or painting.step_count < until:
         while painting.ahead and painting.ahead[0].step <= painting.step_count:

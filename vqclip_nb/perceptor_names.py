@@ -20,8 +20,8 @@ def parse(text: str) -> dict[str, float]:
         if not name:
             raise ValueError(f"perceptor must be names joined by +, each name or name:weight, got {text!r}")
         if not 0 <= weight < math.inf:
-            given = match[1] if match else weight
-            raise ValueError(f"perceptor: the weight of {name} must be above 0, or 0 to watch alone, got {given}")
+            number = match[1] if match else weight
+            raise ValueError(f"perceptor: the weight of {name} must be above 0, or 0 to watch alone, got {number}")
         weights[name] = weight
     if not any(weights.values()):
         raise ValueError(f"perceptor: one must have a weight above 0, to guide the painting, got {text!r}")

@@ -59,23 +59,23 @@ class CLIPPerceptor(nn.Module):
         start, end = (self.tokenizer.encoder[mark] for mark in ("<|startoftext|>", "<|endoftext|>"))
         room = self.clip.context_length - 2
         words = self.tokenizer.encode(text)
-        if self.warns and (dropped := self.tokenizer.decode(words[room:]).strip()):
+        if self.warns and (tail := self.tokenizer.decode(words[room:]).strip()):
             message = f"prompt is longer than the {room} tokens that perceptor {self.name} reads"
-            warnings.warn(f"{message}; dropped: {shortened(dropped)!r}", PaintWarning, stacklevel=4)
-        if self.warns and (unknown := self.unknown_words(text)):
+            warnings.warn(f"{message}; dropped: {shortened(tail)!r}", PaintWarning, stacklevel=4)
+        if self.warns and (words_unknown := self.unknown_words(text)):
             remedy = "--perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one"
-            message = f"perceptor {self.name} does not know: {', '.join(unknown)}. A larger model does"
+            message = f"perceptor {self.name} does not know: {', '.join(words_unknown)}. A larger model does"
             warnings.warn(f"{message}: `vqclip models` lists them, and {remedy}", PaintWarning, stacklevel=4)
         tokens = [start, *words[:room], end]
         return tokens + [0] * (self.clip.context_length - len(tokens))
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that the model was not trained on, in order, once each."""
-        known: set[int] | None = getattr(self.clip, "known_tokens", None)
-        if known is None:
+        vocabulary: set[int] | None = getattr(self.clip, "known_tokens", None)
+        if vocabulary is None:
             return []
         words = dict.fromkeys(word for word in re.findall(r"[^\W_]+|\W", text.lower()) if _says_something(word))
-        return [word for word in words if not known.issuperset(self.tokenizer.encode(word))]
+        return [word for word in words if not vocabulary.issuperset(self.tokenizer.encode(word))]
 
 
 class OpenCLIPPerceptor(CLIPPerceptor):

@@ -15,6 +15,6 @@ GROUPS = ("vqclip_nb.canvases", "vqclip_nb.objectives", "vqclip_nb.presets")
 
 
 @cache
-def found(group: str) -> Mapping[str, EntryPoint]:
+def installed(group: str) -> Mapping[str, EntryPoint]:
     """The entry points of a group, one of GROUPS, by name. Nothing of theirs is imported yet."""
     return MappingProxyType({point.name: point for point in entry_points(group=group)})

@@ -42,9 +42,9 @@ def write_prompts(
     """
     if not 1 <= count <= MOST:
         raise SettingsError(f"the number of prompts must be between 1 and {MOST}, got {count}")
-    given = [line.strip() for text in examples for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for text in examples for line in text.splitlines() if line.strip()]
     if model == GRAMMAR:
-        return _by_grammar(given, count, seed, perceptor)
+        return _by_grammar(lines, count, seed, perceptor)
     from vqclip_nb import models
 
     try:
@@ -53,12 +53,12 @@ def write_prompts(
         if model is not None:
             raise
         warnings.warn(f"the grammar writes these prompts, not a language model: {error}", PaintWarning, stacklevel=2)
-        return _by_grammar(given, count, seed, perceptor)
-    written = _by_model(network, tokenizer, given, count, seed)
-    if len(written) < count:
-        said = f"the language model wrote {len(written)} prompts that can be used, not {count}; try another --seed"
-        warnings.warn(said, PaintWarning, stacklevel=2)
-    return written
+        return _by_grammar(lines, count, seed, perceptor)
+    results = _by_model(network, tokenizer, lines, count, seed)
+    if len(results) < count:
+        problem = f"the language model wrote {len(results)} prompts that can be used, not {count}; try another --seed"
+        warnings.warn(problem, PaintWarning, stacklevel=2)
+    return results
 
 
 def tidy(line: str) -> str | None:
@@ -82,9 +82,9 @@ def _by_grammar(examples: Sequence[str], count: int, seed: int, perceptor: str) 
     """Sentences of the grammar, those first that share most words with the examples."""
     rng = random.Random(seed)
     grammar = words()["surprise"][vocabulary(perceptor)]
-    drawn = _fresh((surprise(grammar, rng) for _ in range(40 * count)), examples)
-    wanted = {word for line in examples for word in re.findall(r"\w{3,}", line.lower())}
-    return sorted(drawn, key=lambda line: -len(wanted & set(re.findall(r"\w{3,}", line))))[:count]
+    sentences = _fresh((surprise(grammar, rng) for _ in range(40 * count)), examples)
+    example_words = {word for line in examples for word in re.findall(r"\w{3,}", line.lower())}
+    return sorted(sentences, key=lambda line: -len(example_words & set(re.findall(r"\w{3,}", line))))[:count]
 
 
 def _by_model(network: Any, tokenizer: Any, examples: Sequence[str], count: int, seed: int) -> list[str]:
@@ -92,15 +92,15 @@ def _by_model(network: Any, tokenizer: Any, examples: Sequence[str], count: int,
     from vqclip_nb import device
 
     network = network.to(device.choose("auto"))
-    found: list[str] = []
+    results: list[str] = []
     for turn in range(_ROUNDS):
         rng = random.Random(f"{seed}/{turn}")
-        shown = rng.sample(examples, len(examples))
-        lines = _continued(network, tokenizer, shown, 48 * (count - len(found)) + 16, rng.getrandbits(63))
-        found += _fresh(filter(None, map(tidy, lines)), [*examples, *found])
-        if len(found) >= count:
+        order = rng.sample(examples, len(examples))
+        lines = _continued(network, tokenizer, order, 48 * (count - len(results)) + 16, rng.getrandbits(63))
+        results += _fresh(filter(None, map(tidy, lines)), [*examples, *results])
+        if len(results) >= count:
             break
-    return found[:count]
+    return results[:count]
 
 
 def _continued(network: Any, tokenizer: Any, examples: list[str], most: int, seed: int) -> list[str]:
@@ -111,27 +111,27 @@ def _continued(network: Any, tokenizer: Any, examples: list[str], most: int, see
     most = min(most, room // 2)
     while (tokens := _tokens(tokenizer, examples)).shape[1] > room - most and examples:
         examples = examples[1:]
-    place = network.device
-    with torch.random.fork_rng([place] if place.type == "cuda" else []), torch.inference_mode():
+    target = network.device
+    with torch.random.fork_rng([target] if target.type == "cuda" else []), torch.inference_mode():
         torch.manual_seed(seed)  # transformers draws from the global generator, which is put back
-        written = network.generate(
-            tokens.to(place),
-            attention_mask=torch.ones_like(tokens).to(place),
+        output = network.generate(
+            tokens.to(target),
+            attention_mask=torch.ones_like(tokens).to(target),
             do_sample=True, temperature=0.9, top_p=0.95, top_k=0, max_new_tokens=most,
             pad_token_id=tokenizer.eos_token_id or 0,
         )[0, tokens.shape[1] :]  # fmt: skip
-    lines = str(tokenizer.decode(written, skip_special_tokens=True)).split("\n")
-    ended = len(written) < most
-    return lines if ended else lines[:-1]
+    lines = str(tokenizer.decode(output, skip_special_tokens=True)).split("\n")
+    complete = len(output) < most
+    return lines if complete else lines[:-1]
 
 
 def _tokens(tokenizer: Any, examples: Sequence[str]) -> "Tensor":
     return tokenizer("\n".join([HEADING, *examples, ""]), return_tensors="pt").input_ids
 
 
-def _fresh(lines: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+def _fresh(lines: Iterable[str], old: Iterable[str]) -> Iterator[str]:
     """The lines that are not known yet, each once, whatever their capitals."""
-    seen = {line.casefold() for line in known}
+    seen = {line.casefold() for line in old}
     for line in lines:
         if line.casefold() not in seen:
             seen.add(line.casefold())

@@ -64,9 +64,9 @@ class Prompt:
     def __str__(self) -> str:
         text = self.text
         plain = self.weight == 1 and self.stop == -math.inf
-        followed = plain or self.region or self.span
+        unambiguous = plain or self.region or self.span
         ends_so = bool(regions.split(text)[1] or spans.split(text)[1])
-        misread = ends_so or not (followed or _is_meant(text, str(self.weight)))
+        misread = ends_so or not (unambiguous or _is_meant(text, str(self.weight)))
         if misread or re.search(r'[:|"\\]', text):
             text = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
         text = " ".join([text, *(str(each) for each in (self.region, self.span) if each)])
@@ -86,25 +86,25 @@ def parse(line: str, *, field: str = "prompt") -> tuple[Prompt, ...]:
 
 def doubts(line: str, *, field: str = "prompt") -> list[str]:
     """A sentence for each part of a line that a person may have meant otherwise. Raises as `parse` does."""
-    found = [doubt for _, doubt in _readings(line, field) if doubt]
+    sentences = [doubt for _, doubt in _readings(line, field) if doubt]
     if "^" in line:
         story = shlex.quote(_story(line.split("^")))
-        found.append(f"^ is text here; prompts that pull together are joined by |, and a story is written as {story}")
+        sentences.append(f"^ is plain text here; join prompts of one picture with |, and write a story as {story}")
     if match := re.match(r"\s*[./!](imagine|dream|paint)\s+(?=\S)", line, re.IGNORECASE):
-        found.append(
+        sentences.append(
             f"{match[0].strip()} is a word to a bot, and text here; leave it out: {shlex.quote(line[match.end() :])}"
         )
-    followed = [prompt.span for prompt, _ in _readings(line, field)]
-    if followed and None not in followed and (gap := spans.gap([span for span in followed if span])):
-        found.append(f"no prompt pulls from {100 * gap[0]:.4g} to {100 * gap[1]:.4g} % of the run")
-    return found
+    prompt_spans = [prompt.span for prompt, _ in _readings(line, field)]
+    if prompt_spans and None not in prompt_spans and (gap := spans.gap([span for span in prompt_spans if span])):
+        sentences.append(f"no prompt pulls from {100 * gap[0]:.4g} to {100 * gap[1]:.4g} % of the run")
+    return sentences
 
 
 def _story(scenes: Sequence[str]) -> str:
     """Texts that follow each other in spans of one length."""
     edges = [round(100 * index / len(scenes)) for index in range(len(scenes) + 1)]
-    told = zip(scenes, edges, edges[1:], strict=False)
-    return " | ".join(f"{scene.strip()} @ {begin}-{end}%" for scene, begin, end in told)
+    parts = zip(scenes, edges, edges[1:], strict=False)
+    return " | ".join(f"{scene.strip()} @ {begin}-{end}%" for scene, begin, end in parts)
 
 
 @dataclass
@@ -167,8 +167,8 @@ def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
         raise SettingsError(f"{field} must be text:weight:stop, got {whole!r}; quote a text with colons: {example}")
     doubt = ""
     while count and not part[-count - 1].quoted and not _is_meant(part[-count - 1].text, part[-count].text):
-        quoted = shlex.quote(f'"{_joined(part[:-count])}":{part[-count].text.strip()}')
-        doubt = f"{whole!r} is read as a text with a colon; if {part[-count].text.strip()} is a weight, write {quoted}"
+        example = shlex.quote(f'"{_joined(part[:-count])}":{part[-count].text.strip()}')
+        doubt = f"{whole!r} is read as a text with a colon; if {part[-count].text.strip()} is a weight, write {example}"
         count -= 1
     described = _described(part[: len(part) - count])
     numbers = [piece.text.strip() for piece in part[len(part) - count :]]

@@ -37,11 +37,11 @@ class Region:
         Raises SettingsError where it is empty, or reaches beyond the picture.
         """
         sides = (*size, *size)
-        places = [pixels(edge, side) for edge, side in zip(self.edges, sides, strict=True)]
-        if any(place > side for place, side in zip(places, sides, strict=True)):
+        edges = [pixels(edge, side) for edge, side in zip(self.edges, sides, strict=True)]
+        if any(place > side for place, side in zip(edges, sides, strict=True)):
             problem = f"the picture has {size[0]} x {size[1]} pixels; write percent, as in {EXAMPLE}"
             raise SettingsError(f"a region must lie within the picture, got {self}: {problem}")
-        left, top, right, bottom = places
+        left, top, right, bottom = edges
         if right <= left or bottom <= top:
             order = "left, top, right and bottom edge, in this order"
             raise SettingsError(f"a region must hold some pixels, got {self}; write its {order}, as in {EXAMPLE}")
@@ -63,10 +63,10 @@ def split(text: str) -> tuple[str, Region | None]:
 def margins(text: str) -> dict[str, str]:
     """`left 25% top 64` as the widths by edge, in percent of the side or in pixels. Raises SettingsError."""
     words = text.replace(",", " ").lower().split()
-    found = dict(zip(words[::2], words[1::2], strict=False))
-    if len(words) % 2 or any(not re.fullmatch(_EDGE, width) for width in found.values()) or found.keys() - {*EDGES}:
+    widths = dict(zip(words[::2], words[1::2], strict=False))
+    if len(words) % 2 or any(not re.fullmatch(_EDGE, width) for width in widths.values()) or widths.keys() - {*EDGES}:
         raise SettingsError(f"extend must be edges and widths, like left 25% top 64, got {text!r}")
-    return found
+    return widths
 
 
 def pixels(edge: str, side: int) -> int:

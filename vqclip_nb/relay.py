@@ -20,7 +20,7 @@ def parse(text: str) -> list[tuple[int, bool, str]]:
 
     Raises ValueError.
     """
-    found = []
+    legs = []
     for part in (part.strip() for part in text.split("|")):
         if not part:
             continue
@@ -30,8 +30,8 @@ def parse(text: str) -> list[tuple[int, bool, str]]:
                 f"relay must be step:canvas, joined by |, got {part!r}; such as 60:vqgan/demo, or 50%:pixels"
             )
         canvases.check(match["canvas"])
-        found.append((int(match["step"]), bool(match["percent"]), match["canvas"]))
-    return found
+        legs.append((int(match["step"]), bool(match["percent"]), match["canvas"]))
+    return legs
 
 
 def canvas_at(text: str, step: int, steps: int) -> str | None:
@@ -50,5 +50,5 @@ def with_canvas(changes: Mapping[str, Any], settings: "Settings") -> dict[str, A
         return {name: value for name, value in new.items() if name != "canvas"}
     own = {field.name for field in canvases.spec(new["canvas"]).fields}
     options = {name: new.pop(name) for name in own & new.keys()}
-    kept = {} if isinstance(settings.lr, Schedule) else {"lr": None}
-    return {**kept, **new, "canvas_options": {**new.get("canvas_options", {}), **options}}
+    lr = {} if isinstance(settings.lr, Schedule) else {"lr": None}
+    return {**lr, **new, "canvas_options": {**new.get("canvas_options", {}), **options}}

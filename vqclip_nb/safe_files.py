@@ -32,10 +32,10 @@ def _is_junction(path: Path) -> bool:
     return os.path.realpath(path) != os.path.join(os.path.realpath(path.parent), path.name)
 
 
-def need(path: Path, wanted: str) -> None:
+def need(path: Path, expected: str) -> None:
     """Raise InTheWay when something else than `wanted`, `a file` or `a folder`, stands at this path."""
-    if (found := kind(path)) not in (wanted, None):
-        raise InTheWay(f"{str(path)!r} must be {wanted} of its own, and is {found}; move it away")
+    if (actual := kind(path)) not in (expected, None):
+        raise InTheWay(f"{str(path)!r} must be {expected} of its own, and is {actual}; move it away")
 
 
 def files(folder: Path, pattern: str = "*") -> list[Path]:
@@ -50,7 +50,8 @@ def is_plain(path: Path) -> bool:
 
 def tree(folder: Path) -> list[Path]:
     """The plain files in a folder and in the folders below it, by name; none through links."""
-    return sorted(path for place, _, names in os.walk(folder) for name in names if is_plain(path := Path(place, name)))
+    paths = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    return sorted(filter(is_plain, paths))
 
 
 def numbered(folder: Path, suffix: str) -> dict[int, Path]:
@@ -77,12 +78,12 @@ def read(path: Path, *, most: int | None = None) -> bytes:
 
 def part(path: Path) -> Path:
     """The name under which a file is written before it is moved into its place; what stood there is gone."""
-    unfinished = path.with_name(f".{path.name}.part")
-    for place in (path, unfinished):
-        if kind(place) == "a folder":
-            need(place, "a file")
-    unfinished.unlink(missing_ok=True)  # the name alone: what a link points to stays
-    return unfinished
+    temporary = path.with_name(f".{path.name}.part")
+    for candidate in (path, temporary):
+        if kind(candidate) == "a folder":
+            need(candidate, "a file")
+    temporary.unlink(missing_ok=True)  # the name alone: what a link points to stays
+    return temporary
 
 
 def write(path: Path, data: bytes, *, sync: bool = False) -> None:
@@ -90,13 +91,13 @@ def write(path: Path, data: bytes, *, sync: bool = False) -> None:
 
     Raises OSError. A link that stands in its place is replaced, and what it points to stays.
     """
-    unfinished = part(path)
+    temporary = part(path)
     try:
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666), "wb") as file:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666), "wb") as file:
             file.write(data)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        os.replace(temporary, path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -86,8 +86,8 @@ class Schedule:
     def __str__(self) -> str:
         if len(self.keyframes) == 1 and isinstance(alone := self.keyframes[0][1], Expression):
             return str(alone)
-        written = ", ".join(f"{step}:({_written(number)})" for step, number in self.keyframes)
-        return written if self.course == "linear" else f"{written} {self.course}"
+        text = ", ".join(f"{step}:({_written(number)})" for step, number in self.keyframes)
+        return text if self.course == "linear" else f"{text} {self.course}"
 
     def at(self, step: int, progress: float = 0.0) -> float:
         """The number for the step that is made after `step` steps, at `progress`, that share of all steps."""
@@ -113,8 +113,8 @@ class Schedule:
 
     def over(self, steps: int) -> list[tuple[int, float]]:
         """Steps of a run of so many, and the number at each: all steps, or a thousand spread evenly."""
-        tried = range(steps) if steps <= _MOST_CHECKED else [i * steps // _MOST_CHECKED for i in range(_MOST_CHECKED)]
-        return [(step, self.at(step, step / steps)) for step in tried]
+        samples = range(steps) if steps <= _MOST_CHECKED else [i * steps // _MOST_CHECKED for i in range(_MOST_CHECKED)]
+        return [(step, self.at(step, step / steps)) for step in samples]
 
     def times(self, factor: float) -> "Schedule":
         """The same course, each number multiplied by `factor`."""
@@ -124,18 +124,18 @@ class Schedule:
         """The same course, each number with a minus before it."""
         return self.changed(lambda number: -abs(number), lambda text: f"-abs({text})")
 
-    def changed(self, plain: Callable[[float], float], written: Callable[[str], str]) -> "Schedule":
+    def changed(self, of_number: Callable[[float], float], of_text: Callable[[str], str]) -> "Schedule":
         """The same course with other numbers: `plain` changes a number, `written` the text of an expression."""
-        changed = [
-            (step, Expression(written(number.text)) if isinstance(number, Expression) else plain(number))
+        keyframes = [
+            (step, Expression(of_text(number.text)) if isinstance(number, Expression) else of_number(number))
             for step, number in self.keyframes
         ]
-        return replace(self, keyframes=tuple(changed))
+        return replace(self, keyframes=tuple(keyframes))
 
-    def retimed(self, step_of: Callable[[int], int], written: str) -> "Schedule":
+    def retimed(self, step_of: Callable[[int], int], replacement: str) -> "Schedule":
         """A schedule of other units, such as frames, in steps: `step_of` converts keyframes, `written` replaces t."""
         keyframes = [
-            (step_of(unit), number.put(written) if isinstance(number, Expression) else number)
+            (step_of(unit), number.put(replacement) if isinstance(number, Expression) else number)
             for unit, number in self.keyframes
         ]
         return replace(self, keyframes=tuple(keyframes))
@@ -243,16 +243,16 @@ class Scheduled:
             value = Schedule.parse(value, name=info.field_name)
         if not isinstance(value, Schedule):
             return plain(value)
-        checked = []
+        keyframes = []
         for step, number in value.keyframes:
             try:
-                checked.append((step, number if isinstance(number, Expression) else plain(number)))
+                keyframes.append((step, number if isinstance(number, Expression) else plain(number)))
             except ValidationError:
-                allowed = f"{'a whole number ' if self.kind is int else ''}{self._range()}"
+                limits = f"{'a whole number ' if self.kind is int else ''}{self._range()}"
                 at = f"got {number:.15g} at step {step}"
-                raise SettingsError(f"{info.field_name} must be {allowed} at every keyframe, {at}") from None
-        alone = len({number for _, number in checked}) == 1 and not value.varies
-        return checked[0][1] if alone else replace(value, keyframes=tuple(checked))
+                raise SettingsError(f"{info.field_name} must be {limits} at every keyframe, {at}") from None
+        alone = len({number for _, number in keyframes}) == 1 and not value.varies
+        return keyframes[0][1] if alone else replace(value, keyframes=tuple(keyframes))
 
     def _range(self) -> str:
         return f"from {self.ge} to {self.le}" if self.gt is None else f"above {self.gt} and up to {self.le}"
@@ -287,10 +287,10 @@ def _keyframe(text: str, at: int, name: str) -> tuple[int, float | Expression, i
 def _closing(text: str, at: int) -> int | None:
     """The place behind the bracket that closes the one before this place, or None."""
     depth = 1
-    for place in range(at, len(text)):
-        depth += {"(": 1, ")": -1}.get(text[place], 0)
+    for index in range(at, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[index], 0)
         if not depth:
-            return place + 1
+            return index + 1
     return None
 
 

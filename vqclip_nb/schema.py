@@ -69,21 +69,21 @@ def option(default: Any, title: str, help: str, *, live: bool = False, **limits:
 @cache
 def describe(model: type[BaseModel], owner: str = "") -> tuple[FieldSpec, ...]:
     """The fields of a pydantic model that were declared with `field`: its own in order, then those of its bases."""
-    inherited = {name for base in model.__bases__ if issubclass(base, BaseModel) for name in base.model_fields}
-    ordered = sorted(model.model_fields.items(), key=lambda item: item[0] in inherited)
-    return tuple(_spec(name, info, owner) for name, info in ordered if _extra(info))
+    base_names = {name for base in model.__bases__ if issubclass(base, BaseModel) for name in base.model_fields}
+    items = sorted(model.model_fields.items(), key=lambda item: item[0] in base_names)
+    return tuple(_spec(name, info, owner) for name, info in items if _extra(info))
 
 
 def normalized(values: Mapping[str, Any], specs: Iterable[FieldSpec]) -> dict[str, Any]:
     """Values as the fields want them: a choice in any case, and a number where a text of a number is wanted."""
-    changed = dict(values)
+    result = dict(values)
     for spec in specs:
         value = values.get(spec.name)
         if isinstance(value, str) and spec.choices and value not in spec.choices:
-            changed[spec.name] = next((each for each in spec.choices if each.lower() == value.strip().lower()), value)
+            result[spec.name] = next((each for each in spec.choices if each.lower() == value.strip().lower()), value)
         elif spec.kind == "text" and isinstance(value, int | float) and not isinstance(value, bool):
-            changed[spec.name] = str(value)
-    return changed
+            result[spec.name] = str(value)
+    return result
 
 
 def closest(word: str, words: Iterable[str]) -> str:

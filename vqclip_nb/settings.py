@@ -262,10 +262,10 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
             raise SettingsError(f"settings must be JSON, got {text[:40]!r}…: {str(error).splitlines()[0]}") from None
         if not isinstance(values, dict):
             raise SettingsError(f"settings must be a JSON object, got {type(values).__name__}")
-        recipe = values.get("settings", values)
-        if not isinstance(recipe, dict):
-            raise SettingsError(f"settings must be a JSON object, got {type(recipe).__name__}")
-        return cls(**recipe)
+        settings = values.get("settings", values)
+        if not isinstance(settings, dict):
+            raise SettingsError(f"settings must be a JSON object, got {type(settings).__name__}")
+        return cls(**settings)
 
     @model_validator(mode="before")
     @classmethod
@@ -287,8 +287,8 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         for name in options.keys() - own:
             if owners := [field.owner for field in canvases.owners(name)]:
                 raise ValueError(f"{name} is an option of the canvas {owners[0]}, and the canvas is {spec.name}")
-            known = f"; its options are {', '.join(sorted(own))}" if own else ""
-            raise ValueError(f"the canvas {spec.name} has no option {name!r}{schema.closest(name, own) or known}")
+            hint = f"; its options are {', '.join(sorted(own))}" if own else ""
+            raise ValueError(f"the canvas {spec.name} has no option {name!r}{schema.closest(name, own) or hint}")
         return {**schema.normalized(values, schema.describe(cls)), "canvas_options": spec.check(options)}
 
     @field_validator("size", mode="before")

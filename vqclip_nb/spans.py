@@ -73,9 +73,9 @@ def split(text: str) -> tuple[str, Span | None]:
 
 def gap(spans: list[Span]) -> tuple[float, float] | None:
     """The first part of the run that no span holds, or None."""
-    reached = 0.0
+    end = 0.0
     for span in sorted(spans, key=lambda each: each.begin):
-        if span.begin > reached + 1e-9:
-            return reached, span.begin
-        reached = max(reached, span.end)
-    return (reached, 1.0) if reached < 1 else None
+        if span.begin > end + 1e-9:
+            return end, span.begin
+        end = max(end, span.end)
+    return (end, 1.0) if end < 1 else None

@@ -1,4 +1,4 @@
-"""Step guard: how a step recovers from half precision that fails, numbers that are none, and memory that runs out."""
+"""Step guard: recovery from half precision that fails, losses that are not a number, and memory that runs out."""
 
 import warnings
 from collections import deque
@@ -18,21 +18,21 @@ from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.schedules import most
 from vqclip_nb.settings import Settings
 
-Judgement = tuple[Tensor, dict[str, Tensor], Tensor]  # the picture, its losses by name, and their sum, (n,)
-Judge = Callable[[], Judgement]  # renders and judges, and leaves the gradients on the canvas
+Evaluation = tuple[Tensor, dict[str, Tensor], Tensor]  # the picture, its losses by name, and their sum, (n,)
+Evaluate = Callable[[], Evaluation]  # renders, computes the losses, and leaves the gradients on the canvas
 
 
 class StepGuard:
-    """Makes steps in the best precision and in the memory that there is. The painting tells it what a step does.
+    """Makes steps in the best precision that works and in the memory available.
 
-    Networks compute in `precision` if the first step in it agrees with float32; all else is float32 in any case.
-    parts: micro-batches that the cutouts are judged in. settled: whether the precision has been chosen. scaler: keeps
-    the gradients that float16 would lose. unchecked: steps whose numbers have not been read from the device yet, each
-    its number, its losses, and what waits for whether all is finite.
+    Networks compute in `precision` if the first step in it agrees with float32; all else is float32 in any case. parts:
+    the number of micro-batches that the cutouts are split into. settled: whether the precision has been chosen. scaler:
+    scales losses so that small gradients survive in float16. unchecked: steps whose results have not been read from the
+    device yet, each as its number, its losses, and a function that waits and says whether all was finite.
     """
 
     def __init__(self, canvas: Canvas, precision: Precision) -> None:
-        self.canvas, self.wanted, self.settled = canvas, precision, precision == FLOAT32
+        self.canvas, self.preferred, self.settled = canvas, precision, precision == FLOAT32
         self.device = canvas.learnable()[0].device
         self.parts = 1
         self.terms: Sequence[Term] = ()
@@ -40,7 +40,7 @@ class StepGuard:
         self.compute_in(precision)
 
     def watch(self, terms: Sequence[Term]) -> None:
-        """From now on these terms are judged, in the precision and in the parts that were found."""
+        """From now on guard these terms, in the current precision and number of parts."""
         self.terms = terms
         self._tell_terms()
 
@@ -51,102 +51,105 @@ class StepGuard:
         self._tell_terms()
 
     def restore(self, *, parts: int, thrifty: bool, precision: str | None) -> None:
-        """Compute as the run did when its state was kept; a precision that needs a scale is tried again."""
+        """Compute as the run did when its state was saved; a precision that needs a scale is tried again."""
         self.parts = parts
         self._tell_terms()
         if thrifty:
             self.canvas.save_memory()
-        known = {each.name: each for each in (FLOAT32, self.wanted) if not each.scaled}
-        if precision in known:
-            self.compute_in(known[precision])
+        precisions = {each.name: each for each in (FLOAT32, self.preferred) if not each.scaled}
+        if precision in precisions:
+            self.compute_in(precisions[precision])
             self.settled = True
 
     def backward(self, total: Tensor) -> None:
-        """Add the gradients of the losses' sum, (n,), on the canvas; those that float16 would lose survive."""
+        """Backpropagate the sum of the losses, (n,), to the canvas; small gradients survive in float16."""
         self.scaler.scale(total.sum()).backward()
 
     def unscale(self, optimizer: Optimizer) -> None:
-        """Give the gradients on the canvas their true size."""
+        """Undo the scaling of the gradients on the canvas."""
         self.scaler.unscale_(optimizer)  # type: ignore[arg-type]
         self.scaler.update()
 
-    def within_memory(self, judge: Judge, settings: Settings, step: int) -> Judgement:
-        """Judge; where memory runs out, again with less. Raises OutOfMemory when there is nothing left to save."""
+    def within_memory(self, evaluate: Evaluate, settings: Settings, step: int) -> Evaluation:
+        """Evaluate; when memory runs out, try again with less. Raises OutOfMemory after the last fallback."""
         while True:
             try:
-                return judge()
+                return evaluate()
             except (RuntimeError, MemoryError) as error:
                 if not oom.ran_out(error):
                     raise
-            # Only out here the error is gone, and with it all that its traceback held.
+            # Outside the except block the error is released, and with it the tensors that its traceback held.
             self.canvas.zero_grad()
             self.canvas.uncut = None
             cuda_graphs.forget()
             oom.release(self.device)
             self._save_memory(settings, step)
 
-    def settle(self, judge: Judge) -> None:
-        """Before the first step: stay in half precision only where it agrees with float32."""
+    def settle(self, evaluate: Evaluate) -> None:
+        """Before the first step: keep half precision only if it agrees with float32."""
         if self.settled:
             return
-        kept, sentence, self.settled = self.canvas.precision, None, True
+        precision, sentence, self.settled = self.canvas.precision, None, True
         try:
-            kept, sentence = device.settle(kept, lambda precision: self.trial(precision, judge))
+            precision, sentence = device.settle(precision, lambda precision: self.trial(precision, evaluate))
         except (RuntimeError, MemoryError) as error:
-            if not oom.ran_out(error):  # float32 needs twice as much, and may have to be left out
+            if not oom.ran_out(error):  # float32 needs twice as much; the comparison may not fit
                 raise
         self.canvas.zero_grad()
         oom.release(self.device)
-        if self.canvas.precision == FLOAT32 != kept:  # float32 ran out of memory; half precision is yet to be tried
+        if self.canvas.precision == FLOAT32 != precision:  # float32 ran out of memory; half precision may fit
             with suppress(RuntimeError, MemoryError):
-                self.trial(kept, judge)
+                self.trial(precision, evaluate)
             self.canvas.zero_grad()
-        elif kept != self.canvas.precision:  # the precision tried last has found its scale already
-            self.compute_in(kept)
+        elif precision != self.canvas.precision:  # the precision tried last already has its scale
+            self.compute_in(precision)
         if sentence:
             warnings.warn(sentence, PaintWarning, stacklevel=4)
 
-    def trial(self, precision: Precision, judge: Judge) -> tuple[Tensor, Tensor]:
-        """The losses, (n,), and the flat gradient of the coming step in this precision; nothing else changes."""
+    def trial(self, precision: Precision, evaluate: Evaluate) -> tuple[Tensor, Tensor]:
+        """The losses, (n,), and the flat gradient of the next step in this precision; nothing else changes."""
         self.compute_in(precision)
         for _ in range(17 if precision.scaled else 1):  # each halves a scale that is too large, down to 1
             self.canvas.zero_grad()
-            _, _, total = judge()
+            _, _, total = evaluate()
             gradient = torch.cat([p.grad.flatten() for p in self.canvas.learnable() if p.grad is not None])
             if gradient.isfinite().all():
                 break
         return total.detach(), gradient
 
-    def check(self, step: int, losses: Mapping[str, Tensor], sound: Tensor, *, last: bool) -> None:
-        """Raise NotANumber when a step was not `sound`, (n,) bool. A GPU's is read two steps later, without waiting."""
-        self.unchecked.append((step, losses, cuda_graphs.to_host(sound.all())))
+    def check(self, step: int, losses: Mapping[str, Tensor], valid: Tensor, *, last: bool) -> None:
+        """Raise NotANumber when a step was not `valid`, (n,) bool.
+
+        On a GPU it is read two steps later, without waiting.
+        """
+        self.unchecked.append((step, losses, cuda_graphs.to_host(valid.all())))
         while len(self.unchecked) > (2 if self.device.type == "cuda" and not last else 0):
-            checked, losses, arrived = self.unchecked.popleft()
-            if not arrived() and not self._forgiven(losses, step):
+            number, losses, is_valid = self.unchecked.popleft()
+            if not is_valid() and not self._forgiven(losses, step):
                 self.unchecked.clear()
-                wrong = [name for name, loss in losses.items() if not loss.isfinite().all()] or ["the gradient"]
-                raise NotANumber(f"step {checked}: {', '.join(wrong)} is not a number; a smaller lr may help")
+                names = [name for name, loss in losses.items() if not loss.isfinite().all()] or ["the gradient"]
+                raise NotANumber(f"step {number}: {', '.join(names)} is not a number; a smaller lr may help")
 
     def _forgiven(self, losses: Mapping[str, Tensor], step: int) -> bool:
-        """Whether half precision is to blame for what is not a number: a smaller scale helps, or else float32 does."""
+        """Whether half precision caused it and painting goes on, with a smaller scale, or else in float32."""
         if self.scaler.get_scale() > 1 and all(loss.isfinite().all() for loss in losses.values()):
             return True
         if self.canvas.precision == FLOAT32:
             return False
         sentence = f"{self.canvas.precision.name} overflowed at step {step}: from here on float32, slower"
         self.compute_in(FLOAT32)
-        self.unchecked.clear()  # steps that were made in half precision since
+        self.unchecked.clear()  # the steps made in half precision since then
         warnings.warn(sentence, PaintWarning, stacklevel=5)
         return True
 
     def _save_memory(self, settings: Settings, step: int) -> None:
-        """The next memory fallback: the cutouts in smaller parts, then a canvas that is rendered piece by piece."""
+        """The next memory fallback: the cutouts in more parts, then the canvas rendered piece by piece."""
         views = round(most(settings.cutn, settings.steps)) * settings.variations
         if self.parts < views:
             self.parts = min(2 * self.parts, views)
-            saving = f"the cutouts are judged in {self.parts} parts"
+            saving = f"the cutouts are processed in {self.parts} parts"
         elif self.canvas.save_memory():
-            # The canvas, and not the cutouts, may have been too large.
+            # The canvas may have been the problem, so begin with whole cutouts again.
             self.parts, saving = 1, "the picture is rendered piece by piece"
         else:
             width, height = settings.size

@@ -19,8 +19,8 @@ class Stop:
         self._before: dict[int, Any] = {}
         if threading.current_thread() is not threading.main_thread():  # which alone may hear signals
             return self
-        heeded = [number for number in POLITE if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
-        self._before = {number: signal.signal(number, self._hear) for number in heeded}
+        numbers = [number for number in POLITE if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+        self._before = {number: signal.signal(number, self._hear) for number in numbers}
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -37,8 +37,8 @@ def toggled(prompt: str, modifier: str) -> str:
     """A prompt without a modifier that it has, or with one more, after a comma, or a pipe where there are weights."""
     if has(prompt, modifier):
         return re.sub(_part(modifier), "", prompt, count=1, flags=re.IGNORECASE).strip(" ,|")
-    weighted = "|" in prompt or re.search(r":\s*[-+.\d]", prompt)
-    return f"{prompt}{' | ' if weighted else ', '}{modifier}" if prompt.strip() else modifier
+    has_weights = "|" in prompt or re.search(r":\s*[-+.\d]", prompt)
+    return f"{prompt}{' | ' if has_weights else ', '}{modifier}" if prompt.strip() else modifier
 
 
 def _part(modifier: str) -> str:

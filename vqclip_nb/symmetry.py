@@ -32,11 +32,11 @@ def rolled(image: Tensor, draws: Draws) -> Tensor:
     """
     height, width = image.shape[-2:]
     shares = draws.uniform("roll", (2,)).tolist()  # (n, 2)
-    moved = [
+    pictures = [
         picture.roll((int((down - 0.5) * height / 2), int((across - 0.5) * width / 2)), (-2, -1))
         for picture, (down, across) in zip(image, shares, strict=True)
     ]
-    return torch.stack(moved)
+    return torch.stack(pictures)
 
 
 def wrapped(grid: Tensor, margin: int) -> Tensor:

@@ -39,8 +39,8 @@ class Edit:
     @classmethod
     def from_dict(cls, value: Any) -> "Edit":
         """An edit from a file. Raises RunError when it is none."""
-        known = isinstance(value, dict) and value.keys() <= _KEYS
-        edit = cls(*map(value.get, ("settings", "step", "variation", "image"))) if known else None
+        well_formed = isinstance(value, dict) and value.keys() <= _KEYS
+        edit = cls(*map(value.get, ("settings", "step", "variation", "image"))) if well_formed else None
         if (
             edit is None
             or type(edit.step) is not int

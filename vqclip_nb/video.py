@@ -59,9 +59,9 @@ def film(
         raise RunError(f"a film must end in one of {', '.join(FORMATS)}, got {path.name!r}")
     if not frames:
         raise RunError("there are no frames to make a film of")
-    shown, fps = _schedule(frames, seconds, fps, hold)
+    sequence, fps = _schedule(frames, seconds, fps, hold)
     try:
-        unfinished = part(path)
+        temporary = part(path)
     except OSError as error:
         raise FilmError(f"the film could not be written: {first_line(error)}") from None
     try:
@@ -70,16 +70,16 @@ def film(
             form = [*_SOUND, *form]
         else:
             sound = None
-        _encode(shown, unfinished, fps, form, about, hurry, sound)
-        if not (unfinished.is_file() and unfinished.stat().st_size):
+        _encode(sequence, temporary, fps, form, about, hurry, sound)
+        if not (temporary.is_file() and temporary.stat().st_size):
             raise FilmError("the film could not be written: the encoder made no file")
-        os.replace(unfinished, path)
+        os.replace(temporary, path)
     except RunError:
         raise
     except (*BROKEN, RuntimeError) as error:
         raise FilmError(f"the film could not be written: {first_line(error)}") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _schedule(
@@ -91,8 +91,8 @@ def _schedule(
     moving = max((seconds or 6.0) - hold, 0.1)
     fps = fps or min(max(len(frames) / moving, LEAST_FPS), MOST_FPS)
     count = max(round(moving * fps), 2)
-    shown = [frames[round((index / (count - 1)) ** LINGER * (len(frames) - 1))] for index in range(count)]
-    return shown + [frames[-1]] * round(hold * fps), fps
+    sequence = [frames[round((index / (count - 1)) ** LINGER * (len(frames) - 1))] for index in range(count)]
+    return sequence + [frames[-1]] * round(hold * fps), fps
 
 
 def _encode(
@@ -140,14 +140,14 @@ def _ffmpeg(
     """The encoder at work, its lines going into a file. It hears no Ctrl-C and no hang-up of our terminal."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6f}", "-i", "pipe:0"]
-    given += ["-protocol_whitelist", "file", "-i", "file:" + str(sound.absolute())] if sound else []
+    inputs = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6f}", "-i", "pipe:0"]
+    inputs += ["-protocol_whitelist", "file", "-i", "file:" + str(sound.absolute())] if sound else []
     tags = ["-map_metadata", "-1"]
     if about and len(text := json.dumps(about)) < _MOST_TEXT:
         tags += ["-metadata", f"comment={text}"]
-    there = "file:" + str(path.absolute())  # a colon in a name is no protocol then, and a dash no option
+    output = "file:" + str(path.absolute())  # a colon in a name is no protocol then, and a dash no option
     return subprocess.Popen(
-        [get_ffmpeg_exe(), "-y", "-v", "error", *given, *tags, *form, there],
+        [get_ffmpeg_exe(), "-y", "-v", "error", *inputs, *tags, *form, output],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=lines,
@@ -158,10 +158,10 @@ def _ffmpeg(
 def _reason(lines: Any, status: int) -> str:
     """Why the encoder failed, in one line: the first that it wrote, without the addresses in it."""
     lines.seek(0)
-    said = [line.strip() for line in lines.read().decode(errors="replace").splitlines() if line.strip()]
-    known = [line for line in said if "No space left" in line or "denied" in line or "too large" in line]
+    messages = [line.strip() for line in lines.read().decode(errors="replace").splitlines() if line.strip()]
+    causes = [line for line in messages if "No space left" in line or "denied" in line or "too large" in line]
     ending = f"ffmpeg ended with status {status}" if status > 0 else f"ffmpeg was ended by signal {-status}"
-    return re.sub(r"\[[^]]*@ [^]]*\] ?", "", (known or said or [ending])[0])[:200]
+    return re.sub(r"\[[^]]*@ [^]]*\] ?", "", (causes or messages or [ending])[0])[:200]
 
 
 def _size(frames: Sequence[Path]) -> tuple[int, int]:
@@ -176,17 +176,17 @@ def _size(frames: Sequence[Path]) -> tuple[int, int]:
 
 def _readable(frames: Sequence[Path]) -> Iterator[Image.Image]:
     """Each frame in turn; one that cannot be read is left out, and said once."""
-    lost: set[Path] = set()
+    unreadable: set[Path] = set()
     for path in frames:
         try:
             with Image.open(path) as pil:
                 if pil.width * pil.height > MOST_PIXELS:
                     raise ValueError(f"it has {pil.width} x {pil.height} pixels, more than {MOST_PIXELS:,}")
-                shown = pil.convert("RGB")
+                picture = pil.convert("RGB")
         except BROKEN as error:
-            if not lost:
-                said = f"the film is without {path.name}, which cannot be read: {first_line(error)}"
-                warnings.warn(said, PaintWarning, stacklevel=2)
-            lost.add(path)
+            if not unreadable:
+                problem = f"the film is without {path.name}, which cannot be read: {first_line(error)}"
+                warnings.warn(problem, PaintWarning, stacklevel=2)
+            unreadable.add(path)
         else:
-            yield shown
+            yield picture

@@ -43,16 +43,16 @@ class VideoReader:
 
     def frame(self, index: int) -> Image.Image:
         """The frame of this number, from 0. Going back begins anew. Raises PictureError where it cannot be read."""
-        wanted = index * self.nth
-        if self._frames is None or wanted < self._next:
+        number = index * self.nth
+        if self._frames is None or number < self._next:
             self._frames, self._next = self._open(), 0
             next(self._frames)
         with self._said():
             for data in self._frames:
                 self._next += 1
-                if self._next > wanted:
+                if self._next > number:
                     return Image.frombytes("RGB", self.size, data)
-        raise PictureError(f"video ends before frame {wanted + 1}: {str(self.path)!r} is damaged there")
+        raise PictureError(f"video ends before frame {number + 1}: {str(self.path)!r} is damaged there")
 
     def _open(self) -> Any:
         """What ffmpeg knows of the video, and then the bytes of each frame."""

@@ -31,7 +31,7 @@ def modules() -> Mapping[str, str]:
     """The module of each canvas, by the canvas's name; our own come before those of other packages."""
     folders = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.ispkg]
     own = {name: f"{__name__}.{name}" for name in folders}
-    others = {name: point.value for name, point in plugins.found(GROUP).items()}
+    others = {name: point.value for name, point in plugins.installed(GROUP).items()}
     return MappingProxyType(others | own)
 
 
@@ -45,7 +45,7 @@ def spec(name: str) -> CanvasSpec:
     try:
         return import_module(modules()[family]).SPEC
     except Exception as error:
-        if family in plugins.found(GROUP):
+        if family in plugins.installed(GROUP):
             raise SettingsError(f"the canvas {family!r} of another package cannot be loaded: {error}") from None
         raise
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.animation import EXAMPLE, Animation, settled
+from vqclip_nb.animation import EXAMPLE, Animation, film_settings
 from vqclip_nb.cli._common import add_flag, given, prepare, see_through
 from vqclip_nb.errors import PictureError, SettingsError
 from vqclip_nb.paths import expanded
@@ -62,7 +62,7 @@ def _paint(animation: Animation, *, dry: bool) -> int:
     from vqclip_nb.runs.founding import check_out
     from vqclip_nb.session import start
 
-    settings = settled(animation)
+    settings = film_settings(animation)
     if dry:
         frames, (width, height) = settings.frame_count(settings.steps), settings.size
         seconds = frames / (settings.fps or 1)

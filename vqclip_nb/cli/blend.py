@@ -46,7 +46,7 @@ def blend(arguments: argparse.Namespace) -> int:
     path = expanded(arguments.to)
     with tempfile.TemporaryDirectory() as scratch:
         paths: list[Path] = []
-        for pil in pictures_between(folders, arguments.frames, loop=arguments.loop, place=place):
+        for pil in pictures_between(folders, arguments.frames, loop=arguments.loop, run_options=place):
             paths.append(Path(scratch) / f"{len(paths):06}.png")
             pil.save(paths[-1], compress_level=1)
         film(paths, path, fps=arguments.fps, hold=0.0)

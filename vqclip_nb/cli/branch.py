@@ -44,4 +44,4 @@ def branch(arguments: argparse.Namespace) -> int:
     prepare(first)
     if "canvas" in values:
         prepare(first.replace(canvas=values["canvas"]))
-    return see_through(branch(folder, change, step=arguments.step, place=place))
+    return see_through(branch(folder, change, step=arguments.step, run_options=place))

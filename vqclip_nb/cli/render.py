@@ -42,7 +42,7 @@ def render(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"to must be in a folder that is there, got {arguments.to!r}")
     place = {name: value for name, value in given(arguments).items() if name == "device"}
     prepare(RunInfo.read(folder).settings.replace(**place))
-    pils = render(folder, (width, height), place=place)
+    pils = render(folder, (width, height), run_options=place)
     for number, pil in enumerate(pils, 1):
         named = path if len(pils) == 1 else path.with_stem(f"{path.stem}-{number}")
         about = None

@@ -44,4 +44,4 @@ def replay(arguments: argparse.Namespace) -> int:
     source = source if source.is_file() else find(arguments.source)
     settings = RunInfo.read(source).settings if source.is_dir() else Settings(**read(source)["settings"])
     prepare(settings.replace(**place))
-    return see_through(replay(source, place=place))
+    return see_through(replay(source, run_options=place))

@@ -41,4 +41,4 @@ def resume(arguments: argparse.Namespace) -> int:
     prepare(first)
     if "canvas" in values:
         prepare(first.replace(canvas=values["canvas"]))
-    return see_through(resume(folder, step=arguments.step, change=Edit(values), place=place))
+    return see_through(resume(folder, step=arguments.step, change=Edit(values), run_options=place))

@@ -93,7 +93,7 @@ class Imagining:
         done = max(RunInfo.read(run).kept, default=0)
         settings = plan.settings
         words = {"prompt": settings.prompt, "image_prompts": settings.image_prompts}
-        return session.branch(run, Edit({**words, "steps": done + settings.steps}), place={"out": settings.out})
+        return session.branch(run, Edit({**words, "steps": done + settings.steps}), run_options={"out": settings.out})
 
 
 def _painted(active: session.ActiveRun, copies: Copies, duration: Duration) -> str:

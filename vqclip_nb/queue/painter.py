@@ -65,4 +65,4 @@ def _begun(store: Store, job: Job, folder: Path, device: str) -> session.ActiveR
     change = Edit({"steps": job.steps}) if RunInfo.read(folder).current.steps < job.steps else None
     if change is None and complete(folder):
         return None
-    return session.resume(folder, place={"device": device}, change=change)
+    return session.resume(folder, run_options={"device": device}, change=change)

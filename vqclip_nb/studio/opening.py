@@ -40,7 +40,7 @@ def item(settings: Settings, folder: Path) -> Opener:
         fetch_models(settings, progress)
         progress("Loading PyTorch and the models")
         if (folder / "settings.json").exists():
-            return session.resume(folder, place={"device": settings.device})
+            return session.resume(folder, run_options={"device": settings.device})
         return session.start(settings.replace(out=str(folder.parent)), name=folder.name)
 
     return open
@@ -87,7 +87,7 @@ def branched(folder: Path, changes: Mapping[str, Any], *, step: int | None, pick
             progress.on_way(made, step or made, _preview(frame) if frame else None)
 
         place = {"out": str(out)}  # the run may lie in the second folder alone
-        return session.branch(folder, Edit(changes, variation=pick), step=step, place=place, on_way=on_way)
+        return session.branch(folder, Edit(changes, variation=pick), step=step, run_options=place, on_way=on_way)
 
     return open
 

@@ -57,7 +57,7 @@ def _paint(item: Item, folder: Path, stop: Callable[[], bool]) -> bool:
     """Paint or resume one item. Whether it was painted to its end."""
     place = {"device": item.settings.device}
     if (folder / "settings.json").exists():
-        active = session.resume(folder, place=place)
+        active = session.resume(folder, run_options=place)
     else:
         settings = item.settings.replace(out=str(folder.parent))
         active = session.start(settings, name=folder.name)
