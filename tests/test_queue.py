@@ -15,7 +15,7 @@ from tests.toys import toy_models
 from vqclip_nb.errors import RunError, SettingsError
 from vqclip_nb.queue import Limits, Store
 from vqclip_nb.queue.limits import EXAMPLE
-from vqclip_nb.queue.store import Ending, QueueFull, StoreBroken, UnknownToken
+from vqclip_nb.queue.records import Ending, QueueFull, StoreBroken, UnknownToken
 from vqclip_nb.queue.wishes import settings_of, wish_of
 from vqclip_nb.queue.worker import work
 from vqclip_nb.queue.workers import Workers, clean
@@ -113,6 +113,15 @@ def test_limits_of_a_person_and_of_all_are_one_line_each(store):
     add(store, "bob", 3)
     with pytest.raises(QueueFull, match="the queue is full with 6 pictures"):
         add(store, "eve")
+
+
+def test_who_reads_does_not_wait_for_a_write_to_reach_the_disk(store):
+    jobs, seen = add(store, "ada", 2), []
+    with store._writing():
+        reader = threading.Thread(target=lambda: seen.append(store.order()), daemon=True)
+        reader.start()
+        reader.join(10)
+        assert seen == [jobs]
 
 
 def test_a_token_is_shown_once_and_kept_as_a_hash(store):

@@ -14,6 +14,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from vqclip_nb import regions, spans
@@ -115,8 +116,9 @@ class _Piece:
     quoted: bool = False
 
 
-def _readings(line: str, field: str) -> list[tuple[Prompt, str]]:
-    """Each part's prompt, and where its reading is doubtful, a sentence."""
+@lru_cache(maxsize=256)
+def _readings(line: str, field: str) -> tuple[tuple[Prompt, str], ...]:
+    """Each part's prompt, and where its reading is doubtful, a sentence. One line is read several times in a row."""
     parts = [[_Piece()]]
     for match in _PIECE.finditer(line):
         letters, last = match[0], parts[-1][-1]
@@ -132,7 +134,8 @@ def _readings(line: str, field: str) -> list[tuple[Prompt, str]]:
         else:
             last.text += match["escaped"] or letters
             last.quoted = bool(match["escaped"]) or (last.quoted and letters.isspace())
-    return [_read(part, field) for part in parts if len(part) > 1 or part[0].text.strip() or part[0].quoted]
+    meant = (part for part in parts if len(part) > 1 or part[0].text.strip() or part[0].quoted)
+    return tuple(_read(part, field) for part in meant)
 
 
 def parse_picture(line: str, *, field: str = "image_prompts") -> Prompt:

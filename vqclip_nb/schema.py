@@ -78,7 +78,9 @@ def normalized(values: Mapping[str, Any], specs: Iterable[FieldSpec]) -> dict[st
     """Values as the fields want them: a choice in any case, and a number where a text of a number is wanted."""
     result = dict(values)
     for spec in specs:
-        value = values.get(spec.name)
+        if spec.name not in values:
+            continue
+        value = values[spec.name]
         if isinstance(value, str) and spec.choices and value not in spec.choices:
             result[spec.name] = next((each for each in spec.choices if each.lower() == value.strip().lower()), value)
         elif spec.kind == "text" and isinstance(value, int | float) and not isinstance(value, bool):

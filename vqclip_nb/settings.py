@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -337,10 +338,8 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
             elif region.mask > len(self.prompt_masks):
                 problem = f"got {region}, and there are {len(self.prompt_masks)}; add --prompt-masks FILE"
                 raise ValueError(f"prompt must name a mask that is there, {problem}")
-        for name, info in type(self).model_fields.items():
-            for rule in info.metadata:
-                if isinstance(rule, Scheduled):
-                    rule.check(name, getattr(self, name), self.steps)
+        for name, rule in _scheduled(type(self)):
+            rule.check(name, getattr(self, name), self.steps)
         weights = [(f"the weight of {prompt.text!r}", prompt.weight) for prompt in prompts.parse(self.prompt)]
         weights += [(f"the weight of {name}", weight) for name, weight in loss_names.parse(self.losses).items()]
         check_finite(weights, self.steps)
@@ -354,3 +353,10 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         if self.seed + self.variations - 1 > _TOP_SEED:
             raise ValueError(f"seed must leave room for {self.variations} variations, got {self.seed}; lower it")
         return self
+
+
+@cache
+def _scheduled(model: type[Settings]) -> tuple[tuple[str, Scheduled], ...]:
+    """The fields that take keyframes, each with its rule."""
+    rules = ((name, rule) for name, info in model.model_fields.items() for rule in info.metadata)
+    return tuple((name, rule) for name, rule in rules if isinstance(rule, Scheduled))

@@ -5,6 +5,7 @@ Nothing else in the package but the commands imports this one.
 """
 
 from vqclip_nb.queue.limits import Limits
-from vqclip_nb.queue.store import Job, Person, Store
+from vqclip_nb.queue.records import Job, Person
+from vqclip_nb.queue.store import Store
 
 __all__ = ["Job", "Limits", "Person", "Store"]

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 
 from vqclip_nb.errors import RunError
-from vqclip_nb.queue.store import Person, Store, UnknownToken
+from vqclip_nb.queue.records import Person, UnknownToken
+from vqclip_nb.queue.store import Store
 
 COOKIE = "vqclip_token"
 YEAR = 365 * 86_400

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb.queue.limits import Limits
-from vqclip_nb.queue.store import WITHOUT_TOKEN, Job, NoSuchJob, Person, Store
+from vqclip_nb.queue.records import Job, NoSuchJob, Person
+from vqclip_nb.queue.store import WITHOUT_TOKEN, Store
 from vqclip_nb.queue.wishes import wish_of
 from vqclip_nb.runs import layout
 from vqclip_nb.safe_files import is_plain

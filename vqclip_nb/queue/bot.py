@@ -17,7 +17,8 @@ from vqclip_nb.queue.buttons import Press, buttons
 from vqclip_nb.queue.follower import Follower, shortened, words
 from vqclip_nb.queue.limits import Limits
 from vqclip_nb.queue.posts import Post, Posts
-from vqclip_nb.queue.store import Job, Person, Store
+from vqclip_nb.queue.records import Job, Person
+from vqclip_nb.queue.store import Store
 
 COMMAND = re.compile(r"\.imagine(?:\s+(?P<prompt>.*))?", re.DOTALL | re.IGNORECASE)
 HOW = "Say what to paint: `.imagine a castle at night, a watercolor`"

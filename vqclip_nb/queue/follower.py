@@ -10,7 +10,7 @@ import discord
 from vqclip_nb.queue.board import Board
 from vqclip_nb.queue.buttons import buttons
 from vqclip_nb.queue.posts import Post, Posts
-from vqclip_nb.queue.store import NoSuchJob
+from vqclip_nb.queue.records import NoSuchJob
 
 MOST_LETTERS = 2000  # of a message
 EDIT_GAP = 1.2  # seconds between two edits in a channel: Discord allows five in five seconds

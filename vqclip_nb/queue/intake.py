@@ -3,7 +3,8 @@
 import asyncio
 
 from vqclip_nb.queue.limits import Limits
-from vqclip_nb.queue.store import Job, Person, QueueFull, Store
+from vqclip_nb.queue.records import Job, Person, QueueFull
+from vqclip_nb.queue.store import Store
 from vqclip_nb.settings import Settings
 
 

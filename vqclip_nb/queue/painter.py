@@ -7,7 +7,8 @@ from pathlib import Path
 from vqclip_nb import session
 from vqclip_nb.errors import NotANumber, OutOfMemory
 from vqclip_nb.models import shared
-from vqclip_nb.queue.store import Ending, Job, Store, StoreBroken
+from vqclip_nb.queue.records import Ending, Job, StoreBroken
+from vqclip_nb.queue.store import Store
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
 from vqclip_nb.sweeps.paint import complete

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
+from fastapi.routing import APIRoute
 
 from vqclip_nb import __version__
 from vqclip_nb.errors import PictureError, RunError, SettingsError
@@ -18,7 +19,8 @@ from vqclip_nb.queue.access import COOKIE, Access, NotAllowed
 from vqclip_nb.queue.board import FILES, Board
 from vqclip_nb.queue.intake import Intake
 from vqclip_nb.queue.limits import Limits
-from vqclip_nb.queue.store import NoSuchJob, QueueFull, Store, StoreBroken, UnknownToken
+from vqclip_nb.queue.records import NoSuchJob, QueueFull, StoreBroken, UnknownToken
+from vqclip_nb.queue.store import Store
 from vqclip_nb.queue.workers import delete
 
 PAGE = Path(__file__).parent / "page"
@@ -114,19 +116,23 @@ def _serve_jobs(app: FastAPI, access: Access, board: Board) -> None:
     store, limits = board.store, board.limits
     intake = Intake(store, limits)
 
-    @app.post(
+    async def ask(request: Request) -> JSONResponse:
+        person = access.person(request)
+        wish = await _json(request)
+        job, place = await intake.add(person, wishes.settings_of(wish, limits))
+        return JSONResponse(board.view(job, place), status_code=201)
+
+    app.router.add_api_route(
         "/api/jobs",
+        ask,
+        methods=["POST"],
+        route_class_override=PlainRoute,
         summary="Ask for a picture",
         description="Only the prompt is needed. `picture` is the name that `POST /api/pictures` gave. "
         "Answers at once, with the place in the queue.",
         status_code=201,
         openapi_extra={"requestBody": documentation.wish_body(limits)},
     )
-    async def ask(request: Request) -> JSONResponse:
-        person = access.person(request)
-        wish = await _json(request)
-        job, place = await intake.add(person, wishes.settings_of(wish, limits))
-        return JSONResponse(board.view(job, place), status_code=201)
 
     @app.get("/api/jobs", summary="Your pictures, the latest first")
     async def jobs(request: Request) -> list[dict[str, Any]]:
@@ -251,6 +257,17 @@ def _file(path: Path) -> Callable[..., Any]:
         return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
     return file
+
+
+class PlainRoute(APIRoute):
+    """A route whose endpoint takes the request and gives the response, which FastAPI calls without looking for more.
+
+    That halves what FastAPI itself costs, where many ask at once.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        """The endpoint itself."""
+        return self.endpoint  # type: ignore[no-any-return]
 
 
 class SafeHeaders:

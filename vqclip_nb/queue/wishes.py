@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from vqclip_nb import perceptor_names
@@ -45,7 +46,7 @@ def settings_of(wish: Mapping[str, Any], limits: Limits) -> Settings:
     except ValueError as error:
         raise SettingsError(str(error)) from None
     for name in names:
-        _one_of("perceptor", name, tuple(part for known in limits.perceptors for part in perceptor_names.parse(known)))
+        _one_of("perceptor", name, _parts(limits.perceptors))
     picture = values.pop(PICTURE, None)
     if picture is not None and not (isinstance(picture, str) and HASHED.fullmatch(picture)):
         raise SettingsError(f"picture must be the name that was given when it was sent, got {str(picture)[:40]!r}")
@@ -95,6 +96,12 @@ def _plain(text: str) -> str:
     """A text as its words alone, in small letters without accents."""
     letters = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
     return " ".join(re.findall(r"\w+", letters.casefold()))
+
+
+@cache
+def _parts(perceptors: tuple[str, ...]) -> tuple[str, ...]:
+    """The single perceptors of which these are made."""
+    return tuple(part for known in perceptors for part in perceptor_names.parse(known))
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:

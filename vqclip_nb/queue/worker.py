@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
-from vqclip_nb.queue.store import Ending, Job, Store, StoreBroken
+from vqclip_nb.queue.records import Ending, Job, StoreBroken
+from vqclip_nb.queue.store import Store
 
 IDLE = 0.1  # seconds between two looks at an empty queue
+NICE = 10  # how far a worker stands back, where a processor is asked for by it and by the server
 RETRY = 5.0  # seconds between two tries to write to a full disk
 UNSAID = "the server could not paint it; its log says why"
 Result = TypeVar("Result")
@@ -66,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     folder, name, device = sys.argv[1:] if arguments is None else arguments
     stop = threading.Event()
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=_leave_with_server, args=[stop], daemon=True).start()
