@@ -16,13 +16,16 @@ from vqclip_nb.runs import metadata
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import backup, frontend, job, opening
-from vqclip_nb.studio.layout import Layout
+from vqclip_nb.studio.layout import PICTURES, Layout
 from vqclip_nb.studio.library import Library
 from vqclip_nb.studio.problems import explain, in_titles
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.several import Several
 from vqclip_nb.studio.status import JobStatus, Problem
 
+DEPENDENT = {  # fields that may be wrong until this one is set
+    "frame_steps": FilmFields.model_fields, "prompt_masks": ("prompt",), "size": ("prompt",), "init_image": ("extend",)
+}  # fmt: skip
 TAKEN_OVER = "A newer panel has taken over: use that one, or run this cell again."
 
 
@@ -52,7 +55,7 @@ class Controller:
             self.ui.form.load({"out": str(out)})
         self.ui.wire(self)
         if settings:
-            self.guarded(lambda: self.ui.images.follow(settings, None))
+            self.guarded(lambda: self.ui.show_pictures(settings, None))
         if REGISTRY.controller:
             REGISTRY.controller.give_way()
         REGISTRY.controller = self
@@ -73,10 +76,8 @@ class Controller:
 
     def settings(self) -> Settings:
         """The settings in the form. Raises SettingsError, and marks the field that is wrong."""
-        images = self.ui.images
-        values = self.ui.form.values() | {"init_image": images.init_image, "image_prompts": images.image_prompts}
         try:
-            return Settings(**values)
+            return Settings(**self.ui.form.values() | {name: self.ui.picture(name) for name in PICTURES})
         except SettingsError as error:
             if name := self._field(str(error)):
                 self._mark(name, str(error))
@@ -199,20 +200,20 @@ class Controller:
             self.library.read_history()
         if name in ("canvas", "perceptor"):
             self.library.offer_large_models()
-        value = self.ui.images.image_prompts if name == "image_prompts" else None
+        if name in ("init_image", "size"):
+            self.ui.where.draw()
         running = REGISTRY.running if name in live_fields() and not self._filling else None
         current = running.status.settings if running else None
         try:
-            value = self.ui.form.value(name) if name in self.ui.form.controls else value
-            if name not in ("init_image", "image_prompts") or running:
+            value = self.ui.picture(name) if name in PICTURES else self.ui.form.value(name)
+            if name not in PICTURES or running:
                 (current or self._beside(name)).replace(**{name: value})
         except SettingsError as error:
             self._mark(name, str(error))
             return
         self._mark(name, None)
-        if name == "frame_steps":  # without it other fields of a film are refused
-            for other in set(self.ui.messages.field_errors) & FilmFields.model_fields.keys():
-                self.changed(other)
+        for other in set(self.ui.messages.field_errors) & set(DEPENDENT.get(name, ())):
+            self.changed(other)
         if running:
             running.change({name: value})
 
@@ -220,7 +221,9 @@ class Controller:
         """Settings in which a field is checked: the defaults, with those others of the form that it depends on."""
         form = self.ui.form
         film = {"frame_steps": form.value("frame_steps")} if name in FilmFields.model_fields else {}
-        return Settings(canvas=form.value("canvas"), **film)
+        masks = {"prompt_masks": self.ui.picture("prompt_masks")} if name == "prompt" else {}
+        values = {"size": form.value("size"), "init_image": self.ui.picture("init_image"), **film, **masks}
+        return Settings(canvas=form.value("canvas"), **values)
 
     def _mark(self, name: str, error: str | None) -> None:
         """Show what is wrong with a field, beside it and in the strip, or that nothing is."""
@@ -281,7 +284,7 @@ class Controller:
         self._filling = True
         try:
             self.ui.form.load({name: values[name] for name in names if name not in ("quiet", "out")})
-            self.guarded(lambda: self.ui.images.follow(settings, inputs))
+            self.guarded(lambda: self.ui.show_pictures(settings, inputs))
         finally:
             self._filling = False
 

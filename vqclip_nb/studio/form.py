@@ -21,9 +21,10 @@ from vqclip_nb.studio.prompt_box import PromptBox
 from vqclip_nb.studio.widget_help import explain
 
 BASIC = ("size", "steps", "seed", "variations", "canvas", "perceptor")
-# Pictures have a box of their own. Masks and videos are taken on the command line and from Python.
+WHERE = ("feather", "extend")  # these stand below the mask
+# Pictures and masks have boxes of their own. Videos are taken on the command line and from Python.
 # A panel has no use for quiet.
-ELSEWHERE = ("video", "image_prompts", "prompt_masks", "init_image", "mask", "feather", "quiet")
+ELSEWHERE = ("video", "image_prompts", "prompt_masks", "init_image", "mask", "quiet")
 
 
 class Form:
@@ -53,6 +54,7 @@ class Form:
             if widget is not self.prompt:
                 widget.observe(lambda _, key=key: self._hear(*key), "value")
         self.basic = widgets.VBox([self._row("", name) for name in BASIC])
+        self.where = widgets.VBox([self._row("", name) for name in WHERE])
         self.advanced = widgets.VBox(self._groups([heading for heading in GROUPS if heading != "Film"]))
         self.film_preview = widgets.HTML()
         self.film = widgets.VBox([self.film_preview, *self._groups(["Film"])])
@@ -169,7 +171,7 @@ class Form:
         groups: dict[str, list[FieldSpec]] = {}
         for heading in headings:
             for field in self._fields.values():
-                if field.group == heading and field.name not in (*BASIC, "prompt"):
+                if field.group == heading and field.name not in (*BASIC, *WHERE, "prompt"):
                     title = f"Canvas: {canvases.spec(field.owner).name}" if field.owner else heading
                     groups.setdefault(title, []).append(field)
         parts = []

@@ -1,8 +1,6 @@
 """The start image and the image prompts, by upload, path or address, as thumbnails that can be removed."""
 
-import hashlib
 import io
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-from PIL import Image
 
 from vqclip_nb import images
 from vqclip_nb.errors import PictureError
@@ -18,11 +15,11 @@ from vqclip_nb.prompts import Prompt, parse_picture
 from vqclip_nb.schedules import value_at
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.frontend import keep_heard
+from vqclip_nb.studio.uploads import KeptUploads, from_a_stranger, upload_button, uploaded
 from vqclip_nb.studio.widget_help import explain
 
 THUMB = 96
 MOST_BYTES = 100_000_000
-FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
 
 
 class ImageInputs:
@@ -33,7 +30,7 @@ class ImageInputs:
 
     def __init__(self, changed: Callable[[str], object], failed: Callable[[Exception], object]) -> None:
         self._changed, self._failed = changed, failed
-        self._folder: Path | None = None
+        self._kept = KeptUploads()
         self.init_image: str | None = None
         self.towards: list[tuple[Prompt, Any]] = []  # a picture by its path, and the control of its weight
         self.role = widgets.ToggleButtons(
@@ -74,7 +71,7 @@ class ImageInputs:
         self._changed(role)
 
     def _took(self, role: str, picture: Prompt, data: bytes) -> None:
-        path, weight = str(self._kept(data)), value_at(picture.weight, 0)
+        path, weight = str(self._kept.keep(data)), value_at(picture.weight, 0)
         if role == "init_image":
             self.init_image = path
         else:
@@ -92,15 +89,7 @@ class ImageInputs:
         """
         self._clear()
         for role, picture in _named(settings):
-            if not images.HASHED.fullmatch(picture.text):
-                raise PictureError(f"the settings name a picture by its path, {picture.text!r}; add it again")
-            try:
-                path = images.locate(picture.text, field=role, inputs=inputs)
-            except PictureError:
-                lost = {"init_image": "start image", "image_prompts": "image prompt"}[role]
-                said = f"The settings are in the form, but no picture carries the {lost} that it was painted with; "
-                raise PictureError(said + "add that file again") from None
-            self._took(role, picture, path.read_bytes())
+            self._took(role, picture, from_a_stranger(picture.text, role, inputs))
 
     def follow(self, settings: Any, inputs: Path | None) -> None:
         """Show the pictures of our own settings, which may name them by path, too. Raises PictureError.
@@ -147,26 +136,6 @@ class ImageInputs:
         except Exception as error:
             self._failed(error)
 
-    def _kept(self, data: bytes) -> Path:
-        """The file of these bytes, once it is known that they are a picture of sane dimensions."""
-        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="vqclip-given-"))
-        try:
-            with Image.open(io.BytesIO(data)) as pil:
-                suffix = FORMATS.get(pil.format or "", "img")
-        except Image.DecompressionBombError:
-            most = f"{images.MOST_PIXELS:,}"
-            raise PictureError(f"what was given claims to be larger than {most} pixels; shrink it first") from None
-        except images.BROKEN:
-            raise PictureError("what was given is no picture; PNG, JPEG, WebP and the like are read") from None
-        path = self._folder / f"{hashlib.sha256(data).hexdigest()}.{suffix}"
-        path.write_bytes(data)
-        try:
-            images.read(path, field="the picture")
-        except PictureError:
-            path.unlink()
-            raise
-        return path
-
     def _draw(self) -> None:
         starts = [("Start image", self.init_image, None)] if self.init_image else []
         cards = []
@@ -199,15 +168,6 @@ def _read(given: Any, inputs: Path | None) -> list[tuple[str, Prompt, bytes]]:
     return [(role, replace(picture, text=""), path.read_bytes()) for role, picture, path in paths]
 
 
-def upload_button(text: str) -> Any:
-    """A button that uploads one picture; its words come from the style sheet, without the count of files."""
-    button = widgets.FileUpload(accept="image/*", multiple=False, description=text)
-    if button.has_trait("tooltip"):
-        button.tooltip = text
-    button.add_class("vq-upload")
-    return button
-
-
 def thumbnail(path: Path, side: int) -> bytes:
     """A picture as a small JPEG. Raises PictureError."""
     pil = images.read(path, field="the picture")
@@ -215,15 +175,3 @@ def thumbnail(path: Path, side: int) -> bytes:
     file = io.BytesIO()
     pil.save(file, "JPEG", quality=85)
     return file.getvalue()
-
-
-def uploaded(upload: Any) -> bytes | None:
-    """The file that was uploaded, taken out, so that the same can be given again, and no notebook stores it."""
-    if not (files := upload.value):
-        return None
-    data = bytes((next(iter(files.values())) if isinstance(files, dict) else files[0])["content"])
-    if isinstance(upload.value, dict):  # ipywidgets 7
-        upload.metadata, upload.data, upload._counter = [], [], 0
-    else:
-        upload.value = ()
-    return data

@@ -1,6 +1,7 @@
 """Where each part of the panel stands. What a click does is the controller's."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
@@ -9,16 +10,21 @@ from vqclip_nb.studio.downloads import Downloads
 from vqclip_nb.studio.form import Form
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.history import History
-from vqclip_nb.studio.image_inputs import ImageInputs, upload_button
+from vqclip_nb.studio.image_inputs import ImageInputs
 from vqclip_nb.studio.messages import Messages
 from vqclip_nb.studio.several_view import SeveralView
 from vqclip_nb.studio.status import JobStatus
+from vqclip_nb.studio.uploads import upload_button
 from vqclip_nb.studio.versus import Versus
 from vqclip_nb.studio.view import View
+from vqclip_nb.studio.where import Where
 from vqclip_nb.studio.widget_help import explain
 
 if TYPE_CHECKING:
     from vqclip_nb.studio.controller import Controller
+
+
+PICTURES = ("init_image", "image_prompts", "mask", "prompt_masks")  # settings that have no control in the form
 
 
 class Layout:
@@ -36,6 +42,14 @@ class Layout:
         self.form = Form(safe(lambda name: controller.changed(name)), {"perceptor": self.large})
         self.images = ImageInputs(safe(lambda name: controller.changed(name)), controller.fail)
         self.view = View(self._selected, safe(lambda step: controller.go_on_from(step)))
+        self.where = Where(
+            safe(lambda name: controller.changed(name)),
+            controller.fail,
+            start=lambda: self.images.init_image,
+            shown=lambda: self.view.shown,
+            size=lambda: self.form.value("size"),
+            fields=self.form.where,
+        )
         self.several = SeveralView(safe(lambda index: controller.several.open_cell(index)))
         self.versus = Versus()
         self.downloads = Downloads(self.messages.say, controller.fail)
@@ -75,6 +89,7 @@ class Layout:
             (self.alone, controller.pick),
             (self.use, library.take_settings),
             (self.history.use, library.take_settings),
+            (self.where.take, self._start_from_shown),
             (self.save, library.save_preset),
             (self.large, library.get_large_models),
             (self.several.paint_list, several.paint_list),
@@ -92,6 +107,26 @@ class Layout:
         top.children = [*top.children, self.load, *([self.disconnect] if offered else [])]
         self.list_presets()
         keep_heard(*self.children)
+
+    def picture(self, name: str) -> Any:
+        """One of PICTURES, as Settings wants it. Raises SettingsError."""
+        return getattr(self.where if "mask" in name else self.images, name)
+
+    def show_pictures(self, settings: Any, inputs: Path | None) -> None:
+        """Show the pictures and masks of our own settings; `load_pictures` is for a stranger's. Raises PictureError."""
+        self.images.follow(settings, inputs)
+        self.where.follow(settings, inputs)
+
+    def load_pictures(self, settings: Any, inputs: Path | None) -> None:
+        """Show those of settings that may be a stranger's: no path in them is opened. Raises PictureError."""
+        try:
+            self.images.load(settings, inputs)
+        finally:
+            self.where.load(settings, inputs)
+
+    def _start_from_shown(self) -> None:
+        if picture := self.view.shown:
+            self.images.take(picture, "init_image")
 
     def list_presets(self) -> None:
         """Read the presets anew."""
@@ -152,12 +187,14 @@ class Layout:
         basic = widgets.VBox([self.form.basic, pictures, self.images.box])
         own = _box(widgets.HBox, [self.preset_name, self.save], "vq-row-of")
         advanced = widgets.VBox([self.form.advanced, widgets.HTML(markup.heading("Your own presets")), own])
-        parts = {"Basic": basic, "Advanced": advanced, "Film": self.form.film, "Several": self.several.box}
+        parts = {"Basic": basic, "Where": self.where.box, "Advanced": advanced, "Film": self.form.film}
+        parts["Several"] = self.several.box
         tabs = widgets.Tab([*parts.values()])
         for index, title in enumerate(parts):
             tabs.set_title(index, title)
             tabs.children[index].add_class("vq-tab")
         tabs.add_class("vq-tabs")
+        tabs.observe(lambda _: self.where.draw(), "selected_index")  # another picture may be shown by now
         run_actions = _box(widgets.HBox, [self.use, self.alone, self.more], "vq-row-of")
         seen = _box(widgets.VBox, [self.view.box, run_actions, self.view.looking, self.downloads.box], "vq-seen")
         top.add_class("vq-top")

@@ -18,9 +18,9 @@ from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import opening, used_prompts
 from vqclip_nb.studio.history import cut_off
-from vqclip_nb.studio.image_inputs import uploaded
 from vqclip_nb.studio.presets import LARGE, offered, save_preset
 from vqclip_nb.studio.registry import REGISTRY
+from vqclip_nb.studio.uploads import uploaded
 
 if TYPE_CHECKING:
     from vqclip_nb.studio.controller import Controller
@@ -154,7 +154,7 @@ class Library:
 
     def _fill(self, settings: Settings, inputs: Path | None) -> None:
         self._ui.form.load({name: value for name, value in settings.model_dump().items() if name not in PLACE})
-        self._ui.images.load(settings, inputs)
+        self._ui.load_pictures(settings, inputs)
 
     # --- presets and models
 

@@ -109,6 +109,12 @@ def versus(pictures: Sequence[str], names: Sequence[str], rows: Sequence[Sequenc
     )
 
 
+def tint(address: str, size: Sequence[int]) -> str:
+    """What is marked, over a picture of this width and height; a front end that runs studio.js draws on it."""
+    shape = f"aspect-ratio: {size[0]} / {size[1]}; background: url({address}) 0 0 / 100% 100%"
+    return f'<div class="vq-tint" role="img" aria-label="What is marked" data-size="{size}" style="{shape}"></div>'
+
+
 def near(path: Path) -> str:
     """A path as it is seen from here."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

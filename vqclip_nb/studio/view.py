@@ -79,6 +79,13 @@ class View:
         """How many pictures there are to select from."""
         return len(self._pictures)
 
+    @property
+    def shown(self) -> bytes | None:
+        """The picture that is shown, as a file's bytes, as large as it is kept; None where there is none."""
+        files = self._frames[self.back.value :][:1] if self.looking_back else self._full[self.selected :][:1]
+        kept = files[0].read_bytes() if files and files[0].exists() else None
+        return kept or (self._pictures[self.selected] if self._pictures else None)
+
     def show(self, status: JobStatus) -> None:
         """Bring everything up to what is known now."""
         before, self._status = self._status, status

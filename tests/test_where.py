@@ -1,0 +1,118 @@
+"""Masks from the panel: which pixels they hold, and what they do in a run."""
+
+import base64
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.test_studio import ended, studio, toys, upload  # noqa: F401
+from vqclip_nb import images
+from vqclip_nb.embedded import read
+from vqclip_nb.studio.view import results
+from vqclip_nb.studio.where import RUN
+
+
+def picture(colour, size=(16, 16), box=None, inside="white"):
+    pil = Image.new("RGB", size, colour)
+    if box:
+        pil.paste(inside, box)
+    pil.save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
+
+
+def tint(shown):
+    """What the surface shows as marked, as grey."""
+    address = shown.ui.where.surface.value.split("base64,")[1].split(")")[0]
+    return Image.open(io.BytesIO(base64.b64decode(address))).getchannel("A")
+
+
+def seen(*parts):
+    return [part.layout.display != "none" for part in parts]
+
+
+def test_an_uploaded_mask_says_where_is_painted_and_the_rest_of_the_start_image_stays():
+    shown = studio(steps=4, feather=0.0)
+    where = shown.ui.where
+    assert seen(where.board, where.upload, where.take) == [False, False, False], "there is nothing to keep parts of"
+    shown.ui.images.take(picture("blue"), "init_image")
+    upload(where.upload, picture("black", box=(0, 0, 8, 16)))
+    assert tint(shown).getbbox() == (0, 0, 8, 16)
+    shown.ui.start.click()
+    result = Image.open(results(ended(shown).folder)[0]).convert("RGB")
+    assert result.crop((8, 0, 16, 16)).getcolors() == [(128, (0, 0, 255))]
+    assert result.crop((0, 0, 8, 16)).getcolors() != [(128, (0, 0, 255))]
+
+    upload(where.upload, picture("black"))
+    assert "all black; paint white on it" in shown.ui.messages.text.value
+    where.remove.click()
+    assert tint(shown).getbbox() is None
+    assert shown.controller.settings().mask is None
+
+
+def test_a_mask_belongs_to_a_prompt_and_is_back_with_the_settings_of_its_run():
+    shown = studio(steps=2)
+    shown.ui.form.prompt.text.value = "red [mask 1] | blue"
+    assert "there are 0; draw it in the tab Where" in shown.ui.messages.field_errors["prompt"]
+    where = shown.ui.where
+    where.role.value = 1
+    assert seen(where.board, where.fields) == [True, False]
+    upload(where.upload, picture("black", (32, 16), box=(8, 0, 16, 16)))
+    assert not shown.ui.messages.field_errors
+    assert tint(shown).getbbox() == (0, 0, 8, 16), "of a mask of another shape the middle, as in painting"
+    shown.ui.start.click()
+    folder = ended(shown).folder
+    assert read(folder / "result.png")["settings"]["prompt_masks"][0].startswith('"sha256:')
+
+    where.remove.click()
+    shown.controller.library.read_history()
+    shown.ui.history._pressed(folder.name)
+    shown.ui.history.use.click()
+    assert tint(shown).getbbox() == (0, 0, 8, 16)
+    where.role.value = 2
+    assert tint(shown).getbbox() is None
+    upload(where.upload, picture("white"))
+    where.role.value = 1
+    where.remove.click()
+    shown.ui.start.click()
+    assert "[mask 1] in the tab Where is empty" in shown.ui.messages.text.value
+
+
+def test_the_picture_that_is_shown_becomes_the_start_image_to_be_painted_anew_in_part():
+    shown = studio(steps=2)
+    shown.ui.start.click()
+    folder = ended(shown).folder
+    where = shown.ui.where
+    where.draw()
+    assert seen(where.take) == [True]
+    where.take.click()
+    assert seen(where.take, where.board, where.alpha) == [False, True, False]
+    start = images.read(folder / "result.png", field="")
+    assert images.read(Path(shown.ui.images.init_image), field="").tobytes() == start.tobytes()
+    upload(where.upload, picture("white"))
+    shown.ui.images.shown.children[0].children[-1].click()
+    shown.ui.start.click()
+    assert "the mask in the tab Where needs a start image" in shown.ui.messages.text.value
+
+
+def test_the_transparent_part_of_a_start_image_is_marked():
+    shown = studio(steps=2)
+    pil = Image.new("RGBA", (16, 16), (0, 0, 255, 255))
+    pil.paste((0, 0, 0, 0), (0, 0, 16, 4))
+    pil.save(file := io.BytesIO(), "PNG")
+    shown.ui.images.take(file.getvalue(), "init_image")
+    shown.ui.where.alpha.click()
+    assert shown.ui.where.number == RUN
+    assert tint(shown).getbbox() == (0, 0, 16, 4)
+    assert shown.controller.settings().mask == "alpha"
+    shown.ui.start.click()
+    ended(shown)
+
+
+@pytest.mark.parametrize("text", ["a red circle [0 0 500 500]", "a red circle [0 0 50% 50%]"])
+def test_a_part_of_the_picture_is_checked_against_the_size_in_the_form(text):
+    shown = studio()
+    shown.ui.form.controls["size"].value = (512, 512)
+    shown.ui.form.prompt.text.value = text
+    assert not shown.ui.messages.field_errors
