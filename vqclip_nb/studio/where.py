@@ -132,8 +132,7 @@ class Where:
         _visible(self.under, picture is not None)
         if picture is not None:
             self.under.value = jpeg(picture.copy(), SIDE)
-        size = picture.size if picture is not None else self._size()
-        size = tuple(max(1, round(side * min(1, SIDE / max(size)))) for side in size)
+        size = _reduced(picture.size if picture is not None else self._size())
         if (number, size, self._serial) != self._drawn:
             self._drawn = (number, size, self._serial)
             mask = self._as_grey(number)
@@ -203,10 +202,16 @@ def _named(settings: Any) -> Iterator[tuple[int, str]]:
         yield number, parse_picture(line).text
 
 
-def _tinted(mask: Image.Image | None, size: tuple[int, ...]) -> str:
+def _reduced(size: tuple[int, int]) -> tuple[int, int]:
+    """A width and height whose longer side is at most SIDE."""
+    share = min(1.0, SIDE / max(size))
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+
+def _tinted(mask: Image.Image | None, size: tuple[int, int]) -> str:
     """A mask as the address of a PNG of one colour, transparent where nothing is marked."""
-    tinted = Image.new("RGBA", size, _TINT)  # type: ignore[arg-type]
-    tinted.putalpha(mask or Image.new("L", size))  # type: ignore[arg-type]
+    tinted = Image.new("RGBA", size, _TINT)
+    tinted.putalpha(mask or Image.new("L", size))
     tinted.save(file := io.BytesIO(), "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
