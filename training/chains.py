@@ -16,6 +16,7 @@ from data import SEEN
 from perceptor import normal
 from scenes import Scene
 from store import Store
+from things import Thing
 from torch import Tensor
 
 GRID, STEPS, VISITS = 40, 6, 13  # pixels a side; steps at each visit; visits until a picture is done
@@ -34,7 +35,9 @@ Visual = Callable[[Tensor], Tensor]
 Say = Callable[[Tensor, float], Tensor]  # the unit embeddings of captions of scenes, so large a share of them whole
 
 
-def weight(scene: Scene) -> float:
+def weight(scene: Scene | Thing) -> float:
+    if isinstance(scene, Thing):
+        return 1.0
     hard = scene.place == "city" or scene.extra in ("sun", "clouds")
     return WEIGHTS.get(scene.shape or scene.main, 1.3) * (1.5 if hard else 1.0)
 

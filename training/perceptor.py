@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from functools import cache
 from itertools import pairwise
@@ -10,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from scenes import all_words
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -41,13 +41,13 @@ def picture(pixels: np.ndarray) -> torch.Tensor:
 
 
 class Vocabulary:
-    """The tokens of the words that captions use, renumbered 0..k in the order of their ids: the end stays largest."""
+    """The tokens of the `words` that captions use, renumbered 0..k in the order of their ids: the end stays largest."""
 
-    def __init__(self):
+    def __init__(self, words: Iterable[str]):
         self.tokenizer = tokenizer()
         start, end = self.tokenizer.encoder["<|startoftext|>"], self.tokenizer.encoder["<|endoftext|>"]
         known = {0, start, end, *self.tokenizer.encode(",")}
-        for word in all_words():
+        for word in words:
             known |= set(self.tokenizer.encode(word))
         self.ids = sorted(known)
         self.row = {token: row for row, token in enumerate(self.ids)}
@@ -130,6 +130,12 @@ def save(model, vocabulary, path: Path) -> None:
     path.with_suffix(".part").replace(path)
 
 
-def load(model: nn.Module, path: Path) -> None:
-    state = {key: value for key, value in load_file(path).items() if key != "token_ids"}
+def load(model: nn.Module, vocabulary: Vocabulary, path: Path) -> None:
+    """Read weights; words of the vocabulary that they do not know keep the embedding that the model has."""
+    state = load_file(path)
+    ids, rows = state.pop("token_ids").tolist(), model.token_embedding.weight.detach().clone()
+    for row, token in zip(state["token_embedding.weight"], ids, strict=True):
+        if token in vocabulary.row:
+            rows[vocabulary.row[token]] = row.float()
+    state["token_embedding.weight"] = rows
     model.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in state.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
@@ -10,17 +11,26 @@ import numpy as np
 import torch
 from data import SEEN, Scenes
 from perceptor import Vocabulary
-from scenes import Scene, caption, labels
+from scenes import Scene
+from thing_data import Things
+from things import Thing
 from torch import Tensor
+from world import all_words, caption, labels
 
 WHOLE, PARTIAL = 8, 4  # captions kept of each scene: with every attribute said, and with some perhaps unsaid
-_vocabulary = cache(Vocabulary)
+Sets = Sequence[Scenes | Things]
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    """Of all words of the world; made once."""
+    return Vocabulary(sorted(all_words()))
 
 
 class Store:
     """What sets of scenes, several pictures of each, give to training; its methods ask nothing back of the device."""
 
-    def __init__(self, sets: list[Scenes], device: torch.device, seed: int) -> None:
+    def __init__(self, sets: Sets, device: torch.device, seed: int) -> None:
         self.device, self.scenes = device, [scene for data in sets for scene in data.scenes]
         self.captions = _captions(self.scenes, seed).to(device)
         self.targets = torch.tensor([labels(scene) for scene in self.scenes], device=device)
@@ -47,16 +57,16 @@ class Store:
         return (torch.rand(len(counts), device=self.device) * counts).long()
 
 
-def _captions(scenes: list[Scene], seed: int) -> Tensor:
-    """The tokens of WHOLE + PARTIAL captions of each scene, none cut short: (scenes, captions, length) uint8."""
+def _captions(scenes: list[Scene | Thing], seed: int) -> Tensor:
+    """The tokens of WHOLE + PARTIAL captions of each scene, none cut short: (scenes, captions, length) int16."""
     jobs = [(scenes[first : first + 500], (seed, first)) for first in range(0, len(scenes), 500)]
     with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
         tokens = np.concatenate(list(pool.map(_captions_of, jobs)))
     return torch.from_numpy(np.ascontiguousarray(tokens[..., : np.flatnonzero(tokens.any((0, 1)))[-1] + 1]))
 
 
-def _captions_of(job: tuple[list[Scene], tuple[int, int]]) -> np.ndarray:
+def _captions_of(job: tuple[list[Scene | Thing], tuple[int, int]]) -> np.ndarray:
     scenes, seed = job
     rng = np.random.default_rng(seed)
     texts = [caption(scene, rng, whole=k < WHOLE) for scene in scenes for k in range(WHOLE + PARTIAL)]
-    return _vocabulary()(texts).numpy().astype(np.uint8).reshape(len(scenes), WHOLE + PARTIAL, -1)
+    return vocabulary()(texts).numpy().astype(np.int16).reshape(len(scenes), WHOLE + PARTIAL, -1)

@@ -32,12 +32,15 @@ from augment import augment
 from chains import Chains, against_paintings
 from data import Scenes
 from groups import Groups
-from perceptor import EMBED, Folded, Vocabulary, build, encode_text, load, normal, picture, save
+from perceptor import EMBED, Folded, build, encode_text, load, normal, picture, save
 from recorded import Recorded
-from scenes import ATTRIBUTES, SHAPES, caption
-from store import Store
+from scenes import SHAPES
+from store import Store, vocabulary
+from thing_data import Things
+from things import NOUNS
 from torch import nn
 from words import learn_words, said
+from world import ATTRIBUTES, caption
 
 from vqclip_nb.device import FLOAT32, precision
 
@@ -98,13 +101,13 @@ def attack(model, visual, heads, images, text, targets, *, radius: torch.Tensor,
 
 
 @torch.no_grad()
-def right_of_500(model, data: Scenes, vocabulary) -> tuple[float, float]:
+def right_of_500(model, data: Scenes) -> tuple[float, float]:
     """Of held-out pictures: the share whose own caption is the nearest of 500 with unequal attributes, and of shapes
     the share whose own caption is the nearest of the eight that name a shape in these colours."""
     chosen = list({scene: index for index, scene in enumerate(data.scenes)}.values())[:500]
     model.eval()
     place, scenes = next(model.parameters()).device, [data.scenes[index] for index in chosen]
-    embed = lambda texts: F.normalize(encode_text(model, vocabulary(texts).to(place)), dim=1)  # noqa: E731
+    embed = lambda texts: F.normalize(encode_text(model, vocabulary()(texts).to(place)), dim=1)  # noqa: E731
     pictures = picture(data.pictures[chosen, 0]).to(place)
     image = F.normalize(torch.cat([model.visual(normal(part)) for part in pictures.split(100)]), dim=1)
     nearest = (image @ embed([caption(scene) for scene in scenes]).T).argmax(1).cpu()
@@ -116,11 +119,39 @@ def right_of_500(model, data: Scenes, vocabulary) -> tuple[float, float]:
     return float((nearest == torch.arange(len(chosen))).float().mean()), float(np.mean(shapes))
 
 
+@torch.no_grad()
+def right_noun(model, data: Things) -> tuple[float, float]:
+    """Of held-out pictures of one thing: the share whose noun is the nearest of all, and one of the nearest five."""
+    model.eval()
+    place, chosen = next(model.parameters()).device, [k for k, thing in enumerate(data.scenes) if not thing.second][:60]
+    right = []
+    for k in chosen:
+        texts = [caption(replace(data.scenes[k], noun=noun)) for noun in NOUNS]
+        text = F.normalize(encode_text(model, vocabulary()(texts).to(place)), dim=1)
+        image = F.normalize(model.visual(normal(picture(data.pictures[k]).to(place))), dim=1)
+        nearest = (text @ image[0]).topk(5).indices.tolist()
+        right.append((NOUNS[nearest[0]] == data.scenes[k].noun, data.scenes[k].noun in [NOUNS[n] for n in nearest]))
+    model.train()
+    first, five = np.mean(right, 0)
+    return float(first), float(five)
+
+
+def held_out(model, test: list[Scenes | Things]) -> str:
+    """What it tells apart on pictures that no training saw, in words."""
+    whole_caption, shape = right_of_500(model, test[0])
+    line = f"right of 500: {whole_caption:.3f}, right shape of eight: {shape:.3f}"
+    if len(test) > 1:
+        first, five = right_noun(model, test[1])
+        line += f", right noun of {len(NOUNS)}: {first:.3f}, of its five nearest: {five:.3f}"
+    return line
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("training/cache"), help="folder of scenes and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("vqclip_nb/models/demo/clip.safetensors"))
     parser.add_argument("--pictures", type=int, default=14000)
+    parser.add_argument("--things", type=int, default=0, help="scenes with drawn things beside them")
     parser.add_argument("--begin", type=Path, help="weights to begin with; the clean phase is then left out")
     parser.add_argument("--steps", type=int, default=800, help="steps on clean pictures")
     parser.add_argument("--robust-steps", type=int, default=5000, help="steps of adversarial training after them")
@@ -147,13 +178,17 @@ def main() -> None:
 
     began, place = time.time(), torch.device(args.device)
     torch.manual_seed(args.seed)
-    test = Scenes(args.work, 1, 600, held_out=True, each=1)
+    test = [Scenes(args.work, 1, 600, held_out=True, each=1)]
+    test += [Things(args.work, 31, 300, held_out=True)] if args.things else []
     sets = [
         Scenes(args.work, 0, args.pictures, held_out=False, each=1),
         Scenes(args.work, 77, 3000, held_out=False, each=10),
         Scenes(args.work, 78, 7000, held_out=False, each=3, varied="styles"),
         Scenes(args.work, 79, 7000, held_out=False, each=3, varied="things"),
     ]
+    if args.things:
+        sets.append(Things(args.work, 40, args.things, held_out=False, varied=True))
+        sets.append(Things(args.work, 30, args.things // 2, held_out=False))
     store = Store(sets, place, args.seed)
     print(f"{len(store.scenes)} scenes, {len(store.pixels)} pictures, {time.time() - began:.0f} s", flush=True)
     # What is to be recorded on a GPU must not run in its first stream.
@@ -161,13 +196,13 @@ def main() -> None:
         train(args, store, test, began)
 
 
-def train(args: argparse.Namespace, store: Store, test: Scenes, began: float) -> None:
+def train(args: argparse.Namespace, store: Store, test: list[Scenes | Things], began: float) -> None:
     place, draw = store.device, Groups(store.scenes, np.random.default_rng(args.seed))
-    on_gpu, vocabulary = place.type == "cuda", Vocabulary()
-    model, heads, layout, text_heads = (part.to(place) for part in (build(vocabulary), Heads(), Layout(), Heads()))
+    on_gpu = place.type == "cuda"
+    model, heads, layout, text_heads = (part.to(place) for part in (build(vocabulary()), Heads(), Layout(), Heads()))
     if args.begin:
         args.steps = 0
-        load(model, args.begin)
+        load(model, vocabulary(), args.begin)
     frozen = Folded(model.visual)
     parameters = [*model.parameters(), *heads.parameters(), *layout.parameters(), *text_heads.parameters()]
     lr = torch.tensor(args.lr, device=place) if on_gpu else args.lr  # what is recorded reads it there
@@ -259,20 +294,18 @@ def train(args: argparse.Namespace, store: Store, test: Scenes, began: float) ->
             terms = f"loss {loss:.3f} contrast {pull:.3f} layout {place_of:.4f}"
             print(f"{step:5d}/{total} {phase:7s} {terms} {told[1] - began:.0f} s, {speed:.2f} steps/s", flush=True)
         if step % args.check_every == 0 or step in (args.steps, total):
-            whole_caption, shape = right_of_500(model, test, vocabulary)
-            print(f"      right of 500: {whole_caption:.3f}, right shape of eight: {shape:.3f}", flush=True)
+            print(f"      {held_out(model, test)}", flush=True)
             state = {name: part.state_dict() for name, part in parts.items()} | {"step": step}
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
             if step == args.steps:
-                save(model, vocabulary, args.work / "clip-clean.safetensors")
+                save(model, vocabulary(), args.work / "clip-clean.safetensors")
         if args.save_every and step % args.save_every == 0:
-            save(model, vocabulary, args.work / f"clip-{step}.safetensors")
+            save(model, vocabulary(), args.work / f"clip-{step}.safetensors")
     learn_words(model, store, args.word_steps, batch=args.word_batch)
-    whole_caption, shape = right_of_500(model, test, vocabulary)
-    print(f"{step} steps, {time.time() - began:.0f} s; right of 500: {whole_caption:.3f}, right shape: {shape:.3f}")
+    print(f"{step} steps, {time.time() - began:.0f} s; {held_out(model, test)}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    save(model, vocabulary, args.out)
+    save(model, vocabulary(), args.out)
 
 
 if __name__ == "__main__":

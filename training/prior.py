@@ -1,0 +1,135 @@
+"""The prior: a network that draws a coarse picture of a text in one pass, for a painting to begin with.
+
+A transformer reads the text into three vectors: two things and what is behind them. Each thing is drawn as a small map
+of features, moved to where its pose says, and laid over the background's; convolutions make the picture of the three.
+The pose is what a text leaves open: where things stand, how large, turned, mirrored. It is drawn from a seed.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SIDE = 64  # of its pictures, pixels
+CONTEXT = 24  # tokens
+POSE = 12  # the kind of drawing, the horizon, and x, y, turn, mirrored, size of each of two things
+WIDTH, VECTOR, LAYER = 160, 256, 32
+
+
+def _normed(channels: int) -> nn.Module:
+    return nn.GroupNorm(8, channels)
+
+
+class _Block(nn.Module):
+    """Residual transformer block, normed first."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.into, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        n, length, width = x.shape
+        parts = self.into(self.norm_1(x)).view(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(*parts, attn_mask=mask[:, None, None])
+        x = x + self.out(seen.transpose(1, 2).reshape(n, length, width))
+        return x + self.mlp(self.norm_2(x))
+
+
+class _Map(nn.Module):
+    """A vector to a map of features, LAYER x `side` x `side`."""
+
+    def __init__(self, inside: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.first = nn.Linear(inside, widths[0] * 16)
+        self.scales = nn.ModuleList(nn.Linear(inside, 2 * width) for width in widths[1:])
+        self.convs = nn.ModuleList(nn.Conv2d(one, two, 3, padding=1) for one, two in pairwise(widths))
+        self.norms = nn.ModuleList(_normed(width) for width in widths[1:])
+        self.last = nn.Conv2d(widths[-1], LAYER, 1)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        x = self.first(vector).view(len(vector), -1, 4, 4)
+        for scale, conv, norm in zip(self.scales, self.convs, self.norms, strict=True):
+            x = norm(conv(F.interpolate(x, scale_factor=2.0, mode="nearest")))
+            gain, lift = scale(vector)[..., None, None].chunk(2, 1)
+            x = F.silu(x * (1 + gain) + lift)
+        return self.last(x)
+
+
+class Prior(nn.Module):
+    """Tokens (n, CONTEXT) and poses (n, POSE) to pictures (n, 3, SIDE, SIDE) in [0, 1].
+
+    Tokens are rows of its own vocabulary; 0 is none.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.token_embedding = nn.Embedding(tokens, WIDTH, padding_idx=0)
+        self.position = nn.Parameter(torch.randn(CONTEXT + 3, WIDTH) * 0.02)
+        self.asked = nn.Parameter(torch.randn(3, WIDTH) * 0.5)
+        self.blocks = nn.ModuleList(_Block(WIDTH) for _ in range(3))
+        self.norm = nn.LayerNorm(WIDTH)
+        self.vector = nn.Linear(WIDTH, VECTOR)
+        self.thing = _Map(VECTOR + 1, (256, 160, 96, 64))
+        self.back = _Map(VECTOR + 2, (96, 64, 48, 32))
+        self.over = nn.Conv2d(LAYER, 1, 1)  # how much of a thing covers what is behind it
+        self.style = nn.Linear(VECTOR, 2 * LAYER)
+        self.smooth = nn.ModuleList(nn.Conv2d(LAYER, LAYER, 3, padding=1) for _ in range(1))
+        self.picture = nn.Conv2d(LAYER, 3, 3, padding=1)
+        self.usual = nn.Linear(3 * VECTOR, 2 * POSE + 1)  # the usual pose, how much it varies, whether there are two
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Tokens (n, CONTEXT) -> (n, 3, VECTOR)."""
+        x = torch.cat([self.asked.expand(len(tokens), -1, -1), self.token_embedding(tokens)], 1) + self.position
+        mask = torch.cat([torch.ones_like(tokens[:, :3], dtype=torch.bool), tokens != 0], 1)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.vector(F.silu(self.norm(x[:, :3])))
+
+    def forward(self, tokens: Tensor, poses: Tensor) -> Tensor:
+        return self.draw(self.read(tokens), poses)
+
+    def draw(self, vectors: Tensor, poses: Tensor) -> Tensor:
+        """What was read, (n, 3, VECTOR), and poses (n, POSE), to pictures (n, 3, SIDE, SIDE) in [0, 1]."""
+        seen = self.back(torch.cat([vectors[:, 2], poses[:, :2]], 1))
+        seen = F.interpolate(seen, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+        for k in range(2):
+            pose = poses[:, 2 + 5 * k : 7 + 5 * k]
+            there = pose[:, 4] > NONE
+            if not there.any():
+                continue
+            layer = self.thing(torch.cat([vectors[there, k], poses[there, :1]], 1))
+            layer = torch.cat([layer, torch.ones_like(layer[:, :1])], 1)
+            layer = F.grid_sample(layer, grid(pose[there]), "bilinear", "zeros", align_corners=False)
+            layer, inside = layer[:, :-1], layer[:, -1:]
+            cover = torch.sigmoid(self.over(layer)) * inside
+            seen = seen.index_put((there.nonzero()[:, 0],), seen[there] * (1 - cover) + layer * cover)
+        gain, lift = self.style(vectors[:, 2])[..., None, None].chunk(2, 1)
+        seen = seen * (1 + gain) + lift
+        for conv in self.smooth:
+            seen = seen + F.silu(conv(seen))
+        return torch.sigmoid(self.picture(seen))
+
+
+NONE = -50.0  # the size of a thing that is not there
+
+
+def grid(pose: Tensor) -> Tensor:
+    """Where each pixel of the picture lies in a thing's own square, (n, SIDE, SIDE, 2) from -1 to 1.
+
+    `pose` is (n, 5): x and y of the middle, in 0.15 of the side from 0.5; turn, in 6 degrees; 1 mirrored or -1; and the
+    longer side, in 0.12 of the picture's from 0.5.
+    """
+    at = torch.linspace(-1, 1, 2 * SIDE + 1, device=pose.device)[1::2]
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    column = lambda k: pose[:, k].view(-1, 1, 1)  # noqa: E731
+    x, y = x - 0.3 * column(0), y - 0.3 * column(1)
+    angle, side = column(2) * (6 * math.pi / 180), (0.5 + 0.12 * column(4)) * 1.1  # a little room around it
+    turned = torch.cos(angle) * x - torch.sin(angle) * y, torch.sin(angle) * x + torch.cos(angle) * y
+    return torch.stack([turned[0] / side * -column(3), turned[1] / side], -1)
