@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, prepare, see_through
+from vqclip_nb.cli._common import add_flag, prepare
+from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.cli._paint_line import paint_line
 from vqclip_nb.cli._shell import command
 from vqclip_nb.compat.fire import rewritten
@@ -68,7 +69,8 @@ def given(arguments: argparse.Namespace, tool: Tool) -> dict[str, Any]:
 
 def paint(plan: Plan, arguments: argparse.Namespace) -> int:
     """Paint what a plan says, on the loop of all commands, and write the tool's files."""
-    from vqclip_nb.compat.copies import Copies, Duration, check, kept
+    from vqclip_nb.compat import places
+    from vqclip_nb.compat.copies import Copies, Duration, check
     from vqclip_nb.compat.noise import write_noise
     from vqclip_nb.models import CannotFetch
     from vqclip_nb.runs.founding import check_out
@@ -97,20 +99,17 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
     if plan.noise:
         write_noise(Path(str(settings.init_image)), plan.noise, settings.size, settings.seed)
     active = start(settings)
-    copies, duration = Copies(plan.outputs, settings), Duration(settings.steps, plan.length)
-
+    places.keep(plan.outputs, active.record.folder)
+    copies = Copies(plan.outputs, settings, lambda: active.record.about(active.painting))
+    duration = Duration(settings.steps, plan.length)
     if duration.ahead and not arguments.quiet:
         print(duration.ahead, file=sys.stderr)
 
     def watch(frame: Any) -> None:
-        copies.add(frame)
         if (said := duration.add(frame.step)) and not arguments.quiet:
             print(f"\r{said}", file=sys.stderr)
 
-    status = see_through(active, watch=watch)
-    if (result := active.record.folder / "result.png").is_file():
-        print(f"Written: {kept([*copies.written, *copies.finish(result)])}", file=sys.stderr)
-    return status
+    return see_copied(active, copies, watch)
 
 
 def _may_overwrite(picture: Path) -> bool:

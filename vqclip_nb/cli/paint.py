@@ -7,6 +7,7 @@ from typing import Any
 
 from vqclip_nb import canvases, embedded, presets
 from vqclip_nb.cli._common import add_flag, explained, given, prepare, see_through
+from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.escapes import visible
 from vqclip_nb.fields import GROUPS, fields
@@ -46,6 +47,9 @@ def paint(arguments: argparse.Namespace) -> int:
     if arguments.prompts:
         return _paint_each(arguments)
     settings = read_settings(arguments)
+    from vqclip_nb.compat import places
+    from vqclip_nb.compat.copies import Copies
+    from vqclip_nb.compat.plan import Outputs
     from vqclip_nb.runs.founding import check_out
     from vqclip_nb.runs.reader import inputs_of
     from vqclip_nb.session import start
@@ -54,11 +58,10 @@ def paint(arguments: argparse.Namespace) -> int:
     prepare(settings)
     inputs = inputs_of(Path(arguments.settings)) if arguments.settings else None
     active = start(settings, inputs=inputs)
-    status = see_through(active)
-    if copy and (result := active.record.folder / "result.png").is_file():
-        embedded.copy(result, copy)
-        print(f"Written: {copy}", file=sys.stderr)
-    return status
+    if not copy:
+        return see_through(active)
+    places.keep(outputs := Outputs(copy), active.record.folder)
+    return see_copied(active, Copies(outputs, settings, lambda: active.record.about(active.painting)))
 
 
 def _picture_to_write(arguments: argparse.Namespace) -> Path | None:

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from vqclip_nb.cli._common import add_flag, find, given, prepare, see_through
+from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.fields import live_fields
 
 PLACE = ("device", "quiet")
@@ -30,6 +31,9 @@ def add(subparsers: Any) -> None:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Take the run up, change what was asked for, and paint on."""
+    from vqclip_nb.compat import places
+    from vqclip_nb.compat.copies import Copies
+    from vqclip_nb.runs.loss_log import LossLog
     from vqclip_nb.runs.reader import RunInfo
     from vqclip_nb.session import resume
     from vqclip_nb.timeline import Edit
@@ -37,8 +41,14 @@ def resume(arguments: argparse.Namespace) -> int:
     values = given(arguments)
     place = {name: values.pop(name) for name in PLACE if name in values}
     folder = find(arguments.folder)
-    first = RunInfo.read(folder).settings.replace(**place)
+    story = RunInfo.read(folder)
+    first = story.settings.replace(**place)
     prepare(first)
     if "canvas" in values:
         prepare(first.replace(canvas=values["canvas"]))
-    return see_through(resume(folder, step=arguments.step, change=Edit(values), run_options=place))
+    outputs = places.kept(story)
+    active = resume(folder, step=arguments.step, change=Edit(values), run_options=place)
+    if outputs is None:
+        return see_through(active)
+    painting, losses = active.painting, LossLog.read(folder / "losses.csv", active.painting.step_count)
+    return see_copied(active, Copies(outputs, painting.settings, lambda: active.record.about(painting), losses))

@@ -2,8 +2,9 @@
 
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -14,6 +15,7 @@ from vqclip_nb.frame import Frame
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import layout
 from vqclip_nb.runs.films import make_film
+from vqclip_nb.runs.loss_log import LossLog
 from vqclip_nb.settings import Settings
 
 
@@ -27,12 +29,22 @@ def check(outputs: Outputs) -> None:
 
 
 class Copies:
-    """Writes a tool's pictures as frames come, and its picture and films of a finished run."""
+    """Writes a tool's pictures as frames come, and its picture and films of a finished run.
 
-    def __init__(self, outputs: Outputs, settings: Settings) -> None:
-        self.outputs, self.settings, self.written = outputs, settings, list[Path]()
+    about: gives what a picture says of itself, or None. losses: of the steps that a run has made already.
+    """
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        settings: Settings,
+        about: Callable[[], Mapping[str, Any] | None],
+        losses: LossLog | None = None,
+    ) -> None:
+        self.outputs, self.settings, self.written, self._about = outputs, settings, list[Path](), about
         self._texts = [prompt.text for prompt in prompts.parse(settings.prompt)]
-        self._best = float("inf")
+        pulls = losses.of(self._texts) if losses else {}
+        self._best = min((pull for step, pull in pulls.items() if outputs.number(step)), default=float("inf"))
         self._failed = False
 
     def add(self, frame: Frame) -> None:
@@ -65,7 +77,7 @@ class Copies:
 
     def _write(self, pil: Image.Image, path: Path) -> None:
         try:
-            embedded.write_as(pil, path)
+            embedded.write_as(pil, path, self._about())
             self.written.append(path)
         except OSError as error:
             if not self._failed:

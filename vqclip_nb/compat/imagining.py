@@ -10,6 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vqclip_nb import models, session
+from vqclip_nb.compat import places
 from vqclip_nb.compat.copies import Copies, Duration, check, kept
 from vqclip_nb.compat.options import Tool
 from vqclip_nb.compat.plan import Plan
@@ -63,7 +64,9 @@ class Imagining:
         settings = plan.settings
         ready(models.chosen(settings.canvases, settings.perceptor))
         active = self._on_from(plan, self.run) if self.run else session.start(settings)
-        copies, duration = Copies(plan.outputs, settings), Duration(settings.steps, plan.length)
+        places.keep(plan.outputs, active.record.folder)
+        copies = Copies(plan.outputs, settings, lambda: active.record.about(active.painting))
+        duration = Duration(settings.steps, plan.length)
         if duration.ahead:
             tqdm.write(duration.ahead, file=sys.stderr)
         ending = _painted(active, copies, duration)

@@ -16,14 +16,14 @@ MOST_FRAMES = 1000
 class Outputs:
     """The files of a tool.
 
-    picture: where its picture goes; it is written anew every so many steps. after: the step of the first writing.
-    numbered: a pattern for pictures that stay, with the number of the writing in it, or ""; the first to be written has
-    the number `first_number`. best: where the picture
-    nearest to the prompt goes, or None. films: where films go. seconds: how long they last, or None.
+    picture: where its picture goes. every: it is written anew every so many steps; 0 is at the end alone. after: the
+    step of the first writing. numbered: a pattern for pictures that stay, with the number of the writing in it, or "";
+    the first to be written has the number `first_number`. best: where the picture nearest to the prompt goes, or None.
+    films: where films go. seconds: how long they last, or None.
     """
 
     picture: Path
-    every: int
+    every: int = 0
     after: int = 0
     numbered: str = ""
     best: Path | None = None
@@ -34,7 +34,7 @@ class Outputs:
     def number(self, step: int) -> int | None:
         """The number of the writing after this step, or None where nothing is written then."""
         done = step - self.after
-        return done // self.every if done >= 0 and done % self.every == 0 else None
+        return done // self.every if self.every and done >= 0 and done % self.every == 0 else None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,14 @@ class LossLog:
         rows = zip(self._steps, self._pictures, self._named, self._values, strict=True)
         return {names[of]: value for step, picture, of, value in rows if (step, picture) == (latest, 1)}
 
+    def of(self, names: Iterable[str]) -> dict[int, float]:
+        """The sum of the losses of these names after each step, of the first picture."""
+        wanted, sums = {self._names[name] for name in names if name in self._names}, dict[int, float]()
+        for step, picture, of, value in zip(self._steps, self._pictures, self._named, self._values, strict=True):
+            if picture == 1 and of in wanted:
+                sums[step] = sums.get(step, 0.0) + value
+        return sums
+
     def table(self) -> bytes:
         """All of it as losses.csv, values to six digits."""
         file, names = io.BytesIO(), list(self._names)

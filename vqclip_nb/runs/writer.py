@@ -8,6 +8,7 @@ runs/<date-time>-<slug>-<seed>/
     losses.csv          step, picture (from 1), name and value (loss_log.py)
     inputs/             the pictures it was given, by sha256
     result.png          (result-1.png … for variations)   progress.mp4
+    copies.json         where a command wrote the picture besides; not in every run
 
 Version 0 had the bare settings in settings.json, and neither timeline, state nor losses; it still opens.
 """
@@ -142,7 +143,7 @@ class RunWriter:
         if frame.image is not None:
             self.latest = frame
             if frame.kept:
-                about = self._about(painting) if painting.settings.metadata else None
+                about = self.about(painting)
                 # Here, not in the keeper: torch at work in a second thread makes every later step on a CPU slower.
                 pixels = cuda_graphs.to_host(images.to_bytes(frame.image))
                 self._keeper.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(pixels(), about))
@@ -226,7 +227,7 @@ class RunWriter:
             self._rescue()
         result = self.folder / "result.png"
         try:
-            about = self._about(painting) if painting.settings.metadata else None
+            about = self.about(painting)
             frames, path = layout.frames(self.folder), self.folder / "progress.mp4"
             make_film(frames, path, painting.settings, self.folder / "inputs", about=about, hurry=hurry)
         except RunError as error:
@@ -272,8 +273,13 @@ class RunWriter:
             self._keeper.founding[f"inputs/{digest}{suffix}"] = data
             self._keeper.put(f"inputs/{digest}{suffix}", lambda data=data: data)  # type: ignore[misc]
 
-    def _about(self, painting: Painting, alone: int | None = None) -> dict[str, Any]:
-        """What a picture says of itself; `alone` is the one of the variations, from 0, that it shows."""
+    def about(self, painting: Painting, alone: int | None = None) -> dict[str, Any] | None:
+        """What a picture says of itself, or None for one that shall not say anything.
+
+        `alone` is the one of the variations, from 0, that it shows.
+        """
+        if not painting.settings.metadata:
+            return None
         self._take_in(painting)
         settings, timeline = self.settings, written(painting.timeline, self._digests)
         if alone is not None:
@@ -302,13 +308,10 @@ class RunWriter:
     def _results(self, image: Tensor, painting: Painting) -> dict[str, bytes]:
         """result.png; for variations that is the grid of them, and each is beside it, with its own seed inside."""
         pils = images.to_pils(image)
-        told = painting.settings.metadata
         made = {}
         for index, pil in enumerate(pils if len(pils) > 1 else ()):
-            about = self._about(painting, alone=index) if told else None
-            made[f"result-{index + 1}.png"] = embedded.encode(pil, "PNG", about)
-        about = self._about(painting) if told else None
-        return made | {"result.png": embedded.encode(images.grid(pils), "PNG", about)}
+            made[f"result-{index + 1}.png"] = embedded.encode(pil, "PNG", self.about(painting, alone=index))
+        return made | {"result.png": embedded.encode(images.grid(pils), "PNG", self.about(painting))}
 
 
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
