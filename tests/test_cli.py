@@ -89,14 +89,22 @@ def test_info_prints_the_command_that_paints_the_same_pixels_again(capsys):
         (["red", "--out", "broken.png/runs"], "out must be a folder that can be written to, got 'broken.png/runs'"),
         (["red", "--canvas", "vqgan/nope"], "there is no vqgan model 'nope'"),
         (["red", "--perceptor", "nope"], "there is no clip model 'nope'"),
+        (
+            ["red", "--out", "x.gif"],
+            "out must be a folder, or a picture that ends in .png, .jpg, .jpeg, .webp, got 'x.gif'",
+        ),
         (["red", "--canvas", "oil"], "canvas must be"),
+        (["red", "--canvas", "biggan"], "canvas must be biggan/<model>, such as `--canvas biggan/512`, got 'biggan'"),
+        (["red", "--canvas", "biggan/512"], "`vqclip models get biggan/512`"),
         (["red", "--device", "abacus"], "device must be"),
         (["red", "--settings", "gone.json"], "gone.json"),
         (["red", "--settings", "broken.png"], "cannot be read as a picture"),
         (["red", "blue"], "there is no argument 'blue'"),
     ],
 )
-def test_bad_input_is_one_line_status_2_and_nothing_half_written(capsys, tmp_path, words, sentence):
+def test_bad_input_is_one_line_status_2_and_nothing_half_written(capsys, tmp_path, monkeypatch, words, sentence):
+    monkeypatch.setenv("VQCLIP_OFFLINE", "1")
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path.with_name(f"{tmp_path.name}-home")))
     (tmp_path / "broken.png").write_bytes(b"no picture")
     noise = Image.effect_noise((64, 64), 90)
     noise.save(tmp_path / "whole.png")
@@ -178,11 +186,12 @@ def test_without_a_command_the_commands_are_shown(capsys):
         (["red", "-i", "300"], "there is no option '-i'; here it is --steps"),
         (["red", "-s", "256", "256"], "there is no option '-s'; here it is --size W H"),
         (["red", "--save_every", "25"], "here it is --every, and every picture is kept anyway; --save-every is how"),
-        (["red", "-cutm", "latest"], "there is no option '-cutm'; here it is --cutouts"),
+        (["red", "-cutm", "latest"], "there is no option '-cutm'; here: --cutouts with --augments"),
         (["red", "-aug", "Af"], "there is no option '-aug'; here it is --augments"),
         (["red", "--text_min", "fog"], "there is no option '--text_min'; here: prompts of weight -1, joined by |"),
         (["red", "-zsc", "1.02"], "there is no option '-zsc'; here it is --zoom"),
         (["red", "--save_gif"], "there is no option '--save_gif'; `vqclip imagine` takes it: the film as text.gif"),
+        (["red", "--quality", "better"], "here: --preset pixray is quality normal; others by --steps, --size, --cutn"),
         (["red", "--translation_x", "3"], "there is no option '--translation_x'; here it is --shift-x"),
         (["red", "--ViTB16"], "there is no option '--ViTB16'; here: --perceptor \"ViT-B/32 + RN50\""),
         (["red", "--jit"], "there is no option '--jit'; CLIP is loaded without it, on any torch"),

@@ -30,8 +30,10 @@ from vqclip_nb.settings import Settings
             "canvas must be biggan/<model>, fourier, pixels, siren, vqgan/<model>, wavelets, got 'vqgn/demo'; "
             "did you mean 'vqgan'?",
         ),
+        ({"canvas": "fft"}, "got 'fft'; did you mean 'fourier'?"),
         ({"canvas": "pixels/demo"}, "canvas must be pixels, which takes no model, got 'pixels/demo'"),
-        ({"canvas": "vqgan"}, "canvas must be vqgan/<model>, got 'vqgan'"),
+        ({"canvas": "vqgan"}, "canvas must be vqgan/<model>, such as `--canvas vqgan/demo`, got 'vqgan'"),
+        ({"canvas": "biggan"}, "canvas must be biggan/<model>, such as `--canvas biggan/512`, got 'biggan'"),
         ({"tidy": "often"}, "tidy must be a whole number from 0 to 100000, got 'often'"),
         (
             {"canvas": "pixels", "canvas_options": {"tidy": 3}},

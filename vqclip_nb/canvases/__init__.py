@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Canvas", "CanvasOptions", "CanvasSpec", "check", "make", "owners", "spec", "specs", "suiting", "written"]
 
 GROUP = "vqclip_nb.canvases"
+ELSEWHERE = {"fft": "fourier", "dwt": "wavelets", "fast_pixel": "pixels"}  # pixray's names
 
 
 @cache
@@ -41,7 +42,8 @@ def spec(name: str) -> CanvasSpec:
     family = name.partition("/")[0]
     if family not in modules():
         known = ", ".join(f"{each.name}/<model>" if each.model_kind else each.name for each in specs())
-        raise SettingsError(f"canvas must be {known}, got {name!r}{closest(family, modules())}")
+        near = f"; did you mean {ELSEWHERE[family]!r}?" if family in ELSEWHERE else closest(family, modules())
+        raise SettingsError(f"canvas must be {known}, got {name!r}{near}")
     try:
         return import_module(modules()[family]).SPEC
     except Exception as error:
@@ -54,7 +56,9 @@ def check(name: str) -> None:
     """Raise ValueError where a canvas has no model and needs one, or has one and takes none, or is not known."""
     chosen, model = spec(name), name.partition("/")[2]
     if chosen.model_kind and not model:
-        raise ValueError(f"canvas must be {chosen.name}/<model>, got {name!r}; `vqclip models` lists them")
+        usual = f"{chosen.name}/{chosen.default_model}"
+        such = f", such as `--canvas {usual}`" if chosen.default_model else ""
+        raise ValueError(f"canvas must be {chosen.name}/<model>{such}, got {name!r}; `vqclip models` lists them")
     if model and not chosen.model_kind:
         raise ValueError(f"canvas must be {chosen.name}, which takes no model, got {name!r}")
 

@@ -22,7 +22,8 @@ class CanvasSpec:
 
     title: a few words for a menu. good_at: what it is good at, a sentence. lr: the step size that suits it.
     model_kind: the kind of catalog entry that it takes as its model (`--canvas vqgan/<model>`), or None. options: its
-    options. The torch class is `CANVAS` in the module `canvas` of the same package.
+    options. default_model: the model to name to somebody who named none. The torch class is `CANVAS` in the module
+    `canvas` of the same package.
     """
 
     name: str

@@ -56,7 +56,8 @@ class _Row:
             return f"`vqclip {self.command}` takes it: {self.said}"
         ours = {"--" + field.name.replace("_", "-") for field in fields()}
         flags = [flag for flag in re.findall(r"`(--[^`]+)`", self.said) if flag.split()[0] in ours]
-        return f"here it is {flags[0]}" if flags and self.alone else f"here: {self.said.replace('`', '')}"
+        plain = self.alone and len({flag.split()[0] for flag in flags}) == 1
+        return f"here it is {flags[0]}" if plain else f"here: {self.said.replace('`', '')}"
 
 
 def _rows() -> Iterator[_Row]:

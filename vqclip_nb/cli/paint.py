@@ -15,6 +15,8 @@ from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
 from vqclip_nb.stop import Stop
 
+NOT_WRITTEN = (".gif", ".bmp", ".tif", ".tiff", ".avif", ".mp4", ".mov", ".webm")  # nobody calls a folder so
+
 
 def add(subparsers: Any) -> None:
     """Add the command, with a flag for each field of Settings."""
@@ -67,6 +69,12 @@ def paint(arguments: argparse.Namespace) -> int:
 def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
     """The file that `--out picture.png` names; the run's folder then goes where it goes without `--out`."""
     out = expanded(getattr(arguments, "out", ""))
+    if out.suffix.lower() in NOT_WRITTEN and not out.is_dir():
+        kinds = ", ".join(embedded.FORMATS)
+        raise SettingsError(
+            f"out must be a folder, or a picture that ends in {kinds}, got {arguments.out!r}; "
+            "`vqclip film RUN --to FILE` makes an mp4, a gif or a webp of a run"
+        )
     if out.suffix.lower() not in embedded.FORMATS or out.is_dir():
         return None
     if arguments.prompts:

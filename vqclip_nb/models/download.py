@@ -115,13 +115,15 @@ def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
 
     place = f"put the file at {entry.folder / entry.sources[0].file}"
     if not tried:
-        raise CannotFetch(f"{entry.full_name} is not on the disk and VQCLIP_OFFLINE is set; unset it, or {place}")
+        get = f"unset it and get the model by `vqclip models get {entry.full_name}`"
+        raise CannotFetch(f"{entry.full_name} is not on the disk and VQCLIP_OFFLINE is set; {get}, or {place}")
     said = f"{entry.full_name} could not be fetched: {'; '.join(tried)}"
     if not any("://" in address for _, address in places):
         raise CannotFetch(f"{said}. Put it back there, or {place}")
     if all(wrong.endswith("instead of the file") for wrong in tried):
         raise CannotFetch(f"{said}. Open the address in a browser, save the file that it offers, and {place}")
-    raise CannotFetch(f"{said}. Try again later (what was fetched is kept), or {place}")
+    again = f"try again later by `vqclip models get {entry.full_name}` (what was fetched is kept)"
+    raise CannotFetch(f"{said}; {again}, or {place}")
 
 
 def _places(entry: Entry, source: Source) -> Iterator[str]:
