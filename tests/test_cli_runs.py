@@ -1,6 +1,7 @@
 """The commands around a run: each says what it did in its last line, and what is wrong in one."""
 
 import io
+import json
 import os
 import re
 import shlex
@@ -217,6 +218,34 @@ def test_a_model_that_is_not_here_is_announced_and_fetched_before_painting(capsy
     monkeypatch.setenv("VQCLIP_OFFLINE", "1")
     assert vqclip("replay", run) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_pictures_by_address_are_fetched_into_the_run_and_none_that_a_file_names(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("VQCLIP_OFFLINE", raising=False)
+    Image.new("RGB", (32, 24), "red").save(tmp_path / "mine.png")
+    data = (tmp_path / "mine.png").read_bytes()
+    with mirror(data) as server:
+        address = server.at("good")
+        assert vqclip("paint", "red", *SMALL, "--init-image", address, "--image-prompts", f"{address}:0.5") == 0
+        run = Path(said(capsys)[-1]).parent
+        assert [path.read_bytes() for path in (run / "inputs").iterdir()] == [data]
+        assert address not in (run / "settings.json").read_text() + str((run / "result.png").read_bytes())
+        assert vqclip("generate", "-p", "red", "-ii", address, "-i", "1", "-s", "32", "24", "--demo", "--quiet") == 0
+        (tmp_path / "theirs.json").write_text(json.dumps({"prompt": "red", "init_image": address}))
+        asked = len(server.requests)
+        assert vqclip("paint", *SMALL, "--settings", "theirs.json") == 2
+        assert len(server.requests) == asked
+    for at, reason in (
+        (address, "cannot be reached; give another address or a path"),
+        (f"{address}.", "VQCLIP_OFFLINE"),
+    ):
+        capsys.readouterr()
+        assert vqclip("paint", "red", *SMALL, "--image-prompts", at) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert at in line
+        assert reason in line
+        monkeypatch.setenv("VQCLIP_OFFLINE", "1")
 
 
 def test_render_makes_a_larger_picture_of_what_was_painted(capsys):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb.cli._addresses import fetched
 from vqclip_nb.cli._common import add_flag, prepare
 from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.cli._paint_line import paint_line
@@ -98,7 +99,8 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
         raise CannotFetch(f"{error}; `{demo}` paints at once, with the models of the package") from None
     if plan.noise:
         write_noise(Path(str(settings.init_image)), plan.noise, settings.size, settings.seed)
-    active = start(settings)
+    with fetched(settings) as here:
+        active = start(here)
     places.keep(plan.outputs, active.record.folder)
     copies = Copies(plan.outputs, settings, lambda: active.record.about(active.painting))
     duration = Duration(settings.steps, plan.length)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb import canvases, embedded, presets
+from vqclip_nb.cli._addresses import fetched
 from vqclip_nb.cli._common import add_flag, explained, given, prepare, see_through
 from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.errors import SettingsError
@@ -53,13 +54,15 @@ def paint(arguments: argparse.Namespace) -> int:
     from vqclip_nb.compat.copies import Copies
     from vqclip_nb.compat.plan import Outputs
     from vqclip_nb.runs.founding import check_out
+    from vqclip_nb.runs.metadata import given_pictures
     from vqclip_nb.runs.reader import inputs_of
     from vqclip_nb.session import start
 
     check_out(settings.out)
     prepare(settings)
     inputs = inputs_of(Path(arguments.settings)) if arguments.settings else None
-    active = start(settings, inputs=inputs)
+    with fetched(settings, given_pictures(given(arguments))) as here:
+        active = start(here, inputs=inputs)
     if not copy:
         return see_through(active)
     places.keep(outputs := Outputs(copy), active.record.folder)

@@ -1,0 +1,42 @@
+"""Addresses: pictures that a person names by where they are on the web, fetched while a run is begun."""
+
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from vqclip_nb.settings import Settings
+
+MOST_BYTES = 64 * 2**20
+
+
+@contextmanager
+def fetched(settings: Settings, typed: Collection[str] | None = None) -> Iterator[Settings]:
+    """The settings, with files in the place of pictures that are named by an address.
+
+    The files are there within the `with`, in which a run copies them into its folder. typed: the names that a person
+    typed, where others come from a file, whose addresses are not asked. Raises CannotFetch.
+    """
+    from vqclip_nb.models.download import borrowed
+    from vqclip_nb.runs import metadata
+
+    recipe = settings.to_dict()
+    given = {name: field for name, field in metadata.given_pictures(recipe).items() if field != "video"}
+    wanted = [name for name in given if "://" in name and (typed is None or name in typed)]
+    if not wanted:
+        yield settings
+        return
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(borrowed(name, most=MOST_BYTES)) for name in wanted}
+        yield settings.replace(**_with_files(settings, files))
+
+
+def _with_files(settings: Settings, files: dict[str, Path]) -> dict[str, object]:
+    """The fields that name one of these pictures, with its file instead."""
+    from vqclip_nb.runs import metadata
+
+    def here(name: str) -> str:
+        return str(files.get(name, name))
+
+    single = {field: here(name) for field in metadata.PICTURES if (name := getattr(settings, field)) in files}
+    lists = {field: getattr(settings, field) for field in metadata.PICTURE_LISTS}
+    return single | {field: metadata.renamed(lines, here) for field, lines in lists.items() if lines}
