@@ -85,7 +85,10 @@ def test_info_prints_the_command_that_paints_the_same_pixels_again(capsys):
         (["red", "--image-prompts", "cut.png"], "image_prompts must be a readable picture, got 'cut.png'"),
         (["red", "--init-image", "~nobody-here/a.png"], "init_image must be a picture file, got '~nobody-here/a.png'"),
         (["red", "--init-image", "depth.tif"], "its grey is of neither 8 nor 16 bits"),
-        (["red", "--init-image", "https://x.org/a.png"], "init_image must be a file, got the address"),
+        (
+            ["red", "--init-image", "https://x.org/a.png"],
+            "https://x.org/a.png cannot be fetched while VQCLIP_OFFLINE is set",
+        ),
         (["red", "--out", "broken.png/runs"], "out must be a folder that can be written to, got 'broken.png/runs'"),
         (["red", "--canvas", "vqgan/nope"], "there is no vqgan model 'nope'"),
         (["red", "--perceptor", "nope"], "there is no clip model 'nope'"),
@@ -99,7 +102,10 @@ def test_info_prints_the_command_that_paints_the_same_pixels_again(capsys):
         (["red", "--device", "abacus"], "device must be"),
         (["red", "--settings", "gone.json"], "gone.json"),
         (["red", "--settings", "broken.png"], "cannot be read as a picture"),
-        (["red", "blue"], "there is no argument 'blue'"),
+        (
+            ["a", "red", "house"],
+            "there is no argument 'red'; put what to paint in quotes: `vqclip paint 'a red house'`",
+        ),
     ],
 )
 def test_bad_input_is_one_line_status_2_and_nothing_half_written(capsys, tmp_path, monkeypatch, words, sentence):
@@ -188,13 +194,16 @@ def test_without_a_command_the_commands_are_shown(capsys):
         (["red", "--save_every", "25"], "here it is --every, and every picture is kept anyway; --save-every is how"),
         (["red", "-cutm", "latest"], "there is no option '-cutm'; here: --cutouts with --augments"),
         (["red", "-aug", "Af"], "there is no option '-aug'; here it is --augments"),
-        (["red", "--text_min", "fog"], "there is no option '--text_min'; here: prompts of weight -1, joined by |"),
+        (
+            ["red", "--text_min", "fog"],
+            "there is no option '--text_min'; here: prompts of weight -1: a castle | fog:-1",
+        ),
         (["red", "-zsc", "1.02"], "there is no option '-zsc'; here it is --zoom"),
-        (["red", "--save_gif"], "there is no option '--save_gif'; `vqclip imagine` takes it: the film as text.gif"),
+        (["red", "--save_gif"], "there is no option '--save_gif'; `vqclip imagine` takes it: the film is written too"),
         (["red", "--quality", "better"], "here: --preset pixray is quality normal; others by --steps, --size, --cutn"),
         (["red", "--translation_x", "3"], "there is no option '--translation_x'; here it is --shift-x"),
         (["red", "--ViTB16"], "there is no option '--ViTB16'; here: --perceptor \"ViT-B/32 + RN50\""),
-        (["red", "--jit"], "there is no option '--jit'; CLIP is loaded without it, on any torch"),
+        (["red", "--jit"], "there is no option '--jit'; CLIP is loaded without it, and works with any torch"),
         (["red", "--tv_scale=2"], "there is no option '--tv_scale'; here it is --smoothness"),
         (["red", "--strokes", "9"], "there is no option '--strokes'; strokes need diffvg, which few can install"),
         (["--image-prompts", "a.png", "red", "b c.png"], "repeat the option: --image-prompts 'b c.png'"),

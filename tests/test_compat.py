@@ -349,7 +349,7 @@ def test_what_dream_refuses_is_one_line(capsys, words, sentence):
         (["-o", "gone/a.png"], "output must be a file in a folder that is there, got 'gone/a.png'"),
         (["-ckpt", "checkpoints/mine.ckpt"], "`vqclip models add mine --config checkpoints/mine.yaml --weights"),
         (["--iteratoins", "9"], "there is no option '--iteratoins'; did you mean --iterations?"),
-        (["-vsd", "frames"], "--video_style_dir cannot be had here: write the prompt in the file of"),
+        (["-vsd", "frames"], "--video_style_dir cannot be had here: write the prompt into the file that"),
         (["-p", "a^b", "-cpe", "1", "-i", "5000"], "a story of 5000 changes is too long"),
     ],
 )

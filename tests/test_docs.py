@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from vqclip_nb import cli
-
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(path for folder in (".", "docs", "training") for path in (ROOT / folder).glob("*.md"))
 TUTORIAL = (ROOT / "docs" / "adding-a-canvas.md").read_text(encoding="utf-8")
@@ -62,28 +60,6 @@ def test_the_page_of_moving_over_is_current(tmp_path):
     now = (tmp_path / "page.md").read_text(encoding="utf-8")
     page = (ROOT / "docs" / "moving-over.md").read_text(encoding="utf-8")
     assert page == now, "run `python tools/moving_over.py`"
-
-
-def test_what_the_page_of_moving_over_names_is_there_and_no_row_says_no_without_a_reason():
-    page = (ROOT / "docs" / "moving-over.md").read_text(encoding="utf-8")
-    for command in set(re.findall(r"`vqclip ([a-z-]+)", page)):
-        assert command in cli.COMMANDS
-    known = {flag for command in cli.COMMANDS for flag in flags_of(command)}
-    rows = [line.split(" | ")[-1] for line in page.splitlines() if line.startswith("| `")]
-    assert len(rows) > 200
-    for row in rows:
-        quoted = " ".join(re.findall(r"`[^`]*`", row))
-        assert set(re.findall(r"(?<![\\w-])--[a-z][a-z0-9_-]*", quoted)) <= known, row
-        for no in ("Not here: ", "Changes nothing here: "):
-            assert not row.startswith(no) or len(row.removeprefix(no).split()) > 3, row
-
-
-def flags_of(command):
-    """The options of a command."""
-    subparsers = next(
-        action for action in cli.parser(command)._actions if hasattr(action, "choices") and action.choices
-    )
-    return subparsers.choices[command]._option_string_actions
 
 
 def test_the_prompt_book_is_current():

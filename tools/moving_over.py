@@ -16,7 +16,8 @@ from vqclip_nb.compat.options import Option, Tool
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "moving-over.md"
 INTRODUCTION = """# Moving over
 
-What you typed in another tool works here, or is done in another way. `python tools/moving_over.py` writes this page.
+For people who used another tool that paints with CLIP. The commands of three tools work here as they are. For others,
+this page says what to type instead. (`python tools/moving_over.py` writes it.)
 
 ```sh
 vqclip generate -p "A painting of an apple in a fruit bowl" -i 300 -s 256 256 -o output.png
@@ -24,10 +25,11 @@ vqclip dream "a pyramid made of ice" --save_progress --iterations 200 --epochs 1
 vqclip imagine "a house in the forest" --num_layers 16 --epochs 1 --iterations 200
 ```
 
-Each writes its picture where the tool put it, and prints the same as a `vqclip paint` line. A run's folder has frames,
-film and state; `vqclip resume` goes on with it. The published models are fetched on first use; `--demo` paints what you
-typed at once, with those that come with the package and their settings. Exactly as many steps are made as you ask for,
-and the last picture is saved.
+Each writes its picture where the old tool did, and prints the `vqclip paint` command that paints the same. It also
+keeps a folder in `runs/`, with frames, film and state: `vqclip resume RUN` continues the run, and writes the picture
+again in the same place. The published models are downloaded on first use. With `--demo` nothing is downloaded: the
+small models in the package paint, at their own settings. You get exactly the steps that you ask for (the old tools
+made one more), and the last picture is always saved.
 
 ```python
 from vqclip_nb.compat.big_sleep import Imagine
@@ -38,23 +40,34 @@ dream.set_text("a castle of glass")
 dream()
 ```
 
-`vqclip_nb.compat.deep_daze` has the other `Imagine`. Both take the arguments of the original, and `device`, `runs` and
-`demo`.
+`vqclip_nb.compat.deep_daze` has Deep Daze's `Imagine`. Both take the arguments of the original, and three more:
+`device`; `runs`, the folder of runs; and `demo`, to paint with the models in the package.
 
-`vqclip import FILE` reads old work as settings, and says what could not be carried: a script with commands of
-generate.py, dream or imagine; a picture of pixray, rkhamilton, nerdyrodent or the notebook; a settings file of pixray,
-rkhamilton, pytti, Disco Diffusion or DiscoArt; a notebook with the fields of one of these. Nothing in the file is run
-or opened.
+`vqclip import FILE` reads old work and writes its settings into a new file. It says which settings it had to leave
+out. FILE may be
+
+- a script with commands of generate.py, dream or imagine,
+- a picture of pixray, rkhamilton, nerdyrodent or the notebook of 2021,
+- a settings file of pixray, rkhamilton, pytti, Disco Diffusion or DiscoArt,
+- a notebook with the fields of one of these.
+
+It runs no code of the file, and opens no other file that is named there.
 
 ```sh
 vqclip import settings.txt && vqclip paint --settings settings.settings.json
 ```
+
+In the tables, RUN is the folder of a run, FILE a file of yours, and MODEL a model that `vqclip models` lists. Cutouts
+are the parts of a picture that CLIP is shown at a step. Numbers that change along the run are written as keyframes of
+steps, as in `--lr "0:(0.1), 60:(0.05)"`.
 """
+_SAME = "The last column names the same of"
 HEADINGS = {
-    "generate": "`vqclip generate` takes these options. In all of them `-` and `_` are the same.",
-    "dream": "`vqclip dream TEXT` takes these options. The flags are those of `--canvas biggan/512`.",
-    "imagine": "`vqclip imagine TEXT` takes these options. The flags are those of `--canvas siren`.",
-    "notebook": "Its fields, by cell. Its versions are the presets `updated`, `pooling`, `mse` and `crowson`.",
+    "generate": f"`vqclip generate` takes these options, with `-` or `_` in their names. {_SAME} `vqclip paint`.",
+    "dream": f"`vqclip dream TEXT` takes these options. {_SAME} `vqclip paint --canvas biggan/512`.",
+    "imagine": f"`vqclip imagine TEXT` takes these options. {_SAME} `vqclip paint --canvas siren`.",
+    "notebook": f"`vqclip import FILE` reads the fields of its cells. {_SAME} `vqclip paint`. "
+    "Presets for its versions: `updated`, `pooling`, `mse` and `crowson`.",
 }
 FATES = {"moot": "Changes nothing here: ", "refused": "Not here: ", "missing": "Not here: "}
 
@@ -83,22 +96,24 @@ def _options(options: Sequence[Option]) -> str:
 
 def _differences() -> Iterator[str]:
     """How the Python classes differ from the commands."""
-    yield "## Python's own arguments\n"
+    yield "## Big Sleep and Deep Daze in Python\n"
     for module, command in ((big_sleep, dream), (deep_daze, imagine)):
         ours = {option.name: option.default for option in command.TOOL.options}
         differing = [option for option in module.TOOL.options if ours.get(option.name, ...) != option.default]
-        yield f"`{module.TOOL.title}` has the options of `{command.TOOL.command}`, and:\n"
+        lacking = ", ".join(f"`{name}`" for name in ours if name not in {option.name for option in module.TOOL.options})
+        yield f"`{module.TOOL.title}` takes the options of `vqclip {command.TOOL.command}` without {lacking}."
+        yield "These differ:\n"
         yield "| there | default | here |\n|---|---|---|"
         yield "\n".join(_options([option]) for option in differing) + "\n"
 
 
 def _peer(peer: Peer) -> str:
     title = f"{peer.title[:1].upper()}{peer.title[1:]}"
-    preset = f"`--preset {peer.preset}` has its numbers. " if peer.preset else ""
+    preset = f"`vqclip paint --preset {peer.preset}` paints with its numbers. " if peer.preset else ""
     rows = "\n".join(
         f"| {', '.join(f'`{name}`' for name in row.names)} | {_said(row.fate, row.said)} |" for row in peer.rows
     )
-    return f"## {title}\n\n{preset}How it is done here:\n\n| there | here |\n|---|---|\n{rows}\n"
+    return f"## {title}\n\n{preset}Its options, and what to type here:\n\n| there | here |\n|---|---|\n{rows}\n"
 
 
 def _said(fate: str, text: str) -> str:

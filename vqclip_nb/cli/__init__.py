@@ -89,6 +89,9 @@ class Parser(argparse.ArgumentParser):
             hint = f"; did you mean {near[0]}?" if near else ""
             if kind == "argument" and "--image-prompts" in (args or ()):
                 hint = f"; for several pictures repeat the option: --image-prompts {shlex.quote(word)}"
+            elif kind == "argument" and chosen.prog.endswith(" paint"):
+                words = [getattr(known, "prompt", ""), *(each for each in unknown if not each.startswith("-"))]
+                hint = f"; put what to paint in quotes: `{command('vqclip', 'paint', ' '.join(words))}`"
             self.error(f"there is no {kind} {unknown[0]!r}{hint}")
         return known
 

@@ -7,7 +7,9 @@ from vqclip_nb.compat import dream
 from vqclip_nb.compat.imagining import Imagining
 from vqclip_nb.compat.options import Option, Tool
 
-ENCODING = "a run keeps texts and pictures, from which it can be painted again, and no embedding; give text or img"
+ENCODING = (
+    "a run must be repeatable from its folder, which keeps texts and pictures but no embeddings; give text or img"
+)
 _CHANGED = {"seed": {"default": None}, "ema_decay": {"default": 0.99}, "larger_model": {"name": "larger_clip"}}
 TOOL = Tool(
     "big_sleep.Imagine",

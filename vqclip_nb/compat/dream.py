@@ -14,33 +14,41 @@ from vqclip_nb.errors import SettingsError
 from vqclip_nb.prompts import Prompt
 
 SIZES = (128, 256, 512)
-_PIXELS = "looks take the nearest pixels, Big Sleep's default"
+_PIXELS = "cutouts are made from the nearest pixels, as by Big Sleep's default"
 TOOL = Tool(
     "Big Sleep",
     "dream",
     "bigsleep",
     (
         Option("text", "text", None, "setting", "the prompt; `|` joins several"),
-        Option("img", "any", None, "setting", "`--image-prompts`; beside a text each counts half"),
-        Option("text_min", "text", "", "setting", "prompts of weight -1, joined by `|`"),
+        Option("img", "any", None, "setting", "`--image-prompts`; with a text as well, each counts half"),
+        Option("text_min", "text", "", "setting", "prompts of weight -1: `a castle | fog:-1`"),
         Option("lr", "number", 0.07, "setting", "`--lr`", setting="lr"),
-        Option("image_size", "whole", 512, "setting", "`--canvas biggan/SIZE --size SIZE`: 128, 256 or 512"),
+        Option("image_size", "whole", 512, "setting", "`--canvas biggan/256 --size 256`, also 128 and 512"),
         Option("gradient_accumulate_every", "whole", 1, "setting", "`--accumulate`", setting="accumulate"),
-        Option("epochs", "whole", 20, "setting", "`--steps` is epochs times iterations"),
-        Option("iterations", "whole", 1050, "setting", "`--steps` is epochs times iterations"),
-        Option("save_every", "whole", 50, "file", "how often the picture is written on the way; at the end always"),
-        Option("overwrite", "switch", False, "file", "a picture that is there is overwritten without a question"),
-        Option("save_progress", "switch", False, "file", "numbered pictures, as text.0.png; the run's folder has all"),
-        Option("save_date_time", "switch", False, "file", "date and time before the picture's name"),
+        Option("epochs", "whole", 20, "setting", "`--steps`: epochs times iterations"),
+        Option("iterations", "whole", 1050, "setting", "`--steps`: epochs times iterations"),
+        Option("save_every", "whole", 50, "file", "the picture is written every so many steps, and at the end"),
+        Option("overwrite", "switch", False, "file", "a picture of the same name is overwritten without a question"),
+        Option(
+            "save_progress",
+            "switch",
+            False,
+            "file",
+            "numbered pictures too, as text.0.png; the run's folder has one of each step",
+        ),
+        Option("save_date_time", "switch", False, "file", "date and time begin the picture's name"),
         Option("bilinear", "switch", False, "moot", _PIXELS),
-        Option("open_folder", "switch", True, "moot", "no folder is opened; the last line says where the picture is"),
+        Option("open_folder", "switch", True, "moot", "no folder is opened; the last lines say where the pictures are"),
         Option("seed", "whole", 0, "setting", "`--seed`", setting="seed"),
-        Option("append_seed", "switch", False, "file", "the seed behind the picture's name"),
-        Option("random", "switch", False, "setting", "`--seed -1`, a new seed each time"),
+        Option("append_seed", "switch", False, "file", "the seed ends the picture's name"),
+        Option("random", "switch", False, "setting", "`--seed -1` draws a seed"),
         Option("torch_deterministic", "switch", False, "moot", "a seed always paints the same picture on one machine"),
         Option("max_classes", "whole", None, "setting", "`--max-classes`", setting="max_classes"),
         Option("class_temperature", "number", 2.0, "setting", "`--class-temperature`", setting="class_temperature"),
-        Option("save_best", "switch", False, "file", "the picture nearest to the prompt so far, as text.best.png"),
+        Option(
+            "save_best", "switch", False, "file", "the picture nearest to the prompt is written too, as text.best.png"
+        ),
         Option("experimental_resample", "switch", False, "moot", _PIXELS),
         Option("ema_decay", "number", 0.5, "setting", "`--average`", setting="average"),
         Option("num_cutouts", "whole", 128, "setting", "`--cutn`", setting="cutn"),

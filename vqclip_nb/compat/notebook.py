@@ -15,7 +15,7 @@ CHECKED = (
     *("imagenet_1024", "imagenet_16384", "gumbel_8192", "openimages_8192", "coco", "faceshq", "wikiart_1024"),
     *("wikiart_16384", "sflckr", "ade20k", "ffhq", "celebahq"),
 )
-_FETCHED = "a model is fetched on first use, or by `vqclip models get NAME`"
+_FETCHED = "a model is downloaded on first use, or by `vqclip models get NAME`"
 _FILM = "`vqclip film RUN --seconds 15`"
 TOOL = Tool(
     "the VQGAN+CLIP notebook of 2021",
@@ -23,33 +23,41 @@ TOOL = Tool(
     "updated",
     (
         *(Option(name, "switch", name == "imagenet_16384", "moot", _FETCHED) for name in CHECKED),
-        Option("texts", "text", "", "setting", "the prompt; `|` joins several"),
+        Option("texts", "text", "", "setting", "the prompt, in the same form: `a castle:2 | fog:-0.5`"),
         Option("width", "whole", 300, "setting", "`--size W H`"),
         Option("height", "whole", 300, "setting", "`--size W H`"),
         Option("model", "text", "vqgan_imagenet_f16_16384", "setting", "`--canvas vqgan/MODEL`"),
-        Option("images_interval", "whole", 50, "file", "`--every`; every picture is kept anyway"),
+        Option(
+            "images_interval",
+            "whole",
+            50,
+            "file",
+            "`--every 50` keeps every fiftieth picture on the way; left out, all are kept",
+        ),
         Option("init_image", "text", "", "setting", "`--init-image`; cropped, not stretched", setting="init_image"),
-        Option("target_images", "text", "", "setting", "`--image-prompts`, once for each picture"),
-        Option("seed", "whole", -1, "setting", "`--seed`; -1 is a new one here too", setting="seed"),
+        Option("target_images", "text", "", "setting", "`--image-prompts FILE:0.5`, once for each picture"),
+        Option("seed", "whole", -1, "setting", "`--seed`; here too, -1 draws one", setting="seed"),
         Option(
             "max_iterations",
             "whole",
             -1,
             "setting",
-            f"`--steps`; without end is {ENDLESS}, and `vqclip resume` goes on",
+            f"`--steps`; for -1, without end, {ENDLESS}; `vqclip resume RUN --steps 1000` continues",
         ),
-        Option("noise_prompt_seeds", "wholes", (), "setting", "`--noise-prompts`, as seed:weight"),
-        Option("noise_prompt_weights", "numbers", (), "setting", "`--noise-prompts`, as seed:weight"),
+        Option("noise_prompt_seeds", "wholes", (), "setting", '`--noise-prompts "3:0.5 | 4:-0.2"`, each seed:weight'),
+        Option(
+            "noise_prompt_weights", "numbers", (), "setting", '`--noise-prompts "3:0.5 | 4:-0.2"`, each seed:weight'
+        ),
         Option("init_weight", "number", 0.0, "setting", "`--init-weight`", setting="init_weight"),
         Option("clip_model", "text", "ViT-B/32", "setting", "`--perceptor`", setting="perceptor"),
         Option("step_size", "number", 0.1, "setting", "`--lr`", setting="lr"),
         Option("cutn", "whole", 64, "setting", "`--cutn`", setting="cutn"),
         Option("cut_pow", "number", 1.0, "setting", "`--cut-pow`", setting="cut_pow"),
-        Option("init_frame", "whole", 1, "moot", f"a film shows the whole way; {_FILM}"),
-        Option("last_frame", "whole", None, "moot", f"a film shows the whole way; {_FILM}"),
-        Option("min_fps", "number", 10.0, "moot", f"a film has 4 to 30 pictures a second; {_FILM}"),
-        Option("max_fps", "number", 30.0, "moot", f"a film has 4 to 30 pictures a second; {_FILM}"),
-        Option("length", "number", 15.0, "file", "seconds of the film: `vqclip film RUN --seconds 15`"),
+        Option("init_frame", "whole", 1, "moot", f"a film shows the whole run; {_FILM} sets its length"),
+        Option("last_frame", "whole", None, "moot", f"a film shows the whole run; {_FILM} sets its length"),
+        Option("min_fps", "number", 10.0, "moot", f"a film has 4 to 30 pictures a second; {_FILM} sets its length"),
+        Option("max_fps", "number", 30.0, "moot", f"a film has 4 to 30 pictures a second; {_FILM} sets its length"),
+        Option("length", "number", 15.0, "file", "the length of the film: `vqclip film RUN --seconds 15`"),
     ),
 )
 

@@ -53,17 +53,19 @@ def kept(story: RunInfo) -> Outputs | None:
     try:
         outputs = _read(json.loads(read(path, most=MOST_BYTES)), story.folder)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return _without(f"{str(path)!r} cannot be read")
+        return _said(f"{str(path)!r} cannot be read")
     picture = outputs.picture
     if not picture.parent.is_dir():
-        return _without(f"the folder {str(picture.parent)!r}, where the picture was written, is not there")
+        return _said(f"the folder {str(picture.parent)!r}, where the picture was written, is not there")
     if kind(picture) is not None and not _is_of(story, picture):
-        return _without(f"{str(picture)!r} is not the picture of this run any more, and stays as it is")
+        return _said(f"{str(picture)!r} is not the picture of this run any more, and stays as it is")
     return outputs
 
 
-def _without(reason: str) -> None:
+def _said(reason: str) -> Outputs | None:
+    """None, after a warning."""
     warnings.warn(f"{reason}; the picture goes into the run's folder alone", PaintWarning, stacklevel=3)
+    return None
 
 
 def _is_of(story: RunInfo, picture: Path) -> bool:
