@@ -282,6 +282,18 @@ def test_a_story_is_painted_phrase_by_phrase_and_begins_again():
         assert value_at(picture.weight, step) == 0.5 * (step < 10)
 
 
+def test_a_picture_is_never_painted_over_the_one_that_it_is_painted_after():
+    for module, suffix in ((dream, ".png"), (imagine, ".jpg")):
+        Image.new("RGB", (32, 32), "red").save(f"mine{suffix}")
+        assert module.plan({"img": f"mine{suffix}"}).outputs.picture == Path(f"_mine{suffix}")
+    assert imagine.plan({"img": "elsewhere/mine.jpg"}).outputs.picture == Path("mine.jpg")
+
+
+def test_the_bounds_of_cutouts_hold_for_the_demo_models_too():
+    settings = imagine.plan({"text": "a house", "lower_bound_cutout": 0.3}).on_demo().settings
+    assert (settings.cutouts, settings.crop_sizes) == ("uniform", "0.3-1")
+
+
 @pytest.mark.parametrize("kind", ["pixels", "gradient"])
 def test_noise_to_begin_with_is_a_picture_beside_the_output_that_the_seed_fixes(kind, tmp_path):
     words = ["-p", "red", "-i", "1", "-s", "48", "32", "-cuts", "1", "-sd", "5", "-cd", "cpu", "--quiet"]
@@ -327,7 +339,8 @@ def test_the_size_that_was_left_out_goes_by_the_memory_as_there():
         (["a", "--num_cuts", "4"], "there is no option '--num_cuts'; did you mean --num_cutouts?"),
         (["a", "--bilinear=maybe"], "--bilinear must be True or False, got 'maybe'"),
         ([], 'there is nothing to imagine; give a text, as in "a pyramid made of ice", or --img FILE'),
-        (["a", "b", "c", *"d" * 30], "there is no argument"),
+        (["a", "pyramid", "of", "ice"], "a text of several words needs quotes: 'a pyramid of ice'"),
+        (["a", "b.png", "c", *"d" * 30], "there is no argument"),
     ],
 )
 def test_what_dream_refuses_is_one_line(capsys, words, sentence):
@@ -348,6 +361,8 @@ def test_what_dream_refuses_is_one_line(capsys, words, sentence):
         (["-o", "a.bmp"], "output must end in .png, .jpg, .jpeg, .webp, got 'a.bmp'"),
         (["-o", "gone/a.png"], "output must be a file in a folder that is there, got 'gone/a.png'"),
         (["-ckpt", "checkpoints/mine.ckpt"], "`vqclip models add mine --config checkpoints/mine.yaml --weights"),
+        (["-p", "a", "red", "house"], "put what to paint in quotes: `vqclip generate -p 'a red house'`"),
+        (["a house"], "put what to paint in quotes: `vqclip generate -p 'a house'`"),
         (["--iteratoins", "9"], "there is no option '--iteratoins'; did you mean --iterations?"),
         (["-vsd", "frames"], "--video_style_dir cannot be had here: write the prompt into the file that"),
         (["-p", "a^b", "-cpe", "1", "-i", "5000"], "a story of 5000 changes is too long"),

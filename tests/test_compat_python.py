@@ -66,7 +66,7 @@ def test_a_dream_goes_on_with_other_words_and_begins_anew_after_a_reset(tmp_path
     dream()
     assert max(RunInfo.read(dream.run).kept) == 12
 
-    with pytest.raises(SettingsError, match="--encoding cannot be had here: a run keeps texts and pictures"):
+    with pytest.raises(SettingsError, match="--encoding cannot be had here: a run must be repeatable from its folder"):
         dream.set_clip_encoding(encoding=[1.0])
     assert dream.filename == Path("blue--green.png"), "nothing was changed"
     dream.set_text("red")

@@ -89,11 +89,17 @@ class Parser(argparse.ArgumentParser):
             hint = f"; did you mean {near[0]}?" if near else ""
             if kind == "argument" and "--image-prompts" in (args or ()):
                 hint = f"; for several pictures repeat the option: --image-prompts {shlex.quote(word)}"
-            elif kind == "argument" and chosen.prog.endswith(" paint"):
-                words = [getattr(known, "prompt", ""), *(each for each in unknown if not each.startswith("-"))]
-                hint = f"; put what to paint in quotes: `{command('vqclip', 'paint', ' '.join(words))}`"
+            elif kind == "argument" and (before := _prompts(chosen.prog)) is not None:
+                words = [getattr(known, "prompts" if before else "prompt", None) or "", *unknown]
+                text = " ".join(word for word in words if word and not word.startswith("-"))
+                hint = f"; put what to paint in quotes: `{command(*chosen.prog.split(), *before, text)}`"
             self.error(f"there is no {kind} {unknown[0]!r}{hint}")
         return known
+
+
+def _prompts(command: str) -> list[str] | None:
+    """What stands before the prompt of a command, or None where it takes no prompt."""
+    return {"vqclip paint": [], "vqclip generate": ["-p"]}.get(command)
 
 
 def squares(arguments: Sequence[str]) -> list[str]:

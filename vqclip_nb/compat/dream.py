@@ -111,12 +111,19 @@ def dated(values: Mapping[str, Any]) -> str:
     return datetime.now().strftime("%y%m%d-%H%M%S-") if values["save_date_time"] else ""
 
 
+def beside(name: str, end: str, image: Any) -> str:
+    """The name of a picture that is painted after another, `image`, and never written over it."""
+    same = isinstance(image, str | Path) and Path(name + end).resolve() == Path(image).resolve()
+    return f"_{name}" if same else name
+
+
 def _outputs(values: Mapping[str, Any], seed: int) -> Outputs:
     text, image, without = values["text"] or "", values["img"], values.get("text_min") or ""
     if image is not None:
         text += "_" + (Path(image).stem if isinstance(image, str | Path) else "PIL_img")
     text = text + "_wout_" + without if without else text
     name = dated(values) + file_name(text.replace("-", "_").replace(",", "").replace("|", "--"))
+    name = beside(name, ".png", image)
     end, every = f".{seed}" if values["append_seed"] else "", max(1, values["save_every"])
     return Outputs(
         Path(f"{name}{end}.png"),

@@ -5,9 +5,12 @@ Options and positionals are the function's arguments: `--save_progress`, `--save
 """
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from vqclip_nb.compat.options import Option
+from vqclip_nb.errors import SettingsError
 
 _OPTION = re.compile(r"--?[A-Za-z]")
 
@@ -15,7 +18,7 @@ _OPTION = re.compile(r"--?[A-Za-z]")
 def rewritten(words: Sequence[str], options: Sequence[Option], own: Mapping[str, bool]) -> list[str]:
     """The same words as `--name=value` alone. What is not known stays; so do the options of `own`, with their values.
 
-    own: whether an option takes a value, by name.
+    own: whether an option takes a value, by name. Raises SettingsError for a text that lacks its quotes.
     """
     left, result, named = list(words), [], set[str]()
     loose: list[str] = []
@@ -38,6 +41,8 @@ def rewritten(words: Sequence[str], options: Sequence[Option], own: Mapping[str,
             value = _value(option, left, negated)
         result.append(f"--{option.name}={value}")
         named.add(option.name)
+    if "text" not in named and len(loose) > 2 and not Path(loose[1]).suffix:  # the second would be a picture
+        raise SettingsError(f"a text of several words needs quotes: {shlex.quote(' '.join(loose))}")
     places = [option for option in options if option.name not in named]
     for index, word in enumerate(loose):
         result.append(f"--{places[index].name}={word}" if index < len(places) else word)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.compat.dream import dated, pulls, steps_of
+from vqclip_nb.compat.dream import beside, dated, pulls, steps_of
 from vqclip_nb.compat.options import Option, Tool
 from vqclip_nb.compat.plan import Outputs, Plan
 from vqclip_nb.compat.texts import file_name, sliding, story
@@ -143,7 +143,8 @@ def _cutouts(values: Mapping[str, Any]) -> dict[str, Any]:
     sizes = {"crop_sizes": f"{low:g}-{high:g}"} if (low, high) != (0.1, 1) else {}
     if values["saturate_bound"]:
         return {"cutouts": "uniform-rising"} | sizes
-    return ({"cutouts": "uniform-centre"} if values["center_bias"] else {}) | sizes
+    method = "uniform-centre" if values["center_bias"] else "uniform"
+    return {"cutouts": method} | sizes if sizes or values["center_bias"] else {}
 
 
 def _outputs(values: Mapping[str, Any]) -> Outputs:
@@ -152,7 +153,7 @@ def _outputs(values: Mapping[str, Any]) -> Outputs:
         text = text.partition(separator)[0] or text
     if not text:
         text = Path(image).stem if isinstance(image, str | Path) else "PIL_img"
-    name = dated(values) + file_name(text[:77])
+    name = beside(dated(values) + file_name(text[:77]), ".jpg", image)
     pattern = name.replace("{", "{{").replace("}", "}}") + ".{:06}.jpg"
     kinds = {".gif": values["save_gif"], ".mp4": values["save_video"]}
     return Outputs(
