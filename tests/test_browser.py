@@ -4,157 +4,45 @@ Screenshots of each step are written to tests/screenshots/, to be looked at.
 """
 
 import io
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-import urllib.request
 import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.servers import free_port
+from tests.browsing import SHOTS, testify, watch
+from tests.front_ends import Classic, Lab, Notebook7, served, wait_until
 from vqclip_nb.embedded import read
 from vqclip_nb.runs.reader import read_all
 
 ROOT = Path(__file__).parent.parent
-SHOTS = Path(__file__).parent / "screenshots"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FEW_IN_A_LINK = "from vqclip_nb.studio import frontend\nfrontend.MOST_IN_A_LINK = 200_000\n"  # bytes; run.zip has more
-# Colab's versions; widgetsnbextension 3.6.10 breaks Output in the classic Notebook, 3.6.6 does not.
-CLASSIC = [
-    *("notebook==6.5.7", "ipywidgets==7.7.1", "widgetsnbextension==3.6.6", "ipykernel==6.17.1", "ipython==7.34.0"),
-    *("jupyter_client==7.4.9", "traitlets==5.7.1", "setuptools==75.2.0"),
-]
-
-
-class Lab:
-    """JupyterLab 4."""
-
-    name, page = "jupyterlab", "lab/tree/my%20notes/studio.ipynb?reset"
-    options = ("--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True")
-    root = "--ServerApp.root_dir={}"
-    ready = """() => {
-        const panel = window.jupyterapp && jupyterapp.shell.currentWidget;
-        if (!panel || !panel.context) return false;
-        const session = panel.context.sessionContext, kernel = session.session && session.session.kernel;
-        return kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle' && session.isReady
-            && panel.content.model.cells.length > 3;
-    }"""
-    running = ready.replace("kernel.status === 'idle'", "true")
-    run_all = "jupyterapp.commands.execute('notebook:run-all-cells')"
-    save = "jupyterapp.commands.execute('docmanager:save')"
-
-    def environment(self, cache):
-        return {}
-
-
-class Notebook7(Lab):
-    """Notebook 7."""
-
-    name, page = "notebook", "notebooks/my%20notes/studio.ipynb"
-    options = ("--IdentityProvider.token=", "--ServerApp.password=", "--JupyterNotebookApp.expose_app_in_browser=True")
-
-
-class Classic:
-    """Notebook 6.5 with ipywidgets 7.7.1 and ipykernel 6.17.1, as near to Colab's as can be had."""
-
-    name, page = "notebook", "notebooks/my%20notes/studio.ipynb"
-    options = ("--NotebookApp.token=", "--NotebookApp.password=")
-    root = "--notebook-dir={}"
-    ready = """() => window.Jupyter && Jupyter.notebook && Jupyter.notebook._fully_loaded
-        && Jupyter.notebook.kernel && Jupyter.notebook.kernel.is_connected()
-        && Jupyter.notebook.kernel.info_reply.status === 'ok'"""
-    running = ready
-    run_all = "Jupyter.notebook.execute_all_cells()"
-    save = "Jupyter.notebook.save_notebook()"
-
-    def environment(self, cache):
-        place = Path(cache.mkdir("classic")) / "packages"
-        if not (place / "complete").exists():
-            shutil.rmtree(place, ignore_errors=True)
-            asked = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), *CLASSIC]
-            done = subprocess.run(asked, capture_output=True, text=True, timeout=600)
-            if done.returncode:
-                unavailable(f"Notebook 6.5 could not be installed: {done.stderr.strip().splitlines()[-1]}")
-            (place / "complete").touch()
-        return {
-            "PYTHONPATH": f"{place}{os.pathsep}{ROOT}",
-            "JUPYTER_PATH": f"{place / 'share' / 'jupyter'}",
-            "JUPYTER_CONFIG_PATH": f"{place / 'etc' / 'jupyter'}",
-        }
-
-
-def unavailable(said):
-    """Skip, and say why; an error where the browser is required."""
-    if os.environ.get("VQCLIP_BROWSER") == "required":
-        pytest.fail(said)
-    pytest.skip(said)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        unavailable("no Chromium here; `apt-get install chromium` on Debian, or put Google Chrome on the PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
 def page(browser, request, tmp_path):
     """A page with studio.ipynb, which lies in a folder of the server's, open in a front end, its kernel ready."""
     front, folder, startup = request.param(), tmp_path / "my notes", tmp_path / "ipythondir/profile_default/startup"
-    for place in (SHOTS, folder, startup):
-        place.mkdir(parents=True, exist_ok=True)
+    for place in (folder, startup):
+        place.mkdir(parents=True)
     shutil.copy(ROOT / "notebooks" / "studio.ipynb", folder)
     (startup / "few.py").write_text(FEW_IN_A_LINK)
-    port = free_port()
-    places = {name: str(tmp_path / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
-    places |= {name: str(tmp_path / name.lower()) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")}
-    places["JUPYTERLAB_WORKSPACES_DIR"] = str(tmp_path / "workspaces")
-    quiet = tmp_path / "jupyter_config_dir" / "labconfig" / "page_config.json"
-    quiet.parent.mkdir(parents=True)
-    quiet.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **places, **front.environment(request.config.cache)}
-    command = [sys.executable, "-m", front.name, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
-    with open(tmp_path / "server.log", "w") as log:
-        server = subprocess.Popen(
-            [*command, *front.options, front.root.format(tmp_path)],
-            env=environment, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-    try:
-        wait_for_server(port, server, tmp_path / "server.log")
+    log = tmp_path / "server.log"
+    with served(front, tmp_path, log) as address:
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
+        watch(request.node, page, state=front.state, server_log=log)
         page.set_default_timeout(120_000)
         page.front, page.folder = front, folder
-        page.goto(f"http://127.0.0.1:{port}/{front.page}")
-        page.wait_for_function(front.ready)
+        try:
+            page.goto(address, timeout=300_000)
+            wait_until(page, front.ready)
+        except Exception:
+            testify(request.node, "setup")
+            raise
         yield page
         page.close()
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
-
-
-def wait_for_server(port, server, log):
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=5)
-            return
-        except OSError:
-            assert server.poll() is None, log.read_text()[-2000:]
-            time.sleep(0.5)
-    raise AssertionError(log.read_text()[-2000:])
 
 
 def shot(page, name):
@@ -241,7 +129,7 @@ def paint_steer_stop_and_take_home(page):
     page.evaluate(page.front.save)
     time.sleep(2)
     page.reload()
-    page.wait_for_function(page.front.running)
+    wait_until(page, page.front.running)
     page.wait_for_selector(".vq-studio .vq-stop")
     says(page, "step")
     picture_changes(page)
@@ -327,7 +215,7 @@ def test_a_page_that_was_reloaded_in_mid_run_is_heard_when_the_run_has_ended(pag
     page.evaluate(page.front.save)
     time.sleep(1)
     page.reload()
-    page.wait_for_function(page.front.running)
+    wait_until(page, page.front.running)
     says(page, "Done")
     before = len(read_all(page.folder / "runs")[0])
     paint(10)
@@ -365,7 +253,7 @@ def test_the_keyboard_starts_and_applies_and_a_kernel_that_is_gone_is_said(page)
     page.locator(".vq-beat", has_text="The kernel has not answered").wait_for()
     page.evaluate(f"delete {kernel}.sendShellMessage")
     page.evaluate(f"{kernel}.restart()")
-    page.wait_for_function(page.front.ready)
+    wait_until(page, page.front.ready)
     page.evaluate(page.front.run_all)
     page.locator("button.vq-start:enabled").wait_for()
     page.wait_for_function("document.querySelector('.vq-prompt textarea').value.startsWith('a yellow star')")

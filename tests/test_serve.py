@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.browsing import SHOTS, watch
 from tests.servers import free_port
 from vqclip_nb import cli
 from vqclip_nb.embedded import read
@@ -27,7 +27,6 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 ROOT = Path(__file__).parent.parent
-SHOTS = Path(__file__).parent / "screenshots"
 SMALL = {"prompt": "red", "size": [32, 24], "steps": 4, "cutn": 2, "canvas": "pixels"}
 LIMITS = 'jobs_a_person = 3\ncanvases = ["pixels", "vqgan/demo"]\nrefused_words = ["gun"]\nmost_steps = 100000\n'
 
@@ -287,71 +286,63 @@ def test_the_server_needs_no_torch():
     assert done.stdout == "False\n"
 
 
-def test_two_people_paint_at_once_in_a_browser(server, folder, person):
-    browsers = pytest.importorskip("playwright.sync_api")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("no Chromium here")
+def test_two_people_paint_at_once_in_a_browser(server, folder, person, browser, request):
     tokens = {name: person(name).headers["Authorization"].removeprefix("Bearer ") for name in ("Ada L.", "Grace")}
-    SHOTS.mkdir(exist_ok=True)
-    with browsers.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        failures = []
+    failures = []
 
-        def enter(name, **options):
-            page = browser.new_context(bypass_csp=True, **options).new_page()
-            page.on("pageerror", lambda error: failures.append(error))
-            page.goto(server)
-            page.fill("#token", "guessed")
-            page.click("#enter .go")
-            page.locator("#enter .wrong", has_text="the token is wrong").wait_for()
-            page.fill("#token", tokens[name])
-            page.click("#enter .go")
-            page.wait_for_selector("#prompt:visible")
-            return page
+    def enter(name, **options):
+        page = watch(request.node, browser.new_context(bypass_csp=True, **options).new_page())
+        page.on("pageerror", lambda error: failures.append(error))
+        page.goto(server)
+        page.fill("#token", "guessed")
+        page.click("#enter .go")
+        page.locator("#enter .wrong", has_text="the token is wrong").wait_for()
+        page.fill("#token", tokens[name])
+        page.click("#enter .go")
+        page.wait_for_selector("#prompt:visible")
+        return page
 
-        def ask(page, prompt, steps):
-            page.fill("#prompt", prompt)
-            page.fill("#steps", str(steps))
-            page.select_option("#side", "64")
-            page.select_option("#canvas", "pixels")
-            page.click("#paint")
+    def ask(page, prompt, steps):
+        page.fill("#prompt", prompt)
+        page.fill("#steps", str(steps))
+        page.select_option("#side", "64")
+        page.select_option("#canvas", "pixels")
+        page.click("#paint")
 
-        ada = enter("Ada L.", viewport={"width": 1400, "height": 1000})
-        grace = enter("Grace", viewport={"width": 700, "height": 1000}, color_scheme="dark")
-        ask(ada, "red|blue", 100_000)
-        ada.locator("#said", has_text="Step").wait_for()
-        ada.locator("#picture:visible").wait_for()
-        first = ada.locator("#picture").get_attribute("src")
-        ada.wait_for_function("before => document.getElementById('picture').getAttribute('src') !== before", arg=first)
-        ask(ada, "blue", 4)
-        ada.locator("#queue li.own").nth(1).wait_for()
-        ask(grace, "green", 5)
-        grace.locator("#empty", has_text="You are next.").wait_for()
-        ada.locator("#queue li", has_text="Grace").wait_for()
-        rows = ada.locator("#queue li").all_inner_texts()
-        assert [row.split("\n")[0] for row in rows] == ["▸", "1", "2"]
-        assert "Grace" in rows[1], "before Ada's second"
-        assert "red" not in grace.locator("#queue").inner_text(), "nobody reads another's words"
-        ada.screenshot(path=SHOTS / "serve-ada.png")
-        grace.screenshot(path=SHOTS / "serve-grace.png", full_page=True)
-        for page in (ada, grace):
-            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing sticks out"
+    ada = enter("Ada L.", viewport={"width": 1400, "height": 1000})
+    grace = enter("Grace", viewport={"width": 700, "height": 1000}, color_scheme="dark")
+    ask(ada, "red|blue", 100_000)
+    ada.locator("#said", has_text="Step").wait_for()
+    ada.locator("#picture:visible").wait_for()
+    first = ada.locator("#picture").get_attribute("src")
+    ada.wait_for_function("before => document.getElementById('picture').getAttribute('src') !== before", arg=first)
+    ask(ada, "blue", 4)
+    ada.locator("#queue li.own").nth(1).wait_for()
+    ask(grace, "green", 5)
+    grace.locator("#empty", has_text="You are next.").wait_for()
+    ada.locator("#queue li", has_text="Grace").wait_for()
+    rows = ada.locator("#queue li").all_inner_texts()
+    assert [row.split("\n")[0] for row in rows] == ["▸", "1", "2"]
+    assert "Grace" in rows[1], "before Ada's second"
+    assert "red" not in grace.locator("#queue").inner_text(), "nobody reads another's words"
+    ada.screenshot(path=SHOTS / "serve-ada.png")
+    grace.screenshot(path=SHOTS / "serve-grace.png", full_page=True)
+    for page in (ada, grace):
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing sticks out"
 
-        ada.locator("#stage button", has_text="Cancel").click()
-        grace.locator(".thumbs img").wait_for()
-        ada.locator(".thumbs img").nth(1).wait_for()
-        assert grace.locator(".thumbs img").count() == 1
-        with ada.expect_download() as coming:
-            ada.locator("#stage a", has_text="Picture").click()
-        assert Image.open(coming.value.path()).size == (64, 64)
-        ada.locator("#stage button", has_text="Another seed").click()
-        ada.locator(".thumbs img").nth(2).wait_for()
-        ada.locator("#stage button", has_text="Delete").click()
-        ada.wait_for_function("document.querySelectorAll('.thumbs img').length === 2")
-        ada.reload()
-        ada.locator(".thumbs img").nth(1).wait_for()
-        ada.locator("#leave").click()
-        ada.wait_for_selector("#token:visible")
-        browser.close()
+    ada.locator("#stage button", has_text="Cancel").click()
+    grace.locator(".thumbs img").wait_for()
+    ada.locator(".thumbs img").nth(1).wait_for()
+    assert grace.locator(".thumbs img").count() == 1
+    with ada.expect_download() as coming:
+        ada.locator("#stage a", has_text="Picture").click()
+    assert Image.open(coming.value.path()).size == (64, 64)
+    ada.locator("#stage button", has_text="Another seed").click()
+    ada.locator(".thumbs img").nth(2).wait_for()
+    ada.locator("#stage button", has_text="Delete").click()
+    ada.wait_for_function("document.querySelectorAll('.thumbs img').length === 2")
+    ada.reload()
+    ada.locator(".thumbs img").nth(1).wait_for()
+    ada.locator("#leave").click()
+    ada.wait_for_selector("#token:visible")
     assert not failures

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.browsing import watch
 from tests.toys import toy_models
 from vqclip_nb import cli
 from vqclip_nb.errors import NotANumber, PaintWarning, RunError, SettingsError
@@ -241,6 +241,7 @@ def test_the_command_paints_reports_and_says_what_failed(tmp_path, capsys, monke
 WORKER = """
 import sys
 from unittest import mock
+from tests.browsing import watch
 from tests.toys import toy_models
 from vqclip_nb.sweeps import sweep
 from vqclip_nb.sweeps.items import make_items
@@ -273,26 +274,21 @@ def test_a_sweep_that_is_killed_loses_nothing_and_paints_the_same_pixels(tmp_pat
     assert pixels(tmp_path / "killed") == pixels(tmp_path / "whole")
 
 
-def test_the_page_shows_every_picture_and_sorts_them(tmp_path):
-    browsers = pytest.importorskip("playwright.sync_api")
-    if (chromium := shutil.which("chromium") or shutil.which("google-chrome")) is None:
-        pytest.skip("no Chromium here")
+def test_the_page_shows_every_picture_and_sorts_them(tmp_path, browser, request):
     items = make_items([{"prompt": colour, "seed": 2 - n} for n, colour in enumerate(("red", "blue", "green"))], SMALL)
     write_reports(list(sweep(items, tmp_path)), tmp_path)
-    with browsers.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        failures = []
-        page.on("pageerror", lambda error: failures.append(error))
-        page.goto((tmp_path / "index.html").as_uri())
-        captions = lambda: [text.split()[0] for text in page.locator("figcaption").all_inner_texts()]  # noqa: E731
-        assert captions() == ["red", "blue", "green"]
-        assert page.locator("img").evaluate_all("all => all.every(image => image.naturalWidth > 0)")
-        page.select_option("#sort", "prompt")
-        assert captions() == ["blue", "green", "red"]
-        page.select_option("#sort", "seed")
-        assert captions() == ["green", "blue", "red"]
-        page.check("#reverse")
-        assert captions() == ["red", "blue", "green"]
-        browser.close()
+    page = watch(request.node, browser.new_page())
+    failures = []
+    page.on("pageerror", lambda error: failures.append(error))
+    page.goto((tmp_path / "index.html").as_uri())
+    captions = lambda: [text.split()[0] for text in page.locator("figcaption").all_inner_texts()]  # noqa: E731
+    assert captions() == ["red", "blue", "green"]
+    assert page.locator("img").evaluate_all("all => all.every(image => image.naturalWidth > 0)")
+    page.select_option("#sort", "prompt")
+    assert captions() == ["blue", "green", "red"]
+    page.select_option("#sort", "seed")
+    assert captions() == ["green", "blue", "red"]
+    page.check("#reverse")
+    assert captions() == ["red", "blue", "green"]
+    page.close()
     assert not failures
