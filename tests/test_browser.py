@@ -3,6 +3,7 @@
 Screenshots of each step are written to tests/screenshots/, to be looked at.
 """
 
+import base64
 import io
 import shutil
 import time
@@ -302,3 +303,83 @@ def test_a_grid_is_painted_and_two_runs_are_compared_under_a_slider(page):
     assert page.evaluate(over) != before, "the slider moves the edge"
     assert page.locator(".vq-differing td", has_text="Step").count() >= 1
     shot(page, "8-side-by-side")
+
+
+@pytest.mark.parametrize("page", [Lab, Classic, pytest.param(Notebook7, marks=pytest.mark.long)], indirect=True)
+def test_a_mask_is_drawn_with_the_mouse_and_only_there_is_painted(page):
+    page.evaluate(page.front.run_all)
+    page.wait_for_selector(".vq-studio .vq-start")
+    Image.new("RGB", (100, 50), "green").save(page.folder / "start.png")
+    upload(page, "vq-upload:not(.vq-load):not(.vq-mask-upload)", page.folder / "start.png")
+    page.wait_for_selector(".vq-given img")
+    page.get_by_text("Where", exact=True).click()
+    canvas = page.locator("canvas.vq-tint")
+    canvas.wait_for()
+    canvas.scroll_into_view_if_needed()
+
+    def tool(name):
+        page.locator(".vq-tools button", has_text=name).click()
+
+    def stroke(*places):
+        """Draw through places, in pixels of the start image."""
+        box = canvas.bounding_box()
+        points = [(box["x"] + x * box["width"] / 100, box["y"] + y * box["height"] / 50) for x, y in places]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point, steps=5)
+        page.mouse.up()
+
+    def marked():
+        """The marked pixels of the canvas, as grey."""
+        address = page.evaluate("document.querySelector('canvas.vq-tint').toDataURL()")
+        return Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).getchannel("A")
+
+    tool("Rectangle")
+    stroke((10, 5), (30, 25))
+    assert marked().getbbox() == (10, 5, 30, 25)
+    assert marked().crop((10, 5, 30, 25)).getcolors() == [(20 * 20, 255)]
+    tool("Brush")
+    page.locator(".vq-tools input").fill("20")  # percent of the shorter side
+    stroke((60, 40), (90, 40))
+    assert marked().crop((40, 0, 100, 50)).getbbox() == pytest.approx((15, 35, 55, 45), abs=1)
+    assert marked().crop((60, 37, 90, 43)).getcolors() == [(30 * 6, 255)]
+    tool("Eraser")
+    stroke((20, 0), (20, 49))
+    assert marked().crop((17, 5, 23, 25)).getbbox() is None
+    assert marked().crop((10, 5, 14, 25)).getcolors() == [(4 * 20, 255)]
+    shot(page, "9-where")
+    tool("Clear")
+    assert marked().getbbox() is None
+    tool("Undo")
+    tool("Undo")
+    mask = marked()
+    assert mask.crop((10, 5, 30, 25)).getcolors() == [(20 * 20, 255)], "what was erased is back"
+
+    page.evaluate(page.front.save)
+    time.sleep(2)
+    page.reload()
+    page.wait_for_function(page.front.running)
+    page.get_by_text("Where", exact=True).click()
+    canvas.wait_for()
+    alpha = "document.querySelector('canvas.vq-tint').getContext('2d').getImageData(20, 15, 1, 1).data[3]"
+    page.wait_for_function(alpha)
+    assert marked().tobytes() == mask.tobytes(), "what is marked outlives the page"
+
+    page.get_by_text("Basic", exact=True).click()
+    page.locator(".vq-size select").nth(0).select_option(label="banner 2:1")
+    page.locator(".vq-size select").nth(1).select_option(label="128 x 64")
+    page.locator(".vq-steps .widget-readout").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("10\n")
+    page.locator("button.vq-start").click()
+    says(page, "Done")
+    ((run,), _) = read_all(page.folder / "runs")
+    kept = next(run.inputs.glob(run.settings.mask.removeprefix("sha256:") + ".*"))
+    assert Image.open(kept).convert("L").tobytes() == mask.point(lambda alpha: alpha * (alpha >= 8)).tobytes()
+    result = Image.open(run.folder / "result.png").convert("RGB")
+    assert result.size == (128, 64)
+    assert result.crop((45, 0, 128, 35)).getcolors() == [(83 * 35, (0, 128, 0))], "beside the mask nothing is painted"
+    assert result.crop((20, 14, 30, 24)).getcolors() != [(100, (0, 128, 0))]
+    page.get_by_text("Where", exact=True).click()
+    shot(page, "9-where-painted")

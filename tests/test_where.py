@@ -10,6 +10,7 @@ from PIL import Image
 from tests.test_studio import ended, studio, toys, upload  # noqa: F401
 from vqclip_nb import images
 from vqclip_nb.embedded import read
+from vqclip_nb.prompts import parse_picture
 from vqclip_nb.studio.view import results
 from vqclip_nb.studio.where import RUN
 
@@ -116,3 +117,41 @@ def test_a_part_of_the_picture_is_checked_against_the_size_in_the_form(text):
     shown.ui.form.controls["size"].value = (512, 512)
     shown.ui.form.prompt.text.value = text
     assert not shown.ui.messages.field_errors
+
+
+def drawn(size, *boxes):
+    """What the page sends: a canvas of this size with these rectangles marked."""
+    pil = Image.new("RGBA", size)
+    for box in boxes:
+        pil.paste((255, 48, 96, 255), box)
+    pil.save(file := io.BytesIO(), "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def test_what_is_drawn_in_the_page_is_the_mask_at_the_size_of_the_start_image_and_of_its_prompt():
+    shown = studio()
+    where = shown.ui.where
+    shown.ui.images.take(picture("blue", (1024, 512)), "init_image")
+    surface = where.surface.value
+    assert 'data-size="512 256"' in surface
+    where.wire.value = drawn((512, 256), (0, 0, 256, 256))
+    assert where.surface.value == surface, "the page has what it drew, and can undo it"
+    mask = Image.open(shown.controller.settings().mask)
+    assert mask.size == (1024, 512)
+    assert mask.crop((0, 0, 510, 512)).getcolors() == [(510 * 512, 255)]
+    assert mask.crop((514, 0, 1024, 512)).getbbox() is None
+
+    where.role.value = 1
+    assert not where.wire.value, "another mask is drawn anew"
+    where.wire.value = drawn((16, 16), (4, 4, 8, 8))
+    where.wire.value = drawn((16, 16), (4, 4, 8, 8), (0, 0, 2, 2))
+    assert [option[1] for option in where.role.options] == [RUN, 1, 2]
+    shown.ui.form.prompt.text.value = "red [mask 1] | blue"
+    settings = shown.controller.settings()
+    (name,) = (parse_picture(line).text for line in settings.prompt_masks)
+    assert Image.open(name).getcolors() == [(256 - 20, 0), (20, 255)]
+    assert settings.mask, "the run keeps its own"
+    where.wire.value = drawn((16, 16))
+    assert shown.ui.where.prompt_masks == ()
+    where.role.value = RUN
+    assert tint(shown).point(lambda alpha: 255 * (alpha > 127)).getbbox() == (0, 0, 256, 256)

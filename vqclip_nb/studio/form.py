@@ -24,7 +24,7 @@ BASIC = ("size", "steps", "seed", "variations", "canvas", "perceptor")
 WHERE = ("feather", "extend")  # these stand below the mask
 # Pictures and masks have boxes of their own. Videos are taken on the command line and from Python.
 # A panel has no use for quiet.
-ELSEWHERE = ("video", "image_prompts", "prompt_masks", "init_image", "mask", "quiet")
+ELSEWHERE = ("video", "video_flow", "image_prompts", "prompt_masks", "init_image", "mask", "quiet")
 
 
 class Form:

@@ -19,9 +19,10 @@ def escape(text: str, *, quote: bool = False) -> str:
 
 @cache
 def style() -> str:
-    """The style sheet; a front end that runs its handler also listens to the keyboard (see studio.js)."""
+    """The style sheet; a front end that runs its handler also hears the keyboard and draws (studio.js, where.js)."""
     folder = resources.files(__package__)
-    css, script = ((folder / f"studio.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    css, *scripts = ((folder / name).read_text(encoding="utf-8") for name in ("studio.css", "studio.js", "where.js"))
+    script = "".join(scripts)
     return f'<style onload="{html.escape(script, quote=True)}">{css}</style>'
 
 
@@ -110,9 +111,25 @@ def versus(pictures: Sequence[str], names: Sequence[str], rows: Sequence[Sequenc
 
 
 def tint(address: str, size: Sequence[int]) -> str:
-    """What is marked, over a picture of this width and height; a front end that runs studio.js draws on it."""
-    shape = f"aspect-ratio: {size[0]} / {size[1]}; background: url({address}) 0 0 / 100% 100%"
-    return f'<div class="vq-tint" role="img" aria-label="What is marked" data-size="{size}" style="{shape}"></div>'
+    """What is marked, over a picture of this width and height; where.js makes it a canvas to draw on."""
+    width, height = size
+    style = f"aspect-ratio: {width} / {height}; background: url({address}) 0 0 / 100% 100%"
+    return f'<div class="vq-tint" title="What is marked" data-size="{width} {height}" style="{style}"></div>'
+
+
+@cache
+def tools() -> str:
+    """The tools that where.js draws with; they are hidden where a front end does not run it."""
+    kinds = {"brush": "Mark with a brush", "rectangle": "Mark a rectangle", "eraser": "Mark no longer"}
+    buttons = "".join(
+        f'<button data-tool="{name}" aria-pressed="{pressed}" title="{text}">{name.title()}</button>'
+        for (name, text), pressed in zip(kinds.items(), ("true", "false", "false"), strict=True)
+    )
+    return (
+        f'<div class="vq-tools">{buttons}<input type="range" min="1" max="50" value="12" aria-label="Width of the '
+        'brush" title="Width of brush and eraser"><button name="undo" title="Undo the last stroke">Undo</button>'
+        '<button name="clear" title="Mark nothing">Clear</button></div>'
+    )
 
 
 def near(path: Path) -> str:

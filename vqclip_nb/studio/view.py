@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from vqclip_nb.runs.reader import RunInfo, frames
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.chart import chart
+from vqclip_nb.studio.frame_strip import FrameStrip
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.status import JobStatus
 from vqclip_nb.studio.text import clock, shortened
@@ -67,6 +68,7 @@ class View:
         self.looking.layout.align_items = "center"
         self.back.observe(lambda _: self._look(), "value")
         self.again.on_click(lambda _: go_on_from(self.step_looked_at) if self._frames else None)
+        self.strip = FrameStrip()  # the panel shows it beside the settings of films
         self.box = widgets.VBox([head, self.stage, self.bar, self.status, self.thumbs])
 
     @property
@@ -100,6 +102,7 @@ class View:
             self.chart.value = chart({n: points for n, points in status.losses.items() if n not in REGULARIZERS})
         if status.state == "failed" and not status.previews:
             self._nothing("This run failed before its first picture.")
+        self.strip.show(status.folder, status.settings)
         calm = status.ended or status.state == "paused"
         back = calm and status.step < before.step
         if status.folder and (back or status.state != before.state or status.folder != before.folder):
@@ -114,6 +117,7 @@ class View:
         self.status.value = markup.status(f"An earlier run, {max(run.kept, default=0)} of {run.current.steps} steps")
         self.bar.value = 0
         self._gather(run.folder)
+        self.strip.show(run.folder, run.current)
         self._full = results(run.folder)
         if files := self._full or self._frames[-1:]:
             self._show_pictures(tuple(path.read_bytes() for path in files))
@@ -140,6 +144,7 @@ class View:
         self._status, self.selected, self._full, self._pictures = JobStatus(), 0, [], ()
         self.thumbs.children = []
         self._gather(None)
+        self.strip.show(None, None)
         self.chart.value = ""
 
     def show_nothing(self) -> None:

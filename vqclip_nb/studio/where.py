@@ -22,6 +22,7 @@ from vqclip_nb.studio.widget_help import explain
 RUN = 0  # the number of the run's own mask; those of prompts are counted from 1
 SIDE = 512  # pixels of the longer side of a drawing, at most
 _TINT = (255, 48, 96)  # of what is marked, over the picture
+_LEAST = 8  # of 255: what an eraser with soft edges leaves behind is no mark
 _HINTS = {
     True: "Only what is marked is painted; the rest of the start image stays, to the pixel.",
     False: "Write [mask {0}] behind a text of the prompt, as in “a castle [mask {0}]”: it pulls where it is marked.",
@@ -51,6 +52,7 @@ class Where:
         self._kept = KeptUploads()
         self._masks: dict[int, str] = {}  # by number, the path of a mask, or ALPHA
         self._drawn: Any = None  # what the surface was drawn for
+        self._under = b""  # the pixels under it
         self._serial, self._quiet = 0, False
         self.role = widgets.Dropdown(options=[("The run", RUN)], description="Mask of")
         self.role.add_class("vq-mask-role")
@@ -63,6 +65,9 @@ class Where:
         self.surface = widgets.HTML()
         self.board = widgets.VBox([self.under, self.surface])
         self.board.add_class("vq-board")
+        self.wire = widgets.Textarea(continuous_update=False, layout={"display": "none"})  # what where.js sends
+        self.wire.add_class("vq-wire")
+        self.tools = widgets.HTML(markup.tools())
         self.upload = upload_button("Upload a mask: white is marked")
         self.upload.add_class("vq-mask-upload")
         self.alpha = widgets.Button(description="Where it is transparent")
@@ -72,9 +77,10 @@ class Where:
         self.fields = fields
         actions = widgets.HBox([self.upload, self.alpha, self.remove])
         actions.add_class("vq-row-of")
-        self.box = widgets.VBox([self.role, self.hint, self.take, self.board, actions, fields])
+        self.box = widgets.VBox([self.role, self.hint, self.take, self.tools, self.board, self.wire, actions, fields])
         self.box.add_class("vq-where")
-        self.role.observe(lambda _: self._guarded(self.draw), "value")
+        self.role.observe(lambda _: self._guarded(self._chosen), "value")
+        self.wire.observe(lambda _: self._guarded(self._drew), "value")
         self.upload.observe(lambda _: self._guarded(self._uploaded), "value")
         self.alpha.on_click(lambda _: self._guarded(lambda: self._set(self.number, ALPHA)))
         self.remove.on_click(lambda _: self._guarded(lambda: self._set(self.number, None)))
@@ -117,27 +123,36 @@ class Where:
         """Bring everything up to the start image, the size and the masks. What is as it was is not drawn anew."""
         count = max(self._masks, default=RUN) + 1
         offered = [("The run", RUN), *((f"[mask {number}]", number) for number in range(1, count + 1))]
+        number, start = min(self.number, count), self._start()
         if list(self.role.options) != offered:
-            self.role.options, self.role.value = offered, min(self.number, count)
-        number, start = self.number, self._start()
+            self._quiet = True
+            self.role.options, self.role.value = offered, number
+            self._quiet = False
         self.hint.value = markup.small(_HINTS[number == RUN].format(number))
         _visible(self.take, not start and self._shown() is not None)
-        _visible(self.board, bool(start) or number != RUN)
-        _visible(self.upload, bool(start) or number != RUN)
+        for part in (self.tools, self.board, self.upload):
+            _visible(part, bool(start) or number != RUN)
         _visible(self.fields, number == RUN)
         _visible(self.remove, number in self._masks)
         picture = self._picture()
         transparent = number == RUN and start is not None and images.transparency(Path(start), field="init_image")
         _visible(self.alpha, bool(transparent and transparent.getbbox()))
         _visible(self.under, picture is not None)
-        if picture is not None:
-            self.under.value = jpeg(picture.copy(), SIDE)
         size = _reduced(picture.size if picture is not None else self._size())
+        under = picture.resize(size) if picture is not None else None
+        if under is not None and under.tobytes() != self._under:
+            self._under = under.tobytes()
+            self.under.value = jpeg(under, SIDE)
         if (number, size, self._serial) != self._drawn:
             self._drawn = (number, size, self._serial)
             mask = self._as_grey(number)
             fitted = mask and (mask.resize(size) if number == RUN else images.covering(mask, size))  # as in painting
+            self._quiet, self.wire.value, self._quiet = True, "", False  # what the page drew is no longer shown
             self.surface.value = markup.tint(_tinted(fitted, size), size)
+
+    def _chosen(self) -> None:
+        if not self._quiet:
+            self.draw()
 
     def _picture(self) -> Image.Image | None:
         """What lies under the drawing: the start image, as the run shows it, or the picture that is shown."""
@@ -159,9 +174,12 @@ class Where:
         return images.transparency(Path(start), field="init_image") if start else None
 
     def _set(self, number: int, name: str | None) -> None:
-        """Mark what a mask marks, or nothing."""
-        self._masks = {**self._masks, number: name} if name else {k: v for k, v in self._masks.items() if k != number}
+        """Mark what a mask marks, or nothing, and show it."""
         self._serial += 1
+        self._mark(number, name)
+
+    def _mark(self, number: int, name: str | None) -> None:
+        self._masks = {**self._masks, number: name} if name else {k: v for k, v in self._masks.items() if k != number}
         self.draw()
         self._changed("mask" if number == RUN else "prompt_masks")
 
@@ -169,6 +187,19 @@ class Where:
         self._masks = masks
         self._serial += 1
         self.draw()
+
+    def _drew(self) -> None:
+        """Take what was drawn in the page. The surface there has it already, and keeps the way back to before it."""
+        if self._quiet or not (address := self.wire.value):
+            return
+        number = self.number
+        with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as pil:
+            marked = pil.getchannel("A").point(lambda alpha: alpha if alpha >= _LEAST else 0)
+        if number == RUN and (start := self._start()):
+            marked = marked.resize(images.read(Path(start), field="init_image").size, Image.Resampling.BILINEAR)
+        marked.save(file := io.BytesIO(), "PNG")
+        name = str(self._kept.keep(file.getvalue())) if marked.getbbox() else None
+        self._mark(number, name)
 
     def _uploaded(self) -> None:
         if not (data := uploaded(self.upload)):
