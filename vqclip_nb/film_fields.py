@@ -72,6 +72,14 @@ class FilmFields(BaseModel):
         live=True,
     )
 
+    video_flow: bool = field(
+        False,
+        GROUP,
+        "Follow the motion",
+        "move the frame before along with the things in the video, against flicker and ghosts; by optical flow, which "
+        'needs `pip install "vqclip_nb[flow]"`',
+    )
+
     def frame_after(self, step: int) -> int:
         """The number of complete frames after `step` steps."""
         beyond = step - (self.first_steps or self.frame_steps)

@@ -1,12 +1,13 @@
 """Film frames: between two frames of a film the camera moves, a video's next frame comes in, or the loop closes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
 from torch import Tensor
 
-from vqclip_nb import images
+from vqclip_nb import images, optical_flow
 from vqclip_nb.camera import moved
 from vqclip_nb.errors import PictureError
 from vqclip_nb.moves import Move
@@ -25,10 +26,12 @@ class FilmFrames:
     """Called before each step of a painting; between two frames it puts the canvas where the next one begins.
 
     What it does is a function of the settings, the step and the painting's state, so a film is resumed and replayed
-    exactly. video: the film that is repainted.
+    exactly. video: the film that is repainted. follows: whether the frame before moves along with the video.
     """
 
     video: VideoReader | None = None
+    follows: bool = False
+    _sources: dict[int, Image.Image] = field(default_factory=dict, repr=False)  # the last two that were read
 
     @classmethod
     def of(cls, settings: Settings, *, inputs: Path | None = None) -> "FilmFrames | None":
@@ -43,7 +46,9 @@ class FilmFrames:
             problem = f"{settings.steps} steps need {needed}"
             remedy = f"add --steps {settings.steps_for(available)} to paint them all"
             raise PictureError(f"video has {available} frames to paint, and {problem}; {remedy}")
-        return cls(reader)
+        if settings.video_flow:
+            optical_flow.check()
+        return cls(reader, settings.video_flow)
 
     def __call__(self, painting: "Painting") -> None:
         """Move the picture, where a frame has ended."""
@@ -57,18 +62,31 @@ class FilmFrames:
             return  # an undisturbed picture keeps its optimizer and averages
         picture = moved(_last_frame(painting), move)
         if self.video is not None:
+            frame = settings.frame_after(step)
+            if self.follows:
+                picture = optical_flow.along(picture, self._flow(frame, picture))
             weight = value_at(settings.video_weight, step, step / settings.steps)
-            picture = picture.lerp(self.frame(settings.frame_after(step), picture), weight)
+            picture = picture.lerp(self.frame(frame, picture), weight)
         if share and FIRST in painting.keepsakes:
             picture = picture.lerp(painting.keepsakes[FIRST].to(picture), share)
         painting.go_on_from(picture)
 
     def frame(self, index: int, like: Tensor) -> Tensor:
         """A frame of the video, by its number from 0, in the shape of a rendering: (1, 3, H, W) RGB in [0, 1]."""
+        return images.to_tensor(self._source(index, like)).to(like)
+
+    def _flow(self, index: int, like: Tensor) -> Tensor:
+        """How the video moves from the frame before this one to this one, in pixels of a rendering."""
+        before = self._source(index - 1, like)
+        return optical_flow.flow(before, self._source(index, like))
+
+    def _source(self, index: int, like: Tensor) -> Image.Image:
         if self.video is None:
             raise ValueError("there is no video")
-        pil = images.covering(self.video.frame(index), (like.shape[-1], like.shape[-2]))
-        return images.to_tensor(pil).to(like)
+        if index not in self._sources:  # to go back in a video is to begin anew
+            self._sources = {n: pil for n, pil in self._sources.items() if n == index - 1}
+            self._sources[index] = self.video.frame(index)
+        return images.covering(self._sources[index], (like.shape[-1], like.shape[-2]))
 
 
 def _last_frame(painting: "Painting") -> Tensor:

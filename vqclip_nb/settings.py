@@ -348,6 +348,8 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
                 raise ValueError(f"{spec.name} is for a film, got {value}; add --frame-steps 4")
         if self.extend and not self.init_image:
             raise ValueError(f"extend needs a picture to go beyond, got {self.extend!r}; add --init-image FILE")
+        if self.video_flow and not self.video:
+            raise ValueError(f"video_flow follows a video, got {self.video_flow}; add --video FILE")
         if self.mask and not self.init_image:
             raise ValueError(f"mask needs a picture to keep parts of, got {self.mask!r}; add --init-image FILE")
         if self.seed + self.variations - 1 > _TOP_SEED:
