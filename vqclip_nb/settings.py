@@ -199,7 +199,8 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         "",
         "Painting",
         "Losses",
-        f"other pulls, each name:weight, joined by |, such as saturation:0.5 or palette(navy, white):1; the names are "
+        f"other pulls, each name:weight, joined by |, such as saturation:0.5 or palette(navy, white):1, on the "
+        "command line also palette(photo.jpg):1; the names are "
         f"{', '.join(sorted(loss_names.LOSSES))}",
         live=True,
     )

@@ -60,9 +60,16 @@ def _help(spec: FieldSpec) -> str:
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings, and the options of a canvas, that the arguments name."""
+    """The settings, and the options of a canvas, that the arguments name; a picture for a palette by its colours.
+
+    Raises PictureError, SettingsError.
+    """
+    from vqclip_nb import palettes
+
+    readers = {"losses": palettes.losses_written_out, "fixed_palette": palettes.written_out}
     names = {field.name for field in fields()}
-    return {name: value for name, value in vars(arguments).items() if name in names}
+    values = {name: value for name, value in vars(arguments).items() if name in names}
+    return {name: readers[name](value) if name in readers else value for name, value in values.items()}
 
 
 def prepare(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The form: a control for each field of Settings, with its title before it and its error below it."""
 
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -87,6 +88,15 @@ class Form:
             self._quiet = False
         self._suit()
         self._draw_film()
+
+    def take_colours(self, colours: str) -> None:
+        """Write colours into the fixed palette, where the canvas has one, else into the losses, in place of others."""
+        if "fixed_palette" in self.controls:
+            self.controls["palette"].value, self.controls["fixed_palette"].value = 0, colours
+            return
+        losses = self.controls["losses"]
+        others = [part.strip() for part in losses.value.split("|") if not re.match(r"\s*(palette\b|$)", part)]
+        losses.value = " | ".join([*others, f"palette({colours}):1"])
 
     def show_errors(self, errors: Mapping[str, str]) -> None:
         """Mark the fields that are wrong, and no others."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vqclip_nb import images
+from vqclip_nb import images, palettes
 from vqclip_nb.errors import PictureError
 from vqclip_nb.prompts import Prompt, parse_picture
 from vqclip_nb.schedules import value_at
@@ -20,23 +20,38 @@ from vqclip_nb.studio.widget_help import explain
 
 THUMB = 96
 MOST_BYTES = 100_000_000
+COLOURS = "colours"  # the role of a picture that only its colours are taken of
 
 
 class ImageInputs:
     """Pictures to start from or to paint towards. `init_image` and `image_prompts` are as Settings wants them.
 
     changed: called when a picture came or went. failed: called with an error that a person should read.
+    coloured: called with the colours of a picture, as text.
     """
 
-    def __init__(self, changed: Callable[[str], object], failed: Callable[[Exception], object]) -> None:
-        self._changed, self._failed = changed, failed
+    def __init__(
+        self,
+        changed: Callable[[str], object],
+        failed: Callable[[Exception], object],
+        coloured: Callable[[str], object] = lambda colours: None,
+    ) -> None:
+        self._changed, self._failed, self._coloured = changed, failed, coloured
         self._kept = KeptUploads()
         self.init_image: str | None = None
         self.towards: list[tuple[Prompt, Any]] = []  # a picture by its path, and the control of its weight
         self.role = widgets.ToggleButtons(
-            options=[("Start from it", "init_image"), ("Paint towards it", "image_prompts")]
+            options=[
+                ("Start from it", "init_image"),
+                ("Paint towards it", "image_prompts"),
+                ("Use its colours", COLOURS),
+            ]
         )
-        self.role.tooltips = ["The first picture, instead of noise", "A picture that pulls, as a prompt does"]
+        self.role.tooltips = [
+            "The first picture, instead of noise",
+            "A picture that pulls, as a prompt does",
+            "Write its colours into the losses, or into the fixed palette of the canvas pixels",
+        ]
         self.upload = upload_button("Upload a picture from your computer")
         self.place = widgets.Text(
             description="Path or address",
@@ -67,6 +82,9 @@ class ImageInputs:
 
     def take(self, data: bytes, role: str) -> None:
         """Keep a picture's bytes among the temporary files, named by hash, and show it. Raises PictureError."""
+        if role == COLOURS:
+            self._coloured(palettes.of_picture(self._kept.keep(data)))
+            return
         self._took(role, Prompt(""), data)
         self._changed(role)
 

@@ -40,7 +40,7 @@ class Layout:
         self.large.add_class("vq-quiet")
         self.messages = Messages(safe(lambda: controller.remedy()), controller.fail)
         self.form = Form(safe(lambda name: controller.changed(name)), {"perceptor": self.large})
-        self.images = ImageInputs(safe(lambda name: controller.changed(name)), controller.fail)
+        self.images = ImageInputs(safe(lambda name: controller.changed(name)), controller.fail, self.form.take_colours)
         self.view = View(self._selected, safe(lambda step: controller.go_on_from(step)))
         self.where = Where(
             safe(lambda name: controller.changed(name)),
