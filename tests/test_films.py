@@ -12,7 +12,7 @@ from tests.toys import toy_models
 from vqclip_nb import Settings, video
 from vqclip_nb.camera import moved
 from vqclip_nb.cli import main
-from vqclip_nb.errors import PictureError, SettingsError
+from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
 from vqclip_nb.moves import Move
 from vqclip_nb.session import branch, build_painting, replay, resume, start
 from vqclip_nb.timeline import Edit
@@ -216,13 +216,53 @@ def test_what_no_film_can_do_is_one_line(values, sentence):
     assert str(error.value).startswith(sentence)
 
 
+def test_a_video_of_large_frames_is_scaled_down_as_it_is_read(tmp_path):
+    pixels = np.zeros((2, 1024, 4096, 3), np.uint8)
+    pixels[1, :, 2048:] = 255
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path, each in zip(paths, pixels, strict=True):
+        Image.fromarray(each).save(path)
+    video.film(paths, tmp_path / "wide.mp4", fps=6, hold=0)
+    reader = VideoReader(tmp_path / "wide.mp4")
+    assert (len(reader), reader.size) == (2, (2048, 512))
+    frame = np.asarray(reader.frame(1), float)
+    assert frame[:, :1000].max() < 20
+    assert frame[:, 1048:].min() > 235
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"smoothness": "0:(1), 24:(0)"}, None),
+        (
+            {"smoothness": "0:(1), 60:(0.5)"},
+            "smoothness has a keyframe at step 60, and the run ends at step 24: 0.5 is",
+        ),
+        ({"prompt": "red:0:(1), 99:(0)"}, "the weight of 'red' has a keyframe at step 99, and the run ends at step 24"),
+    ],
+)
+def test_a_keyframe_beyond_the_end_is_said(tmp_path, toys, values, sentence):
+    asked = settings(tmp_path, canvas="pixels", steps=24).replace(**values)
+    if sentence is None:
+        build_painting(asked)
+        return
+    with pytest.warns(PaintWarning, match=sentence):
+        build_painting(asked)
+
+
 def test_a_video_that_is_none_or_too_short_is_one_line(tmp_path, toys):
     clip(tmp_path / "clip.mp4")
     (tmp_path / "text.mp4").write_text("#EXTM3U\nfile:///etc/passwd\n")
+    (tmp_path / "empty.mp4").write_bytes(b"")
     asked = settings(tmp_path, frame_steps=2, first_steps=6, steps=24)
     with pytest.raises(PictureError, match=r"^video has 6 frames to paint, .* need 10; add --steps 16"):
         build_painting(asked.replace(video=str(tmp_path / "clip.mp4")))
-    for name, reason in (("text.mp4", "must be a film, got"), ("none.mp4", "there is no such file"), ("", "folder")):
+    for name, reason in (
+        ("text.mp4", "must be a film, got"),
+        ("none.mp4", "there is no such file"),
+        ("", "folder"),
+        ("empty.mp4", "no pictures were found in it"),
+    ):
         with pytest.raises(PictureError, match=reason) as error:
             build_painting(asked.replace(video=str(tmp_path / name)))
         assert "\n" not in str(error.value)

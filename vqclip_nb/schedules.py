@@ -195,6 +195,16 @@ def tensor_at(number: Number, step: int, progress: float, device: "torch.device"
     return torch.full((), number.at(step, progress), device=device)
 
 
+def unreached(numbers: "Iterable[tuple[str, Number | None]]", steps: int) -> list[str]:
+    """A sentence for each number, by its name, whose keyframes go beyond a run of so many steps."""
+    late = [(name, number.keyframes[-1]) for name, number in numbers if isinstance(number, Schedule)]
+    return [
+        f"{name} has a keyframe at step {step}, and the run ends at step {steps}: {_written(number)} is not reached"
+        for name, (step, number) in late
+        if step > steps
+    ]
+
+
 @dataclass(frozen=True)
 class Scheduled:
     """Marks a field of Settings that takes a number, keyframes or an expression; the range holds at every step.

@@ -1,5 +1,6 @@
 """Session: builds a painting from settings and runs it. The only module that knows canvases, perceptors and terms."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from vqclip_nb import canvases, device, embedded, images, perceptor_names, perceptors, relay
-from vqclip_nb.errors import RunError, SettingsError
+from vqclip_nb.errors import PaintWarning, RunError, SettingsError
 from vqclip_nb.film_frames import FilmFrames
 from vqclip_nb.frame import Frame
 from vqclip_nb.objectives.build import Builder
@@ -19,6 +20,7 @@ from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.founding import check_out
 from vqclip_nb.runs.reader import RunInfo, inputs_of, refuse_paths
 from vqclip_nb.runs.writer import RunWriter
+from vqclip_nb.schedules import unreached
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
@@ -39,7 +41,8 @@ def build_painting(
 
     Pictures named by their sha256 are looked up in the folder `inputs`."""
     target = device.choose(settings.device)
-
+    for sentence in [] if state else unreached(settings.numbers, settings.steps):
+        warnings.warn(sentence, PaintWarning, stacklevel=2)
     canvas = canvases.make(
         settings.canvas, size=settings.size, seeds=settings.seeds, options=settings.canvas_options
     ).to(target)

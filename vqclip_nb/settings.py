@@ -230,6 +230,16 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         """All canvases that are painted on, in order."""
         return (self.canvas, *(name for _, _, name in relay.parse(self.relay)))
 
+    @property
+    def numbers(self) -> list[tuple[str, Number | None]]:
+        """What may be a schedule, each with its name: fields, and the weights of prompts and losses."""
+        return [*((name, getattr(self, name)) for name, _ in _scheduled(type(self))), *self._weights()]
+
+    def _weights(self) -> list[tuple[str, Number]]:
+        weights = [(f"the weight of {prompt.text!r}", prompt.weight) for prompt in prompts.parse(self.prompt)]
+        losses = loss_names.parse(self.losses).items()
+        return weights + [(f"the weight of {name}", weight) for name, weight in losses]
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some settings changed, and checked again.
 
@@ -341,9 +351,7 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
                 raise ValueError(f"prompt must name a mask that is there, {problem}")
         for name, rule in _scheduled(type(self)):
             rule.check(name, getattr(self, name), self.steps)
-        weights = [(f"the weight of {prompt.text!r}", prompt.weight) for prompt in prompts.parse(self.prompt)]
-        weights += [(f"the weight of {name}", weight) for name, weight in loss_names.parse(self.losses).items()]
-        check_finite(weights, self.steps)
+        check_finite(self._weights(), self.steps)
         for spec in schema.describe(FilmFields):
             if not self.frame_steps and (value := getattr(self, spec.name)) not in (spec.default, None, ""):
                 raise ValueError(f"{spec.name} is for a film, got {value}; add --frame-steps 4")

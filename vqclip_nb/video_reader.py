@@ -1,5 +1,6 @@
 """Videos that are read: their frames one by one, as pictures."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,22 @@ from vqclip_nb.errors import PictureError
 from vqclip_nb.images import MOST_PIXELS, first_line
 
 MOST_FRAMES = 100_000
+MOST_SIDE = 2048  # pixels
 _SAFE = ["-protocol_whitelist", "file"]  # a playlist must not fetch anything
 
 
 class VideoReader:
     """The frames of a video, every `nth` one; `len` is how many. One is in memory at a time.
 
-    fps: the frames a second that these are shown with. Raises PictureError for a file that is no video.
+    size: width and height in pixels of a frame; frames longer than MOST_SIDE are scaled down as they are read. fps: the
+    frames a second that these are shown with. Raises PictureError for a file that is no video.
     """
 
     def __init__(self, path: Path, nth: int = 1) -> None:
         from imageio_ffmpeg import count_frames_and_secs
 
         self.path, self.nth = path, nth
+        self._scaled: list[str] = []
         with self._said():
             about = next(frames := self._open())
             frames.close()
@@ -33,7 +37,10 @@ class VideoReader:
             raise PictureError(f"video must have smaller frames, got {str(path)!r}: {problem}; scale it down first")
         if not count or count > MOST_FRAMES:
             raise PictureError(f"video must have from 1 to {MOST_FRAMES} frames, got {count} in {str(path)!r}")
-        self.size, self.fps = (width, height), (about.get("fps") or count / seconds) / nth
+        share = min(1.0, MOST_SIDE / max(width, height))
+        self.size = (width, height) if share == 1 else (max(2, round(width * share)), max(2, round(height * share)))
+        self.fps = (about.get("fps") or count / seconds) / nth
+        self._scaled = ["-s", "{}x{}".format(*self.size)] if share < 1 else []
         self._count = -(-count // nth)
         self._frames: Iterator[Any] | None = None
         self._next = 0  # the number of the frame that comes next, of all
@@ -58,7 +65,9 @@ class VideoReader:
         """What ffmpeg knows of the video, and then the bytes of each frame."""
         from imageio_ffmpeg import read_frames
 
-        return read_frames(str(self.path.absolute()), pix_fmt="rgb24", input_params=_SAFE)
+        logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # that ffmpeg was ended early is no news
+        path = str(self.path.absolute())
+        return read_frames(path, pix_fmt="rgb24", input_params=_SAFE, output_params=self._scaled)
 
     def _said(self) -> "_Said":
         return _Said(self.path)
@@ -76,4 +85,6 @@ class _Said:
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
         if isinstance(error, OSError | RuntimeError | ValueError | StopIteration | KeyError):
             reason = first_line(error)[:120] or "it has no frames"
+            if reason.startswith("Could not load meta"):
+                reason = "no pictures were found in it"
             raise PictureError(f"video must be a film, got {str(self.path)!r}: {reason}") from None
