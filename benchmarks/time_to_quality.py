@@ -1,6 +1,7 @@
 """Which settings get to a good picture first: judged quality against steps and against seconds.
 
     python benchmarks/time_to_quality.py --json FILE --plot FILE.png [--every-nth N] [--steps N] [--only NAME ...]
+    python benchmarks/time_to_quality.py --seconds 10 --json FILE --plot FILE.png --sheet FILE.jpg --table FILE.md
 
 The demo pair paints prompts that no training saw, with one setting after another changed from the defaults, and the
 judge, which never guides a painting, looks at the picture on the way: `right` is the share that it gives its own
@@ -8,6 +9,9 @@ prompt among the sixty, `chance` the mean probability that it gives it, `likenes
 the prompt says, each thing beside all others that it could be: it still rises where the other two are at 1. Seconds
 are those of one processor core, for the steps alone. Two processes paint, each on one core. A recipe that the file has
 already is not painted again, so that what was interrupted goes on.
+
+With `--seconds` every recipe and canvas has so many seconds of one core for each of twenty prompts, and the judge looks
+at the picture that is there after each second (`equal_seconds.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -27,6 +31,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "training"), str(ROOT / "benchmarks")]
 
+import equal_seconds  # noqa: E402
 from demo_quality import prompts  # noqa: E402
 from scenes import caption  # noqa: E402
 
@@ -69,6 +74,7 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
             *("deepdaze", "aphantasia", "pixray", "pytti"),  # Big Sleep has no demo model
         )
     },
+    "preset": {name: dict(presets.load(name).settings) for name in ("quick", "fine", "notebook-2021")},
 }
 RECIPES: dict[str, dict[str, Any]] = {DEFAULT: {}} | {n: c for family in FAMILIES.values() for n, c in family.items()}
 LOWEST = -12.0  # likeness that the plot still shows
@@ -87,7 +93,15 @@ def main() -> None:
     parser.add_argument("--every-nth", type=int, default=1, help="paint only every n-th of the sixty prompts")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--seconds", type=int, metavar="N", help="compare recipes and canvases at equal seconds")
+    parser.add_argument("--sheet", type=Path, help="with --seconds: the pictures, and a folder of them beside it")
+    parser.add_argument("--table", type=Path, help="with --seconds: the table, as Markdown")
     arguments = parser.parse_args()
+    if arguments.seconds:
+        curves = equal_seconds.compare({name: RECIPES[name] for name in compared(arguments.only)}, arguments)
+        if arguments.plot:
+            plot(curves, columns=("seconds",), lowest=-30.0).save(arguments.plot)
+        return
 
     asked = {name: getattr(arguments, name) for name in ("steps", "look_every", "every_nth")}
     report: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), **asked, "recipes": {}}
@@ -108,6 +122,13 @@ def main() -> None:
             )
     if arguments.plot:
         plot(report["recipes"]).save(arguments.plot)
+
+
+def compared(asked: list[str]) -> list[str]:
+    """The recipes that are compared at equal seconds, of those asked for."""
+    families = ("preset", "recipe, by the demo models")
+    canvases = ("fourier", "pixels", "wavelets", "siren")
+    return [name for name in (DEFAULT, *canvases, *(n for f in families for n in FAMILIES[f])) if name in asked]
 
 
 def curve(changes: dict[str, Any], arguments: argparse.Namespace, pool: ProcessPoolExecutor) -> list[dict[str, float]]:
@@ -160,20 +181,23 @@ def stepping(recipe: dict[str, Any], steps: int) -> Iterator[Any]:
         yield painting
 
 
-def plot(recipes: dict[str, list[dict[str, float]]]) -> Any:
+def plot(
+    recipes: dict[str, list[dict[str, float]]], columns: Sequence[str] = ("step", "seconds"), lowest: float = LOWEST
+) -> Any:
     """The pictures' likeness to their prompts, a row for each family beside the default: against steps, and seconds."""
     from PIL import Image, ImageDraw, ImageFont
 
     families = {name: [each for each in family if each in recipes] for name, family in FAMILIES.items()}
     families = {name: drawn for name, drawn in families.items() if drawn} or {DEFAULT: []}
-    width, height, left, top, legend = 440, 240, 50, 34, 190
-    sheet = Image.new("RGB", (2 * width + legend, height * len(families)), "white")
+    width, left, top, legend = 440, 50, 34, 190
+    height = max(240, top + 22 * (1 + max(map(len, families.values()))))
+    sheet = Image.new("RGB", (len(columns) * width + legend, height * len(families)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     wide, tall = width - left - 20, height - top - 40
     for row, (family, names) in enumerate(families.items()):
         drawn = {name: recipes[name] for name in (DEFAULT, *names) if name in recipes}
         inks = dict(zip(drawn, ("#111111", *COLOURS) if DEFAULT in drawn else COLOURS, strict=False))
-        for column, across in enumerate(("step", "seconds")):
+        for column, across in enumerate(columns):
             x, y = column * width + left, row * height + top
             most = max(look[across] for rows in drawn.values() for look in rows)
             pen.text((x, y - 20), f"{family}: likeness, against {across}", fill="#222222", font=font)
@@ -181,17 +205,18 @@ def plot(recipes: dict[str, list[dict[str, float]]]) -> Any:
             for quarter in range(5):
                 level, place = y + tall * (1 - quarter / 4), x + wide * quarter / 4
                 pen.line((x, level, x + wide, level), fill="#e4e4e4")
-                said = f"{LOWEST * (4 - quarter) / 4 + 0.0:g}"
+                said = f"{lowest * (4 - quarter) / 4 + 0.0:g}"
                 pen.text((x - 8, level), said, fill="#444444", font=font, anchor="rm")
-                pen.text((place, y + tall + 6), f"{most * quarter / 4:.0f}", fill="#444444", font=font, anchor="ma")
+                pen.text((place, y + tall + 6), f"{most * quarter / 4:.3g}", fill="#444444", font=font, anchor="ma")
             for name, rows in drawn.items():
-                down = [min(look["likeness"] / LOWEST, 1) for look in rows]
+                down = [min(look["likeness"] / lowest, 1) for look in rows]
                 points = [(x + wide * look[across] / most, y + tall * d) for look, d in zip(rows, down, strict=True)]
                 pen.line([(x, y + tall), *points], fill=inks[name], width=2, joint="curve")
         for index, name in enumerate(drawn):
             y = row * height + top + 10 + 22 * index
-            pen.line((2 * width, y, 2 * width + 24, y), fill=inks[name], width=3)
-            pen.text((2 * width + 32, y), name, fill="#222222", font=font, anchor="lm")
+            x = len(columns) * width
+            pen.line((x, y, x + 24, y), fill=inks[name], width=3)
+            pen.text((x + 32, y), name, fill="#222222", font=font, anchor="lm")
     return sheet
 
 
