@@ -272,6 +272,9 @@ def test_render_makes_a_larger_picture_of_what_was_painted(capsys):
 def test_render_says_which_canvases_can(capsys, run):
     assert vqclip("render", str(run), "--size", "64", "48") == 2
     assert "siren and fourier" in capsys.readouterr().err
+    Image.new("RGB", (8, 8)).save("alone.png")
+    assert vqclip("render", "alone.png", "--size", "64", "48") == 2
+    assert "'alone.png' is no run's folder: there is no settings.json in it" in capsys.readouterr().err
 
 
 def test_a_run_that_ended_early_says_so_and_how_to_go_on(capsys):

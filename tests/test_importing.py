@@ -141,6 +141,7 @@ def test_discoart_rkhamilton_and_aphantasia_are_read_from_yaml(here):
         written(here / "da.yml", told + "steps: 250\nwidth_height: [640, 512]\ncut_ic_pow: 1.0\nseed: 7\n")
     )
     assert settings.prompt == "a lighthouse:3 | fog:-1"
+    assert read(here / "da.yml")[0].tool == "DiscoArt"
     assert settings.perceptor == "ViT-B/32 + RN50 + open_clip/ViT-B-32/laion2b_e16"
     assert (settings.steps, settings.seed, settings.size) == (250, 7, (640, 512))
     assert "cut_ic_pow: " in lost

@@ -46,7 +46,11 @@ class CLIPPerceptor(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """Texts -> (m, d), unit length. Warns when a text is cut short or has words that the model does not know."""
+        """Texts -> (m, d), unit length. Warns of texts that are cut short, and of words that the model does not know."""
+        if self.warns and (words := dict.fromkeys(word for text in texts for word in self.unknown_words(text))):
+            remedy = "--perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one"
+            message = f"perceptor {self.name} does not know: {', '.join(words)}. A larger model does"
+            warnings.warn(f"{message}: `vqclip models` lists them, and {remedy}", PaintWarning, stacklevel=4)
         tokens = torch.tensor([self._tokens(text) for text in texts], device=self.mean.device)  # (m, context)
         return nn.functional.normalize(self.clip.encode_text(tokens).float(), dim=-1)
 
@@ -62,10 +66,6 @@ class CLIPPerceptor(nn.Module):
         if self.warns and (tail := self.tokenizer.decode(words[room:]).strip()):
             message = f"prompt is longer than the {room} tokens that perceptor {self.name} reads"
             warnings.warn(f"{message}; dropped: {shortened(tail)!r}", PaintWarning, stacklevel=4)
-        if self.warns and (words_unknown := self.unknown_words(text)):
-            remedy = "--perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one"
-            message = f"perceptor {self.name} does not know: {', '.join(words_unknown)}. A larger model does"
-            warnings.warn(f"{message}: `vqclip models` lists them, and {remedy}", PaintWarning, stacklevel=4)
         tokens = [start, *words[:room], end]
         return tokens + [0] * (self.clip.context_length - len(tokens))
 

@@ -34,14 +34,14 @@ def render(arguments: argparse.Namespace) -> int:
     from vqclip_nb.session import render
 
     width, height = arguments.size
-    folder = find(arguments.folder)
+    story = RunInfo.read(folder := find(arguments.folder))
     path = expanded(arguments.to) if arguments.to else folder / f"render-{width}x{height}.png"
     if path.suffix.lower() != ".png":
         raise SettingsError(f"to must end in .png, got {arguments.to!r}")
     if not path.absolute().parent.is_dir():
         raise SettingsError(f"to must be in a folder that is there, got {arguments.to!r}")
     place = {name: value for name, value in given(arguments).items() if name == "device"}
-    prepare(RunInfo.read(folder).settings.replace(**place))
+    prepare(story.settings.replace(**place))
     pils = render(folder, (width, height), run_options=place)
     for number, pil in enumerate(pils, 1):
         named = path if len(pils) == 1 else path.with_stem(f"{path.stem}-{number}")
