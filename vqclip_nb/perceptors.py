@@ -46,7 +46,7 @@ class CLIPPerceptor(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """Texts -> (m, d), unit length. Warns of texts that are cut short, and of words that the model does not know."""
+        """Texts -> (m, d), unit length. Warns of texts that are cut short and of words that the model does not know."""
         if self.warns and (words := dict.fromkeys(word for text in texts for word in self.unknown_words(text))):
             remedy = "--perceptor ViT-B/32 --canvas vqgan/imagenet_f16_16384 paint with one"
             message = f"perceptor {self.name} does not know: {', '.join(words)}. A larger model does"
