@@ -10,7 +10,7 @@ import vqclip_nb
 
 PACKAGE = Path(vqclip_nb.__file__).parent
 LAYERS = [  # from the bottom up; a module imports only from layers below its own, or from its own package
-    ["errors", "oom", "expressions"],
+    ["errors", "oom", "expressions", "freed_memory"],
     [
         "augments",
         "choices",
@@ -53,7 +53,7 @@ USERS = {  # the only modules that may import an outside package
     "taming": {"models"},
     "clip": {"models"},
     "open_clip": {"models"},
-    "ray": {"sweeps"},
+    "ray": {"sweeps", "queue"},
     "transformers": {"models"},
     "huggingface_hub": {"models"},
     "ipywidgets": {"studio"},

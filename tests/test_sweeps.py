@@ -238,6 +238,35 @@ def test_the_command_paints_reports_and_says_what_failed(tmp_path, capsys, monke
     assert "`vqclip sweep --example` prints one" in capsys.readouterr().err
 
 
+def test_a_judge_that_cannot_be_is_said_before_anything_is_painted(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, "a.txt", "red")
+    for judge, sentence in (("nonsense", "'nonsense'"), ("demo", "must be a perceptor that did not guide, got 'demo'")):
+        assert cli.main(["sweep", "a.txt", "--judge", judge]) == 2
+        said = capsys.readouterr().err
+        assert sentence in said
+        assert len(said.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_dry_run_counts_the_workers_of_ray(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vqclip_nb.cli.sweep.prepare", lambda settings: None)
+    monkeypatch.setattr("vqclip_nb.sweeps.estimate.workers_here", lambda: 4)
+    monkeypatch.setattr("vqclip_nb.sweeps.estimate._step", lambda item: 1.0)
+    file = written(tmp_path, "a.yaml", "settings: {steps: 600}\ncross: {prompt: [red], seed: [0, 1, 2, 3, 4]}\n")
+    for words, foretold in (
+        ([], "50 min and"),
+        (["--ray"], "20 min with 4 workers and"),
+        (["--ray", "--workers", "2"], "30 min with 2 workers and"),
+        (["--ray", "--workers", "9"], "20 min with 4 workers and"),
+        (["--address", "head:6379", "--workers", "5"], "10 min with 5 workers and"),
+    ):
+        assert cli.main(["sweep", str(file), "--dry-run", *words]) == 0
+        assert f"5 pictures, about {foretold}" in capsys.readouterr().out
+    assert cli.main(["sweep", str(file), "--dry-run", "--ray", "--workers", "0"]) == 2
+    assert capsys.readouterr().err == "vqclip: workers must be 1 or more, got 0\n"
+
+
 WORKER = """
 import sys
 from unittest import mock

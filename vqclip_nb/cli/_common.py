@@ -12,6 +12,7 @@ from vqclip_nb import canvases
 from vqclip_nb.cli._shell import command
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.fields import FieldSpec, by_name, fields
+from vqclip_nb.freed_memory import keep_freed
 from vqclip_nb.paths import expanded
 from vqclip_nb.settings import Settings
 from vqclip_nb.stop import Stop
@@ -139,18 +140,6 @@ def _interrupted(folder: Path) -> int:
     resume = command("vqclip", "resume", operands=[folder])
     print(f"vqclip: interrupted; `{resume}` goes on from what was saved", file=sys.stderr)
     return 130
-
-
-def keep_freed() -> None:
-    """Let this process keep the memory that it frees, where its C library can (glibc): for itself, not for the system.
-
-    A step's large tensors are then not given back and cleared anew, which took a fifth of a large decoder's time.
-    """
-    import ctypes
-
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD: up to 1 GB comes from the heap
-        library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap's end stays
 
 
 def foresee(painting: "Painting") -> str | None:

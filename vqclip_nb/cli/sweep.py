@@ -5,7 +5,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vqclip_nb.cli._common import add_flag, given, keep_freed, prepare
+from vqclip_nb.cli._common import add_flag, given, prepare
+from vqclip_nb.freed_memory import keep_freed
 from vqclip_nb.paths import expanded
 from vqclip_nb.stop import Stop
 
@@ -56,24 +57,51 @@ def sweep(arguments: argparse.Namespace) -> int:
         raise SettingsError("a sweep needs a file; `vqclip sweep --example` prints one")
     common = given(arguments)
     common.pop("out", None)
-    if arguments.workers is not None and not (arguments.ray or arguments.address):
-        raise SettingsError("--workers are Ray's; add --ray, or --address HOST:PORT")
+    if arguments.workers is not None:
+        if not (arguments.ray or arguments.address):
+            raise SettingsError("--workers are Ray's; add --ray, or --address HOST:PORT")
+        if arguments.workers < 1:
+            raise SettingsError(f"workers must be 1 or more, got {arguments.workers}")
     items = read_items(expanded(arguments.file), limit=arguments.limit, common=common)
     for settings in {item.settings.canvas + item.settings.perceptor: item.settings for item in items}.values():
         prepare(settings)
+    if arguments.judge not in (None, "none"):
+        _prepare_judge(items, arguments.judge, quiet=bool(common.get("quiet")))
     if arguments.dry_run:
-        return _foretell(items)
+        return _foretell(items, _workers(arguments))
     keep_freed()
     return _paint(items, arguments, quiet=bool(common.get("quiet")))
 
 
-def _foretell(items: list[Any]) -> int:
+def _prepare_judge(items: list[Any], name: str, *, quiet: bool) -> None:
+    """Have the perceptor at hand that will score the pictures, before any is painted."""
+    from vqclip_nb import models
+    from vqclip_nb.models.ready import ready
+    from vqclip_nb.sweeps.judge import check
+
+    check(items, name)
+    ready(models.chosen((), name), quiet=quiet)
+
+
+def _workers(arguments: argparse.Namespace) -> int | None:
+    """How many of Ray's workers a dry run foretells; None without Ray. Those of a cluster are not counted from here."""
+    from vqclip_nb.sweeps.estimate import workers_here
+
+    if not (arguments.ray or arguments.address):
+        return None
+    if arguments.address:
+        return arguments.workers or 1
+    return min(arguments.workers or workers_here(), workers_here())
+
+
+def _foretell(items: list[Any], workers: int | None) -> int:
     from vqclip_nb.sweeps.estimate import estimate
 
-    foreseen = estimate(items)
+    foreseen = estimate(items, workers=workers)
     hours, minutes = divmod(round(foreseen.seconds / 60), 60)
     time = f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{foreseen.seconds:.0f} s"
-    print(f"{foreseen.pictures} pictures, about {time} and {foreseen.size / 1e6:.0f} MB on the disk")
+    crew = f" with {workers} worker{'s' * (workers > 1)}" if workers else ""
+    print(f"{foreseen.pictures} pictures, about {time}{crew} and {foreseen.size / 1e6:.0f} MB on the disk")
     return 0
 
 
@@ -82,11 +110,13 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
 
     from vqclip_nb.sweeps import sweep, sweep_on_ray
     from vqclip_nb.sweeps.judge import at_hand, score
+    from vqclip_nb.sweeps.ray_start import check as check_ray
     from vqclip_nb.sweeps.report import write_reports
 
     out, judge = expanded(arguments.out), arguments.judge
     paint: Any = sweep
     if arguments.ray or arguments.address:
+        check_ray(arguments.address, arguments.workers)  # before there is a bar
         paint = partial(sweep_on_ray, address=arguments.address, workers=arguments.workers)
     results: list[Result] = []
     with Stop() as stop, tqdm(total=len(items), unit="picture", disable=quiet, dynamic_ncols=True) as bar:

@@ -1,5 +1,7 @@
 """Estimates: how long a sweep takes and how much disk, from steps that are measured here."""
 
+import heapq
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,21 +22,37 @@ class Estimate:
     size: int
 
 
-def estimate(items: Sequence[Item]) -> Estimate:
-    """Measure one step of each kind of item, and multiply. Writes nothing."""
+def estimate(items: Sequence[Item], *, workers: int | None = None) -> Estimate:
+    """Measure one step of each kind of item, and multiply. Writes nothing.
+
+    workers: so many of Ray's paint at once, each with a GPU, or with one thread. None is this process alone.
+    """
+    import torch
+
     measured: dict[tuple[object, ...], float] = {}
-    seconds, size = 0.0, 0
+    size, threads = 0, torch.get_num_threads()
+    free_at = [0.0] * (workers or 1)  # when each worker is free again, in seconds
+    if workers is not None:
+        torch.set_num_threads(1)
     with shared.keep_loaded():
         for item in items:
             settings = item.settings
             kind = (settings.canvas, settings.perceptor, settings.size, str(settings.cutn), settings.variations)
             if kind not in measured:
                 measured[kind] = _step(item)
-            seconds += settings.steps * measured[kind]
+            heapq.heapreplace(free_at, free_at[0] + settings.steps * measured[kind])
             pixels = settings.size[0] * settings.size[1] * settings.variations
             frames = settings.steps // settings.every + 2
             size += round(pixels * (_JPEG * frames + _PNG)) + _STATE
-    return Estimate(len(items), seconds, size)
+    torch.set_num_threads(threads)
+    return Estimate(len(items), max(free_at), size)
+
+
+def workers_here() -> int:
+    """The workers that Ray has on this machine: one for each GPU, or where there is none each CPU."""
+    import torch
+
+    return torch.cuda.device_count() or os.cpu_count() or 1
 
 
 def _step(item: Item) -> float:

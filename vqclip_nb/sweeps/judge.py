@@ -20,15 +20,20 @@ def at_hand(items: Iterable[Item]) -> str | None:
     return next((name for name in found if name not in guides), None)
 
 
+def check(items: Iterable[Item], name: str) -> None:
+    """Raise SettingsError where a perceptor guides one of the items."""
+    for item in items:
+        if name in perceptor_names.parse(item.settings.perceptor):
+            raise SettingsError(f"judge must be a perceptor that did not guide, got {name!r}, which guides")
+
+
 @torch.no_grad()
 def score(results: Sequence[Result], name: str) -> dict[str, float]:
     """The distance of each picture to its prompt, lower is nearer, by the item's name, with the weights at the end.
 
     Raises SettingsError when the perceptor guided one of them, models.UnknownModel.
     """
-    for result in results:
-        if name in perceptor_names.parse(result.item.settings.perceptor):
-            raise SettingsError(f"judge must be a perceptor that did not guide, got {name!r}, which guided")
+    check((result.item for result in results), name)
     networks = [network.to(device.choose("auto")) for network in perceptors.load(name)]
     scores = {}
     for result in results:
