@@ -17,7 +17,7 @@ from vqclip_nb.queue import Limits, Store
 from vqclip_nb.queue.limits import EXAMPLE
 from vqclip_nb.queue.records import Ending, QueueFull, StoreBroken, UnknownToken
 from vqclip_nb.queue.wishes import settings_of, wish_of
-from vqclip_nb.queue.worker import work
+from vqclip_nb.queue.worker import painted, work
 from vqclip_nb.queue.workers import Workers, clean
 from vqclip_nb.runs.reader import RunInfo
 
@@ -55,7 +55,8 @@ def add(store, name, count=1, **more):
 def paint_all(store, until=lambda: False):
     """Let a worker of this process paint until nothing is left, or `until` says so."""
     stop = threading.Event()
-    worker = threading.Thread(target=work, args=(store, "worker-1", "cpu", stop))
+    paint = lambda job: painted(job, store, device="cpu", stop=stop.is_set)  # noqa: E731
+    worker = threading.Thread(target=work, args=(store, "worker-1", stop, paint))
     worker.start()
     for _ in range(1200):
         if until() or not store.open_jobs():

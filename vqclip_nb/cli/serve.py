@@ -1,6 +1,7 @@
 """`vqclip serve`: a queue of pictures for several people, in the browser and over HTTP."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,13 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--device", action="append", metavar="DEVICE", help="auto, cpu, cuda:0, ...; several paint at once: repeat it"
     )
+    parser.add_argument("--ray", action="store_true", help="paint on all GPUs of this machine, or CPUs, by Ray")
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="paint on the Ray cluster there, or `auto` (default: RAY_ADDRESS, where it is set)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="with Ray: at most so many at once")
     parser.add_argument("--limits", metavar="FILE", help="what people may ask (default: limits.toml in --data)")
     parser.add_argument("--example", action="store_true", help="print a file of limits with comments, and exit")
     parser.add_argument("--guests", action="store_true", help="let people without a token ask too")
@@ -89,12 +97,35 @@ def _serve(arguments: argparse.Namespace, folder: Path, limits: "Limits") -> int
         from vqclip_nb.queue.listening import Listening
     except ImportError as error:
         raise ImportError(f'`vqclip serve` needs {error.name}; run pip install "vqclip_nb[serve]"') from None
+    devices, program = _painters(arguments)
     prepare_models(limits)
     listening = Listening(arguments.host, arguments.port)
     store = Store(folder)
     if not (arguments.guests or store.people()):
         print("vqclip: nobody has a token yet; `vqclip serve --add-person NAME` makes one", file=sys.stderr)
-    with Workers(store, limits, arguments.device or ["auto"]):
+    with Workers(store, limits, devices, program=program):
         print(f"vqclip: serving {listening.address}; Ctrl-C ends", file=sys.stderr)
         listening.run(store, limits, guests=arguments.guests)
     return 0
+
+
+def _painters(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The devices, and the program that paints on each. Raises SettingsError, RunError, ImportError."""
+    from vqclip_nb.errors import SettingsError
+    from vqclip_nb.queue import workers
+
+    address = arguments.address
+    if not (arguments.ray or arguments.device):
+        address = address or os.environ.get("RAY_ADDRESS")
+    if not (arguments.ray or address):
+        if arguments.workers is not None:
+            raise SettingsError("--workers are Ray's; add --ray, or --address HOST:PORT, or repeat --device")
+        return arguments.device or ["auto"], [*workers.PROGRAM]
+    if arguments.device:
+        raise SettingsError("Ray takes all devices; leave out --device, or --ray and --address")
+    from vqclip_nb.sweeps.ray_start import check
+
+    check(address, arguments.workers)
+    options = {"--address": address, "--workers": arguments.workers}
+    words = [str(word) for name, value in options.items() if value is not None for word in (name, value)]
+    return ["auto"], [*workers.RAY_PROGRAM, *words]

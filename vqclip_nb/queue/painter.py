@@ -7,8 +7,8 @@ from pathlib import Path
 from vqclip_nb import session
 from vqclip_nb.errors import NotANumber, OutOfMemory
 from vqclip_nb.models import shared
-from vqclip_nb.queue.records import Ending, Job, StoreBroken
-from vqclip_nb.queue.store import Store
+from vqclip_nb.queue.desk import Desk
+from vqclip_nb.queue.records import Ending, Job
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
 from vqclip_nb.sweeps.paint import complete
@@ -18,13 +18,13 @@ NOT_KEPT = "the server's disk is full, or cannot be written to"
 NOTED_EVERY = 0.25  # seconds between two notes of how far a job is
 
 
-def paint(store: Store, job: Job, *, device: str = "auto", stop: Callable[[], bool] = lambda: False) -> Ending:
+def paint(desk: Desk, job: Job, *, device: str = "auto", stop: Callable[[], bool] = lambda: False) -> Ending:
     """Paint a job to its end, until it is cancelled, or until `stop` says so; then it can go on later.
 
     Raises what `session.start` and `session.resume` raise.
     """
-    folder = store.runs / job.run
-    active = _begun(store, job, folder, device)
+    folder = desk.runs / job.run
+    active = _begun(desk, job, folder, device)
     if active is None:
         return Ending("done")
     painting, record = active.painting, active.record
@@ -33,7 +33,7 @@ def paint(store: Store, job: Job, *, device: str = "auto", stop: Callable[[], bo
         for frame in active:
             if frame.step >= job.steps or time.monotonic() - noted > NOTED_EVERY:
                 noted = time.monotonic()
-                if not _noted(store, job, frame.step):
+                if not noted(desk, job, frame.step):
                     ending = Ending("cancelled")
                     break
             if stop() and frame.step < job.steps:
@@ -50,19 +50,11 @@ def paint(store: Store, job: Job, *, device: str = "auto", stop: Callable[[], bo
     return ending if ending.state != "done" or complete(folder) else Ending("failed", NOT_KEPT)
 
 
-def _noted(store: Store, job: Job, step: int) -> bool:
-    """Note how far a job is. Whether it is to go on: also where the disk is full, since the picture counts for more."""
-    try:
-        return store.progress(job.id, step)
-    except StoreBroken:
-        return True
-
-
-def _begun(store: Store, job: Job, folder: Path, device: str) -> session.ActiveRun | None:
+def _begun(desk: Desk, job: Job, folder: Path, device: str) -> session.ActiveRun | None:
     """The job's run, new or taken up; None when all its steps are made."""
     if not (folder / "settings.json").exists():
-        settings = Settings(**job.settings).replace(out=str(store.runs), device=device, quiet=True)
-        return session.start(settings, inputs=store.uploads, name=job.run)
+        settings = Settings(**job.settings).replace(out=str(desk.runs), device=device, quiet=True)
+        return session.start(settings, inputs=desk.uploads, name=job.run)
     change = Edit({"steps": job.steps}) if RunInfo.read(folder).current.steps < job.steps else None
     if change is None and complete(folder):
         return None

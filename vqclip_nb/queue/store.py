@@ -237,9 +237,11 @@ class Store:
     # for workers
 
     def claim(self, worker: str) -> Job | None:
-        """The job that this worker paints next: one that it was painting when it died, else the first that waits."""
+        """The job that this worker paints next: one that it was painting when it died, or that a worker left which is
+        no more, else the first that waits."""
+        begun_by = "SELECT id FROM jobs WHERE state = 'painting' AND (worker = ? OR worker IS NULL) ORDER BY line"
         with self._writing() as base:
-            rows = base.execute("SELECT id FROM jobs WHERE state = 'painting' AND worker = ?", (worker,)).fetchall()
+            rows = base.execute(begun_by, (worker,)).fetchall()
             begun = [job for (job,) in rows]
             for job in [*begun, *self.order()]:
                 tries = base.execute("SELECT tries FROM jobs WHERE id = ?", (job,)).fetchone()[0]
@@ -259,13 +261,10 @@ class Store:
         return None
 
     def hand_over(self, workers: list[str]) -> None:
-        """Give the jobs of workers that are no more to the first of these."""
+        """Let whoever is free take the jobs of all workers but these: the others are no more."""
         marks = ", ".join("?" * len(workers))
         with self._writing() as base:
-            base.execute(
-                f"UPDATE jobs SET worker = ? WHERE state = 'painting' AND worker NOT IN ({marks})",
-                (workers[0], *workers),
-            )
+            base.execute(f"UPDATE jobs SET worker = NULL WHERE state = 'painting' AND worker NOT IN ({marks})", workers)
 
     def progress(self, job: str, step: int) -> bool:
         """Note how far a job is. Whether it is to go on: not when it was cancelled."""

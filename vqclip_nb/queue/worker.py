@@ -13,11 +13,16 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
+from vqclip_nb.freed_memory import keep_freed
+from vqclip_nb.queue.desk import Desk
 from vqclip_nb.queue.records import Ending, Job, StoreBroken
 from vqclip_nb.queue.store import Store
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 IDLE = 0.1  # seconds between two looks at an empty queue
 NICE = 10  # how far a worker stands back, where a processor is asked for by it and by the server
@@ -26,13 +31,13 @@ UNSAID = "the server could not paint it; its log says why"
 Result = TypeVar("Result")
 
 
-def work(store: Store, name: str, device: str, stop: threading.Event) -> None:
-    """Paint whatever comes, until `stop`."""
+def work(store: Store, name: str, stop: threading.Event, paint: Callable[[Job], Ending]) -> None:
+    """Let `paint` do whatever comes, until `stop`."""
     while not stop.is_set():
         if (job := _whenever(lambda: store.claim(name), stop)) is None:
             stop.wait(IDLE)
             continue
-        ending = _painted(store, job, device, stop)
+        ending = paint(job)
         if ending.state != "stopped":
             _whenever(lambda: store.end(job.id, ending), stop)  # noqa: B023 - it is called at once
 
@@ -48,38 +53,55 @@ def _whenever(does: Callable[[], Result], stop: threading.Event) -> Result | Non
                 return None
 
 
-def _painted(store: Store, job: Job, device: str, stop: threading.Event) -> Ending:
+def painted(job: Job, desk: Desk, *, device: str, stop: Callable[[], bool]) -> Ending:
     """Paint a job; whatever is wrong with one picture, the next is painted."""
     try:
         from vqclip_nb.queue.painter import paint
 
-        return paint(store, job, device=device, stop=stop.is_set)
+        return paint(desk, job, device=device, stop=stop)
     except Exception as error:
         traceback.print_exc()
-        said = isinstance(error, SettingsError | PictureError)
-        return Ending("failed", " ".join(str(error).split()) if said else UNSAID)
+        is_plain = isinstance(error, SettingsError | PictureError)
+        return Ending("failed", " ".join(str(error).split()) if is_plain else UNSAID)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Work until the standard input ends or a polite signal comes."""
-    from filelock import FileLock
-
     from vqclip_nb.models import shared
 
     folder, name, device = sys.argv[1:] if arguments is None else arguments
-    stop = threading.Event()
+    stop = until_the_server_leaves()
+    stand_back()
+    keep_freed()
+    store = Store(Path(folder))
+    with only_one(store, name), shared.keep_loaded():
+        work(store, name, stop, lambda job: painted(job, store, device=device, stop=stop.is_set))
+    store.close()
+    return 0
+
+
+def stand_back() -> None:
+    """Let the server go first, and warn of nothing but what a person can mend."""
     if hasattr(os, "nice"):
         os.nice(NICE)
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("always", PaintWarning)
+
+
+def only_one(store: Store, name: str) -> "BaseFileLock":
+    """A lock that the one worker of this name holds. A worker of a server that was killed ends with its step."""
+    from filelock import FileLock
+
+    return FileLock(store.folder / f"{name}.lock")
+
+
+def until_the_server_leaves() -> threading.Event:
+    """What is set when the standard input ends, which the server holds, or a polite signal comes."""
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=_leave_with_server, args=[stop], daemon=True).start()
-    warnings.simplefilter("ignore")
-    warnings.simplefilter("always", PaintWarning)
-    store = Store(Path(folder))
-    with FileLock(store.folder / f"{name}.lock"), shared.keep_loaded():
-        work(store, name, device, stop)
-    store.close()
-    return 0
+    return stop
 
 
 def _leave_with_server(stop: threading.Event) -> None:

@@ -15,6 +15,7 @@ from vqclip_nb.queue.limits import Limits
 from vqclip_nb.queue.store import Store
 
 PROGRAM = (sys.executable, "-m", "vqclip_nb.queue.worker")
+RAY_PROGRAM = (sys.executable, "-m", "vqclip_nb.queue.on_ray")  # one worker, which has many actors
 PAUSE = 1.0  # seconds before a worker that died is begun again; longer for one that dies again and again
 LONG = 60  # seconds after which a worker is well
 PATIENCE = 90  # seconds for a worker to end its step
