@@ -68,7 +68,7 @@ def picture_changes(page):
 
 def upload(page, button, path):
     with page.expect_file_chooser() as asked:
-        page.locator(f"button.{button}").click()
+        page.locator(f".{button}").click()
     asked.value.set_files(path)
 
 
@@ -102,7 +102,7 @@ def paint_steer_stop_and_take_home(page):
 
     write(page, "a yellow circle on a blue background")
     Image.new("RGB", (40, 30), "green").save(page.folder / "start.png")
-    upload(page, "vq-upload:not(.vq-load)", page.folder / "start.png")
+    upload(page, "vq-images .vq-upload", page.folder / "start.png")
     page.wait_for_selector(".vq-given img")
     shot(page, "1-start-image")
     page.locator(".vq-size select").nth(1).select_option(label="128 x 128")
@@ -310,7 +310,7 @@ def test_a_mask_is_drawn_with_the_mouse_and_only_there_is_painted(page):
     page.evaluate(page.front.run_all)
     page.wait_for_selector(".vq-studio .vq-start")
     Image.new("RGB", (100, 50), "green").save(page.folder / "start.png")
-    upload(page, "vq-upload:not(.vq-load):not(.vq-mask-upload)", page.folder / "start.png")
+    upload(page, "vq-images .vq-upload", page.folder / "start.png")
     page.wait_for_selector(".vq-given img")
     page.get_by_text("Where", exact=True).click()
     canvas = page.locator("canvas.vq-tint")
@@ -359,7 +359,7 @@ def test_a_mask_is_drawn_with_the_mouse_and_only_there_is_painted(page):
     page.evaluate(page.front.save)
     time.sleep(2)
     page.reload()
-    page.wait_for_function(page.front.running)
+    wait_until(page, page.front.running)
     page.get_by_text("Where", exact=True).click()
     canvas.wait_for()
     alpha = "document.querySelector('canvas.vq-tint').getContext('2d').getImageData(20, 15, 1, 1).data[3]"
