@@ -19,7 +19,8 @@ def add(subparsers: Any) -> None:
         "serve",
         help="let several people ask for pictures, in the browser or over HTTP",
         description="Serve a page and an HTTP interface where people ask for pictures, which are painted one after "
-        "another in fair turns. Each person has a token. Ctrl-C ends; the same command goes on where it stood.",
+        "another in fair turns. Each person has a token. Ctrl-C ends it; started again, it continues with the jobs "
+        "that are left.",
         epilog="for example: vqclip serve --add-person Ada; then: vqclip serve",
         allow_abbrev=False,
     )

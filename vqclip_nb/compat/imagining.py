@@ -26,7 +26,7 @@ PLACE = ("device", "runs", "demo")  # what the classes take besides the argument
 class Imagining:
     """Paints what a plan of `given` says, in a run's folder, and writes the files of the tool.
 
-    Called again it paints on from where it stood, towards what is asked then; after `reset` it begins anew.
+    Called again, it continues the picture, towards what is asked then; after `reset` it begins anew.
     `given` holds the arguments of the tool, and of PLACE: the device, the folder of runs, and whether the models that
     come with the package paint. Raises SettingsError for what cannot be painted.
     """
