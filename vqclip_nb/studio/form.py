@@ -58,7 +58,7 @@ class Form:
         self.where = widgets.VBox([self._row("", name) for name in WHERE])
         self.advanced = widgets.VBox(self._groups([heading for heading in GROUPS if heading != "Film"]))
         self.film_preview = widgets.HTML()
-        self.film = widgets.VBox([self.film_preview, *self._groups(["Film"])])
+        self.film = widgets.VBox(self._groups(["Film"]))
         self._suit()
         self._draw_film()
 

@@ -12,6 +12,7 @@ from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.history import History
 from vqclip_nb.studio.image_inputs import ImageInputs
 from vqclip_nb.studio.messages import Messages
+from vqclip_nb.studio.scenes import Scenes
 from vqclip_nb.studio.several_view import SeveralView
 from vqclip_nb.studio.status import JobStatus
 from vqclip_nb.studio.uploads import upload_button
@@ -42,6 +43,7 @@ class Layout:
         self.form = Form(safe(lambda name: controller.changed(name)), {"perceptor": self.large})
         self.images = ImageInputs(safe(lambda name: controller.changed(name)), controller.fail, self.form.take_colours)
         self.view = View(self._selected, safe(lambda step: controller.go_on_from(step)))
+        self.scenes = Scenes(self.form, safe(lambda name: controller.changed(name)))
         self.where = Where(
             safe(lambda name: controller.changed(name)),
             controller.fail,
@@ -89,6 +91,7 @@ class Layout:
             (self.alone, controller.pick),
             (self.use, library.take_settings),
             (self.history.use, library.take_settings),
+            (self.scenes.use, self.scenes.apply),
             (self.where.take, self._start_from_shown),
             (self.save, library.save_preset),
             (self.large, library.get_large_models),
@@ -187,7 +190,7 @@ class Layout:
         basic = widgets.VBox([self.form.basic, pictures, self.images.box])
         own = _box(widgets.HBox, [self.preset_name, self.save], "vq-row-of")
         advanced = widgets.VBox([self.form.advanced, widgets.HTML(markup.heading("Your own presets")), own])
-        film = widgets.VBox([self.view.strip.box, self.form.film])
+        film = widgets.VBox([self.view.strip.box, self.form.film_preview, self.scenes.box, self.form.film])
         parts = {"Basic": basic, "Where": self.where.box, "Advanced": advanced, "Film": film}
         parts["Several"] = self.several.box
         tabs = widgets.Tab([*parts.values()])
