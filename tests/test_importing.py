@@ -175,6 +175,8 @@ def test_pixray_is_read_from_yaml_and_from_its_pictures(here):
     assert settings.perceptor == "RN50 + ViT-B/32 + ViT-B/16"
     assert [settings.lr.at(step) for step in (0, 224, 225)] == [0.15, 0.15, 0.015]
     assert "filters: `--seamless` for tiler" in lost
+    assert one(written(here / "first.yaml", PIXRAY.replace("seed: 5", "seed: 0")))[0].seed == 0
+    assert one(written(here / "rough.json", {**PYTTI, "smoothing_weight": 0}))[0].smoothness == 0
     settings, lost = one(written(here / "tiles.yaml", PIXRAY.replace("wallpaper", "tiler")))
     assert settings.seamless
     assert "filters" not in lost

@@ -55,7 +55,7 @@ def translated_by(name: str, values: Mapping[str, Any], lost: Sequence[str] = ()
     for setting, value in special.items():
         _take(base, setting, value, setting, missed)
     for option, value in values.items():
-        if option in used or _is_empty(value):
+        if option in used or (_is_empty(value) and not _is_zero(peer, option, value)):
             continue
         if option in peer.direct:
             _take(base, peer.direct[option], value, option, missed)
@@ -97,6 +97,12 @@ def _known(peer: Peer, values: Mapping[str, Any]) -> int:
 
 def _is_empty(value: Any) -> bool:
     return any(value is empty or (type(value) is type(empty) and value == empty) for empty in _EMPTY)
+
+
+def _is_zero(peer: Peer, option: str, value: Any) -> bool:
+    """Whether a 0 is a number like others: a seed, or a weight that the preset has. rkhamilton's seed 0 draws one."""
+    drawn = peer.name == "rkhamilton" and option == "seed"
+    return option in peer.direct and str(value) in ("0", "0.0") and not drawn
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
