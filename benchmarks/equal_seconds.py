@@ -2,7 +2,7 @@
 
 `python benchmarks/time_to_quality.py --seconds N` runs it. The picture at a second is the last one finished by then.
 Seconds are of processor time, for the steps alone: models are loaded before. All recipes paint a prompt before the next
-prompt begins, and each picture is in the file once it is done, so that what was interrupted is fair, and goes on.
+prompt begins, and each picture is in the file once it is done: Ctrl-C ends it, and the same command continues.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -40,9 +41,9 @@ def compare(recipes: Mapping[str, Mapping[str, Any]], arguments: argparse.Namesp
     report: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "prompts": {}, "too slow": {}}
     if arguments.json.exists():
         report = json.loads(arguments.json.read_text())
-    folder = (arguments.sheet or arguments.json).with_suffix("")
+    folder = arguments.json.with_suffix("")  # of thumbnails
     folder.mkdir(parents=True, exist_ok=True)
-    with keep_loaded():
+    with suppress(KeyboardInterrupt), keep_loaded():
         for k in ORDER:
             painted = report["prompts"].setdefault(str(k), {})
             for name, changes in recipes.items():

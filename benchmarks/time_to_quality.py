@@ -74,7 +74,6 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
             *("deepdaze", "aphantasia", "pixray", "pytti"),  # Big Sleep has no demo model
         )
     },
-    "preset": {name: dict(presets.load(name).settings) for name in ("quick", "fine", "notebook-2021")},
 }
 RECIPES: dict[str, dict[str, Any]] = {DEFAULT: {}} | {n: c for family in FAMILIES.values() for n, c in family.items()}
 LOWEST = -12.0  # likeness that the plot still shows
@@ -94,7 +93,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seconds", type=int, metavar="N", help="compare recipes and canvases at equal seconds")
-    parser.add_argument("--sheet", type=Path, help="with --seconds: the pictures, and a folder of them beside it")
+    parser.add_argument("--sheet", type=Path, help="with --seconds: a sheet of the pictures")
     parser.add_argument("--table", type=Path, help="with --seconds: the table, as Markdown")
     arguments = parser.parse_args()
     if arguments.seconds:
@@ -126,9 +125,8 @@ def main() -> None:
 
 def compared(asked: list[str]) -> list[str]:
     """The recipes that are compared at equal seconds, of those asked for."""
-    families = ("preset", "recipe, by the demo models")
-    canvases = ("fourier", "pixels", "wavelets", "siren")
-    return [name for name in (DEFAULT, *canvases, *(n for f in families for n in FAMILIES[f])) if name in asked]
+    canvases, named = ("fourier", "pixels", "wavelets", "siren"), FAMILIES["recipe, by the demo models"]
+    return [name for name in (DEFAULT, *canvases, *named) if name in asked]
 
 
 def curve(changes: dict[str, Any], arguments: argparse.Namespace, pool: ProcessPoolExecutor) -> list[dict[str, float]]:
