@@ -100,6 +100,7 @@ def test_the_best_picture_so_far_is_replaced_by_a_better_one_alone():
 def test_a_run_that_was_stopped_before_its_first_picture_writes_it_when_it_is_resumed():
     run = painted()
     Path("out/output.png").unlink()
+    Path("out/output.mp4").unlink()
     assert vqclip("resume", str(run), "--steps", "6", "--quiet") == 0
     assert alike("out/output.png", run / "result.png")
 
@@ -151,3 +152,17 @@ def test_a_stranger_s_run_overwrites_nothing_of_mine(changes, capsys):
     assert vqclip("resume", str(run), "--steps", "6", "--quiet") == 0
     assert "copies.json' cannot be read; the picture goes into the run's folder alone" in capsys.readouterr().err
     assert sorted((path.name, path.read_bytes()) for path in Path("out").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "mine"), [({"films": ["mine.mp4"]}, "mine.mp4"), ({"numbered": "mine.{}.png"}, "mine.1.png")]
+)
+def test_a_stranger_s_run_that_names_no_picture_of_its_own_overwrites_nothing(changes, mine, capsys):
+    run = painted()
+    Path("out", mine).write_text("mine")
+    values = json.loads((run / "copies.json").read_text()) | {"picture": "mine.png", "films": []} | changes
+    (run / "copies.json").write_text(json.dumps(values))
+    assert vqclip("resume", str(run), "--steps", "6", "--quiet") == 0
+    assert f"'out/{mine}' is there without the picture of this run, and stays as it is" in capsys.readouterr().err
+    assert Path("out", mine).read_text() == "mine"
+    assert not Path("out/mine.png").exists()

@@ -57,9 +57,21 @@ def kept(story: RunInfo) -> Outputs | None:
     picture = outputs.picture
     if not picture.parent.is_dir():
         return _said(f"the folder {str(picture.parent)!r}, where the picture was written, is not there")
-    if kind(picture) is not None and not _is_of(story, picture):
+    if kind(picture) is None:
+        if there := _others(outputs):
+            return _said(f"{str(there)!r} is there without the picture of this run, and stays as it is")
+    elif not _is_of(story, picture):
         return _said(f"{str(picture)!r} is not the picture of this run any more, and stays as it is")
     return outputs
+
+
+def _others(outputs: Outputs) -> Path | None:
+    """A file that would be written over although the picture, which would say whose it is, is not there."""
+    picture = outputs.picture
+    stem, numbers = picture.name.partition(".")[0], bool(outputs.numbered)
+    alike = (path for path in picture.parent.iterdir() if path.suffix == picture.suffix and path.name.startswith(stem))
+    named = [path for path in (*outputs.films, outputs.best) if path and kind(path) is not None]
+    return next(iter([*named, *(alike if numbers else ())]), None)
 
 
 def _said(reason: str) -> Outputs | None:
