@@ -14,6 +14,7 @@ from vqclip_nb.camera import moved
 from vqclip_nb.cli import main
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
 from vqclip_nb.moves import Move
+from vqclip_nb.runs.reader import read_all
 from vqclip_nb.session import branch, build_painting, replay, resume, start
 from vqclip_nb.timeline import Edit
 from vqclip_nb.video_reader import VideoReader
@@ -266,3 +267,24 @@ def test_a_video_that_is_none_or_too_short_is_one_line(tmp_path, toys):
         with pytest.raises(PictureError, match=reason) as error:
             build_painting(asked.replace(video=str(tmp_path / name)))
         assert "\n" not in str(error.value)
+
+
+def test_of_a_video_that_turns_out_damaged_what_was_painted_is_kept(tmp_path, toys, monkeypatch, capsys):
+    clip(tmp_path / "clip.mp4")
+    whole = VideoReader.frame
+
+    def frame(self, index):
+        if index == 3:
+            raise PictureError("video ends before frame 4: 'clip.mp4' is damaged there")
+        return whole(self, index)
+
+    monkeypatch.setattr(VideoReader, "frame", frame)
+    wish = ["paint", "red", "--canvas", "pixels", "--size", "32", "32", "--cutn", "2", "--quiet", "--frame-steps", "1"]
+    wish += ["--first-steps", "1", "--steps", "6", "--out", str(tmp_path / "runs")]
+    assert main([*wish, "--video", str(tmp_path / "clip.mp4")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("stopped: video ends before frame 4: 'clip.mp4' is damaged there; the picture so far is kept")
+    ((run,), _) = read_all(tmp_path / "runs")
+    assert run.kept == [3]
+    assert len(list((run.folder / "frames").iterdir())) == 3
+    assert (run.folder / "progress.mp4").exists()

@@ -93,14 +93,14 @@ def see_through(
             return see_through(active, stop, watch)
     from tqdm import tqdm
 
-    from vqclip_nb.errors import NotANumber, OutOfMemory
+    from vqclip_nb.errors import NotANumber, OutOfMemory, PictureError
 
     painting, record = active.painting, active.record
     keep_freed()
     quiet, steps, begun_at = painting.settings.quiet, painting.settings.steps, painting.step_count
     if (foreseen := foresee(painting)) and not quiet:
         print(foreseen, file=sys.stderr)
-    ending, frame, told_at = None, None, 0.0
+    ending, resumable, frame, told_at = None, True, None, 0.0
     with tqdm(total=active.until or steps, initial=begun_at, unit="step", disable=quiet, dynamic_ncols=True) as bar:
         try:
             for frame in active:
@@ -112,8 +112,8 @@ def see_through(
                 if stop.heard:
                     ending = f"stopped at step {frame.step} of {frame.steps}"
                     break
-        except (NotANumber, OutOfMemory) as error:
-            ending = f"stopped: {error}"
+        except (NotANumber, OutOfMemory, PictureError) as error:  # a film may end early, or be damaged
+            ending, resumable = f"stopped: {error}", not isinstance(error, PictureError)
         except KeyboardInterrupt:
             return _interrupted(record.folder)
         bar.close()
@@ -124,6 +124,7 @@ def see_through(
             return _interrupted(record.folder)
     if ending:
         print(f"vqclip: {ending}; the picture so far is kept", file=sys.stderr)
+    if ending and resumable:
         print(f"vqclip: `{command('vqclip', 'resume', operands=[record.folder])}` goes on from here", file=sys.stderr)
     elif painting.ended and painting.step_count < painting.settings.steps and not quiet:
         since = painting.settings.early_stop
