@@ -391,7 +391,7 @@ def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, f
         def kept() -> None:
             for _ in range(at_once):
                 next(frames)
-            record._keeper.flush()
+            record._writer.flush()
 
         for _ in range(2):
             without(), kept()

@@ -165,7 +165,7 @@ def test_help_explains_every_setting_in_its_group(capsys):
     shown = capsys.readouterr().out
     for name in {field.name for field in fields()} - {"prompt"}:
         assert "--" + name.replace("_", "-") in shown
-    for heading in ("What:", "Models:", "Canvas:", "Picture:", "Painting:", "Cutouts:", "Place:"):
+    for heading in ("What:", "Models:", "Canvas:", "Picture:", "Painting:", "Cutouts:", "Run:"):
         assert heading in shown
 
 

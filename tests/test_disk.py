@@ -40,7 +40,7 @@ def test_a_full_disk_is_said_once_and_all_is_saved_when_there_is_room(tmp_path, 
         real(path, data, **more)
 
     def fill(step, active):
-        active.record._keeper.flush()
+        active.record._writer.flush()
         disk["full"] = 2 <= step < 6
 
     monkeypatch.setattr(background_writer, "write", write)
@@ -60,7 +60,7 @@ def test_a_drive_that_goes_and_comes_back_is_written_to_again(tmp_path):
     whole, out, away = painted(tmp_path / "whole"), tmp_path / "drive", tmp_path / "away"
 
     def unplug(step, active):
-        active.record._keeper.flush()
+        active.record._writer.flush()
         if step == 3:
             out.rename(away)
         if step == 6:
@@ -76,7 +76,7 @@ def test_a_drive_that_goes_and_comes_back_is_written_to_again(tmp_path):
 def test_a_folder_that_was_deleted_is_made_again_and_resumes(tmp_path):
     def lose(step, active):
         if step == 5:
-            active.record._keeper.flush()
+            active.record._writer.flush()
             shutil.rmtree(active.record.folder)
 
     folder = painted(tmp_path / "runs", lose)
@@ -89,7 +89,7 @@ def test_what_cannot_be_written_to_the_end_is_rescued(tmp_path, monkeypatch):
 
     def unplug(step, active):
         if step == 3:
-            active.record._keeper.flush()
+            active.record._writer.flush()
             (tmp_path / "drive").rename(tmp_path / "away")
 
     with pytest.warns(PaintWarning) as heard:

@@ -113,7 +113,7 @@ def test_a_state_that_somebody_made_up_is_one_line_or_painted_from(tmp_path, who
             facts = twisted(good["facts"], random.Random(case))
             made_up = {"tensors": good["tensors"], "facts": facts if isinstance(facts, dict) else {"step": facts}}
             (folder / "state" / "000006.safetensors").write_bytes(checkpoint.pack(made_up))
-            in_one_line(lambda: resume(folder).record._keeper.close())
+            in_one_line(lambda: resume(folder).record._writer.close())
 
 
 @pytest.mark.parametrize("cases", CASES)

@@ -44,7 +44,7 @@ def layers():
     return {
         "block": (64, lambda x: same(x, None), lambda x: triton_layers.residual(same, x)),
         "block of other width": (64, lambda x: wider(x, None), lambda x: triton_layers.residual(wider, x)),
-        "attention": (64, attention, lambda x: triton_layers.attended_places(attention, x)),
+        "attention": (64, attention, lambda x: triton_layers.attended_cells(attention, x)),
         "upsampling": (32, up, lambda x: triton_layers.upsampled(up, x)),
         "norm": (64, plain_norm(norm, False), lambda x: triton_layers.normed(norm, x, activated=False)),
         "norm, activated": (64, plain_norm(norm, True), lambda x: triton_layers.normed(norm, x, activated=True)),

@@ -125,7 +125,7 @@ def test_colours_that_cannot_be_are_one_line(settings, said):
 
 def test_range_on_a_canvas_that_cuts_nothing_off_is_one_line():
     settings, canvas = Settings(canvas="pixels", losses="range"), PixelsCanvas(size=(16, 16), seeds=(0,))
-    with pytest.raises(SettingsError, match="range has nothing to do"):
+    with pytest.raises(SettingsError, match="range has no effect"):
         Builder(canvas, {"demo": []}, device=torch.device("cpu"))(settings)
 
 

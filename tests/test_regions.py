@@ -148,5 +148,5 @@ def test_each_half_becomes_its_own_colour_when_resumed_and_replayed_too(tmp_path
 def test_a_black_mask_is_refused(tmp_path, toys):
     Image.new("L", (8, 8)).save(tmp_path / "black.png")
     asked = settings(tmp_path, prompt="red [mask 1]", prompt_masks=(str(tmp_path / "black.png"),))
-    with pytest.raises(PictureError, match="must show where a prompt pulls"):
+    with pytest.raises(PictureError, match="must show where a prompt applies"):
         start(asked)

@@ -59,7 +59,7 @@ def left_off(active, after):
     """The folder of a run that nobody finished, as a kill leaves it."""
     for frame in active:
         if frame.step == after:
-            active.record._keeper.flush()
+            active.record._writer.flush()
             return active.record.folder
     raise AssertionError("the run was over before")
 
@@ -164,7 +164,7 @@ def test_undo_takes_back_what_came_after_a_kept_state(tmp_path):
     assert (active.painting.settings.prompt, active.painting.settings.variations) == ("red | blue:-0.2", 2)
     assert outcome(see_through(active)) == whole
 
-    with pytest.raises(RunError, match=r"step must be one whose state is kept \(6, 7\), got 3"):
+    with pytest.raises(RunError, match=r"step must be one with a saved state \(6, 7\), got 3"):
         resume(active.record.folder, step=3)
     assert resume(active.record.folder, step=6).painting.step_count == 6
 
@@ -238,7 +238,7 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path):
     data = bytearray(newest.read_bytes())
     data[-5] ^= 1
     newest.write_bytes(data)
-    with pytest.warns(PaintWarning, match="the state 000004.safetensors is damaged; what came before it is taken"):
+    with pytest.warns(PaintWarning, match="the state 000004.safetensors is damaged; an earlier one is used"):
         active = resume(cut)
     assert active.painting.step_count == 2
     assert outcome(see_through(active)) == whole

@@ -16,7 +16,7 @@ from tests import crash_worker
 from tests.toys import toy_models
 from vqclip_nb import cli, images
 from vqclip_nb.errors import FilmError, PictureError
-from vqclip_nb.runs.founding import make_folder
+from vqclip_nb.runs.creation import make_folder
 from vqclip_nb.runs.reader import RunInfo, read_all
 from vqclip_nb.session import branch, resume, start
 from vqclip_nb.timeline import Edit

@@ -13,7 +13,7 @@ from vqclip_nb import Settings, embedded, images, safe_files, video
 from vqclip_nb.errors import PaintWarning, PictureError, RunError
 from vqclip_nb.painting import run
 from vqclip_nb.runs import metadata
-from vqclip_nb.runs.founding import check_out, slug
+from vqclip_nb.runs.creation import check_out, slug
 from vqclip_nb.runs.writer import RunWriter
 from vqclip_nb.session import build_painting, start
 

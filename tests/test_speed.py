@@ -213,7 +213,7 @@ def test_torch_computes_in_the_painting_thread_alone(tmp_path):
 
     with mock.patch.object(torch.Tensor, "mul", noted):
         for _ in active:
-            active.record._keeper.flush()
-    active.record._keeper.close()
+            active.record._writer.flush()
+    active.record._writer.close()
     assert seen <= {threading.main_thread()}
     assert len(list((active.record.folder / "frames").iterdir())) == 2

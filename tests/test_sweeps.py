@@ -19,7 +19,7 @@ from tests.toys import toy_models
 from vqclip_nb import cli
 from vqclip_nb.errors import NotANumber, PaintWarning, RunError, SettingsError
 from vqclip_nb.models import catalog
-from vqclip_nb.runs import background_writer, founding
+from vqclip_nb.runs import background_writer, creation
 from vqclip_nb.sweeps import paint as painting
 from vqclip_nb.sweeps import read_items, results, sweep
 from vqclip_nb.sweeps.items import EXAMPLE, make_items
@@ -160,7 +160,7 @@ def test_a_disk_that_becomes_full_ends_the_sweep_in_one_line_and_the_same_comman
             disk["left"] -= len(data)
         real(path, data, **more)
 
-    for module in (background_writer, founding, results):
+    for module in (background_writer, creation, results):
         monkeypatch.setattr(module, "write", write)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     out = tmp_path / "full"

@@ -1,4 +1,4 @@
-"""Animations: a film told in scenes and seconds, as a person writes it, and the settings that paint it."""
+"""Animations: films described in scenes and seconds, and the settings that paint them."""
 
 import math
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ from vqclip_nb.spans import Span
 CAMERA = ("zoom", "shift_x", "shift_y", "rotate", "turn_x", "turn_y", "border", "video_weight")
 MOST_FRAMES = 100_000
 EXAMPLE = """\
-# A film: `vqclip animate this-file.yaml`. These are all the headings there are; this film leaves out those behind a #.
+# A film: `vqclip animate this-file.yaml`. All possible headings are shown; those behind a # are not used here.
 
 scenes:                      # one after the other
   - words: a house by the sea at sunset, an oil painting
     seconds: 3
   - words: a house in a snowy field at night, an oil painting
     seconds: 3
-    fade: 1                  # seconds in which it replaces the scene before it; 0 cuts
-eased: true                  # scenes change slowly at first and at last
+    fade: 1                  # seconds over which it replaces the previous scene; 0 cuts
+eased: true                  # fades begin and end slowly
 
 fps: 12                      # frames a second
 steps_per_frame: 4           # more is finer, and slower
-first_steps: 60              # of the first frame, which begins from noise
+first_steps: 60              # steps of the first frame, which starts from noise
 
 camera:                      # for each frame: a number, keyframes by frame, or a formula of t, the frame's number
   zoom: "0:(1), 12:(1.03)"   # 1.03 is 3 % larger with each frame
@@ -51,7 +51,7 @@ settings:                    # any other settings of `vqclip paint`
 
 @dataclass(frozen=True)
 class Scene:
-    """Words, and for how long. seconds: None shares what is left. fade: seconds in which it replaces the one before."""
+    """A prompt and its length. seconds: None takes an equal share of the rest. fade: seconds of fading in."""
 
     words: str
     seconds: float | None = None
@@ -60,11 +60,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Animation:
-    """A film in scenes. `settings(...)` gives what paints it; `Animation.read` reads a file like EXAMPLE.
+    """A film in scenes. `settings(...)` returns the settings that paint it; `Animation.read` reads a file like EXAMPLE.
 
     eased: whether scenes fade smoothly. camera: settings of CAMERA by name; keyframes and formulas count frames from 0.
     loop: seconds at the end that flow into the first frame. more: other settings by name. Raises SettingsError for
-    anything not allowed.
+    values that are not allowed.
     """
 
     scenes: tuple[Scene, ...]
@@ -146,9 +146,9 @@ class Animation:
         )
 
     def settings(self, *, video_frames: int = 0, video_fps: float | None = None, **common: Any) -> Settings:
-        """The settings that paint it. Of a video, its frames (every nth) and their rate a second are given.
+        """The settings that paint it. `video_frames` and `video_fps` describe the video, every nth frame counted.
 
-        `common` are settings that the animation's own overrule. Raises SettingsError.
+        `common` are further settings; those of the animation take precedence. Raises SettingsError.
         """
         fps = self.fps or video_fps or DEFAULT_FPS
         frames = self._frames(fps, video_frames)
@@ -174,7 +174,7 @@ class Animation:
         )
 
     def _frames(self, fps: float, video_frames: int) -> list[tuple[int, int]]:
-        """The first frame of each scene, and the one behind its last."""
+        """The first frame of each scene, and the frame after its last."""
         seconds = sum(scene.seconds or 0 for scene in self.scenes)
         open_scenes = sum(scene.seconds is None for scene in self.scenes)
         rest = (video_frames / fps - seconds) / open_scenes if video_frames and open_scenes else 4.0
@@ -211,10 +211,10 @@ class Animation:
 
 
 def animate(animation: Animation, **common: Any) -> Iterator[Frame]:
-    """Paint a film, kept in a run's folder under `out`, and give each frame of the film as it comes, with its picture.
+    """Paint a film as a run in a folder under `out`, and yield each frame of the film with its picture.
 
-    `common` are other settings, such as `device`. When the last frame was given, the folder holds the film. Raises
-    SettingsError, PictureError, RunError.
+    `common` are other settings, such as `device`. The film is written after the last frame. Raises SettingsError,
+    PictureError, RunError.
     """
     from vqclip_nb.session import start
 
@@ -226,7 +226,7 @@ def animate(animation: Animation, **common: Any) -> Iterator[Frame]:
 
 
 def film_settings(animation: Animation, **common: Any) -> Settings:
-    """The settings that paint an animation, its video looked into. Raises SettingsError, PictureError."""
+    """The settings that paint an animation; its video is opened to count frames. Raises SettingsError, PictureError."""
     if not animation.video:
         return animation.settings(**common)
     from vqclip_nb import images
@@ -250,7 +250,7 @@ def _scene(value: Any) -> Scene:
 
 
 def _number(value: Any, name: str, kind: type) -> Any:
-    """A number of a file, above or equal to 0. Raises SettingsError."""
+    """A number from 0 on, as read from a file. Raises SettingsError."""
     valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
     if not valid or (kind is int and value != int(value)):
         raise SettingsError(f"{name} must be a {'whole ' if kind is int else ''}number from 0 on, got {value!r}")
@@ -258,7 +258,7 @@ def _number(value: Any, name: str, kind: type) -> Any:
 
 
 def _in_steps(value: Any, name: str, film: FilmFields) -> Any:
-    """A setting of the camera whose keyframes and formulas count frames, counted in steps."""
+    """A camera setting whose keyframes and formulas count frames, converted to steps."""
     if not isinstance(value, str) or not (":" in value or Schedule.may_be(value)):
         return value
     first, each = film.first_steps or film.frame_steps, film.frame_steps

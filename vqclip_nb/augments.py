@@ -1,4 +1,4 @@
-"""Augments: the letters by which nerdyrodent's `-aug` varies each view. Needs no torch."""
+"""Augments: the letters of nerdyrodent's `-aug`, each a random change of every view. Needs no torch."""
 
 LETTERS = {
     "Hf": "mirrored",
@@ -10,7 +10,7 @@ LETTERS = {
     "Af": "turned, moved and sheared",
     "Et": "elastic",
     "Ts": "bent like a thin plate",
-    "Cr": "cropped, which changes nothing at the perceptor's size",
+    "Cr": "cropped (no effect at the perceptor's size)",
     "Er": "a rectangle erased",
     "Re": "a part, resized",
 }

@@ -1,4 +1,4 @@
-"""Averages: of a canvas's parameters, and of the pictures that were judged, over the last steps."""
+"""Averages of a canvas's parameters and of its pictures over the last steps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Averages:
-    """Exponential averages that began after the step `since`, free of bias at every step.
+    """Exponential moving averages that started after step `since`, with bias correction.
 
     parameters: the sums so far, of each parameter. image: the average picture, (n, 3, H, W), or None before the first.
     """
@@ -19,7 +19,7 @@ class Averages:
 
     @torch.no_grad()
     def take(self, parameters: Sequence[Tensor], image: Tensor, finite: Tensor, decay: float, step: int) -> None:
-        """Add a step: the parameters, and each picture whose loss is a number, as `judged`, (n,) bool, says."""
+        """Add a step: the parameters, and each picture whose loss is finite, by the mask `finite`, (n,) bool."""
         if not decay:
             return
         for average, parameter in zip(self.parameters, parameters, strict=True):
@@ -30,22 +30,22 @@ class Averages:
         self.image.lerp_(torch.where(finite[:, None, None, None], image, self.image), weight)
 
     def values(self, decay: float, step: int) -> list[Tensor]:
-        """The average of each parameter; none where no step was taken in."""
+        """The average of each parameter; an empty list before the first step."""
         count = step - self.since
         return [average / (1 - decay**count) for average in self.parameters] if decay and count else []
 
     def choose(self, index: int) -> None:
-        """From now on know one of the pictures alone."""
+        """Keep one of the pictures only."""
         self.parameters = [average[index : index + 1].clone() for average in self.parameters]
         self.image = None if self.image is None else self.image[index : index + 1].clone()
 
     def state(self) -> dict[str, Tensor]:
-        """All but `since`, by name."""
+        """The tensors by name; `since` is not among them."""
         tensors = {f"average.{index}": value for index, value in enumerate(self.parameters)}
         return tensors if self.image is None else {**tensors, "shown": self.image}
 
     def restore(self, state: Mapping[str, Tensor], *, since: int) -> None:
-        """Take up what `state` gave, of as many pictures as it holds."""
+        """Restore what `state` returned, for as many pictures as it holds."""
         device = self.parameters[0].device
         count = len(self.parameters)
         self.parameters = [state[f"average.{index}"].to(device, copy=True) for index in range(count)]

@@ -1,4 +1,4 @@
-"""Choices: the names that a setting may have, where there are many."""
+"""Choices: the allowed values of settings with long lists of names."""
 
 from typing import Literal
 

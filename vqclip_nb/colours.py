@@ -6,7 +6,10 @@ Colour = tuple[float, float, float]  # red, green and blue, in [0, 1]
 
 
 def parse(text: str, *, name: str) -> tuple[Colour, ...]:
-    """Colours joined by commas or blanks. Raises ValueError, naming `name`, for one that is unknown, or for none."""
+    """Read colours separated by commas or blanks.
+
+    Raises ValueError, naming `name`, for an unknown colour, or for none.
+    """
     from PIL import ImageColor
 
     colours = []

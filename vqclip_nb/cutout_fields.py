@@ -1,4 +1,4 @@
-"""Cutout fields: the settings of how a perceptor looks at the picture."""
+"""Cutout fields: the settings of the cutouts that a perceptor sees."""
 
 import re
 from typing import Annotated
@@ -14,7 +14,10 @@ SIZED = ("uniform", "uniform-rising", "uniform-centre", "normal", "normal-centre
 
 
 def parse_sizes(text: str) -> tuple[float, float] | None:
-    """`0.1-0.8` as the least and the largest side of a crop, shares of the picture's; "" is None. Raises ValueError."""
+    """Read `0.1-0.8`: the smallest and largest side of a crop as shares of the picture's side.
+
+    "" is None. Raises ValueError.
+    """
     if not text.strip():
         return None
     match = _SIZES.fullmatch(text)
@@ -31,19 +34,19 @@ class CutoutFields(BaseModel):
         "pooling",
         "Cutouts",
         "Cutouts",
-        "how the perceptor looks: at the whole picture (pooling; pooling-published is the 2021 recipe to the letter) "
-        "or at random crops, by other recipes too",
+        "the views that the perceptor sees: pooling of the whole picture (pooling-published is exactly that of 2021), "
+        "or random crops, by the methods of several tools",
         live=True,
     )
     augments: str = field(
         "",
         "Cutouts",
         "Augments",
-        "how each look is varied: nerdyrodent's letters in order, as 'Af Pe Ji Er', or none; left out, as cutouts do",
+        "how each cutout is varied: nerdyrodent's letters as 'Af Pe Ji Er', or none; default: as the cutouts do",
         live=True,
     )
     cutn: Annotated[Whole, Scheduled(int, ge=1, le=512)] = field(
-        16, "Cutouts", "Cutouts per step", "looks per step: more is steadier and slower", live=True
+        16, "Cutouts", "Cutouts per step", "views of the picture per step: more is steadier and slower", live=True
     )
     cut_pow: float = field(
         1.0,
@@ -58,8 +61,8 @@ class CutoutFields(BaseModel):
         "",
         "Cutouts",
         "Sizes of crops",
-        f"the least and the largest crop, as shares of the picture: 0.1-0.8; for the cutouts {', '.join(SIZED)}; "
-        "left out, their own",
+        f"smallest and largest crop, as shares of the picture: 0.1-0.8; for the cutouts {', '.join(SIZED)}; "
+        "default: their own",
         live=True,
     )
 

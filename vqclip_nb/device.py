@@ -1,4 +1,4 @@
-"""Devices: which processor paints, and in which precision."""
+"""Devices: the processor that paints, and the precision it computes in."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ FLOAT32 = Precision("float32")
 def choose(name: str = "auto") -> torch.device:
     """The device to paint on: CUDA, Apple's MPS or the CPU, in that order, or the one that is named.
 
-    A GPU that is present but unusable brings a `PaintWarning` with the remedy, and the CPU is used.
-    Raises `ValueError` when the named device does not exist here.
+    If a GPU is present but unusable, a `PaintWarning` gives the remedy and the CPU is used. Raises `ValueError` when
+    this machine has no such device.
     """
     import torch
 
@@ -92,7 +92,7 @@ def present(device: torch.device) -> bool:
 
 
 def unusable(device: torch.device) -> str | None:
-    """Why a GPU cannot be used, with the remedy, or None. Runs a small trial, on MPS also compared with the CPU's."""
+    """Why a GPU cannot be used, with the remedy, or None. Runs a small trial; on MPS it is compared with the CPU."""
     import torch
 
     if device.type == "mps" and not torch.backends.mps.is_available():
@@ -129,7 +129,7 @@ def trial(device: torch.device) -> list[Tensor]:
 
 
 def agrees(device: torch.device, work: Callable[[torch.device], list[Tensor]] = trial) -> bool:
-    """Whether a device computes as the CPU does (adaptive max pooling did not on MPS, pytorch#190064)."""
+    """Whether a device gives the CPU's results (adaptive max pooling on MPS did not, pytorch#190064)."""
     import torch
 
     pairs = zip(work(torch.device("cpu")), work(device), strict=True)
@@ -139,7 +139,8 @@ def agrees(device: torch.device, work: Callable[[torch.device], list[Tensor]] = 
 def precision(device: torch.device, *, side: int = 224) -> Precision:
     """The precision to try on a device; `settle` compares its first step with float32.
 
-    `side` is that of the perceptor's views: on a CPU small ones, such as the demo's, gain nothing by half precision.
+    `side` is the side of the perceptor's views: on a CPU, small views such as the demo's gain nothing by half
+    precision.
     """
     import torch
 
@@ -157,9 +158,9 @@ def precision(device: torch.device, *, side: int = 224) -> Precision:
 
 
 def settle(precision: Precision, step: Callable[[Precision], tuple[Tensor, Tensor]]) -> tuple[Precision, str | None]:
-    """Compare the first step in half precision with float32: the precision to keep, and a sentence if that is float32.
+    """Compare the first step in half precision with float32; return the precision to keep, and why if it is float32.
 
-    `step` computes the losses and the (unscaled) gradient of the first step in a precision, changing nothing.
+    `step` computes the losses and the (unscaled) gradient of the first step in a precision, without changing anything.
     """
     import torch
 
@@ -170,7 +171,7 @@ def settle(precision: Precision, step: Callable[[Precision], tuple[Tensor, Tenso
     finite = bool(torch.isfinite(gradient).all() and torch.isfinite(losses).all())
     cosine = torch.nn.functional.cosine_similarity(right, gradient, dim=0).item() if finite else float("nan")
     near = torch.allclose(losses.float(), right_losses.float(), rtol=0.02, atol=0.01)
-    if finite and near and cosine > 0.95:  # with that of the next step's cutouts it is 0.4
+    if finite and near and cosine > 0.95:  # for comparison: two steps with different cutouts have 0.4
         return precision, None
     how = f"the gradient's cosine is {cosine:.3f}" if finite else "it overflows"
     sentence = f"{precision.name} differs from float32 in the first step ({how}), so this run stays in float32, slower"

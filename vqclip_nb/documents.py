@@ -1,4 +1,4 @@
-"""Documents: JSON and YAML of anybody, read within bounds."""
+"""Documents: untrusted JSON and YAML, read safely and within limits."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ MOST = 5_000_000  # bytes of a file
 
 
 def text_of(path: Path) -> str:
-    """The text of a file. Raises SettingsError when it cannot be read, is too long, or is no text."""
+    """The text of a file. Raises SettingsError when it cannot be read, is too long, or is not text."""
     try:
         with path.open("rb") as file:
             data = file.read(MOST + 1)
@@ -27,7 +27,7 @@ def text_of(path: Path) -> str:
 
 
 def parsed(text: str, path: Path) -> Any:
-    """What JSON or YAML text holds: plain values, lists and tables. Raises SettingsError, naming the file."""
+    """The content of JSON or YAML text: plain values, lists and tables. Raises SettingsError, naming the file."""
     try:
         return json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _Plain)
     except (ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
@@ -36,7 +36,7 @@ def parsed(text: str, path: Path) -> Any:
 
 
 class _Plain(yaml.SafeLoader):
-    """Plain values alone, and no aliases, by which a few lines become billions."""
+    """Loads plain values, and refuses aliases: with them a few lines can expand to billions."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):

@@ -1,4 +1,4 @@
-"""Embedded descriptions: the JSON that a picture or a film carries, written and read without interpreting it.
+"""Embedded descriptions: the JSON inside a picture or a film. It is written and read here, not interpreted.
 
 A PNG holds it as iTXt under the key `vqclip`, a JPEG and a WebP in EXIF (ImageDescription), an mp4 as its comment. The
 pictures also hold the `parameters` line that other tools' viewers show (iTXt; EXIF's UserComment).
@@ -25,7 +25,7 @@ _MOST_MP4_TAGS = 1 << 26
 
 
 def encode(pil: Image.Image, format: str, description: Mapping[str, Any] | None, **options: Any) -> bytes:
-    """A picture as the bytes of a PNG, JPEG or WEBP file, with what it says of itself, unless that is None."""
+    """Encode a picture as PNG, JPEG or WEBP, with its description inside, unless that is None."""
     if description and format == "PNG":
         options["pnginfo"] = _png_text(description)
     elif description and len(exif := _exif(description)) < _MOST_EXIF:
@@ -43,10 +43,10 @@ def write_as(pil: Image.Image, path: Path, description: Mapping[str, Any] | None
 
 
 def copy(picture: Path, to: Path) -> None:
-    """A picture as another file, in the format of its name, with the settings that are inside it. Raises OSError."""
+    """Copy a picture to another file, in the format of its name, with the settings inside. Raises OSError."""
     try:
         about = read(picture)
-    except PictureError:  # painted without them
+    except PictureError:  # it has no settings inside
         about = None
     with Image.open(picture) as pil:
         write_as(pil, to, about)
@@ -67,7 +67,7 @@ def _exif(description: Mapping[str, Any]) -> bytes:
 
 
 def parameters(description: Mapping[str, Any]) -> str:
-    """The prompt and one line of `Name: value`, as they were at the end, the way other tools write and show it."""
+    """The final settings as other tools write them: the prompt, then one line of `Name: value`."""
     settings = at_the_end(description["settings"], description["timeline"])
     width, height = settings["size"]
     facts = {
@@ -85,23 +85,23 @@ def parameters(description: Mapping[str, Any]) -> str:
 
 
 def at_the_end(settings: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A recipe after all changes."""
+    """The settings after all edits of a timeline."""
     result = dict(settings)
     for change in timeline:
         if number := change.get("variation"):
             result |= {"seed": result["seed"] + number - 1, "variations": 1}
         new = dict(change["settings"])
         options = dict(new.pop("canvas_options", {}) if "canvas" in new else result.get("canvas_options", {}))
-        for name, value in new.items():  # an option of the canvas stands under its own name
+        for name, value in new.items():  # an edit names canvas options directly
             (options if name in options else result)[name] = value
         result |= {"canvas_options": options} if options or "canvas" in new else {}
     return result
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The description inside a picture or an mp4, `settings` and `timeline` among it. Decodes no pixels, opens nothing.
+    """The description inside a picture or an mp4, with at least `settings` and `timeline`. No pixels are decoded.
 
-    Raises PictureError when it is no readable picture, holds no settings, or those of a later version.
+    Raises PictureError when the picture cannot be read, holds no settings, or holds those of a later version.
     """
     try:
         text = _mp4_comment(Path(path)) if str(path).lower().endswith(".mp4") else _picture_text(path)

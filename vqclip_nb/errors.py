@@ -22,8 +22,8 @@ class FilmError(RunError):
 
 
 class OutOfMemory(RuntimeError):
-    """Memory ran out, and no way to use less was left. The picture before that step is kept."""
+    """Memory ran out after all fallbacks. The picture before that step is kept."""
 
 
 class NotANumber(ArithmeticError):
-    """A loss stopped being a number. The picture before that step is kept."""
+    """A loss or gradient is not a number. The picture before that step is kept."""

@@ -1,4 +1,4 @@
-"""Text from files, made safe to show: a terminal obeys control characters, and bidirectional overrides hide words."""
+"""Escapes: makes text from files safe to show. Control characters act on a terminal, and some marks hide words."""
 
 import re
 
@@ -11,9 +11,9 @@ _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def visible(text: object) -> str:
-    r"""A text in one line, every control character shown as its escape: `\n`, `\u001b`, `\u202e`.
+    r"""A text in one line, with every control character replaced by its escape: `\n`, `\u001b`, `\u202e`.
 
-    The escapes are those of JSON, so that JSON stays what it is. The joiners of emoji and of Persian stay as they are.
+    The escapes are those of JSON, so that JSON text stays valid. The joiners of emoji and of Persian are kept.
     """
     return _ACTIVE.sub(lambda match: _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}", str(text))
 

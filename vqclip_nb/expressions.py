@@ -1,10 +1,10 @@
-"""Expressions: a number as a formula of the step, read by a small grammar; nothing is evaluated as code.
+"""Expressions: a number as a formula of the step, read by a small grammar. Nothing is run as code.
 
     0.1 * exp(-2*s)        1.02 + 0.01*sin(t/8)        max(0, 1 - t/60)
 
 `t` is the number of steps made, `s` the share of all steps in [0, 1). There are + - * / % **, brackets, `pi` and the
-functions of FUNCTIONS. `noise(x)` is a smooth random course in [-1, 1] with a new value about each whole x. It is the
-same in every run, so that a picture painted as a variation is the one painted alone; `noise(x + 100)` is another.
+functions of FUNCTIONS. `noise(x)` is smooth random noise in [-1, 1] with a new value at each whole x. It is the same in
+every run, so that a picture is the same whether painted as a variation or alone; `noise(x + 100)` gives other values.
 """
 
 import math
@@ -22,7 +22,7 @@ _Course = Callable[[float, float], float]  # of t and s
 
 
 class ExpressionError(ValueError):
-    """What was expected, and the place in the text, counted from 0, where it is not."""
+    """A formula that cannot be read: what was expected, and at which letter of the text, from 0."""
 
     def __init__(self, expected: str, at: int) -> None:
         super().__init__(expected)
@@ -30,7 +30,7 @@ class ExpressionError(ValueError):
 
 
 def noise(x: float) -> float:
-    """A smooth course in [-1, 1] through a random value at each whole x (Perlin's value noise)."""
+    """Value noise in [-1, 1]: a random value at each whole x, smoothly interpolated."""
     if not math.isfinite(x):
         return math.nan
     whole = math.floor(x)
@@ -59,7 +59,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., float], int, int]] = {  # by name: the 
 
 @dataclass(frozen=True)
 class Expression:
-    """A formula of `t` and `s`. Raises ExpressionError for text that is none."""
+    """A formula of `t` and `s`. Raises ExpressionError for text that is not one."""
 
     text: str
 
@@ -70,7 +70,7 @@ class Expression:
         return self.text
 
     def at(self, step: float, progress: float) -> float:
-        """Its value after so many steps, at this share of all; not a number where it has none, as for 1/0."""
+        """Its value after `step` steps, where `progress` is the share of all; nan where undefined, as for 1/0."""
         try:
             value = compiled(self.text)(step, progress)
             return float(value) if isinstance(value, int | float) else math.nan
@@ -78,7 +78,7 @@ class Expression:
             return math.nan
 
     def put(self, replacement: str) -> "Expression":
-        """The same formula with other text for `t`."""
+        """The same formula with `t` replaced by other text."""
         return Expression(re.sub(r"(?<![\w.])t(?!\w)", replacement, self.text))
 
 
@@ -136,7 +136,7 @@ class _Reader:
         return course
 
     def joined(self, left: _Course, operand: Callable[[int], _Course], depth: int) -> _Course:
-        """What stands left of an operator, joined with what follows."""
+        """The operation of the current operator on `left` and the operand that follows."""
         operate = _OPERATORS[self.kind]
         self.next()
         right = operand(depth)

@@ -1,4 +1,4 @@
-"""Fields: what can be set, read by the command line, the form, the reference and the picture's metadata."""
+"""Fields: the one list of all settings, for the command line, the form, the reference and the metadata."""
 
 from vqclip_nb import canvases
 from vqclip_nb.schema import FieldSpec, describe
@@ -8,7 +8,7 @@ __all__ = ["GROUPS", "FieldSpec", "by_name", "fields", "live_fields"]
 
 
 def fields(settings: Settings | None = None) -> list[FieldSpec]:
-    """All fields of Settings, and the options of the chosen canvas (without `settings`: of every canvas), by group."""
+    """All fields of Settings, and the options of the canvas in `settings` (without it: of all canvases), by group."""
     specs = canvases.specs() if settings is None else [canvases.spec(settings.canvas)]
     options = [option for spec in specs for option in spec.fields]
     own = [field for field in describe(Settings) if field.name != "canvas_options"]
@@ -21,5 +21,5 @@ def by_name(name: str) -> FieldSpec:
 
 
 def live_fields(settings: Settings | None = None) -> frozenset[str]:
-    """The names of the fields that may change while the picture is painted."""
+    """The names of the fields that may change during a run."""
     return frozenset(field.name for field in fields(settings) if field.live)

@@ -1,4 +1,4 @@
-"""Film fields: the settings of a film, whose picture a camera moves between some steps and the next."""
+"""Film fields: the settings of a film, in which a camera moves the picture after every few steps."""
 
 from typing import Annotated, Literal
 
@@ -20,15 +20,15 @@ class FilmFields(BaseModel):
         0,
         GROUP,
         "Steps per frame",
-        "paint a film: after so many steps the frame is kept and the camera moves; 0 paints one picture",
+        "paint a film: after this many steps a frame is kept and the camera moves; 0 paints one picture",
         ge=0,
         le=1000,
     )
     first_steps: int = field(
-        30, GROUP, "Steps of the first frame", "which begins from noise; 0 for as many as the others", ge=0, le=10_000
+        30, GROUP, "Steps of the first frame", "which starts from noise; 0: as many as the others", ge=0, le=10_000
     )
     fps: float | None = field(
-        None, GROUP, "Frames a second", "of the film; left out, those of the video, or 12", ge=1, le=60
+        None, GROUP, "Frames a second", "frame rate of the film; default: that of the video, or 12", ge=1, le=60
     )
     zoom: Annotated[Number, Scheduled(ge=0.25, le=4)] = field(
         1.0, GROUP, "Zoom", "how much larger the picture gets with each frame: 1.02 goes in, 0.98 out", live=True
@@ -50,25 +50,25 @@ class FilmFields(BaseModel):
         "reflect",
         GROUP,
         "Border",
-        "what comes in at the edges: the picture mirrored, its edge drawn out, its other side, or soft colours to be "
-        "painted over",
+        "what fills the uncovered edges: the picture mirrored, its edge pixels repeated, its opposite side, or soft "
+        "colours to paint over",
         live=True,
     )
     loop_frames: int = field(
         0,
         GROUP,
         "Loop",
-        "the last frames that flow into the first one, so that the film can be shown in a loop; 0 for none",
+        "number of frames at the end that fade into the first one, for a film that loops; 0 for none",
         ge=0,
         le=1000,
     )
-    video: str | None = field(None, GROUP, "Video", "a film to be repainted frame by frame")
+    video: str | None = field(None, GROUP, "Video", "a film to repaint frame by frame")
     video_nth: int = field(1, GROUP, "Every nth frame", "of the video: 2 takes every other frame", ge=1, le=100)
     video_weight: Annotated[Number, Scheduled(ge=0, le=1)] = field(
         0.5,
         GROUP,
         "Video weight",
-        "how much of the video's frame each frame begins with; the rest is the frame before it",
+        "share of the video's frame in the start of each frame; the rest is the previous frame",
         live=True,
     )
 
@@ -91,9 +91,9 @@ class FilmFields(BaseModel):
         return beyond >= 0 and beyond % self.frame_steps == 0
 
     def frame_count(self, steps: int) -> int:
-        """The frames that so many steps paint; the last may have fewer steps than others."""
+        """The number of frames that `steps` steps paint; the last may have fewer steps than the others."""
         return self.frame_after(steps - 1) + 1
 
     def steps_for(self, frames: int) -> int:
-        """The steps that so many frames take."""
+        """The number of steps that `frames` frames take."""
         return (self.first_steps or self.frame_steps) + (frames - 1) * self.frame_steps

@@ -1,4 +1,4 @@
-"""Film frames: between two frames of a film the camera moves, a video's next frame comes in, or the loop closes."""
+"""Film frames: between two frames of a film, the camera moves, a video's frame is mixed in, or a loop closes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +18,15 @@ from vqclip_nb.video_reader import VideoReader
 if TYPE_CHECKING:
     from vqclip_nb.painting import Painting
 
-FIRST = "first frame"  # the name under which a painting keeps the picture that a loop returns to
+FIRST = "first frame"  # the keepsake that a loop returns to
 
 
 @dataclass
 class FilmFrames:
-    """Called before each step of a painting; between two frames it puts the canvas where the next one begins.
+    """Called before each step of a painting; at the end of a frame it sets the canvas to the start of the next one.
 
-    What it does is a function of the settings, the step and the painting's state, so a film is resumed and replayed
-    exactly. video: the film that is repainted. follows: whether the frame before moves along with the video.
+    It depends on settings, step and state only, so that films are resumed and replayed exactly. video: the film to
+    repaint. follows: whether the previous frame is moved along with the video's motion.
     """
 
     video: VideoReader | None = None
@@ -35,7 +35,7 @@ class FilmFrames:
 
     @classmethod
     def of(cls, settings: Settings, *, inputs: Path | None = None) -> "FilmFrames | None":
-        """What settings ask for, or None where they are those of a picture. Raises PictureError."""
+        """The film of these settings, or None when they paint one picture. Raises PictureError."""
         if not settings.frame_steps:
             return None
         if not settings.video:
@@ -51,7 +51,7 @@ class FilmFrames:
         return cls(reader, settings.video_flow)
 
     def __call__(self, painting: "Painting") -> None:
-        """Move the picture, where a frame has ended."""
+        """Move the picture, if a frame has just ended."""
         settings, step = painting.settings, painting.step_count
         if not settings.frame_ends(step):
             return
@@ -59,7 +59,7 @@ class FilmFrames:
             painting.keepsakes[FIRST] = _last_frame(painting)
         move, share = Move.at(settings, step), _way_back(settings, step)
         if move.still and not share and self.video is None:
-            return  # an undisturbed picture keeps its optimizer and averages
+            return  # nothing moves: optimizer and averages go on
         picture = moved(_last_frame(painting), move)
         if self.video is not None:
             frame = settings.frame_after(step)
@@ -90,7 +90,7 @@ class FilmFrames:
 
 
 def _last_frame(painting: "Painting") -> Tensor:
-    """The picture of the frame that ended, as the film shows it: without another decode, where an average is kept."""
+    """The picture of the frame that ended, as the film shows it; with an average it needs no further decode."""
     average = painting.averages.image
     if average is None or painting.settings.keep == "best":
         return painting.picture(tidied=False)

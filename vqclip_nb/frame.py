@@ -1,4 +1,4 @@
-"""Frame: what one step of a painting saw."""
+"""Frame: the result of one step of a painting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Frame:
-    """What one step saw.
+    """The result of one step.
 
-    step: from 1 to steps. losses: by name, each (n,), on the device. image: (n, 3, H, W) RGB in [0, 1], a copy of its
-    own, or None where nobody will look: the average of the pictures judged so far; at the last step the result, as
+    step: from 1 to steps. losses: by name, each (n,), on the device. image: (n, 3, H, W) RGB in [0, 1], a copy, or None
+    if it was not asked for. It is the average of the pictures so far, and at the last step the result, as
     `Painting.picture` renders it. kept: whether this frame belongs to the film. scores: by name, each (n,), the losses
-    that perceptors of weight 0 watch.
+    of perceptors of weight 0.
     """
 
     step: int

@@ -14,7 +14,7 @@ def straight_through(value: Tensor, proxy: Tensor) -> Tensor:
 def nearest_codes(z: Tensor, codebook: Tensor) -> Tensor:
     """The index of the nearest code, by squared distance: (n, c, h, w) and (codes, c) -> (n, h, w), int64.
 
-    That is the largest z·code - |code|² / 2, one matrix product, for so many places at a time that it stays small.
+    The nearest code has the largest z·code - |code|² / 2: one matrix product, computed for 1024 cells at a time.
     """
     cells = torch.nn.functional.pad(z.detach().movedim(1, -1), (0, 1), value=1.0)  # (n, h, w, c + 1)
     codes = torch.cat([codebook, codebook.square().sum(1, keepdim=True) / -2], 1).T  # (c + 1, codes)
@@ -23,7 +23,7 @@ def nearest_codes(z: Tensor, codebook: Tensor) -> Tensor:
 
 
 def quantize(z: Tensor, codebook: Tensor) -> Tensor:
-    """Each place of z moved to its nearest code; the gradient reaches z unchanged (van den Oord et al., 2017).
+    """Replace each cell of z by its nearest code; the gradient reaches z unchanged (van den Oord et al., 2017).
 
     (n, c, h, w) and (codes, c) -> (n, c, h, w). The codes are looked up: no one-hot matrix is built.
     """

@@ -1,4 +1,4 @@
-"""Handover: what goes from one painting to the next: its state on the disk, and its picture to another canvas."""
+"""Handover: a painting's state for the disk, and the canvas that takes over its picture in a relay."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def canvas_of(settings: Settings, canvas: Canvas, device: torch.device, *, paints: str) -> Canvas:
-    """The canvas that these settings name, to go on from another one, whose name is `paints`.
+    """The canvas of these settings, to take over from `canvas`, whose name is `paints`.
 
-    Raises SettingsError where its pictures have another size.
+    Raises SettingsError when its pictures have another size.
     """
     options = settings.canvas_options
     other = canvases.make(settings.canvas, size=settings.size, seeds=settings.seeds, options=options).to(device)
@@ -33,7 +33,7 @@ def canvas_of(settings: Settings, canvas: Canvas, device: torch.device, *, paint
 
 
 def state_of(painting: "Painting") -> dict[str, Any]:
-    """All that is needed to go on from here: `tensors` by name, and `facts` that JSON can hold."""
+    """The state to resume from: `tensors` by name, and `facts` that JSON can hold."""
     tensors = {f"canvas.{name}": value for name, value in painting.canvas.learned().items()}
     tensors |= {f"optimizer.{name}": value for name, value in painting.optimizer.state().items()}
     tensors |= painting.averages.state()
@@ -54,7 +54,7 @@ def state_of(painting: "Painting") -> dict[str, Any]:
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose name begins so, by the rest of their names."""
+    """The tensors whose names begin with `prefix`, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 

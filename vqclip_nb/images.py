@@ -1,4 +1,4 @@
-"""Images: pictures between files and tensors."""
+"""Images: pictures as files, as PIL images and as tensors."""
 
 import hashlib
 import io
@@ -19,8 +19,8 @@ from vqclip_nb.safe_files import read as read_plain
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOST_PIXELS = 100_000_000  # a picture that claims more is refused before it is decoded
-HASHED = re.compile(r"sha256:[0-9a-f]{64}")  # the name of a picture that is known by what is in it
+MOST_PIXELS = 100_000_000  # larger pictures are refused before they are decoded
+HASHED = re.compile(r"sha256:[0-9a-f]{64}")  # the name of a picture that is stored by its content
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 _BOMB = Image.DecompressionBombError
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, zlib.error, RecursionError, _BOMB)
@@ -28,7 +28,7 @@ BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, zlib.error, Recu
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A picture as the file that a run keeps of it: its bytes, and the suffix that says its format."""
+    """A picture as a file that a run stores: its bytes, and the suffix of its format."""
 
     data: bytes
     suffix: str = ".png"
@@ -63,9 +63,9 @@ class PictureFile:
 
 
 def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
-    """The file of an input picture: `name` is its path, or `sha256:<hex>`, which is looked for in the folder `inputs`.
+    """The file of an input picture: `name` is its path, or `sha256:<hex>` for a file in the folder `inputs`.
 
-    Raises PictureError, naming `field`, when there is none.
+    Raises PictureError, naming `field`, when there is no such file.
     """
     if HASHED.fullmatch(name):
         digest, flag = name.removeprefix("sha256:"), "--" + field.replace("_", "-")
@@ -90,17 +90,20 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
 
 
 def covering(pil: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """A picture scaled and cropped about its middle to fill `size`, width and height in pixels."""
+    """Scale and crop a picture about its middle to fill `size`, width and height in pixels."""
     return ImageOps.fit(pil, size, Image.Resampling.LANCZOS)
 
 
 def read(path: Path, *, field: str) -> Image.Image:
-    """A picture as upright RGB, transparent parts on white. Raises PictureError, naming `field`, in one line."""
+    """Read a picture as upright RGB, with transparent parts on white.
+
+    Raises PictureError, naming `field`, in one line.
+    """
     return _upright(path, repr(str(path)), field=field)
 
 
 def transparency(path: Path, *, field: str) -> Image.Image:
-    """How transparent an upright picture is, as grey: 255 is wholly transparent. Raises PictureError."""
+    """The transparency of a picture, upright, as grey: 255 is wholly transparent. Raises PictureError."""
     read(path, field=field)  # for its checks
     with Image.open(path) as pil:
         alpha = _in_bytes(ImageOps.exif_transpose(pil)).convert("RGBA").getchannel("A")
@@ -122,7 +125,7 @@ def _upright(file: Path | io.BytesIO, label: str, *, field: str) -> Image.Image:
 
 
 def _in_bytes(pil: Image.Image) -> Image.Image:
-    """Grey of 16 bits as grey of 8, where Pillow would cut off all above 255. Raises ValueError for other numbers."""
+    """Convert grey of 16 bits to 8 bits; Pillow alone would clip it at 255. Raises ValueError for float grey."""
     if pil.mode == "F":
         raise ValueError("its grey is of neither 8 nor 16 bits; save it as one of these")
     deep = pil.mode.startswith("I") and pil.getextrema()[1] > 255  # type: ignore[operator]
@@ -143,13 +146,13 @@ def to_bytes(image: "Tensor") -> "Tensor":
 
 
 def to_pils(image: "Tensor") -> list[Image.Image]:
-    """What `to_bytes` takes or gives -> n pictures. Waits for the device."""
+    """(n, 3, H, W) RGB in [0, 1], or the result of `to_bytes` -> n pictures. Waits for the device."""
     pixels = to_bytes(image) if image.is_floating_point() else image
     return [Image.fromarray(picture) for picture in pixels.cpu().numpy()]
 
 
 def grid(pils: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one size side by side, in rows as near to a square as can be; one picture is itself."""
+    """Pictures of one size in a grid that is nearly square; one picture is returned as it is."""
     if len(pils) == 1:
         return pils[0]
     columns = _columns(len(pils))
@@ -162,7 +165,7 @@ def grid(pils: Sequence[Image.Image]) -> Image.Image:
 
 
 def cell(sheet: Image.Image, index: int, count: int) -> Image.Image:
-    """The picture at this place, from 0, of a grid of `count`."""
+    """The picture with this index, from 0, of a grid of `count`."""
     columns, rows = _columns(count), -(-count // _columns(count))
     width, height = sheet.width // columns, sheet.height // rows
     left, top = index % columns * width, index // columns * height

@@ -1,4 +1,4 @@
-"""Interpolation: pictures between those that runs painted, on one canvas."""
+"""Interpolation: pictures between the results of several runs, by their canvas parameters."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def between(first: Tensor, second: Tensor, share: float, *, spherical: bool) -> Tensor:
-    """The way from one tensor to another, (n, c, ...), at this share of it in [0, 1].
+    """Interpolate two tensors, (n, c, ...), at `share` in [0, 1] of the way.
 
-    Straight, or spherical: the vectors along the second dimension turn evenly, and their lengths change linearly
+    Linear, or spherical: the vectors along the second dimension turn evenly, and their lengths change linearly
     (Shoemake, 1985).
     """
     straight = first.lerp(second, share)
@@ -32,17 +32,17 @@ def between(first: Tensor, second: Tensor, share: float, *, spherical: bool) -> 
     one, other = first / lengths[0], second / lengths[1]
     angle = (one * other).sum(1, keepdim=True).clamp(-1, 1).acos()
     curve = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / angle.sin().clamp(min=1e-12)
-    degenerate = (angle < 1e-4) | (angle > torch.pi - 1e-4)  # along one line there is no way round
+    degenerate = (angle < 1e-4) | (angle > torch.pi - 1e-4)  # vectors along one line have no unique arc
     return torch.where(degenerate, straight, curve * lengths[0].lerp(lengths[1], share))
 
 
 def pictures_between(
     folders: Sequence[Path], frames: int, *, loop: bool = False, run_options: dict[str, Any] | None = None
 ) -> Iterator[Image.Image]:
-    """So many pictures on the way from each run's last picture to the next one's, the last one's own at the end.
+    """Yield `frames` pictures for the way from each run's last picture to the next run's, then the last run's picture.
 
-    With `loop` the way leads back to the first. Of several variations the first is taken. Raises RunError where the
-    runs are not of one canvas and size.
+    With `loop` the way returns to the first run instead. Of several variations the first is used. Raises RunError when
+    the runs do not share canvas and size.
     """
     paintings = [_last(folder, run_options or {}) for folder in folders]
     first = paintings[0].settings
@@ -64,7 +64,7 @@ def pictures_between(
 
 @torch.no_grad()
 def _shown(painting: "Painting", one: Sequence[Tensor], other: Sequence[Tensor], share: float) -> Image.Image:
-    """The picture between two sets of parameters."""
+    """The picture of interpolated parameters."""
     spherical = painting.canvas.spherical
     for parameter, begin, end in zip(painting.learnable, one, other, strict=True):
         parameter.copy_(between(begin, end, share, spherical=spherical))
@@ -73,7 +73,7 @@ def _shown(painting: "Painting", one: Sequence[Tensor], other: Sequence[Tensor],
 
 @torch.no_grad()
 def _settled(painting: "Painting") -> list[Tensor]:
-    """The parameters of a painting's picture: averaged and tidied, where these are asked for."""
+    """The parameters of a painting's result: averaged and tidied, if its settings say so."""
     average = painting.averages.values(painting.settings.average, painting.step_count)
     for parameter, value in zip(painting.learnable, average or painting.learnable, strict=True):
         parameter.copy_(value)
@@ -83,7 +83,7 @@ def _settled(painting: "Painting") -> list[Tensor]:
 
 
 def _last(folder: Path, run_options: dict[str, Any]) -> "Painting":
-    """A run's painting as its latest state has it."""
+    """A run's painting, restored from its latest state."""
     info = RunInfo.read(folder)
     if (state := info.latest()) is None:
         raise RunError(f"the run {str(folder)!r} has kept no state to begin from")

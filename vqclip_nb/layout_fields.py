@@ -1,4 +1,4 @@
-"""Layout fields: the settings of where in the picture is painted, and how its parts belong together."""
+"""Layout fields: the settings of masks, extension and symmetry."""
 
 from typing import Literal
 
@@ -11,24 +11,24 @@ ALPHA = "alpha"  # as a mask: the transparency of the start image
 
 
 class LayoutFields(BaseModel):
-    """The part of Settings that is about the picture's parts."""
+    """The part of Settings that is about the layout of the picture."""
 
     mask: str | None = field(
         None,
         GROUP,
         "Mask",
-        "a picture, white where to paint and black where the start image stays to the pixel; or alpha, to paint where "
-        "the start image is transparent",
+        "a picture that is white where to paint, and black where the start image stays as it is; or alpha, to "
+        "paint where the start image is transparent",
     )
     extend: str = field(
         "",
         GROUP,
         "Extend",
-        "paint on beyond the start image, which stays to the pixel: left 25% right 64, in percent of its side or in "
-        "pixels; left, top, right and bottom",
+        "paint beyond the edges of the start image, which stays as it is: left 25% right 64, in percent of its side "
+        "or in pixels; edges are left, top, right and bottom",
     )
     feather: float = field(
-        8.0, GROUP, "Feather", "pixels over which the painting fades in beside what is kept", ge=0, le=512
+        8.0, GROUP, "Feather", "pixels over which the painting fades in beside the kept parts", ge=0, le=512
     )
     symmetry: Literal[
         "none", "mirror", "mirror-down", "mirror-both", "rotate-2", "rotate-3", "rotate-4", "rotate-5", "rotate-6"
@@ -36,8 +36,8 @@ class LayoutFields(BaseModel):
         "none",
         GROUP,
         "Symmetry",
-        "mirror: the right half is the left one mirrored (mirror-down: the lower half is the upper one); rotate-3: the "
-        "same after each third of a turn",
+        "mirror: the right half mirrors the left (mirror-down: the lower half mirrors the upper); rotate-3: it "
+        "repeats after each third of a turn",
         live=True,
     )
     seamless: bool = field(

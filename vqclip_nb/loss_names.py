@@ -1,7 +1,7 @@
 """Loss names: `saturation:0.5 | palette(navy, white):0:(2), 60:(0)` read into names and weights. Needs no torch.
 
-These losses need no perceptor. Some take colours, in brackets behind the name. Another package adds one by an entry
-point in the group `vqclip_nb.objectives` that names a class: called without arguments it gives an objective.
+These losses need no perceptor. Some take colours in brackets after the name. Another package can add losses by entry
+points in the group `vqclip_nb.objectives`: each names a class that is called without arguments and is an objective.
 """
 
 import math
@@ -21,10 +21,10 @@ _HOME = "vqclip_nb.objectives.losses"
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of ours.
+    """A loss of this package.
 
-    help: what it does. kind: the name of its class, or "" where a guide computes it. colours: how
-    many it takes, least and most. of_canvas: whether its class is called with the canvas.
+    help: what it does. kind: the name of its class, or "" when a guide computes it. colours: the least and the largest
+    number of colours it takes. of_canvas: whether its class is called with the canvas.
     """
 
     help: str
@@ -34,10 +34,12 @@ class Loss:
 
 
 LOSSES = {
-    "aesthetic": Loss("what a published head of the CLIP that judges rates higher: ViT-B/32, ViT-B/16, ViT-L/14", ""),
-    "edges": Loss("a frame of one colour, a twentieth of each side: white, or edges(black)", "Edges", (0, 1)),
-    "palette": Loss("the nearest of these colours everywhere: palette(navy, #ffcc00, white)", "Palette", (1, 64)),
-    "range": Loss("no colours beyond black and white, which would be cut off", "Range", of_canvas=True),
+    "aesthetic": Loss(
+        "a higher rating by a published aesthetic head; for the perceptors ViT-B/32, ViT-B/16, ViT-L/14", ""
+    ),
+    "edges": Loss("a border of one colour, a twentieth of each side wide: white, or edges(black)", "Edges", (0, 1)),
+    "palette": Loss("each pixel near one of these colours: palette(navy, #ffcc00, white)", "Palette", (1, 64)),
+    "range": Loss("no values beyond black and white, which would be clipped", "Range", of_canvas=True),
     "saturation": Loss("more colourful pictures; below 0, greyer ones", "Saturation"),
     "symmetry": Loss("the left half like the right, mirrored", "Symmetry"),
 }
@@ -78,7 +80,10 @@ def parse(text: str) -> dict[str, Number]:
 
 
 def make(key: str, canvas: Any = None) -> Any:
-    """A new objective, by a key of `parse`. Raises SettingsError when another package's cannot be loaded."""
+    """A new objective, for a key that `parse` returned.
+
+    Raises SettingsError when another package's cannot be loaded.
+    """
     name, _, colour_text = key.rstrip(")").partition("(")
     if loss := LOSSES.get(name):
         kind = getattr(import_module(_HOME), loss.kind)
@@ -92,7 +97,7 @@ def make(key: str, canvas: Any = None) -> Any:
 
 
 def _check(name: str, colour_text: str | None) -> None:
-    """Raise ValueError where a loss is not given the colours that it takes."""
+    """Raise ValueError when a loss has too many or too few colours."""
     least, most = LOSSES[name].colours if name in LOSSES else (0, 0)
     count = 0 if colour_text is None else len(colours.parse(colour_text, name=name))
     if least <= count <= most:

@@ -1,4 +1,4 @@
-"""Moves: how a film's picture moves from one frame to the next, as one map of the plane. Needs no torch."""
+"""Moves: the camera's move from one frame to the next, as a 3 x 3 matrix. Needs no torch."""
 
 import math
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from typing import Self
 from vqclip_nb.schedules import value_at
 from vqclip_nb.settings import Settings
 
-_VIEW = math.radians(50)  # the angle that the longer side of the picture fills
+_VIEW = math.radians(50)  # the camera's field of view along the longer side
 Matrix = list[list[float]]
 
 
 @dataclass(frozen=True)
 class Move:
-    """How the picture moves from one frame to the next.
+    """The camera's move from one frame to the next.
 
     zoom: a factor. shift: pixels to the right and down. rotate: degrees, anticlockwise. turn: degrees that the camera
-    looks up and to the right. border: what comes in, as `Settings.border`.
+    looks up and to the right. border: as `Settings.border`.
     """
 
     zoom: float = 1.0
@@ -28,7 +28,7 @@ class Move:
 
     @classmethod
     def at(cls, settings: Settings, step: int) -> Self:
-        """The move before the step that is made after `step` steps."""
+        """The move after `step` steps, before the next one."""
         progress = step / settings.steps
         zoom, right, down, rotate, up, aside = (
             value_at(number, step, progress)
@@ -45,14 +45,14 @@ class Move:
 
     @property
     def still(self) -> bool:
-        """Whether the picture stays where it is."""
+        """Whether nothing moves."""
         return (self.zoom, self.shift, self.rotate, self.turn) == (1, (0, 0), 0, (0, 0))
 
     def source(self, width: int, height: int) -> Matrix:
-        """The map from a pixel of the new picture to its place in the old one, three rows of three, homogeneous.
+        """The homogeneous 3 x 3 matrix from a pixel of the new picture to its source in the old one.
 
-        Pixels are counted from the middle of the picture, to the right and down. The new picture is the old one as a
-        camera sees it that was turned, then zoomed and rotated about the middle, then shifted.
+        Pixels are counted from the middle of the picture, to the right and down. The camera is turned first, then the
+        picture is zoomed and rotated about its middle, then shifted.
         """
         angle, distance = math.radians(self.rotate), max(width, height) / 2 / math.tan(_VIEW / 2)
         cos, sin = math.cos(angle) / self.zoom, math.sin(angle) / self.zoom
@@ -60,7 +60,7 @@ class Move:
         steps: list[Matrix] = [
             [[1, 0, -self.shift[0]], [0, 1, -self.shift[1]], [0, 0, 1]],
             [[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]],
-            [[1 / distance, 0, 0], [0, 1 / distance, 0], [0, 0, 1]],  # to rays of a camera that far from the picture
+            [[1 / distance, 0, 0], [0, 1 / distance, 0], [0, 0, 1]],  # to rays of a camera at this distance
             [[1, 0, 0], [0, math.cos(up), -math.sin(up)], [0, math.sin(up), math.cos(up)]],
             [[math.cos(aside), 0, math.sin(aside)], [0, 1, 0], [-math.sin(aside), 0, math.cos(aside)]],
             [[distance, 0, 0], [0, distance, 0], [0, 0, 1]],
@@ -69,11 +69,11 @@ class Move:
 
 
 def product(left: Matrix, right: Matrix) -> Matrix:
-    """The map that does `right` first, and then `left`; both three rows of three."""
+    """The matrix product of two 3 x 3 matrices: `right` is applied first."""
     return [[sum(left[row][k] * right[k][column] for k in range(3)) for column in range(3)] for row in range(3)]
 
 
 def applied(matrix: Matrix, x: float, y: float) -> tuple[float, float]:
-    """Where a map takes a place."""
+    """Apply a 3 x 3 matrix to a point."""
     across, down, depth = (row[0] * x + row[1] * y + row[2] for row in matrix)
     return across / max(depth, 1e-3), down / max(depth, 1e-3)

@@ -1,4 +1,4 @@
-"""Out of memory: recognise the error, and free what is no longer used."""
+"""Out of memory: recognises the errors, and frees unused memory."""
 
 import gc
 

@@ -1,7 +1,7 @@
-"""Optimizers: how a step is taken.
+"""Optimizers: the update rules of a step.
 
-torch's own are not used for two reasons: the first imports torch's compiler, which takes longer than ten steps, and
-none can skip a step for one picture of a batch alone.
+torch's optimizers are not used for two reasons: importing them imports torch's compiler, which takes longer than ten
+steps, and they cannot skip a step for one picture of a batch.
 """
 
 import math
@@ -18,10 +18,11 @@ Memory = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Rule:
-    """One optimizer: its update, and the names of the tensors that it keeps between steps.
+    """One optimizer: its update, and the names of its state tensors.
 
-    `update(parameter, grad, memory, count)` returns the change of the parameter for an lr of -1; `count` is the number
-    of this step, from 1. All tensors have the parameter's shape, the pictures as first dimension.
+    `update(parameter, grad, memory, count)` returns the change to subtract from the parameter, before it is multiplied
+    by the lr; `count` is the number of this step, from 1. All tensors have the parameter's shape; the first dimension
+    is the pictures.
     """
 
     update: Callable[[Tensor, Tensor, Memory, int], Tensor]
@@ -39,7 +40,7 @@ def adam(
 
 
 def adamax(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
-    """Adam by the largest recent gradient (Kingma & Ba, 2014), with betas (.9, .999) and eps 1e-8."""
+    """Adam with the infinity norm (Kingma & Ba, 2014), with betas (.9, .999) and eps 1e-8."""
     mean = memory["mean"].lerp_(grad, 0.1)
     largest = memory["square"].copy_(torch.maximum(memory["square"] * 0.999, grad.abs() + 1e-8))
     return mean / (1 - 0.9**count) / largest
@@ -56,7 +57,7 @@ def nadam(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor
 
 
 def radam(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
-    """Adam that waits until its variance is known (Liu et al., 2019), with betas (.9, .999) and eps 1e-8."""
+    """Adam with rectified variance (Liu et al., 2019), with betas (.9, .999) and eps 1e-8."""
     mean = memory["mean"].lerp_(grad, 0.1)
     square = memory["square"].mul_(0.999).addcmul_(grad, grad, value=0.001)
     unbiased = mean / (1 - 0.9**count)
@@ -69,12 +70,12 @@ def radam(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor
 
 
 def adagrad(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
-    """Steps by the sum of all squared gradients (Duchi et al., 2011), with eps 1e-10."""
+    """Gradients divided by the root of the sum of their squares (Duchi et al., 2011), with eps 1e-10."""
     return grad / (memory["square"].addcmul_(grad, grad).sqrt() + 1e-10)
 
 
 def rmsprop(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
-    """Tieleman & Hinton, 2012, with alpha .99 and eps 1e-8."""
+    """RMSProp (Tieleman & Hinton, 2012), with alpha .99 and eps 1e-8."""
     square = memory["square"].mul_(0.99).addcmul_(grad, grad, value=0.01)
     return grad / (square.sqrt() + 1e-8)
 
@@ -87,11 +88,11 @@ def sgd(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
 def adamp(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
     """Adam without the growth of scale-invariant weights (Heo et al., 2021), with eps 1e-8 and delta .1.
 
-    Where gradient and weights are nearly orthogonal, in every channel or else as a whole, the part of the update along
-    the weights is left out. A channel is the second dimension, since the first is the picture's.
+    When gradient and weights are nearly orthogonal, in every channel or else as a whole, the part of the update along
+    the weights is removed. Channels are the second dimension, since the first is the pictures.
     """
     update = adam(parameter, grad, memory, count)
-    if parameter.dim() < 3:  # one number per channel: nothing to project
+    if parameter.dim() < 3:  # one number per channel, so there is nothing to project
         return update
     undecided = torch.ones(len(parameter), dtype=torch.bool, device=parameter.device)
     for channels in (parameter.shape[1], 1):
@@ -107,7 +108,7 @@ def adamp(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor
 
 
 def diffgrad(parameter: Tensor, grad: Tensor, memory: Memory, count: int) -> Tensor:
-    """Adam slowed where the gradient no longer changes (Dubey et al., 2019), with betas (.9, .999) and eps 1e-8."""
+    """Adam with friction where gradients stop changing (Dubey et al., 2019), with betas (.9, .999) and eps 1e-8."""
     friction = (memory["previous"] - grad).abs().sigmoid()
     memory["previous"].copy_(grad)
     mean = memory["mean"].lerp_(grad, 0.1)
@@ -139,28 +140,28 @@ _PRODUCTS = [1.0]
 
 
 def _momentum_product(count: int) -> float:
-    """The product of the momenta up to a step; those before are kept, so that each step adds one factor."""
+    """The product of the momenta up to a step. Earlier products are cached, so that each step adds one factor."""
     while len(_PRODUCTS) <= count:
         _PRODUCTS.append(_PRODUCTS[-1] * _momentum(len(_PRODUCTS)))
     return _PRODUCTS[count]
 
 
 class Optimizer:
-    """Steps parameters whose first dimension is the pictures, by one of RULES, with what it remembers of gradients."""
+    """Updates parameters whose first dimension is the pictures, by one of RULES."""
 
     def __init__(self, rule: str, parameters: Sequence[nn.Parameter]) -> None:
         self.rule = RULES[rule]
         self.parameters = list(parameters)
         self.memories = [{slot: torch.zeros_like(p) for slot in self.rule.slots} for p in self.parameters]
-        self.param_groups = [{"params": self.parameters}]  # by which torch's GradScaler finds the gradients
+        self.param_groups = [{"params": self.parameters}]  # where torch's GradScaler looks for gradients
         self.count = 0
 
     @torch.no_grad()
     def step(self, lr: float | Tensor, valid: Tensor) -> Tensor:
-        """One step along the gradients for the pictures that are sound, (n,) bool; returns those that could take it.
+        """Make a step for the pictures where `valid`, (n,) bool; return the mask of those that made it.
 
-        `lr` is a number, or one for each picture, (n,). A picture with a gradient that is not a number cannot; nothing
-        of it is changed or remembered.
+        `lr` is a number, or one for each picture, (n,). A picture whose gradient is not finite is skipped: neither its
+        parameters nor its state change.
         """
         self.count += 1
         grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
@@ -174,27 +175,27 @@ class Optimizer:
         return valid
 
     def reset(self) -> None:
-        """Forget all gradients, as before the first step."""
+        """Reset the state, as before the first step."""
         self.count = 0
         self.memories = [{slot: torch.zeros_like(value) for slot, value in m.items()} for m in self.memories]
 
     def forget_directions(self) -> None:
-        """Forget where gradients pointed to, and keep how large they were: their squares, and the count of steps."""
+        """Reset the momentum, and keep the squared gradients and the count of steps."""
         for memory in self.memories:
             for slot, value in memory.items():
                 if slot != "square":
                     value.zero_()
 
     def choose(self, index: int) -> None:
-        """From now on remember one of the pictures alone."""
+        """Keep the state of one picture only."""
         self.memories = [{key: value[index : index + 1].clone() for key, value in m.items()} for m in self.memories]
 
     def state(self) -> dict[str, Tensor]:
-        """What it remembers, by name."""
+        """The state tensors by name."""
         return {f"{key}_{i}": value for i, memory in enumerate(self.memories) for key, value in memory.items()}
 
     def restore(self, state: dict[str, Tensor], *, count: int) -> None:
-        """Take up what `state` gave after `count` steps, of as many pictures as it holds."""
+        """Restore what `state` returned after `count` steps, for as many pictures as it holds."""
         self.count = count
         for index, memory in enumerate(self.memories):
             for key, value in memory.items():

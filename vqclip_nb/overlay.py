@@ -1,4 +1,4 @@
-"""Overlay: a picture that stays where a mask is black, over what a canvas renders."""
+"""Overlay: keeps the start image where a mask is black."""
 
 import warnings
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from vqclip_nb.settings import Settings
 
 @dataclass
 class Overlay:
-    """Puts the kept parts of a picture over a rendering.
+    """Puts the kept parts of a start image over a rendering.
 
-    picture: RGB. mask: grey, of the picture's size; 255 is painted, 0 stays, and greys are mixed. feather: pixels of
-    the painted picture over which the painting fades in, measured inwards from what stays.
+    picture: the start image, RGB. mask: grey, of the same size; 255 is painted, 0 is kept, and greys are mixed.
+    feather: pixels of the rendering over which the painting fades in, measured from the kept parts inwards.
     """
 
     picture: Image.Image
@@ -31,9 +31,9 @@ class Overlay:
 
     @classmethod
     def of(cls, settings: Settings, *, inputs: Path | None = None) -> "Overlay | None":
-        """What settings keep of their start image, or None. Raises PictureError when the mask leaves nothing to paint.
+        """The overlay of these settings, or None. Raises PictureError when the mask leaves nothing to paint.
 
-        A mask of another size is scaled to the start image's, which is said (PaintWarning).
+        A mask of another size than the start image is scaled to it, with a PaintWarning.
         """
         if not (settings.mask or settings.extend) or not settings.init_image:
             return None
@@ -60,7 +60,7 @@ class Overlay:
         return cls(picture, mask, settings.feather)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """(n, 3, H, W) RGB in [0, 1] -> the same, with the kept parts in it, exact to the bit where the mask is 0."""
+        """(n, 3, H, W) RGB in [0, 1] -> the same with the kept parts, exact to the bit where the mask is 0."""
         if self._placed is None or self._placed[0].shape[-2:] != image.shape[-2:]:
             self._placed = self._place(image)
         picture, mask = self._placed
@@ -75,7 +75,7 @@ class Overlay:
 
 
 def extended(picture: Image.Image, mask: Image.Image, edges: Mapping[str, str]) -> tuple[Image.Image, Image.Image]:
-    """A picture and its mask with margins, `edges` as `regions.margins` reads them, filled with the colours beside."""
+    """Add margins to a picture and its mask, filled with the nearest colours; `edges` is from `regions.margins`."""
     left, top, right, bottom = (
         regions.pixels(edges.get(name, "0"), picture.size[index % 2]) for index, name in enumerate(regions.EDGES)
     )
@@ -93,16 +93,16 @@ def extended(picture: Image.Image, mask: Image.Image, edges: Mapping[str, str]) 
 
 
 def filled(picture: Image.Image, hole: Image.Image) -> Image.Image:
-    """An RGB picture whose hole, grey of its size, is filled with the colours around it, coarser towards its middle."""
+    """Fill a hole in an RGB picture with the colours around it. `hole` is grey, 255 inside."""
     known = 1 - images.to_tensor(hole)[:, :1]
     (result,) = images.to_pils(filled_in(images.to_tensor(picture), known))
     return result
 
 
 def filled_in(colours: Tensor, known: Tensor) -> Tensor:
-    """(n, 3, H, W) colours, and how well each is known, (n, 1, H, W) in [0, 1] -> colours that are known everywhere.
+    """Fill in unknown colours, (n, 3, H, W), where `known`, (n, 1, H, W) in [0, 1], is the confidence in each.
 
-    By the pull-push pyramid (Gortler et al., The Lumigraph, 1996).
+    Uses the pull-push pyramid (Gortler et al., The Lumigraph, 1996).
     """
     height, width = colours.shape[-2:]
     if max(height, width) == 1:
@@ -116,9 +116,9 @@ def filled_in(colours: Tensor, known: Tensor) -> Tensor:
 
 
 def feathered(mask: Tensor, pixels: float) -> Tensor:
-    """A mask, (1, 1, H, W) in [0, 1], that rises over so many pixels from where it is 0; zeros stay exactly 0.
+    """Make a mask, (1, 1, H, W) in [0, 1], rise over `pixels` pixels from where it is 0; zeros stay exactly 0.
 
-    The least value within the radius is taken, and its mean within the radius.
+    Erosion by half of `pixels`, then a box blur of the same radius.
     """
     radius = min(round(pixels / 2), (min(mask.shape[-2:]) - 1) // 2)
     if radius < 1:

@@ -1,4 +1,4 @@
-"""Paths as a person writes them."""
+"""Paths: home folders in paths that a person wrote."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Perceptors: the networks that say how near a picture is to a text (CLIP, Radford et al., 2021)."""
+"""Perceptors: networks that embed pictures and texts in one space (CLIP, Radford et al., 2021)."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ from vqclip_nb.errors import PaintWarning
 
 
 class Perceptor(Protocol):
-    """Images arrive as RGB in [0, 1], cut_size square; embeddings leave as float32 of unit length, (m, d)."""
+    """Images are RGB in [0, 1], cut_size square; embeddings are float32 of unit length, (m, d)."""
 
     name: str
     cut_size: int
@@ -28,8 +28,8 @@ class CLIPPerceptor(nn.Module):
 
     mean: Tensor
     std: Tensor
-    sigmoid: tuple[float, float] | None = None  # scale and bias of the loss of a network that was trained by SigLIP's
-    warns = True  # about words that the model does not know or has no room for
+    sigmoid: tuple[float, float] | None = None  # scale and bias of the loss of a network trained as SigLIP is
+    warns = True  # of words that the model does not know, or that exceed its context
 
     def __init__(self, name: str, clip: Any, tokenizer: Any) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class CLIPPerceptor(nn.Module):
         return nn.functional.normalize(self.clip.encode_text(tokens).float(), dim=-1)
 
     def _sees(self, visual: Any) -> tuple[int, Sequence[float], Sequence[float]]:
-        """The side of the pictures that the model was trained on, and the mean and spread of their colours."""
+        """The side of the model's input pictures, and the mean and standard deviation of their colours."""
         return visual.input_resolution, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
     def _tokens(self, text: str) -> list[int]:
@@ -70,7 +70,7 @@ class CLIPPerceptor(nn.Module):
         return tokens + [0] * (self.clip.context_length - len(tokens))
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words of a text that the model was not trained on, in order, once each."""
+        """The words of a text that were not in the training captions, in order, once each."""
         vocabulary: set[int] | None = getattr(self.clip, "known_tokens", None)
         if vocabulary is None:
             return []
@@ -95,20 +95,20 @@ class OpenCLIPPerceptor(CLIPPerceptor):
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """A text, cut at `most` letters."""
+    """A text, shortened to `most` letters."""
     return text if len(text) <= most else text[:most].rstrip() + "…"
 
 
 def _says_something(word: str) -> bool:
-    """Whether it is a word, or a sign that stands for one, such as an emoji; a comma is not."""
+    """Whether it is a word, or a symbol with a meaning, such as an emoji; a comma is not."""
     return word.isalnum() or unicodedata.category(word) in ("So", "Sc", "Sm")
 
 
 def load(name: str) -> list[CLIPPerceptor]:
     """The perceptors of this name, on the CPU: "ViT-B/32", "open_clip/ViT-B-32/laion2b_s34b_b79k", ...
 
-    "demo" is two that share the cutouts, because they seldom make the same mistake.
-    Raises models.UnknownModel, models.CannotFetch, models.BrokenWeights, and ImportError where a package is missing.
+    "demo" is two networks, which share the cutouts: they seldom make the same mistake. Raises models.UnknownModel,
+    models.CannotFetch, models.BrokenWeights, and ImportError where a package is missing.
     """
     from vqclip_nb.models import shared
 
@@ -125,5 +125,5 @@ def _load(name: str) -> list[CLIPPerceptor]:
         clip = models.load_clip(name, which=which)
         models.optimize_network(clip.visual)
         perceptors.append(CLIPPerceptor(f"{name}-{which + 1}" if which else name, clip, models.tokenizer()))
-        perceptors[-1].warns = not which  # the other reads the same words
+        perceptors[-1].warns = not which  # the first has warned already
     return perceptors

@@ -1,6 +1,6 @@
-"""Prompt writer: more prompts like a few examples, by a language model or by the grammar of suggestions.toml.
+"""Prompt writer: writes prompts like a few examples, with a language model or the grammar of suggestions.toml.
 
-The language model gets a line that says what the list is, then the examples, and goes on (few-shot).
+The language model is given a heading and the examples, and continues the list (few-shot).
 """
 
 import html
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GRAMMAR = "grammar"  # as a model's name
 HEADING = "A list of sentences that describe pictures, one a line:"
-MOST, LONGEST = 200, 200  # prompts that are written at once, letters of one
+MOST, LONGEST = 200, 200  # the number of prompts of one call, and the letters of a prompt
 _ROUNDS = 12
 _MARKUP = (
     (re.compile(r"<[^<>]*>"), " "),  # tags
@@ -34,11 +34,11 @@ _MARKUP = (
 def write_prompts(
     examples: Sequence[str], count: int = 8, *, model: str | None = None, seed: int = 0, perceptor: str = "demo"
 ) -> list[str]:
-    """At most `count` prompts like the examples, none of them twice; the same seed writes the same on one machine.
+    """Write at most `count` different prompts like the examples; the same seed writes the same on one machine.
 
-    model: the id or folder of a causal language model, or "grammar"; without one that of the catalog, and where it
-    cannot be had, the grammar, which a PaintWarning says. perceptor: whose words the grammar uses.
-    Raises SettingsError, and for a named model what `models.load_language` does.
+    model: the id or folder of a causal language model, or "grammar". Default: the model of the catalog; if it cannot be
+    loaded, a PaintWarning says so and the grammar is used. perceptor: whose words the grammar uses. Raises
+    SettingsError, and for a named model what `models.load_language` raises.
     """
     if not 1 <= count <= MOST:
         raise SettingsError(f"the number of prompts must be between 1 and {MOST}, got {count}")
@@ -62,7 +62,7 @@ def write_prompts(
 
 
 def tidy(line: str) -> str | None:
-    """A line that a model wrote as a prompt, without markup and at most LONGEST letters; None where none is left."""
+    """Clean a line that a model wrote: no markup, at most LONGEST letters. None when no prompt remains."""
     text = "".join(letter if letter.isprintable() else " " for letter in html.unescape(line))
     for pattern, replacement in _MARKUP:
         text = pattern.sub(replacement, text)
@@ -79,7 +79,7 @@ def tidy(line: str) -> str | None:
 
 
 def _by_grammar(examples: Sequence[str], count: int, seed: int, perceptor: str) -> list[str]:
-    """Sentences of the grammar, those first that share most words with the examples."""
+    """Sentences of the grammar, sorted by the number of words shared with the examples."""
     rng = random.Random(seed)
     grammar = words()["surprise"][vocabulary(perceptor)]
     sentences = _fresh((surprise(grammar, rng) for _ in range(40 * count)), examples)
@@ -88,7 +88,7 @@ def _by_grammar(examples: Sequence[str], count: int, seed: int, perceptor: str) 
 
 
 def _by_model(network: Any, tokenizer: Any, examples: Sequence[str], count: int, seed: int) -> list[str]:
-    """What a language model writes on below a heading and the examples, in several rounds."""
+    """Prompts that a language model writes after a heading and the examples, in several rounds."""
     from vqclip_nb import device
 
     network = network.to(device.choose("auto"))
@@ -104,7 +104,7 @@ def _by_model(network: Any, tokenizer: Any, examples: Sequence[str], count: int,
 
 
 def _continued(network: Any, tokenizer: Any, examples: list[str], most: int, seed: int) -> list[str]:
-    """The whole lines that a model writes after a list, of at most `most` tokens."""
+    """The complete lines that a model writes after a list, of at most `most` tokens."""
     import torch
 
     room = int(getattr(network.config, "max_position_embeddings", 0) or 1024)
@@ -113,7 +113,7 @@ def _continued(network: Any, tokenizer: Any, examples: list[str], most: int, see
         examples = examples[1:]
     target = network.device
     with torch.random.fork_rng([target] if target.type == "cuda" else []), torch.inference_mode():
-        torch.manual_seed(seed)  # transformers draws from the global generator, which is put back
+        torch.manual_seed(seed)  # transformers uses the global generator, which fork_rng restores
         output = network.generate(
             tokens.to(target),
             attention_mask=torch.ones_like(tokens).to(target),
@@ -130,7 +130,7 @@ def _tokens(tokenizer: Any, examples: Sequence[str]) -> "Tensor":
 
 
 def _fresh(lines: Iterable[str], old: Iterable[str]) -> Iterator[str]:
-    """The lines that are not known yet, each once, whatever their capitals."""
+    """The lines that are not in `old`, each once, ignoring case."""
     seen = {line.casefold() for line in old}
     for line in lines:
         if line.casefold() not in seen:

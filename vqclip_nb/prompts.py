@@ -1,9 +1,9 @@
 r"""Prompts: what a person writes, `a castle:1.5 | fog:-0.3 | watercolor`, read into texts, weights and stops.
 
 Each part is `text`, `text:weight` or `text:weight:stop` (the syntax of the 2021 notebooks). A weight may be keyframes,
-`a castle:0:(1), 60:(0.2)`, or an expression in brackets, `a castle:(1 - s)`. Behind the text stands, where it is meant,
-the part of the picture (`regions`) and of the run (`spans`): `a castle [0 0 50% 100%] @ 0-40%:1.5`. Between double
-quotes, or after a backslash, a colon and a pipe are letters like any other; a URL stays whole.
+`a castle:0:(1), 60:(0.2)`, or an expression in brackets, `a castle:(1 - s)`. A part of the picture (`regions`) and a
+part of the run (`spans`) may follow the text: `a castle [0 0 50% 100%] @ 0-40%:1.5`. In double quotes, or after a
+backslash, colons and pipes are plain letters; a URL stays whole.
 
 What follows a colon is a weight only if it is a number that a person would mean as one. `Star Wars: Return of the
 Sith`, `at 10:30`, `ratio 16:9` and `Blade Runner: 2049` are texts. `doubts` says where a reading may be wrong.
@@ -44,11 +44,11 @@ _PIECE = re.compile(
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text (or the name of a picture) and how strongly it pulls.
+    """A text (or the name of a picture) and its weight.
 
-    `weight` below 0 pushes away. `stop` ends the pull once the signed distance is below it; -inf never does. `region`
-    is the part of the picture that is meant, or None for the whole; `span` the part of the run.
-    `str(prompt)` is written so that `parse` reads it back.
+    A `weight` below 0 pushes away. The prompt has no effect while its signed distance is below `stop`; -inf disables
+    this. `region` is a part of the picture, or None for all of it; `span` is a part of the run, or None for all of it.
+    `parse` reads `str(prompt)` back.
     """
 
     text: str
@@ -78,15 +78,16 @@ class Prompt:
 
 
 def parse(line: str, *, field: str = "prompt") -> tuple[Prompt, ...]:
-    """Read `text:weight:stop | text ...`; parts that are blank are skipped.
+    """Read `text:weight:stop | text ...`; blank parts are skipped.
 
-    Raises SettingsError, naming `field`, when a weight or a stop is not finite, a text is missing or a quote is open.
+    Raises SettingsError, naming `field`, when a weight or a stop is not finite, a text is missing or a quote is not
+    closed.
     """
     return tuple(prompt for prompt, _ in _readings(line, field))
 
 
 def doubts(line: str, *, field: str = "prompt") -> list[str]:
-    """A sentence for each part of a line that a person may have meant otherwise. Raises as `parse` does."""
+    """A sentence for each part of a line whose reading may not be what the person meant. Raises what `parse` raises."""
     sentences = [doubt for _, doubt in _readings(line, field) if doubt]
     if "^" in line:
         story = shlex.quote(_story(line.split("^")))
@@ -102,7 +103,7 @@ def doubts(line: str, *, field: str = "prompt") -> list[str]:
 
 
 def _story(scenes: Sequence[str]) -> str:
-    """Texts that follow each other in spans of one length."""
+    """Texts as a story in spans of equal length."""
     edges = [round(100 * index / len(scenes)) for index in range(len(scenes) + 1)]
     parts = zip(scenes, edges, edges[1:], strict=False)
     return " | ".join(f"{scene.strip()} @ {begin}-{end}%" for scene, begin, end in parts)
@@ -110,7 +111,7 @@ def _story(scenes: Sequence[str]) -> str:
 
 @dataclass
 class _Piece:
-    """What stands between two colons. quoted: whether it ends with a quoted or escaped letter."""
+    """The text between two colons. quoted: whether it ends with a quoted or escaped letter."""
 
     text: str = ""
     quoted: bool = False
@@ -118,7 +119,7 @@ class _Piece:
 
 @lru_cache(maxsize=256)
 def _readings(line: str, field: str) -> tuple[tuple[Prompt, str], ...]:
-    """Each part's prompt, and where its reading is doubtful, a sentence. One line is read several times in a row."""
+    """Each part's prompt, with a sentence if its reading is doubtful, or "". Cached: a line is read several times."""
     parts = [[_Piece()]]
     for match in _PIECE.finditer(line):
         letters, last = match[0], parts[-1][-1]
@@ -139,7 +140,7 @@ def _readings(line: str, field: str) -> tuple[tuple[Prompt, str], ...]:
 
 
 def parse_picture(line: str, *, field: str = "image_prompts") -> Prompt:
-    """Read `file`, `file:weight` or `file:weight:stop`; whatever is not a number stays part of the file's name."""
+    """Read `file`, `file:weight` or `file:weight:stop`; anything that is not a number is part of the file's name."""
     match = re.fullmatch(rf"(.+?):{_KEYFRAMES}", line.strip(), re.DOTALL | re.IGNORECASE)
     if match is None:
         match = re.fullmatch(rf"(.+?)(?::({_NUMBER}))?(?::({_NUMBER}))?", line.strip(), re.DOTALL | re.IGNORECASE)
@@ -189,7 +190,7 @@ def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
 
 
 def _described(pieces: Sequence[_Piece]) -> dict[str, Any]:
-    """The text of pieces, and the region and the span at its end, where these do not stand in quotes."""
+    """The text of pieces, and the region and the span at its end, unless these are quoted."""
     text = _joined(pieces)
     if pieces[-1].quoted:
         return {"text": text}
@@ -207,7 +208,7 @@ def _is_number(text: str) -> bool:
 
 
 def _is_meant(before: str, number: str) -> bool:
-    """Whether a person means a number behind a colon as a weight, not as a time, a ratio, or a year."""
+    """Whether a number after a colon is meant as a weight, not as part of a time, a ratio or a year."""
     if before[-1:].isdigit() and re.fullmatch(r"\d{1,2}", number):
         return False
     return re.fullmatch(r"\d{3,}", number.strip()) is None

@@ -1,9 +1,9 @@
-"""Regions: the part of the picture that a prompt is for, written behind its text.
+"""Regions: the part of the picture that a prompt applies to, written after its text.
 
     a castle [0 0 50% 100%] | a meadow [0 200 100% 100%]:2 | clouds [mask 1]
 
-A rectangle is given by its left, top, right and bottom edges, in pixels or in percent of the picture's sides.
-`[mask 1]` is the first of the pictures of `prompt_masks`, white where the prompt pulls.
+A rectangle is given by its left, top, right and bottom edges, in pixels or in percent of the picture's sides. `[mask
+1]` is the first picture of `prompt_masks`, which is white where the prompt applies.
 """
 
 import re
@@ -20,10 +20,7 @@ _MASK = re.compile(r"mask\s*(\d{1,3})", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle, by the words of its four edges, or the mask of this number, counted from 1.
-
-    `str(region)` is written so that `split` reads it back.
-    """
+    """A rectangle, by its four edges as written, or a mask by its number, from 1. `split` reads `str(region)` back."""
 
     edges: tuple[str, ...] = ()
     mask: int | None = None
@@ -34,7 +31,7 @@ class Region:
     def box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """The rectangle in whole pixels of a picture of this width and height: left, top, right, bottom.
 
-        Raises SettingsError where it is empty, or reaches beyond the picture.
+        Raises SettingsError when it is empty, or reaches beyond the picture.
         """
         sides = (*size, *size)
         edges = [pixels(edge, side) for edge, side in zip(self.edges, sides, strict=True)]
@@ -49,7 +46,7 @@ class Region:
 
 
 def split(text: str) -> tuple[str, Region | None]:
-    """A text without the region at its end, and the region. What is no region in brackets stays text."""
+    """Split a text into the rest and the region at its end, or None. Other brackets stay text."""
     match = re.fullmatch(r"(.*\S)\s*\[\s*([^\[\]]*?)\s*\]\s*", text, re.DOTALL)
     if match is None:
         return text, None
@@ -61,7 +58,7 @@ def split(text: str) -> tuple[str, Region | None]:
 
 
 def margins(text: str) -> dict[str, str]:
-    """`left 25% top 64` as the widths by edge, in percent of the side or in pixels. Raises SettingsError."""
+    """Read `left 25% top 64` as widths by edge, in percent of the side or in pixels. Raises SettingsError."""
     words = text.replace(",", " ").lower().split()
     widths = dict(zip(words[::2], words[1::2], strict=False))
     if len(words) % 2 or any(not re.fullmatch(_EDGE, width) for width in widths.values()) or widths.keys() - {*EDGES}:
@@ -70,6 +67,6 @@ def margins(text: str) -> dict[str, str]:
 
 
 def pixels(edge: str, side: int) -> int:
-    """A width or a place, in pixels or in percent of a side, as whole pixels."""
+    """A length in pixels or in percent of a side, as whole pixels."""
     number = float(edge.rstrip("%"))
     return round(number / 100 * side) if edge.endswith("%") else round(number)

@@ -1,4 +1,4 @@
-"""Relay: canvases that a run goes on with, `60:vqgan/demo | 90%:pixels`, each from a step on. Needs no torch."""
+"""Relay: canvases that take over during a run, each from a step on: `60:vqgan/demo | 90%:pixels`. Needs no torch."""
 
 import re
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from vqclip_nb.schedules import Schedule
 if TYPE_CHECKING:
     from vqclip_nb.settings import Settings
 
-FIELDS = ("canvas", "canvas_options")  # what may change in mid-run by a relay alone
+FIELDS = ("canvas", "canvas_options")  # the fields that only a relay may change during a run
 
 _PART = re.compile(r"(?P<step>\d{1,8})(?P<percent>\s*%)?\s*:\s*(?P<canvas>\S+)")
 
 
 def parse(text: str) -> list[tuple[int, bool, str]]:
-    """Each canvas with the number of steps that are made before it, or, where the second is true, their percentage.
+    """Read a relay as triples: the step a canvas starts at, whether that is a percentage, and the canvas's name.
 
     Raises ValueError.
     """
@@ -35,15 +35,15 @@ def parse(text: str) -> list[tuple[int, bool, str]]:
 
 
 def canvas_at(text: str, step: int, steps: int) -> str | None:
-    """The canvas that takes over when so many of all steps are made, or None."""
+    """The canvas that takes over after `step` of `steps` steps, or None."""
     begins = {round(number * steps / 100) if percent else number: name for number, percent, name in parse(text)}
     return begins.get(step)
 
 
 def with_canvas(changes: Mapping[str, Any], settings: "Settings") -> dict[str, Any]:
-    """Changes of settings; where the canvas is another, with all its options, and the step size that suits it.
+    """Complete changes of settings: a change of canvas also changes the options and the step size to its own.
 
-    A step size that is among the changes, or is scheduled, stays.
+    A step size that is scheduled, or among the changes, is kept.
     """
     new = dict(changes)
     if new.get("canvas", settings.canvas) == settings.canvas:

@@ -1,7 +1,7 @@
-"""Random numbers: every draw is a function of the picture's seed, the step and the purpose. There is no state to save.
+"""Random numbers: every draw depends only on the picture's seed, the step and the purpose. There is no state to save.
 
-So picture k of a batch sees the same draws as when it is painted alone, and so does a run that is resumed, replayed or
-split into smaller batches.
+So the draws of a picture are the same in a batch and alone, and in a run that is resumed, replayed or split into
+smaller batches.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def generator(seed: int, step: int, purpose: str, device: torch.device | str = "
 
 @dataclass(frozen=True)
 class Draws:
-    """The draws of one step for n pictures, one seed each. `owner` separates two users of one purpose."""
+    """The random draws of one step for n pictures, one seed each. `owner` separates two users of one purpose."""
 
     seeds: tuple[int, ...]
     step: int = 0
@@ -33,11 +33,11 @@ class Draws:
         return replace(self, owner=f"{self.owner}{owner}/")
 
     def uniform(self, purpose: str, shape: Sequence[int]) -> Tensor:
-        """Uniform numbers in [0, 1), (n, *shape), on the CPU. Meant for few."""
+        """Uniform numbers in [0, 1), (n, *shape), on the CPU. For small shapes."""
         return torch.stack([torch.rand(*shape, generator=self._generator(seed, purpose)) for seed in self.seeds])
 
     def normal(self, purpose: str, shape: Sequence[int]) -> Tensor:
-        """Standard normal numbers, (n, *shape), drawn on the device. Meant for many."""
+        """Standard normal numbers, (n, *shape), drawn on the device. For large shapes."""
         return torch.stack(
             [
                 torch.randn(*shape, generator=self._generator(seed, purpose, self.device), device=self.device)
@@ -46,7 +46,7 @@ class Draws:
         )
 
     def gumbel(self, purpose: str, shape: Sequence[int]) -> Tensor:
-        """Standard Gumbel numbers, (n, *shape), drawn on the device. Meant for many."""
+        """Standard Gumbel numbers, (n, *shape), drawn on the device. For large shapes."""
         blank = [torch.empty(*shape, device=self.device) for _ in self.seeds]
         draw = [self._generator(seed, purpose, self.device) for seed in self.seeds]
         return -torch.stack([each.exponential_(generator=g) for each, g in zip(blank, draw, strict=True)]).log()

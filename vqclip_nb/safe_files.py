@@ -1,4 +1,4 @@
-"""Files of a folder that may be anybody's: no link in it is followed, neither to read, nor to write, nor to delete."""
+"""Safe files: read, write and delete files in a folder of unknown origin without following links."""
 
 import os
 import re
@@ -11,11 +11,11 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(
 
 
 class InTheWay(OSError, RunError):
-    """Something other than a plain file or folder stands where one should be. Says what, in one line."""
+    """A link, device or other object exists where a plain file or folder is needed. The message says what."""
 
 
 def kind(path: Path) -> str | None:
-    """What stands at a path, its own link not followed: None, `a file`, `a folder`, or in words what else it is."""
+    """What exists at a path, links not followed: None, `a file`, `a folder`, or a description of anything else."""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -28,28 +28,28 @@ def kind(path: Path) -> str | None:
 
 
 def _is_junction(path: Path) -> bool:
-    """Whether a folder on Windows is really elsewhere."""
+    """Whether a folder on Windows is a junction, a link to another folder."""
     return os.path.realpath(path) != os.path.join(os.path.realpath(path.parent), path.name)
 
 
 def need(path: Path, expected: str) -> None:
-    """Raise InTheWay when something else than `wanted`, `a file` or `a folder`, stands at this path."""
+    """Raise InTheWay unless the path is free or holds what is expected, `a file` or `a folder`."""
     if (actual := kind(path)) not in (expected, None):
         raise InTheWay(f"{str(path)!r} must be {expected} of its own, and is {actual}; move it away")
 
 
 def files(folder: Path, pattern: str = "*") -> list[Path]:
-    """The plain files in a subfolder, by name. None where the subfolder is not there, or is a link."""
+    """The plain files in a folder, by name; an empty list if the folder does not exist or is a link."""
     return sorted(filter(is_plain, folder.glob(pattern))) if kind(folder) == "a folder" else []
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a plain file stands at this path, and not a link to one."""
+    """Whether there is a plain file at this path, not a link to one."""
     return kind(path) == "a file"
 
 
 def tree(folder: Path) -> list[Path]:
-    """The plain files in a folder and in the folders below it, by name; none through links."""
+    """The plain files in a folder and its subfolders, by name. Links are not followed."""
     paths = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
     return sorted(filter(is_plain, paths))
 
@@ -69,7 +69,7 @@ def read(path: Path, *, most: int | None = None) -> bytes:
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _NO_LINK)
     with open(number, "rb") as file:
         facts = os.fstat(number)
-        if not stat.S_ISREG(facts.st_mode):  # put there since
+        if not stat.S_ISREG(facts.st_mode):  # it was exchanged in between
             raise InTheWay(f"{str(path)!r} must be a plain file; move it away")
         if most is not None and facts.st_size > most:
             raise InTheWay(f"{str(path)!r} has {facts.st_size:,} bytes, and may have {most:,}")
@@ -77,19 +77,19 @@ def read(path: Path, *, most: int | None = None) -> bytes:
 
 
 def part(path: Path) -> Path:
-    """The name under which a file is written before it is moved into its place; what stood there is gone."""
+    """The temporary name under which a file is written before it is moved to `path`. An older one is deleted."""
     temporary = path.with_name(f".{path.name}.part")
     for candidate in (path, temporary):
         if kind(candidate) == "a folder":
             need(candidate, "a file")
-    temporary.unlink(missing_ok=True)  # the name alone: what a link points to stays
+    temporary.unlink(missing_ok=True)  # deletes a link itself, not its target
     return temporary
 
 
 def write(path: Path, data: bytes, *, sync: bool = False) -> None:
-    """Write a file whole or not at all: beside it first, then moved into its place; with `sync` it outlives a crash.
+    """Write a file atomically: to a temporary file, which is then moved. With `sync` it is on the disk on return.
 
-    Raises OSError. A link that stands in its place is replaced, and what it points to stays.
+    Raises OSError. A link at `path` is replaced; its target is not changed.
     """
     temporary = part(path)
     try:

@@ -2,9 +2,9 @@
 
     0:(0.1), 60:(0.05), 120:(0.02)          0:(1), 60:(1.02 + 0.01*sin(t/8)) eased          0.1 * exp(-2*s)
 
-A keyframe is `step:(number)`: the number holds for the step that is made after so many steps. Between two keyframes it
-changes linearly, or smoothly with `eased`, or not at all with `stepped`; before the first and after the last it stays.
-The notation is that of Deforum and Disco Diffusion. A number may be an expression of t and s (`expressions`).
+A keyframe is `step:(number)`: the number that holds after so many steps. Between two keyframes it changes linearly,
+smoothly with `eased`, or only at the keyframes with `stepped`; before the first and after the last it is constant. The
+notation is that of Deforum and Disco Diffusion. A number may be an expression of t and s (`expressions`).
 """
 
 import math
@@ -33,7 +33,9 @@ _TOKENS = (  # of one keyframe, in order: what it is, its pattern
     ('"(" before the number', re.compile(r"\s*(\()")),
 )
 _COURSE = re.compile(r"(.*\))\s*(linear|eased|stepped)\s*", re.IGNORECASE | re.DOTALL)
-COURSES: dict[str, Callable[[float], float]] = {  # between keyframes: a share in [0, 1) of the way -> of the difference
+COURSES: dict[
+    str, Callable[[float], float]
+] = {  # interpolation between keyframes: share of the way in [0, 1) -> share of the difference
     "linear": lambda share: share,
     "eased": lambda share: share * share * (3 - 2 * share),
     "stepped": lambda share: 0.0,
@@ -42,10 +44,10 @@ COURSES: dict[str, Callable[[float], float]] = {  # between keyframes: a share i
 
 @dataclass(frozen=True)
 class Schedule:
-    """A number by keyframes: pairs of a step and the number there, of increasing steps.
+    """A number that changes along the run, by keyframes: pairs of a step and a number, with increasing steps.
 
-    course: how it goes from one to the next, one of COURSES. `str(schedule)` is text that `parse` reads back. Raises
-    SettingsError where there is no keyframe, or the steps do not increase.
+    course: the interpolation between keyframes, one of COURSES. `parse` reads `str(schedule)` back. Raises
+    SettingsError when there is no keyframe, or the steps do not increase.
     """
 
     keyframes: tuple[tuple[int, float | Expression], ...]
@@ -60,7 +62,7 @@ class Schedule:
     def parse(cls, text: str, *, name: str = "schedule") -> Self:
         """Read `step:(number), step:(number), …`, or an expression.
 
-        Raises SettingsError in one line that names `name` and shows, by a caret, where the text is wrong.
+        Raises SettingsError, in one line with `name` and a caret at the fault.
         """
         course, whole = "linear", text
         if match := _COURSE.fullmatch(text):
@@ -90,7 +92,7 @@ class Schedule:
         return text if self.course == "linear" else f"{text} {self.course}"
 
     def at(self, step: int, progress: float = 0.0) -> float:
-        """The number for the step that is made after `step` steps, at `progress`, that share of all steps."""
+        """The number after `step` steps, where `progress` is the share of all steps."""
         here = (step, progress)
         before, number = self.keyframes[0]
         for after, following in self.keyframes:
@@ -103,29 +105,29 @@ class Schedule:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """The number at each keyframe; of an expression, the one that it has there at the beginning of a run."""
+        """The number at each keyframe; expressions are evaluated there with `s` = 0."""
         return tuple(_value(number, (step, 0.0)) for step, number in self.keyframes)
 
     @property
     def varies(self) -> bool:
-        """Whether an expression is among its numbers."""
+        """Whether any of its numbers is an expression."""
         return any(isinstance(number, Expression) for _, number in self.keyframes)
 
     def over(self, steps: int) -> list[tuple[int, float]]:
-        """Steps of a run of so many, and the number at each: all steps, or a thousand spread evenly."""
+        """Pairs of a step and its number in a run of `steps` steps: all of them, or a thousand, evenly spaced."""
         samples = range(steps) if steps <= _MOST_CHECKED else [i * steps // _MOST_CHECKED for i in range(_MOST_CHECKED)]
         return [(step, self.at(step, step / steps)) for step in samples]
 
     def times(self, factor: float) -> "Schedule":
-        """The same course, each number multiplied by `factor`."""
+        """This schedule with each number multiplied by `factor`."""
         return self.changed(lambda number: number * factor, lambda text: f"{factor:.15g}*({text})")
 
     def below_zero(self) -> "Schedule":
-        """The same course, each number with a minus before it."""
+        """This schedule with each number made negative."""
         return self.changed(lambda number: -abs(number), lambda text: f"-abs({text})")
 
     def changed(self, of_number: Callable[[float], float], of_text: Callable[[str], str]) -> "Schedule":
-        """The same course with other numbers: `plain` changes a number, `written` the text of an expression."""
+        """This schedule with other numbers: `of_number` maps a number, `of_text` the text of an expression."""
         keyframes = [
             (step, Expression(of_text(number.text)) if isinstance(number, Expression) else of_number(number))
             for step, number in self.keyframes
@@ -133,7 +135,7 @@ class Schedule:
         return replace(self, keyframes=tuple(keyframes))
 
     def retimed(self, step_of: Callable[[int], int], replacement: str) -> "Schedule":
-        """A schedule of other units, such as frames, in steps: `step_of` converts keyframes, `written` replaces t."""
+        """Convert a schedule from other units, such as frames: `step_of` maps keyframes, `replacement` replaces t."""
         keyframes = [
             (step_of(unit), number.put(replacement) if isinstance(number, Expression) else number)
             for unit, number in self.keyframes
@@ -142,7 +144,7 @@ class Schedule:
 
     @staticmethod
     def may_be(text: str) -> bool:
-        """Whether text that is no plain number looks like an expression, so that what is wrong in it is told."""
+        """Whether text that is not a number looks like an expression, so that its error should be reported as one."""
         return re.search(r"[()*/%]|(?<![\w.])[ts](?!\w)", text) is not None
 
 
@@ -151,7 +153,7 @@ Whole = int | Schedule
 
 
 def value_at(number: Number, step: int, progress: float = 0.0) -> float:
-    """A plain number, or a schedule's number, for the step that is made after `step` steps."""
+    """A plain number, or the schedule's number after `step` steps."""
     return number.at(step, progress) if isinstance(number, Schedule) else number
 
 
@@ -161,7 +163,7 @@ def whole_at(number: Whole, step: int, progress: float = 0.0) -> int:
 
 
 def most(number: Number, steps: int) -> float:
-    """The largest number that comes about in a run of so many steps: a plain number is itself."""
+    """The largest value in a run of `steps` steps."""
     if not isinstance(number, Schedule):
         return number
     return max(value for _, value in number.over(steps)) if number.varies else max(number.numbers)
@@ -173,7 +175,7 @@ def scaled(number: Number, factor: float) -> Number:
 
 
 def check_finite(numbers: Iterable[tuple[str, Number]], steps: int) -> None:
-    """Raise SettingsError where an expression has no number at some step. Each number comes with its name."""
+    """Raise SettingsError when a named number is undefined or infinite at some step."""
     for name, number in numbers:
         if isinstance(number, Schedule) and number.varies:
             for step, value in number.over(steps):
@@ -184,9 +186,9 @@ def check_finite(numbers: Iterable[tuple[str, Number]], steps: int) -> None:
 
 
 def tensor_at(number: Number, step: int, progress: float, device: "torch.device") -> "float | Tensor":
-    """`value_at` for the arithmetic of a step: a plain number as it is, a schedule's as a tensor on the device.
+    """`value_at` for use in a step: a plain number as it is, a schedule's number as a scalar tensor on the device.
 
-    The tensor is filled there; nothing waits for the device, and nothing recorded depends on the number.
+    The tensor is filled on the device: nothing waits for it, and no CUDA graph depends on the number.
     """
     if not isinstance(number, Schedule):
         return number
@@ -207,10 +209,10 @@ def unreached(numbers: "Iterable[tuple[str, Number | None]]", steps: int) -> lis
 
 @dataclass(frozen=True)
 class Scheduled:
-    """Marks a field of Settings that takes a number, keyframes or an expression; the range holds at every step.
+    """Marks a field of Settings as a number, keyframes or an expression, with a range that holds at every step.
 
-    For use as `Annotated[float | Schedule, Scheduled(float, ge=0, le=1)]`. Keyframes with one number throughout become
-    that number, so that they cost nothing. What expressions come to is checked by `check`, which knows the steps.
+    Used as `Annotated[float | Schedule, Scheduled(float, ge=0, le=1)]`. Keyframes that all have the same number become
+    that number. Expressions are checked by `check`, which knows the number of steps.
     """
 
     kind: type[float] | type[int] = float
@@ -234,7 +236,7 @@ class Scheduled:
         )
 
     def check(self, name: str, number: Any, steps: int) -> None:
-        """Raise SettingsError where an expression leaves the range within a run of so many steps."""
+        """Raise SettingsError when an expression leaves the range in a run of `steps` steps."""
         if not isinstance(number, Schedule) or not number.varies:
             return
         check_finite([(name, number)], steps)
@@ -273,7 +275,7 @@ def _value(number: float | Expression, here: tuple[int, float]) -> float:
 
 
 def _written(number: float | Expression) -> str:
-    """A number as text that is read back as the same number."""
+    """A number as text, exact when read back."""
     if isinstance(number, Expression):
         return number.text
     short = f"{number:.15g}"
@@ -281,7 +283,7 @@ def _written(number: float | Expression) -> str:
 
 
 def _keyframe(text: str, at: int, name: str) -> tuple[int, float | Expression, int]:
-    """The keyframe that begins at this place: its step, its number, and the place behind it."""
+    """Read the keyframe at index `at`: its step, its number, and the index after it."""
     step = 0
     for what, pattern in _TOKENS:
         if (match := pattern.match(text, at)) is None:
@@ -295,7 +297,7 @@ def _keyframe(text: str, at: int, name: str) -> tuple[int, float | Expression, i
 
 
 def _closing(text: str, at: int) -> int | None:
-    """The place behind the bracket that closes the one before this place, or None."""
+    """The index after the bracket that closes the one just before index `at`, or None."""
     depth = 1
     for index in range(at, len(text)):
         depth += {"(": 1, ")": -1}.get(text[index], 0)
@@ -305,20 +307,20 @@ def _closing(text: str, at: int) -> int | None:
 
 
 def _number(text: str, at: int, name: str, whole: str) -> float | Expression:
-    """The number, or the expression, that stands at this place of the whole text."""
+    """Read a number or an expression, which begins at index `at` of the whole text."""
     if _PLAIN.fullmatch(text):
         return float(text)
     try:
         expression = Expression(text.strip())
         if text.strip().startswith("(") and _closing(text.strip(), 1) == len(text.strip()):
-            return _number(text.strip()[1:-1], 0, name, whole)  # `str` is then the same however often it is read
+            return _number(text.strip()[1:-1], 0, name, whole)  # so that `str` and `parse` round-trip
         return expression
     except ExpressionError as error:
         _fail(name, error.expected, whole, at + len(text) - len(text.lstrip()) + error.at)
 
 
 def _fail(name: str, expected: str, text: str, at: int) -> NoReturn:
-    """Raise SettingsError for a text that is wrong at this place, which a caret marks."""
+    """Raise SettingsError for a text that is wrong at index `at`, marked by a caret."""
     at += len(text[at:]) - len(text[at:].lstrip())
     before, after = text[max(0, at - 40) : at], text[at : at + 20]
     near = " ".join(f"{'…' if at > 40 else ''}{before}^{after}{'…' if len(text) > at + 20 else ''}".split())

@@ -1,4 +1,4 @@
-"""Schema: how a field is declared once, with all that a form, a flag, a table and an error message need.
+"""Schema: fields are declared once, with all that a form, a flag, a table and an error message need.
 
 A field belongs to a pydantic model: to `Settings`, or to the options of a canvas. Nothing here imports torch.
 """
@@ -21,12 +21,12 @@ _KEYFRAMES = {"number": "0:(0.1), 60:(0.05)", "whole number": "0:(8), 60:(16)"}
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """What a field says of itself.
+    """The description of a field.
 
-    group: the heading it stands under. live: whether it may change while the picture is painted. choices: its values,
-    where there is a list of them. limits: the range of a number by `ge` (from), `gt` (above) and `le` (up to). kind:
-    "number", "whole number", "switch", "choice", "text" or "list". owner: the canvas whose option it is, or "".
-    scheduled: whether it may be keyframes, by which it changes from step to step.
+    group: its heading. live: whether it may change during a run. choices: its values, if there is a list of them.
+    limits: the range of a number by `ge` (from), `gt` (above) and `le` (up to). kind: "number", "whole number",
+    "switch", "choice", "text" or "list". owner: the canvas whose option it is, or "". scheduled: whether keyframes are
+    allowed.
     """
 
     name: str
@@ -43,7 +43,7 @@ class FieldSpec:
 
     @property
     def allowed(self) -> str:
-        """What the field may be, in words: `from 1 to 100000`, `one of adam, sgd`, `a text`."""
+        """The allowed values in words: `from 1 to 100000`, `one of adam, sgd`, `a text`."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if not self.limits:
@@ -56,7 +56,7 @@ class FieldSpec:
 def field(default: Any, group: str, title: str, help: str, *, live: bool = False, **limits: Any) -> Any:
     """Declare a field of a pydantic model. `limits` are pydantic's own: ge, gt, le.
 
-    `live` marks what may change while the picture is painted.
+    `live` marks a field that may change during a run.
     """
     return Field(default, title=title, description=help, json_schema_extra={"group": group, "live": live}, **limits)
 
@@ -68,14 +68,14 @@ def option(default: Any, title: str, help: str, *, live: bool = False, **limits:
 
 @cache
 def describe(model: type[BaseModel], owner: str = "") -> tuple[FieldSpec, ...]:
-    """The fields of a pydantic model that were declared with `field`: its own in order, then those of its bases."""
+    """The fields of a pydantic model declared with `field`: first its own in order, then those of its bases."""
     base_names = {name for base in model.__bases__ if issubclass(base, BaseModel) for name in base.model_fields}
     items = sorted(model.model_fields.items(), key=lambda item: item[0] in base_names)
     return tuple(_spec(name, info, owner) for name, info in items if _extra(info))
 
 
 def normalized(values: Mapping[str, Any], specs: Iterable[FieldSpec]) -> dict[str, Any]:
-    """Values as the fields want them: a choice in any case, and a number where a text of a number is wanted."""
+    """Adapt values to their fields: the case of choices is corrected, and numbers become text for text fields."""
     result = dict(values)
     for spec in specs:
         if spec.name not in values:
@@ -89,13 +89,13 @@ def normalized(values: Mapping[str, Any], specs: Iterable[FieldSpec]) -> dict[st
 
 
 def closest(word: str, words: Iterable[str]) -> str:
-    """`; did you mean 'steps'?`, or nothing where no word is near."""
+    """`; did you mean 'steps'?`, or "" if no word is similar."""
     near = difflib.get_close_matches(word, list(words), 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def one_line(error: ValidationError, values: Mapping[str, Any], specs: Mapping[str, FieldSpec]) -> str:
-    """The first fault of a validation: the field, what is allowed, what it was."""
+    """The first validation error in one line: the field, what is allowed, and the value."""
     first = error.errors()[0]
     if not first["loc"] or first["type"] == "value_error":
         return str(first.get("ctx", {}).get("error", first["msg"]))

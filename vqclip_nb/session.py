@@ -17,7 +17,7 @@ from vqclip_nb.overlay import Overlay
 from vqclip_nb.painting import Painting, run
 from vqclip_nb.runs import layout, metadata
 from vqclip_nb.runs.background_writer import check_free
-from vqclip_nb.runs.founding import check_out
+from vqclip_nb.runs.creation import check_out
 from vqclip_nb.runs.reader import RunInfo, inputs_of, refuse_paths
 from vqclip_nb.runs.writer import RunWriter
 from vqclip_nb.schedules import unreached
@@ -150,7 +150,7 @@ def branch(
     settings = info.settings.replace(**run_options or {})
     parent = (info.folder.resolve().name, first_step)
     record = RunWriter.create(settings, inputs=info.inputs, changes=painting.timeline, parent=parent)
-    record.inherit(info, painting, of=count, variation=change.variation)
+    record.inherit(info, painting, count=count, variation=change.variation)
     return ActiveRun(painting, record)
 
 

@@ -1,4 +1,4 @@
-"""Settings: everything needed to make the same picture again, in one frozen object that every face reads."""
+"""Settings: everything needed to paint the same picture again, in one frozen object."""
 
 import json
 import re
@@ -17,9 +17,9 @@ from vqclip_nb.film_fields import FilmFields
 from vqclip_nb.layout_fields import LayoutFields
 from vqclip_nb.schedules import Number, Scheduled, check_finite
 
-GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Film", "Place")
+GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Film", "Run")
 _TOP_SEED = 2**32 - 1
-_READERS: dict[str, Callable[[str], Any]] = {  # of texts with a grammar; each raises ValueError
+_READERS: dict[str, Callable[[str], Any]] = {  # parsers of text fields; each raises ValueError
     "prompt": prompts.parse,
     "canvas": canvases.check,
     "relay": relay.parse,
@@ -36,7 +36,7 @@ _field = schema.field
 
 
 class Settings(CutoutFields, LayoutFields, FilmFields):
-    """What to paint and how. Anything not allowed raises SettingsError in one line."""
+    """What to paint and how. A value that is not allowed raises SettingsError in one line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
@@ -46,8 +46,8 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         "Prompt",
         'what to paint: "a castle:1.5 | fog:-0.3 | watercolor", each text:weight:stop; '
         "a negative weight pushes away; a weight may be keyframes: a castle:0:(1), 60:(0.2); "
-        "a part of the picture stands behind a text: a castle [0 0 50% 100%]:1.5, or [mask 1]; a part of the "
-        "run too: a castle @ 0-40% | a castle in snow @ 40-100%; "
+        "limit a text to a part of the picture: a castle [0 0 50% 100%]:1.5, or [mask 1]; "
+        "or to a part of the run: a castle @ 0-40% | a castle in snow @ 40-100%; "
         "quote a text that holds a colon or a pipe",
         live=True,
     )
@@ -58,14 +58,14 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         (),
         "What",
         "Prompt masks",
-        "pictures that are white where a prompt pulls, grey partly: [mask 1] behind a text is the first",
+        "pictures that are white where a prompt applies (grey: in part); [mask 1] after a text is the first",
         live=True,
     )
     templates: str = _field(
         "",
         "What",
         "Templates",
-        "what each text is put into, in place of {}; several are averaged: a photo of {} | a painting of {}",
+        "each text replaces {} in these; several are averaged: a photo of {} | a painting of {}",
         live=True,
     )
     noise_prompts: str = _field(
@@ -79,7 +79,7 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         0.0,
         "What",
         "No writing",
-        "how strongly to push away from written words, such as 0.1, as pixray does by a direction that it measured",
+        "how strongly to push away from written words, such as 0.1",
         live=True,
         ge=0,
         le=100,
@@ -91,26 +91,26 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         "",
         "Models",
         "Relay",
-        "canvases that go on with the picture, each from a step on: 60:vqgan/demo, or 50%:vqgan/demo | 90%:pixels",
+        "canvases that take over the picture, each from a step on: 60:vqgan/demo, or 50%:vqgan/demo | 90%:pixels",
         live=True,
     )
     perceptor: str = _field(
         "demo",
         "Models",
         "Perceptor",
-        "the CLIP that judges: name or name:weight, several joined by +; one of weight 0 watches and does not guide",
+        "the CLIP that guides: name or name:weight, several joined by +; one of weight 0 only reports its loss",
     )
     canvas_options: dict[str, Any] = _field(
         {}, "Canvas", "Canvas options", "the options of the chosen canvas, by name", live=True
     )
     size: tuple[Side, Side] = _field(
-        (192, 192), "Picture", "Size", "width and height in pixels, rounded down to what the canvas can paint"
+        (192, 192), "Picture", "Size", "width and height in pixels, rounded down to the canvas's grid"
     )
     seed: int = _field(
         0,
         "Picture",
         "Seed",
-        "fixes every draw; the same seed paints the same picture; -1 picks one",
+        "seed of all random draws: the same seed paints the same picture; -1 picks one at random",
         live=True,
         ge=-1,
         le=_TOP_SEED,
@@ -119,23 +119,21 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         1,
         "Picture",
         "Variations",
-        "pictures painted side by side; picture k is the one that seed + k paints",
+        "number of pictures painted together; picture k is the one that seed + k paints",
         ge=1,
         le=16,
     )
-    init_image: str | None = _field(None, "Picture", "Start image", "a picture to begin with, instead of noise")
-    steps: int = _field(
-        120, "Painting", "Steps", "how often the picture is judged and changed", ge=1, le=100_000, live=True
-    )
+    init_image: str | None = _field(None, "Picture", "Start image", "a picture to start from, instead of noise")
+    steps: int = _field(120, "Painting", "Steps", "number of updates of the picture", ge=1, le=100_000, live=True)
     lr: Annotated[Number | None, Scheduled(gt=0, le=10, optional=True)] = _field(
-        None, "Painting", "Step size", "how far one step goes; left out, what suits the canvas", live=True
+        None, "Painting", "Step size", "the optimizer's learning rate; default: that of the canvas", live=True
     )
-    optimizer: Optimizers = _field("adam", "Painting", "Optimizer", "how a step is taken")
+    optimizer: Optimizers = _field("adam", "Painting", "Optimizer", "the rule for an update")
     average: float = _field(
         0.9,
         "Painting",
         "Average",
-        "show an average of the last steps: 0 for none, 0.99 for about a hundred",
+        "paint and show the average of the last steps: 0 for none, 0.99 for about a hundred",
         ge=0,
         le=0.9999,
     )
@@ -143,7 +141,8 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         1,
         "Painting",
         "Accumulate",
-        "judge so often for each step, with other cutouts, and go by the mean: more cutouts in no more memory",
+        "evaluate the picture this many times per step, each with new cutouts, and use the mean: more cutouts in the "
+        "same memory",
         live=True,
         ge=1,
         le=64,
@@ -152,45 +151,45 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         0,
         "Painting",
         "Plateau",
-        "after so many steps without a lower loss the step size falls, for each picture alone; 0 is never",
+        "lower the step size after this many steps without a lower loss, for each picture alone; 0: never",
         live=True,
         ge=0,
         le=100_000,
     )
     plateau_factor: float = _field(
-        0.5, "Painting", "Plateau factor", "what the step size is multiplied by then", live=True, gt=0, le=1
+        0.5, "Painting", "Plateau factor", "factor of the step size at a plateau", live=True, gt=0, le=1
     )
     early_stop: int = _field(
         0,
         "Painting",
         "Early stop",
-        "end after so many steps without a lower loss of any picture; 0 is never",
+        "end after this many steps in which no picture had a lower loss; 0: never",
         live=True,
         ge=0,
         le=100_000,
     )
     keep: Literal["last", "best"] = _field(
-        "last", "Painting", "Keep", "what the result is: the last picture, or the one with the lowest loss", live=True
+        "last", "Painting", "Keep", "the result: the last picture, or the one with the lowest loss", live=True
     )
     init_weight: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
-        0.0, "Painting", "Likeness", "how strongly the picture is held to its start", live=True
+        0.0, "Painting", "Likeness", "weight of the likeness to the start image", live=True
     )
     smoothness: Annotated[Number, Scheduled(ge=0, le=1000)] = _field(
-        1.0, "Painting", "Smoothness", "how strongly neighbouring pixels are drawn together", live=True
+        1.0, "Painting", "Smoothness", "weight of the difference between neighbouring pixels", live=True
     )
     distance: Literal["great-circle", "cosine", "dot", "sigmoid"] = _field(
         "great-circle",
         "Painting",
         "Distance",
-        "how far the picture is from the prompt: cosine is Big Sleep's, a hundred times as strong beside other losses; "
-        "sigmoid is SigLIP's own",
+        "the distance between picture and prompt: cosine is Big Sleep's, 100 times as strong relative to other "
+        "losses; sigmoid is that of SigLIP",
         live=True,
     )
     averaging_weight: float = _field(
         0.0,
         "Painting",
         "Averaged looks",
-        "how much the mean of all looks counts beside each look; Deep Daze's is 0.3",
+        "weight of the mean embedding of all cutouts beside the single ones; 0.3 in Deep Daze",
         ge=0,
         le=1,
         live=True,
@@ -199,19 +198,19 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         "",
         "Painting",
         "Losses",
-        f"other pulls, each name:weight, joined by |, such as saturation:0.5 or palette(navy, white):1, on the "
+        "further losses, each name:weight, joined by |, such as saturation:0.5 or palette(navy, white):1, on the "
         "command line also palette(photo.jpg):1; the names are "
         f"{', '.join(sorted(loss_names.LOSSES))}",
         live=True,
     )
-    every: int = _field(1, "Place", "Keep every", "keep each n-th picture, for the film", ge=1, le=100_000)
+    every: int = _field(1, "Run", "Keep every", "keep every n-th picture, for the film", ge=1, le=100_000)
     save_every: str = _field(
-        "20s", "Place", "Save every", "keep the state, to go on from, every so many steps or seconds: 50 or 20s"
+        "20s", "Run", "Save every", "save the state, to resume from, every so many steps or seconds: 50 or 20s"
     )
-    out: str = _field("runs", "Place", "Folder", "where the run's folder is made")
-    device: str = _field("auto", "Place", "Device", "auto, cpu, cuda, cuda:1 or mps")
-    metadata: bool = _field(True, "Place", "Settings inside the picture", "write these settings into the picture")
-    quiet: bool = _field(False, "Place", "Quiet", "no progress bar")
+    out: str = _field("runs", "Run", "Folder", "the folder in which the run's folder is created")
+    device: str = _field("auto", "Run", "Device", "auto, cpu, cuda, cuda:1 or mps")
+    metadata: bool = _field(True, "Run", "Settings inside the picture", "write these settings into the picture")
+    quiet: bool = _field(False, "Run", "Quiet", "no progress bar")
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -227,7 +226,7 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
 
     @property
     def canvases(self) -> tuple[str, ...]:
-        """All canvases that are painted on, in order."""
+        """All canvases of the run, in order."""
         return (self.canvas, *(name for _, _, name in relay.parse(self.relay)))
 
     @property
@@ -241,9 +240,9 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         return weights + [(f"the weight of {name}", weight) for name, weight in losses]
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some settings changed, and checked again.
+        """A validated copy with some settings changed.
 
-        Options of the canvas may be given by their own names. They are dropped when the canvas becomes another kind.
+        Options of the canvas may be given by their own names. They are dropped when the kind of canvas changes.
         """
         values = self.model_dump()
         options = dict(changes.pop("canvas_options", None) or {})
@@ -256,18 +255,18 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         return getattr(self, name) if name in type(self).model_fields else self.canvas_options[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """What makes the picture, ready for JSON: all settings but those of the group Place."""
+        """The settings that determine the picture, ready for JSON: all but those of the group Run."""
         specs = sorted(schema.describe(type(self)), key=lambda spec: GROUPS.index(spec.group))
         values = self.model_dump(mode="json")
-        return {spec.name: values[spec.name] for spec in specs if spec.group != "Place"}
+        return {spec.name: values[spec.name] for spec in specs if spec.group != "Run"}
 
     def to_json(self) -> str:
-        """What makes the picture, as JSON text; `from_json` reads it back."""
+        """The settings that determine the picture, as JSON text; `from_json` reads it back."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Settings from what `to_json` gave, or a run's settings.json. Raises SettingsError for anything else."""
+        """Settings from the text of `to_json`, or of a run's settings.json. Raises SettingsError for anything else."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -282,7 +281,7 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
     @model_validator(mode="before")
     @classmethod
     def _collect_options(cls, values: Any) -> Any:
-        """Options of the canvas that stand among the settings move into `canvas_options`, which are then checked."""
+        """Move options of the canvas from the settings into `canvas_options`, and validate these."""
         values = dict(values)
         if isinstance(values.get("canvas"), str):
             values["canvas"] = canvases.written(values["canvas"])
@@ -314,7 +313,7 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
     @field_validator("seed")
     @classmethod
     def _fresh(cls, value: int) -> int:
-        """-1 becomes a seed drawn now, so that what is stored paints the same again."""
+        """Replace -1 by a random seed, so that the stored settings paint the same picture."""
         return secrets.randbelow(2**31) if value == -1 else value
 
     @field_validator(*_READERS)

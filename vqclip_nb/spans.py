@@ -1,11 +1,10 @@
-"""Spans: the part of a run that a prompt is for, written behind its text. Prompts that follow each other are a story.
+"""Spans: the part of a run that a prompt applies to, written after its text. Prompts in sequence are a story.
 
     a house by the sea @ 0-40% | the same house in snow @ 40-100%
     a castle @ 0-50% fade 20% eased            a castle @ 20-50% fade 0-10%
 
-Around the edge of a span the prompt's weight rises from 0, or falls to it, within `fade`, a share of the run; two
-numbers are those of the first and the second edge. So where one span ends and the next begins, both fade into each
-other.
+At the edges of a span the prompt's weight rises from 0 or falls to 0 within `fade`, a share of the run; two numbers are
+for the first and the second edge. Where one span ends and the next begins, the prompts fade into each other.
 """
 
 import re
@@ -25,9 +24,9 @@ _SPAN = re.compile(
 
 @dataclass(frozen=True)
 class Span:
-    """From `begin` to `end`, shares of the run, in [0, 1], with edges of the widths `fade`. eased: smooth edges.
+    """From `begin` to `end`, shares of the run in [0, 1], with edges of the widths `fade`. eased: smooth edges.
 
-    `str(span)` is written so that `split` reads it back. Raises SettingsError for a span without length.
+    `split` reads `str(span)` back. Raises SettingsError for an empty span.
     """
 
     begin: float
@@ -48,13 +47,13 @@ class Span:
         return f"@ {100 * self.begin:.8g}-{100 * self.end:.8g}%{fade}{' eased' if self.eased else ''}"
 
     def share(self, progress: float) -> float:
-        """How much of the prompt's weight holds at this share of the run, in [0, 1]."""
+        """The factor of the prompt's weight at this share of the run, in [0, 1]."""
         rise = self._risen(progress - self.begin, self.fade[0]) if self.begin > 0 else 1.0
         fall = 1 - self._risen(progress - self.end, self.fade[1]) if self.end < 1 else 1.0
         return min(rise, fall)
 
     def _risen(self, beyond: float, fade: float) -> float:
-        """The weight at this distance beyond the middle of an edge that is `fade` wide, in [0, 1]."""
+        """The height, in [0, 1], of an edge of width `fade` at the distance `beyond` from its middle."""
         if not fade:
             return float(beyond >= 0)
         height = min(1.0, max(0.0, beyond / fade + 0.5))
@@ -62,7 +61,7 @@ class Span:
 
 
 def split(text: str) -> tuple[str, Span | None]:
-    """A text without the span at its end, and the span. Raises SettingsError for a span without length."""
+    """Split a text into the rest and the span at its end, or None. Raises SettingsError for an empty span."""
     if (match := _SPAN.fullmatch(text)) is None:
         return text, None
     begin, end = (float(number) / 100 for number in match.group(2, 3))
@@ -72,7 +71,7 @@ def split(text: str) -> tuple[str, Span | None]:
 
 
 def gap(spans: list[Span]) -> tuple[float, float] | None:
-    """The first part of the run that no span holds, or None."""
+    """The first part of the run that no span covers, or None."""
     end = 0.0
     for span in sorted(spans, key=lambda each: each.begin):
         if span.begin > end + 1e-9:

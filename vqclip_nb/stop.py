@@ -1,4 +1,4 @@
-"""Stop: Ctrl-C and a polite kill, heard between steps."""
+"""Stop: handles Ctrl-C and termination signals between steps."""
 
 import signal
 import threading
@@ -8,18 +8,20 @@ POLITE = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if h
 
 
 class Stop:
-    """Ctrl-C, a polite kill and a closing terminal, counted and heard between steps: no step is left half done.
+    """Counts Ctrl-C, SIGTERM and SIGHUP, to be read between steps, so that no step is interrupted.
 
-    The first ends the painting, a second leaves out the film, which takes longest of what is saved; a third interrupts.
+    The first ends the painting, a second skips the film, which takes longest to save, and a third interrupts at once.
     """
 
     heard = 0
 
     def __enter__(self) -> Self:
         self._before: dict[int, Any] = {}
-        if threading.current_thread() is not threading.main_thread():  # which alone may hear signals
+        if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
             return self
-        numbers = [number for number in POLITE if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+        numbers = [
+            number for number in POLITE if signal.getsignal(number) is not signal.SIG_IGN
+        ]  # ignored signals, as under nohup, stay ignored
         self._before = {number: signal.signal(number, self._hear) for number in numbers}
         return self
 

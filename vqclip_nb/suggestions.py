@@ -1,4 +1,4 @@
-"""Suggestions: the chips, surprises and examples of suggestions.toml."""
+"""Suggestions: the modifiers, random sentences and examples of suggestions.toml."""
 
 import random
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 @cache
 def words() -> dict[str, Any]:
-    """What suggestions.toml holds."""
+    """The content of suggestions.toml."""
     return tomllib.loads(resources.files(__package__).joinpath("suggestions.toml").read_text(encoding="utf-8"))
 
 
@@ -21,7 +21,7 @@ def vocabulary(perceptor: str) -> str:
 
 
 def surprise(grammar: Mapping[str, Sequence[str]], rng: random.Random) -> str:
-    """A sentence from a grammar: one of its `sentence`, every {name} replaced till none is left."""
+    """A random sentence of a grammar: one of its `sentence`, with every {name} replaced until none is left."""
     text = "{sentence}"
     while hole := re.search(r"\{(\w+)\}", text):
         text = text[: hole.start()] + rng.choice(grammar[hole[1]]) + text[hole.end() :]
@@ -29,12 +29,12 @@ def surprise(grammar: Mapping[str, Sequence[str]], rng: random.Random) -> str:
 
 
 def has(prompt: str, modifier: str) -> bool:
-    """Whether a modifier stands in a prompt as a part of its own, with a weight or without."""
+    """Whether a prompt has a modifier as a part of its own, with or without a weight."""
     return re.search(_part(modifier), prompt, re.IGNORECASE) is not None
 
 
 def toggled(prompt: str, modifier: str) -> str:
-    """A prompt without a modifier that it has, or with one more, after a comma, or a pipe where there are weights."""
+    """Remove a modifier from a prompt, or append it, after a comma, or after a pipe if the prompt has weights."""
     if has(prompt, modifier):
         return re.sub(_part(modifier), "", prompt, count=1, flags=re.IGNORECASE).strip(" ,|")
     has_weights = "|" in prompt or re.search(r":\s*[-+.\d]", prompt)
@@ -42,7 +42,7 @@ def toggled(prompt: str, modifier: str) -> str:
 
 
 def _part(modifier: str) -> str:
-    """A modifier between commas or pipes; a weight and a stop belong to it only where it stands alone."""
+    """A pattern of a modifier between commas or pipes; a weight and a stop belong to it only between pipes."""
     number = r"\s*:\s*[-+]?[\d.]+(?:e[-+]?\d+)?"
     alone = rf"(?:^|\s*\|)\s*{re.escape(modifier)}(?:{number}){{1,2}}(?=\s*(?:\||$))"
     after_comma = rf"\s*,\s*{re.escape(modifier)}(?=\s*(?:[,|:]|$))"

@@ -1,4 +1,4 @@
-"""Symmetry: renderings that are their own mirror image, or the same after a turn, and tiles without a seam."""
+"""Symmetry: mirrored and rotated renderings, and tiles without seams."""
 
 import math
 
@@ -10,9 +10,9 @@ from vqclip_nb.rng import Draws
 
 
 def symmetric(image: Tensor, kind: str) -> Tensor:
-    """(n, 3, H, W) to the same, with the symmetry of this name in `Settings.symmetry`.
+    """Make a rendering, (n, 3, H, W), symmetric; `kind` is a value of `Settings.symmetry`.
 
-    The half that is shown mirrored gets no gradient; of turns the mean is taken, so that no sector has an edge.
+    Mirroring replaces one half, which gets no gradient. Rotations are averaged, so that sectors have no edges.
     """
     if kind in ("mirror", "mirror-both"):
         image = _mirrored(image, -1)
@@ -25,10 +25,9 @@ def symmetric(image: Tensor, kind: str) -> Tensor:
 
 
 def rolled(image: Tensor, draws: Draws) -> Tensor:
-    """A tile, (n, 3, H, W), moved by up to a quarter of its sides, each picture by its own draw.
+    """Roll each tile of (n, 3, H, W) by a random shift of up to a quarter of its sides, wrapping around.
 
-    What leaves at one edge comes in at the opposite one. So a perceptor sees the seams of a tile, and the middle stays
-    near the middle.
+    So the perceptor sees the seams of a tile, and the middle stays near the middle.
     """
     height, width = image.shape[-2:]
     shares = draws.uniform("roll", (2,)).tolist()  # (n, 2)
@@ -40,7 +39,7 @@ def rolled(image: Tensor, draws: Draws) -> Tensor:
 
 
 def wrapped(grid: Tensor, margin: int) -> Tensor:
-    """(n, c, h, w) with the opposite edge's cells around it: (n, c, h + 2 margin, w + 2 margin)."""
+    """Pad (n, c, h, w) circularly, with the cells of the opposite edges: (n, c, h + 2 margin, w + 2 margin)."""
     for dim in (-1, -2):
         side, count = grid.shape[dim], margin
         index = torch.arange(-count, side + count, device=grid.device) % side
@@ -49,7 +48,7 @@ def wrapped(grid: Tensor, margin: int) -> Tensor:
 
 
 def cropped(image: Tensor, margin: int) -> Tensor:
-    """The picture without so many pixels at each edge."""
+    """Crop `margin` pixels at each edge."""
     return image[..., margin : image.shape[-2] - margin, margin : image.shape[-1] - margin]
 
 
@@ -60,7 +59,7 @@ def _mirrored(image: Tensor, dim: int) -> Tensor:
 
 
 def _turned(image: Tensor, part: float) -> Tensor:
-    """Turned anticlockwise about the middle by a part of a whole turn; corners that come in are mirrored."""
+    """Rotate anticlockwise about the middle by `part` of a whole turn; uncovered corners are mirrored."""
     quarters = 4 * part
     square = image.shape[-1] == image.shape[-2]
     if quarters == int(quarters) and (square or int(quarters) % 2 == 0):

@@ -1,4 +1,4 @@
-"""Timeline: what is changed while a picture is painted."""
+"""Timeline: the edits of a run, made while it paints."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,10 @@ _KEYS = {"step", "settings", "variation", "image"}
 
 @dataclass(frozen=True)
 class Edit:
-    """Settings that change while painting, and, once applied, the number of steps that were made before.
+    """Changes of settings, and the number of steps made before them (known once the edit is applied).
 
-    variation: the one picture of several, counted from 1, that is painted from there on. image: the picture that
-    replaces the painted one, by the name of its file: a path, or `sha256:<hex>` of one that the run keeps. file: its
-    content, while it is in memory.
+    variation: the picture, from 1, that alone is painted from there on. image: the file of a picture that replaces the
+    painted one: a path, or `sha256:<hex>` of a file in the run. file: its content, if it is in memory.
     """
 
     settings: Mapping[str, Any]
@@ -38,7 +37,7 @@ class Edit:
 
     @classmethod
     def from_dict(cls, value: Any) -> "Edit":
-        """An edit from a file. Raises RunError when it is none."""
+        """An edit from JSON. Raises RunError when it is not a valid one."""
         well_formed = isinstance(value, dict) and value.keys() <= _KEYS
         edit = cls(*map(value.get, ("settings", "step", "variation", "image"))) if well_formed else None
         if (

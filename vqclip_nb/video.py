@@ -1,4 +1,4 @@
-"""Films: a picture's way from noise to the end, from the frames a run has kept."""
+"""Video: writes films from the frames of a run, with ffmpeg."""
 
 import json
 import os
@@ -18,10 +18,10 @@ from vqclip_nb.images import BROKEN, MOST_PIXELS, first_line
 from vqclip_nb.safe_files import part
 
 MOST_FPS, LEAST_FPS = 30, 4
-LINGER = 1.5  # above 1, the early steps, in which more happens, are given more of the film
-_SOUND = ["-map", "0:v", "-map", "1:a?", "-acodec", "aac", "-shortest"]  # of the second input, where it has some
-_MOST_TEXT = 30_000  # letters; Windows takes no longer command
-FORMATS: dict[str, list[str]] = {  # what ffmpeg is asked for
+LINGER = 1.5  # above 1, the early steps, which change the picture most, get more of the film
+_SOUND = ["-map", "0:v", "-map", "1:a?", "-acodec", "aac", "-shortest"]  # sound of the second input, if it has any
+_MOST_TEXT = 30_000  # letters; the limit of a Windows command line
+FORMATS: dict[str, list[str]] = {  # arguments of ffmpeg
     ".mp4": [
         *["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-preset", "veryfast"],
         *["-movflags", "+faststart", "-f", "mp4"],
@@ -48,12 +48,13 @@ def film(
     about: Mapping[str, Any] | None = None,
     hurry: Callable[[], bool] = lambda: False,
 ) -> None:
-    """A film of the kind that `path` ends in, the last frame held for `hold` seconds.
+    """Write a film in the format of the suffix of `path`; the last frame is held for `hold` seconds.
 
-    With `fps` alone every frame is shown once; with `seconds` (6, where neither is given) so many in all. One frame is
-    in memory at a time; odd sides get a row or column of black. `sound` is a film whose sound an mp4 gets. `about` goes
-    into an mp4's metadata. A link at `path` is replaced, and what it points to stays. Raises RunError when there is no
-    frame or no such format; FilmError when the encoder fails, or there is `hurry`; then no file is left.
+    With `fps` alone every frame is shown once; with `seconds` (default 6) the film has that length. One frame is in
+    memory at a time; odd sides get a row or column of black. `sound`: a film whose sound is copied to an mp4. `about`:
+    goes into an mp4's metadata. `hurry`: returns True to give up. A link at `path` is replaced; its target is not
+    changed. Raises RunError when there are no frames, or for an unknown format; FilmError when the encoder fails or
+    `hurry` returns True; then no file is left.
     """
     if path.suffix.lower() not in FORMATS:
         raise RunError(f"a film must end in one of {', '.join(FORMATS)}, got {path.name!r}")
@@ -85,7 +86,7 @@ def film(
 def _schedule(
     frames: Sequence[Path], seconds: float | None, fps: float | None, hold: float
 ) -> tuple[list[Path], float]:
-    """The frames in the order they are shown, and how many a second."""
+    """The frames in the order of the film, and the frame rate."""
     if fps and not seconds:
         return [*frames, *[frames[-1]] * round(hold * fps)], fps
     moving = max((seconds or 6.0) - hold, 0.1)
@@ -116,12 +117,12 @@ def _encode(
                 sheet.paste(pil if pil.size == size else ImageOps.pad(pil, size))
                 process.stdin.write(sheet.tobytes())  # type: ignore[union-attr]
             process.stdin.close()  # type: ignore[union-attr]
-        except OSError:  # it ended early: why is in its lines
+        except OSError:  # ffmpeg ended early; its error lines say why
             with suppress(OSError):
                 process.stdin.close()  # type: ignore[union-attr]
         except BaseException:
             process.kill()
-            with suppress(OSError):  # what it was fed and did not read
+            with suppress(OSError):  # data that it has not read
                 process.stdin.close()  # type: ignore[union-attr]
             raise
         if process.wait():
@@ -137,7 +138,7 @@ def _ffmpeg(
     lines: Any,
     sound: Path | None,
 ) -> Any:
-    """The encoder at work, its lines going into a file. It hears no Ctrl-C and no hang-up of our terminal."""
+    """Start ffmpeg, with its error lines going into a file, and shielded from Ctrl-C and hang-ups of our terminal."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
     inputs = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6f}", "-i", "pipe:0"]
@@ -145,7 +146,7 @@ def _ffmpeg(
     tags = ["-map_metadata", "-1"]
     if about and len(text := json.dumps(about)) < _MOST_TEXT:
         tags += ["-metadata", f"comment={text}"]
-    output = "file:" + str(path.absolute())  # a colon in a name is no protocol then, and a dash no option
+    output = "file:" + str(path.absolute())  # so that a colon is not a protocol, and a dash not an option
     return subprocess.Popen(
         [get_ffmpeg_exe(), "-y", "-v", "error", *inputs, *tags, *form, output],
         stdin=subprocess.PIPE,
@@ -156,7 +157,7 @@ def _ffmpeg(
 
 
 def _reason(lines: Any, status: int) -> str:
-    """Why the encoder failed, in one line: the first that it wrote, without the addresses in it."""
+    """Why the encoder failed, in one line: its first error line, without memory addresses."""
     lines.seek(0)
     messages = [line.strip() for line in lines.read().decode(errors="replace").splitlines() if line.strip()]
     causes = [line for line in messages if "No space left" in line or "denied" in line or "too large" in line]
@@ -165,7 +166,7 @@ def _reason(lines: Any, status: int) -> str:
 
 
 def _size(frames: Sequence[Path]) -> tuple[int, int]:
-    """Width and height of the last frame that can be read. Raises FilmError when none can."""
+    """Width and height of the last readable frame. Raises FilmError when there is none."""
     for path in reversed(list(dict.fromkeys(frames))):
         with suppress(*BROKEN), Image.open(path) as pil:
             if pil.width * pil.height <= MOST_PIXELS:
@@ -175,7 +176,7 @@ def _size(frames: Sequence[Path]) -> tuple[int, int]:
 
 
 def _readable(frames: Sequence[Path]) -> Iterator[Image.Image]:
-    """Each frame in turn; one that cannot be read is left out, and said once."""
+    """Each frame in turn. Unreadable frames are skipped, with one warning for all."""
     unreadable: set[Path] = set()
     for path in frames:
         try:

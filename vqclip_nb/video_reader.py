@@ -1,4 +1,4 @@
-"""Videos that are read: their frames one by one, as pictures."""
+"""Video reader: the frames of a video, one by one, as pictures."""
 
 import logging
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ _SAFE = ["-protocol_whitelist", "file"]  # a playlist must not fetch anything
 
 
 class VideoReader:
-    """The frames of a video, every `nth` one; `len` is how many. One is in memory at a time.
+    """Every `nth` frame of a video; `len` is their number. One frame is in memory at a time.
 
-    size: width and height in pixels of a frame; frames longer than MOST_SIDE are scaled down as they are read. fps: the
-    frames a second that these are shown with. Raises PictureError for a file that is no video.
+    size: width and height of a frame in pixels; frames longer than MOST_SIDE are scaled down as they are read. fps: the
+    frame rate of these frames. Raises PictureError for a file that is not a video.
     """
 
     def __init__(self, path: Path, nth: int = 1) -> None:
@@ -27,7 +27,7 @@ class VideoReader:
 
         self.path, self.nth = path, nth
         self._scaled: list[str] = []
-        with self._said():
+        with self._error_guard():
             about = next(frames := self._open())
             frames.close()
             count, seconds = count_frames_and_secs(str(path.absolute()))
@@ -49,12 +49,15 @@ class VideoReader:
         return self._count
 
     def frame(self, index: int) -> Image.Image:
-        """The frame of this number, from 0. Going back begins anew. Raises PictureError where it cannot be read."""
+        """The frame of this number, from 0.
+
+        Going back reads from the start. Raises PictureError when it cannot be read.
+        """
         number = index * self.nth
         if self._frames is None or number < self._next:
             self._frames, self._next = self._open(), 0
             next(self._frames)
-        with self._said():
+        with self._error_guard():
             for data in self._frames:
                 self._next += 1
                 if self._next > number:
@@ -62,19 +65,19 @@ class VideoReader:
         raise PictureError(f"video ends before frame {number + 1}: {str(self.path)!r} is damaged there")
 
     def _open(self) -> Any:
-        """What ffmpeg knows of the video, and then the bytes of each frame."""
+        """Yields the metadata of the video, and then the bytes of each frame."""
         from imageio_ffmpeg import read_frames
 
         logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # that ffmpeg was ended early is no news
         path = str(self.path.absolute())
         return read_frames(path, pix_fmt="rgb24", input_params=_SAFE, output_params=self._scaled)
 
-    def _said(self) -> "_Said":
-        return _Said(self.path)
+    def _error_guard(self) -> "_ErrorGuard":
+        return _ErrorGuard(self.path)
 
 
-class _Said:
-    """Turns what goes wrong while a video is read into one line."""
+class _ErrorGuard:
+    """Turns errors while a video is read into a PictureError of one line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,7 +1,7 @@
-"""Canvases: what is painted on. Each folder here is one, and other packages can add theirs by entry point.
+"""Canvases: what is painted on. Each folder here is one, and other packages can add theirs by entry points.
 
-A canvas is a folder: `<name>/__init__.py` holds `SPEC`, a CanvasSpec that needs no torch, and `<name>/canvas.py` holds
-`CANVAS`, the Canvas class. Nothing else names it. docs/adding-a-canvas.md shows how to write one.
+`<name>/__init__.py` holds `SPEC`, a CanvasSpec that needs no torch, and `<name>/canvas.py` holds `CANVAS`, the Canvas
+class. No other module names a canvas. docs/adding-a-canvas.md shows how to write one.
 """
 
 import pkgutil
@@ -29,7 +29,7 @@ ELSEWHERE = {"fft": "fourier", "dwt": "wavelets", "fast_pixel": "pixels"}  # pix
 
 @cache
 def modules() -> Mapping[str, str]:
-    """The module of each canvas, by the canvas's name; our own come before those of other packages."""
+    """The module of each canvas, by name. Canvases of this package take precedence over others of the same name."""
     folders = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.ispkg]
     own = {name: f"{__name__}.{name}" for name in folders}
     others = {name: point.value for name, point in plugins.installed(GROUP).items()}
@@ -41,9 +41,9 @@ def spec(name: str) -> CanvasSpec:
     """The spec of a canvas, by its name or as `name/model`. Raises SettingsError."""
     family = name.partition("/")[0]
     if family not in modules():
-        known = ", ".join(f"{each.name}/<model>" if each.model_kind else each.name for each in specs())
+        choices = ", ".join(f"{each.name}/<model>" if each.model_kind else each.name for each in specs())
         near = f"; did you mean {ELSEWHERE[family]!r}?" if family in ELSEWHERE else closest(family, modules())
-        raise SettingsError(f"canvas must be {known}, got {name!r}{near}")
+        raise SettingsError(f"canvas must be {choices}, got {name!r}{near}")
     try:
         return import_module(modules()[family]).SPEC
     except Exception as error:
@@ -53,38 +53,38 @@ def spec(name: str) -> CanvasSpec:
 
 
 def check(name: str) -> None:
-    """Raise ValueError where a canvas has no model and needs one, or has one and takes none, or is not known."""
-    chosen, model = spec(name), name.partition("/")[2]
-    if chosen.model_kind and not model:
-        usual = f"{chosen.name}/{chosen.default_model}"
-        such = f", such as `--canvas {usual}`" if chosen.default_model else ""
-        raise ValueError(f"canvas must be {chosen.name}/<model>{such}, got {name!r}; `vqclip models` lists them")
-    if model and not chosen.model_kind:
-        raise ValueError(f"canvas must be {chosen.name}, which takes no model, got {name!r}")
+    """Raise ValueError when a canvas is unknown, lacks the model it needs, or has a model it does not take."""
+    canvas_spec, model = spec(name), name.partition("/")[2]
+    if canvas_spec.model_kind and not model:
+        usual = f"{canvas_spec.name}/{canvas_spec.default_model}"
+        such = f", such as `--canvas {usual}`" if canvas_spec.default_model else ""
+        raise ValueError(f"canvas must be {canvas_spec.name}/<model>{such}, got {name!r}; `vqclip models` lists them")
+    if model and not canvas_spec.model_kind:
+        raise ValueError(f"canvas must be {canvas_spec.name}, which takes no model, got {name!r}")
 
 
 def written(name: str) -> str:
-    """A canvas's name with its family as it is written here, whatever the case it was typed in."""
+    """A canvas's name with the case of its family corrected."""
     family, slash, model = name.partition("/")
     return f"{family.lower()}{slash}{model}" if family not in modules() and family.lower() in modules() else name
 
 
 def specs() -> list[CanvasSpec]:
-    """The specs of all canvases, by name; one of another package that cannot be loaded is left out."""
-    loaded = []
+    """The specs of all canvases, by name. Canvases of other packages that cannot be loaded are skipped."""
+    result = []
     for name in sorted(modules()):
-        with suppress(SettingsError):  # `spec` says why, once that canvas is asked for
-            loaded.append(spec(name))
-    return loaded
+        with suppress(SettingsError):  # `spec` raises it when that canvas is used
+            result.append(spec(name))
+    return result
 
 
 def owners(option: str) -> list[FieldSpec]:
-    """What each canvas that has an option of this name says of it."""
+    """The field of each canvas that has an option of this name."""
     return [field for each in specs() for field in each.fields if field.name == option]
 
 
 def suiting(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Settings by name, without the options that the canvas of this name does not have. Raises SettingsError."""
+    """Settings by name, without options that the canvas `name` does not have. Raises SettingsError."""
     own = {field.name for field in spec(name).fields}
     return {option: value for option, value in values.items() if option in own or not owners(option)}
 
@@ -92,14 +92,14 @@ def suiting(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 def make(
     name: str, *, size: tuple[int, int], seeds: Sequence[int], options: Mapping[str, Any] = MappingProxyType({})
 ) -> "Canvas":
-    """The canvas `family` or `family/model` with one picture per seed, on the CPU, ready to be painted.
+    """The canvas `family` or `family/model` with one picture per seed, on the CPU.
 
     `size` is (width, height) in pixels; the canvas may round it down. Raises SettingsError, models.UnknownModel.
     """
     family, _, model = name.partition("/")
-    chosen = spec(name)
+    canvas_spec = spec(name)
     kind = import_module(f"{modules()[family]}.canvas").CANVAS
-    return kind.open(model, size=size, seeds=seeds, options=chosen.options(**options))
+    return kind.open(model, size=size, seeds=seeds, options=canvas_spec.options(**options))
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The base class of every canvas: what the loop asks of one."""
+"""The base class of every canvas: the interface that the loop uses."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -16,31 +16,31 @@ from vqclip_nb.rng import Draws
 class Canvas(nn.Module):
     """n pictures with learnable parameters; calling it renders RGB in [0, 1], (n, 3, H, W), float32.
 
-    Every learnable parameter has the pictures as its first dimension. Its start is a function of the pictures' seeds.
+    The first dimension of every learnable parameter is the pictures. Its start depends only on the pictures' seeds.
     """
 
-    lr: float  # the step size that suits this canvas
-    precision: Precision = FLOAT32  # that its network computes in, where it has one
-    thrifty = False  # whether it renders in less memory and more time
-    tidy_every = 0  # the steps between two calls of `tidy`; 0 is never
+    lr: float  # the default step size
+    precision: Precision = FLOAT32  # of its network, if it has one
+    thrifty = False  # whether it renders in less memory, more slowly
+    tidy_every = 0  # steps between two calls of `tidy`; 0: never
     options: CanvasOptions = CanvasOptions()
-    spherical = False  # whether the way between two pictures turns the vectors of their parameters
-    tiled = False  # whether opposite edges are to fit together
-    cuts_off = False  # whether colours may lie beyond black and white, and are cut off by `bounded`
-    keeps_uncut = False  # whether `bounded` keeps what it was given, as `uncut`
+    spherical = False  # whether parameters are interpolated spherically
+    tiled = False  # whether opposite edges must fit together
+    cuts_off = False  # whether renderings can exceed [0, 1] and are clamped by `bounded`
+    keeps_uncut = False  # whether `bounded` stores its input as `uncut`
     uncut: Tensor | None = None
-    draws: Draws | None = None  # of the step that it renders for, where chance has a part; None for a picture to keep
+    draws: Draws | None = None  # the random draws of the step; None when the result is rendered
 
     @classmethod
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: Any) -> Self:
-        """A canvas by the name of its model (empty where it takes none). Raises models.UnknownModel.
+        """A canvas with the model of this name ("" if it takes none). Raises models.UnknownModel.
 
-        `size` is (width, height) in pixels; `options` is of the class that the canvas's spec names.
+        `size` is (width, height) in pixels; `options` is an instance of the spec's options class.
         """
         raise NotImplementedError
 
     def configure(self, options: CanvasOptions) -> None:
-        """Take other values of the live options, from the next step on."""
+        """Use new values of the live options from the next step on."""
         self.options = options
 
     def forward(self) -> Tensor:
@@ -49,52 +49,52 @@ class Canvas(nn.Module):
     def render(self, width: int, height: int) -> Tensor:
         """The pictures at another size, from the same parameters: (n, 3, height, width) RGB in [0, 1].
 
-        Raises SettingsError where the canvas has one size alone.
+        Raises SettingsError when the canvas has a fixed size.
         """
-        raise SettingsError("this canvas has one size alone; siren and fourier can be rendered at any")
+        raise SettingsError("this canvas has a fixed size; siren and fourier can be rendered at any size")
 
     def start_from(self, image: Tensor) -> None:
-        """Begin with this picture, (1 or n, 3, H, W) RGB in [0, 1], of any size."""
+        """Set the parameters to this picture, (1 or n, 3, H, W) RGB in [0, 1], of any size."""
         raise NotImplementedError
 
     def bounded(self, image: Tensor) -> Tensor:
-        """A picture cut off at 0 and 1, with gradients that lead back in."""
+        """Clamp a picture to [0, 1], with gradients that lead back into the range."""
         if self.keeps_uncut:
             self.uncut = image
         return clamp_with_grad(image)
 
     def constrain(self) -> None:
-        """After each step: put the parameters back where they are allowed to be."""
+        """Called after each step: project the parameters onto their allowed range."""
 
     def tidy(self) -> None:
-        """Re-encode the current image, where the canvas has an encoder. Default: nothing."""
+        """Re-encode the current image, if the canvas has an encoder. Default: nothing."""
 
     def penalties(self, progress: float) -> dict[str, Tensor]:
-        """Losses on the parameters themselves, each (n,)."""
+        """Losses on the parameters, by name, each (n,)."""
         return {}
 
     def learnable(self) -> list[nn.Parameter]:
-        """What the optimizer changes."""
+        """The parameters that the optimizer updates."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def remember(self) -> None:
-        """Make the current parameters the start that `drift` measures from."""
+        """Store the current parameters as the start that `drift` measures from."""
         for index, parameter in enumerate(self.learnable()):
             self.register_buffer(f"start_{index}", parameter.detach().clone())
 
     def drift(self) -> Tensor:
         """The mean squared difference of the parameters from those at the last `remember`, (n,)."""
-        apart = [
+        differences = [
             (parameter - self.get_buffer(f"start_{index}")).square().flatten(1)
             for index, parameter in enumerate(self.learnable())
         ]
-        return torch.cat(apart, 1).mean(1)
+        return torch.cat(differences, 1).mean(1)
 
     def learned(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint must hold, by name: learnable parameters and the start."""
-        kept: dict[str, Tensor] = {name: value for name, value in self.named_parameters() if value.requires_grad}
-        kept |= {name: value for name, value in self.named_buffers() if name.startswith("start_")}
-        return {name: value.detach() for name, value in kept.items()}
+        tensors: dict[str, Tensor] = {name: value for name, value in self.named_parameters() if value.requires_grad}
+        tensors |= {name: value for name, value in self.named_buffers() if name.startswith("start_")}
+        return {name: value.detach() for name, value in tensors.items()}
 
     def relearn(self, state: dict[str, Tensor]) -> None:
         """Load what `learned` returned, from a canvas of the same kind and size. The number of pictures may differ."""
@@ -110,7 +110,7 @@ class Canvas(nn.Module):
         self.relearn({name: value[index : index + 1] for name, value in self.learned().items()})
 
     def save_memory(self) -> bool:
-        """Render in less memory from now on, more slowly. False where no more memory can be saved."""
+        """From now on render in less memory, more slowly. Returns False if no more memory can be saved."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""What is known of a canvas before torch is loaded: its name, its options and what it is good at."""
+"""CanvasSpec: the description of a canvas, which needs no torch: its name, its options and its strengths."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class CanvasOptions(BaseModel):
 class CanvasSpec:
     """A canvas, without its torch code.
 
-    title: a few words for a menu. good_at: what it is good at, a sentence. lr: the step size that suits it.
-    model_kind: the kind of catalog entry that it takes as its model (`--canvas vqgan/<model>`), or None. options: its
-    options. default_model: the model to name to somebody who named none. The torch class is `CANVAS` in the module
-    `canvas` of the same package.
+    title: a few words for a menu. good_at: what it is good at, a sentence. lr: its default step size. model_kind: the
+    kind of catalog entry that it takes as its model (`--canvas vqgan/<model>`), or None. options: its options.
+    default_model: the model that messages suggest. The torch class is `CANVAS` in the module `canvas` of the same
+    package.
     """
 
     name: str
@@ -36,11 +36,11 @@ class CanvasSpec:
 
     @property
     def fields(self) -> tuple[FieldSpec, ...]:
-        """What its options say of themselves."""
+        """The fields of its options."""
         return describe(self.options, self.name)
 
     def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """All options, with defaults for those that are left out. Raises SettingsError, in one line."""
+        """Validate options, and add defaults for those that are missing. Raises SettingsError, in one line."""
         specs = {spec.name: spec for spec in self.fields}
         try:
             return self.options(**normalized(values, self.fields)).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""The command line: `vqclip COMMAND`. Each command is a module here, imported only when it is the one asked for.
+"""The command line: `vqclip COMMAND`. Each command is a module here, imported only when it is used.
 
 A command's module has `add(subparsers)`, which adds its parser and sets `run=function`; the function takes the parsed
 arguments and returns the exit status.
@@ -23,33 +23,33 @@ from vqclip_nb.escapes import visible
 
 COMMANDS = {
     "paint": "paint a picture from a sentence",
-    "resume": "go on with a run that was stopped, killed or finished",
-    "branch": "go another way from where a run stood: other words, another seed, one variation",
-    "replay": "paint a run again, from its settings and the changes made",
+    "resume": "continue a run that was stopped, killed or finished",
+    "branch": "start a new run from a step of another one, with other words, another seed, or one variation",
+    "replay": "paint a run again, from its settings and its edits",
     "animate": "paint a film of scenes, with a camera, or repaint a video",
     "sweep": "paint many pictures: lists of prompts, seeds and settings",
     "serve": "let several people ask for pictures, in the browser or over HTTP",
     "bot": "paint what people ask for on Discord, by `.imagine` and `/imagine`",
-    "generate": "as nerdyrodent's generate.py: the same options, and output.png",
-    "dream": "as Big Sleep's dream: the same options, and a picture named by its text",
-    "imagine": "as Deep Daze's imagine: the same options, and a picture named by its text",
-    "imagine-prompts": "write more prompts like a few examples",
-    "import": "read old work of other tools as settings: commands, pictures, settings files, notebooks",
-    "blend": "make a film of the way from one painted picture to the next",
+    "generate": "nerdyrodent's generate.py, with the same options; writes output.png",
+    "dream": "Big Sleep's dream, with the same options; writes a picture named after its text",
+    "imagine": "Deep Daze's imagine, with the same options; writes a picture named after its text",
+    "imagine-prompts": "write prompts like the examples",
+    "import": "convert commands, pictures, settings files and notebooks of other tools to settings",
+    "blend": "make a film that morphs from one painted picture to the next",
     "film": "make a film of a run: mp4, gif or webp",
     "render": "render a run's picture at a larger size (siren and fourier)",
-    "runs": "list the runs as a tree, with their sizes on the disk, and delete some",
+    "runs": "list runs as a tree, with their sizes on the disk, and delete some",
     "info": "show how a picture was painted, and the command that paints it again",
-    "models": "list the models, and get larger ones",
-    "doctor": "say what this machine can do, and what is wrong",
+    "models": "list models; get, check, remove or add one",
+    "doctor": "show what this machine has and what is missing",
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with the option that was probably meant.
+    """Reports errors in one line, with the option that was probably meant.
 
-    rewrite: what makes the words that a person typed into those that the options want. explain: what to say of an
-    option that is not one of these, or None.
+    rewrite: converts the arguments as typed to those that the options accept. explain: returns a hint for an unknown
+    option, or None.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -58,43 +58,43 @@ class Parser(argparse.ArgumentParser):
         self.explain: Callable[[str], str | None] = old_option
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse, of words that are rewritten first; `_` in an option's name is as good as `-`."""
+        """Like argparse, after `rewrite`; in names of options `_` is accepted for `-`."""
         words = None if args is None else [self._dashed(word) for word in self.rewrite(args)]
         return super().parse_known_args(words, namespace)
 
     def _dashed(self, word: str) -> str:
         name, equals, value = word.partition("=")
-        dashed = name.replace("_", "-")
-        same = name.startswith("--") and name not in OTHERWISE and dashed in self._option_string_actions
-        return f"{dashed}{equals}{value}" if same and name not in self._option_string_actions else word
+        spelling = name.replace("_", "-")
+        is_ours = name.startswith("--") and name not in OTHERWISE and spelling in self._option_string_actions
+        return f"{spelling}{equals}{value}" if is_ours and name not in self._option_string_actions else word
 
     def error(self, message: str) -> NoReturn:
         if match := re.match(r"argument COMMAND: invalid choice: '(.*?)' \(choose from", message, re.DOTALL):
             near = difflib.get_close_matches(match[1], COMMANDS, 1)
-            meant = f"vqclip {near[0]}" if near else command("vqclip", "paint", match[1])
-            message = f"there is no command {match[1]!r}; did you mean `{meant}`?"
+            suggestion = f"vqclip {near[0]}" if near else command("vqclip", "paint", match[1])
+            message = f"there is no command {match[1]!r}; did you mean `{suggestion}`?"
         self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` explains)\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse, but an option that does not exist brings the nearest one that does."""
-        known, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            chosen = getattr(known, "parser", self)
-            options = chosen._option_string_actions
-            word = unknown[0].partition("=")[0]
-            if word.startswith("-") and (said := chosen.explain(word)) is not None:
-                self.error(f"there is no option {word!r}; {said}")
+        """Like argparse, but the error for an unknown option suggests the closest one."""
+        arguments, extra = self.parse_known_args(args, namespace)
+        if extra:
+            subparser = getattr(arguments, "parser", self)
+            options = subparser._option_string_actions
+            word = extra[0].partition("=")[0]
+            if word.startswith("-") and (explanation := subparser.explain(word)) is not None:
+                self.error(f"there is no option {word!r}; {explanation}")
             near = difflib.get_close_matches(word, options, 1)
             kind = "option" if word.startswith("-") else "argument"
             hint = f"; did you mean {near[0]}?" if near else ""
             if kind == "argument" and "--image-prompts" in (args or ()):
                 hint = f"; for several pictures repeat the option: --image-prompts {shlex.quote(word)}"
-            elif kind == "argument" and (before := _prompts(chosen.prog)) is not None:
-                words = [getattr(known, "prompts" if before else "prompt", None) or "", *unknown]
+            elif kind == "argument" and (before := _prompts(subparser.prog)) is not None:
+                words = [getattr(arguments, "prompts" if before else "prompt", None) or "", *extra]
                 text = " ".join(word for word in words if word and not word.startswith("-"))
-                hint = f"; put what to paint in quotes: `{command(*chosen.prog.split(), *before, text)}`"
-            self.error(f"there is no {kind} {unknown[0]!r}{hint}")
-        return known
+                hint = f"; put what to paint in quotes: `{command(*subparser.prog.split(), *before, text)}`"
+            self.error(f"there is no {kind} {extra[0]!r}{hint}")
+        return arguments
 
 
 def _prompts(command: str) -> list[str] | None:
@@ -103,7 +103,7 @@ def _prompts(command: str) -> list[str] | None:
 
 
 def squares(arguments: Sequence[str]) -> list[str]:
-    """Arguments with `--size 64` as `--size 64 64`, and `--size 64x48` as `--size 64 48`."""
+    """Expand `--size 64` to `--size 64 64`, and `--size 64x48` to `--size 64 48`."""
     words: list[str] = []
     rest = list(arguments)
     while rest:
@@ -118,13 +118,13 @@ def squares(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def parser(asked: str | None) -> Parser:
-    """The parser, with the options of the command asked for alone; of the others only what they are for."""
+def parser(command: str | None) -> Parser:
+    """The parser, with the options of `command` only; other commands have just their help line."""
     main = Parser(prog="vqclip", description="Paint a picture from a sentence.", allow_abbrev=False)
     main.add_argument("--version", action="store_true", help="show the version and exit")
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND")
     for name, purpose in COMMANDS.items():
-        if name == asked:
+        if name == command:
             module = name.replace("-", "_") + "_" * keyword.iskeyword(name)  # import_.py
             import_module(f"{__name__}.{module}").add(subparsers)
         else:
@@ -135,8 +135,8 @@ def parser(asked: str | None) -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status.
 
-    0: done, also where nobody reads the output any more. 1: it could not be done to its end. 2: something that the
-    person can put right, said in one line. 3: all is there but the film. 130: interrupted.
+    0: success, also when nobody reads the output any more. 1: not completed. 2: an error that the user can fix, in one
+    line. 3: everything but the film was written. 130: interrupted.
     """
     with lenient_streams() as (out, _):
         status = _main(arguments)
@@ -149,10 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    asked = next((word for word in arguments if word in COMMANDS), None)
+    name = next((word for word in arguments if word in COMMANDS), None)
     if "OMP_WAIT_POLICY" not in os.environ:
-        # Read by OpenMP when torch is loaded. Its threads then wait 0.03 ms for their next work before they sleep, not
-        # 8 ms: NNPACK, the keeper and other programs want the processor in between.
+        # Read by OpenMP when torch is loaded: its idle threads spin for 0.03 ms instead of 8 ms, which leaves the
+        # processor to NNPACK, to the background writer and to other programs.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
@@ -162,7 +162,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         warnings.simplefilter("always", PaintWarning)
         warnings.showwarning = _show_warning
         try:
-            return _run(parser(asked), arguments)
+            return _run(parser(name), arguments)
         except (ValueError, OSError, ImportError) as error:
             print(f"vqclip: {visible(' '.join(str(error).split()))}", file=sys.stderr)
             return 3 if isinstance(error, FilmError) else 2
@@ -172,18 +172,18 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _run(main: Parser, arguments: Sequence[str]) -> int:
-    chosen = main.parse_args(arguments)
-    if chosen.version:
+    options = main.parse_args(arguments)
+    if options.version:
         from vqclip_nb import __version__
 
         print(__version__)
         return 0
-    if not hasattr(chosen, "run"):
+    if not hasattr(options, "run"):
         main.print_help()
         return 2
-    return int(chosen.run(chosen))
+    return int(options.run(options))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-    """A warning as one clean line."""
+    """Print a warning as one line."""
     print(f"\rvqclip: {visible(' '.join(str(message).split()))}", file=sys.stderr)

@@ -20,7 +20,7 @@ def fetched(settings: Settings, typed: Collection[str] | None = None) -> Iterato
     from vqclip_nb.runs import metadata
 
     recipe = settings.to_dict()
-    given = {name: field for name, field in metadata.given_pictures(recipe).items() if field != "video"}
+    given = {name: field for name, field in metadata.input_pictures(recipe).items() if field != "video"}
     wanted = [name for name in given if "://" in name and (typed is None or name in typed)]
     if not wanted:
         yield settings

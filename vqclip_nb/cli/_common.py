@@ -1,4 +1,4 @@
-"""What `paint`, `resume`, `replay` and `branch` share: flags read off Settings, the bar, and a normal ending."""
+"""Shared by the commands that paint: flags of Settings, the progress bar, and the ending of a run."""
 
 import argparse
 import sys
@@ -33,14 +33,14 @@ PLACES = {
     "perceptor": "NAME",
 }
 MANY: dict[str, dict[str, Any]] = {
-    "image_prompts": {"action": "append"},  # once for each picture, so that it never swallows the prompt
+    "image_prompts": {"action": "append"},  # repeated for each picture, so that it cannot swallow the prompt
     "prompt_masks": {"action": "append"},
     "size": {"nargs": 2, "metavar": ("W", "H")},
 }
 
 
 def add_flag(section: Any, name: str) -> None:
-    """A flag for a field of Settings, or for an option of a canvas. Values stay text: Settings checks them."""
+    """Add a flag for a field of Settings, or for an option of a canvas. Values stay text: Settings validates them."""
     options: dict[str, Any] = {"metavar": PLACES.get(name, name.upper())} | MANY.get(name, {})
     if by_name(name).kind == "switch":
         options = {"action": argparse.BooleanOptionalAction}
@@ -48,7 +48,7 @@ def add_flag(section: Any, name: str) -> None:
 
 
 def explained(name: str) -> str:
-    """A field's help, with what is allowed and the default; for an option, once for each canvas that has it."""
+    """A field's help, with the allowed values and the default; for an option, once for each canvas that has it."""
     specs = canvases.owners(name) or [by_name(name)]
     return "; ".join(f"{spec.owner}: {_help(spec)}" if spec.owner else _help(spec) for spec in specs)
 
@@ -61,7 +61,7 @@ def _help(spec: FieldSpec) -> str:
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings, and the options of a canvas, that the arguments name; a picture for a palette by its colours.
+    """The settings and the options of a canvas in the arguments; pictures for palettes are replaced by their colours.
 
     Raises PictureError, SettingsError.
     """
@@ -74,7 +74,7 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def prepare(settings: Settings) -> None:
-    """Fetch the models that are not on the disk, so that a person sees what comes and how big it is."""
+    """Download missing models, with their names and sizes shown."""
     from vqclip_nb import models
     from vqclip_nb.models.ready import ready
 
@@ -84,9 +84,9 @@ def prepare(settings: Settings) -> None:
 def see_through(
     active: "ActiveRun", stop: Stop | None = None, watch: "Callable[[Frame], object]" = lambda frame: None
 ) -> int:
-    """Paint to the end, show how it goes, and say where the picture is.
+    """Paint to the end with a progress bar, and print the path of the picture. Returns the exit status.
 
-    `stop` is that of several runs together; `watch` is told each frame.
+    `stop` is shared by several runs, or None; `watch` is called with each frame.
     """
     if stop is None:
         with Stop() as stop:
@@ -97,15 +97,17 @@ def see_through(
 
     painting, record = active.painting, active.record
     keep_freed()
-    quiet, steps, begun_at = painting.settings.quiet, painting.settings.steps, painting.step_count
-    if (foreseen := foresee(painting)) and not quiet:
-        print(foreseen, file=sys.stderr)
-    ending, resumable, frame, told_at = None, True, None, 0.0
-    with tqdm(total=active.until or steps, initial=begun_at, unit="step", disable=quiet, dynamic_ncols=True) as bar:
+    quiet, steps, first_step = painting.settings.quiet, painting.settings.steps, painting.step_count
+    if (memory_report := foresee(painting)) and not quiet:
+        print(memory_report, file=sys.stderr)
+    ending, resumable, frame, last_report = None, True, None, 0.0
+    with tqdm(total=active.until or steps, initial=first_step, unit="step", disable=quiet, dynamic_ncols=True) as bar:
         try:
             for frame in active:
-                if not quiet and frame.image is not None and time.monotonic() - told_at > 0.5:  # it waits for a GPU
-                    told_at = time.monotonic()
+                if (
+                    not quiet and frame.image is not None and time.monotonic() - last_report > 0.5
+                ):  # reading the loss waits for a GPU
+                    last_report = time.monotonic()
                     bar.set_postfix(loss=f"{frame.loss:.3f}", refresh=False)
                 bar.update()
                 watch(frame)
@@ -117,9 +119,9 @@ def see_through(
         except KeyboardInterrupt:
             return _interrupted(record.folder)
         bar.close()
-        once = min(stop.heard, 1)
+        stops = min(stop.heard, 1)
         try:
-            result = record.finish(painting, hurry=lambda: stop.heard > once)
+            result = record.finish(painting, hurry=lambda: stop.heard > stops)
         except KeyboardInterrupt:
             return _interrupted(record.folder)
     if ending:
@@ -144,9 +146,9 @@ def _interrupted(folder: Path) -> int:
 
 
 def foresee(painting: "Painting") -> str | None:
-    """What a step takes of a GPU's memory, measured, and where it has not so much, the size that fits; None on others.
+    """Measure a step's memory on a GPU, and describe it in a sentence; None on other devices.
 
-    Raises a PaintWarning when it does not fit: the painting will save memory, and be slower.
+    If it does not fit, a PaintWarning gives a size that fits; painting is tried anyway, in less memory and slower.
     """
     if painting.device.type != "cuda":
         return None
@@ -155,9 +157,9 @@ def foresee(painting: "Painting") -> str | None:
     from vqclip_nb.session import build_painting
 
     free = torch.cuda.mem_get_info(painting.device)[0] / 1e9
-    used = painting.peak()
-    if used is not None:
-        return f"A step takes {used / 1e9:.1f} GB of the GPU's memory, and {free:.1f} are free"
+    peak = painting.peak()
+    if peak is not None:
+        return f"A step takes {peak / 1e9:.1f} GB of the GPU's memory, and {free:.1f} are free"
     fits = fitting(painting.settings.size, lambda size: build_painting(painting.settings.replace(size=size)).peak())
     size = f"--size {fits[0]} {fits[1]} fits" if fits else "no smaller size fits either; a smaller model may"
     width, height = painting.settings.size
@@ -171,14 +173,14 @@ def foresee(painting: "Painting") -> str | None:
 
 
 def fitting(size: tuple[int, int], peak_at: Callable[[tuple[int, int]], int | None]) -> tuple[int, int] | None:
-    """The largest of seven smaller sizes of this shape that is measured to fit, or None."""
+    """The largest of seven smaller sizes of the same proportions that fits, measured, or None."""
     smaller = [(size[0] * eighths // 8, size[1] * eighths // 8) for eighths in range(7, 0, -1)]
-    return next((tried for tried in smaller if min(tried) >= 16 and peak_at(tried) is not None), None)
+    return next((option for option in smaller if min(option) >= 16 and peak_at(option) is not None), None)
 
 
 def find(name: str, out: str = "runs") -> Path:
-    """The folder of the run that a person means: its path, a file in it, or its name within `out`."""
-    given, within = expanded(name), expanded(out) / name
-    if given.is_file() and (given.parent / "settings.json").exists():
-        return given.parent
-    return within if not given.exists() and within.is_dir() else given
+    """The folder of a run, by its path, by a file in it, or by its name in `out`."""
+    path, named = expanded(name), expanded(out) / name
+    if path.is_file() and (path.parent / "settings.json").exists():
+        return path.parent
+    return named if not path.exists() and named.is_dir() else path

@@ -1,4 +1,4 @@
-"""Options of other tools, typed after a command of ours: what each is here."""
+"""Options of other tools, and what each corresponds to in `vqclip`."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vqclip_nb.fields import fields
 
-# Those that are common to several tools, or mean something else here; the tables of `compat` have all the others.
+# Options of several tools, or with another meaning here; the tables of `compat` have all others.
 _COMMON = {
     **dict.fromkeys(("-p", "--prompt", "--prompts", "--text", "--texts"), "the prompt itself, without an option"),
     **dict.fromkeys(("-i", "--iterations", "--max-iterations"), "--steps"),
@@ -21,15 +21,15 @@ _COMMON = {
     "--save-progress": "--every, and every picture is kept anyway",
     "--num-layers": "--canvas siren --layers",
 }
-OTHERWISE = {"--save_every"}  # of which ours, with a dash, is something else
+OTHERWISE = {"--save_every"}  # with a dash it is an option of ours, with another meaning
 
 
 def old_option(word: str) -> str | None:
-    """What an option of another tool is here, as the rest of a sentence, or None for one that none has."""
+    """What an option of another tool corresponds to, as the rest of a sentence, or None if no tool has it."""
     if word in OTHERWISE:
         return f"here it is {_COMMON['-se']}"
-    if said := _COMMON.get(word.replace("_", "-")):
-        return f"here it is {said}"
+    if meaning := _COMMON.get(word.replace("_", "-")):
+        return f"here it is {meaning}"
     name = word.lstrip("-").replace("-", "_")
     for row in _rows():
         if word in row.names or name in row.names:
@@ -39,25 +39,25 @@ def old_option(word: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Row:
-    """What a table says of an option. alone: of that option alone. command: the one that takes it, or ""."""
+    """A table's row about options. alone: it is about one option. command: the command that takes it, or ""."""
 
     names: tuple[str, ...]
     fate: str
-    said: str
+    meaning: str
     alone: bool = True
     command: str = ""
 
     @property
     def answer(self) -> str:
-        """To somebody who typed it after another command."""
+        """The hint for somebody who typed it after another command."""
         if self.fate in ("moot", "refused", "missing"):
-            return self.said
+            return self.meaning
         if self.fate == "file" and self.command:
-            return f"`vqclip {self.command}` takes it: {self.said}"
+            return f"`vqclip {self.command}` takes it: {self.meaning}"
         ours = {"--" + field.name.replace("_", "-") for field in fields()}
-        flags = [flag for flag in re.findall(r"`(--[^`]+)`", self.said) if flag.split()[0] in ours]
+        flags = [flag for flag in re.findall(r"`(--[^`]+)`", self.meaning) if flag.split()[0] in ours]
         plain = self.alone and len({flag.split()[0] for flag in flags}) == 1
-        return f"here it is {flags[0]}" if plain else f"here: {self.said.replace('`', '')}"
+        return f"here it is {flags[0]}" if plain else f"here: {self.meaning.replace('`', '')}"
 
 
 def _rows() -> Iterator[_Row]:

@@ -1,4 +1,4 @@
-"""The `vqclip paint` command of settings, in one line that works when it is pasted."""
+"""The `vqclip paint` command for given settings, as one line to paste."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from vqclip_nb.settings import Settings
 
 
 def paint_line(settings: Settings, preset: str = "", *more: str) -> str:
-    """The command that paints these settings: what differs from the preset, or from the defaults, and more words."""
+    """The command that paints these settings: flags that differ from the preset or the defaults, and more words."""
     begin = Settings(**presets.load(preset).settings) if preset else None
     words = ["--preset", preset] if preset else []
     for spec in fields(settings):
@@ -25,9 +25,9 @@ def paint_line(settings: Settings, preset: str = "", *more: str) -> str:
 
 
 def _written(settings: Settings, spec: FieldSpec) -> Any:
-    """A setting as JSON has it, or None for one that is no part of the recipe."""
-    recipe = settings.to_dict()
-    return recipe["canvas_options"].get(spec.name) if spec.owner else recipe.get(spec.name)
+    """The JSON value of a setting, or None if it does not determine the picture."""
+    values = settings.to_dict()
+    return values["canvas_options"].get(spec.name) if spec.owner else values.get(spec.name)
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What `generate`, `dream` and `imagine` share: options from the tables of the tools, and the run with its copies."""
+"""Shared by `generate`, `dream` and `imagine`: options from the tables of the tools, and the run with its copies."""
 
 import argparse
 import sys
@@ -18,28 +18,28 @@ from vqclip_nb.errors import SettingsError
 from vqclip_nb.escapes import visible
 
 OWN = {  # options that the tools do not have
-    "demo": "paint what you typed with the models that come with the package, which know few words, and their settings",
+    "demo": "paint the prompt with the models inside the package, which know few words, and their default settings",
     "quiet": "no progress bar",
 }
 
 
 def add_own(parser: argparse.ArgumentParser, *, device: bool = False) -> dict[str, bool]:
-    """Add what these commands have besides the tool's own options; returns by name whether each takes a value."""
+    """Add the options of vqclip to a tool's own; returns by name whether each takes a value."""
     section = parser.add_argument_group("of vqclip")
-    for name, said in OWN.items():
-        section.add_argument(f"--{name}", action="store_true", help=said)
+    for name, text in OWN.items():
+        section.add_argument(f"--{name}", action="store_true", help=text)
     if device:
         add_flag(section, "device")
     return dict.fromkeys(OWN, False) | ({"device": True} if device else {})
 
 
 def add_fire(subparsers: Any, tool: Tool, run: Callable[[argparse.Namespace], int], example: str) -> None:
-    """Add the command of a tool whose options were read by Google's Fire."""
+    """Add the command of a tool that uses Google's Fire."""
     parser = subparsers.add_parser(
         tool.command,
-        help=f"as {tool.title}'s {tool.command}",
-        description=f"The options of {tool.title}'s `{tool.command}`. The picture goes where it put it, and a run's "
-        "folder keeps the way there. The published models are fetched on first use.",
+        help=f"{tool.title}'s {tool.command}, with the same options",
+        description=f"Paint with the options of {tool.title}'s `{tool.command}`. The picture is written where that "
+        "tool writes it, and the run is kept in a folder too. The published models are downloaded on first use.",
         epilog=f"for example: {example}",
         usage=f"vqclip {tool.command} TEXT [options]",
         allow_abbrev=False,
@@ -53,33 +53,33 @@ def add_fire(subparsers: Any, tool: Tool, run: Callable[[argparse.Namespace], in
 
 
 def remember(parser: Any, rewrite: Callable[[Sequence[str]], list[str]] = list) -> None:
-    """Let a parser rewrite its words, and keep them, as `words`, as they were typed."""
+    """Let a parser rewrite its arguments, and store them as typed in `words`."""
 
-    def kept(words: Sequence[str]) -> list[str]:
+    def rewrite_and_keep(words: Sequence[str]) -> list[str]:
         parser.set_defaults(words=list(words))
         return rewrite(words)
 
-    parser.rewrite = kept
+    parser.rewrite = rewrite_and_keep
 
 
 def given(arguments: argparse.Namespace, tool: Tool) -> dict[str, Any]:
-    """The tool's options that the arguments name."""
+    """The tool's options in the arguments."""
     names = {option.name for option in tool.options}
     return {name: value for name, value in vars(arguments).items() if name in names}
 
 
 def paint(plan: Plan, arguments: argparse.Namespace) -> int:
-    """Paint what a plan says, on the loop of all commands, and write the tool's files."""
+    """Paint a plan, and write the tool's files."""
     from vqclip_nb.compat import places
     from vqclip_nb.compat.copies import Copies, Duration, check
     from vqclip_nb.compat.noise import write_noise
     from vqclip_nb.models import CannotFetch
-    from vqclip_nb.runs.founding import check_out
+    from vqclip_nb.runs.creation import check_out
     from vqclip_nb.session import start
 
     plan = plan.on_demo() if arguments.demo else plan
-    place: dict[str, Any] = {"device": arguments.device} if "device" in arguments else {}
-    settings = plan.settings.replace(quiet=arguments.quiet, **place)
+    run_options: dict[str, Any] = {"device": arguments.device} if "device" in arguments else {}
+    settings = plan.settings.replace(quiet=arguments.quiet, **run_options)
     check(plan.outputs)
     if plan.asks and not _may_overwrite(plan.outputs.picture):
         print("vqclip: nothing was painted, and nothing was overwritten", file=sys.stderr)
@@ -88,9 +88,9 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
     for note in plan.notes:
         print(f"vqclip: {note}", file=sys.stderr)
     if not arguments.quiet:
-        at = ["--device", settings.device] if settings.device != "auto" else []
-        at += ["--every", str(settings.every)] if settings.every > 1 else []
-        line = paint_line(settings, plan.preset, *at, "--out", str(plan.outputs.picture))
+        options = ["--device", settings.device] if settings.device != "auto" else []
+        options += ["--every", str(settings.every)] if settings.every > 1 else []
+        line = paint_line(settings, plan.preset, *options, "--out", str(plan.outputs.picture))
         print(f"The same: {line}", file=sys.stderr)
     try:
         prepare(settings)
@@ -108,14 +108,17 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
         print(duration.ahead, file=sys.stderr)
 
     def watch(frame: Any) -> None:
-        if (said := duration.add(frame.step)) and not arguments.quiet:
-            print(f"\r{said}", file=sys.stderr)
+        if (message := duration.add(frame.step)) and not arguments.quiet:
+            print(f"\r{message}", file=sys.stderr)
 
     return see_copied(active, copies, watch)
 
 
 def _may_overwrite(picture: Path) -> bool:
-    """Whether the picture may be written: it is not there, or a person says so. Raises SettingsError if nobody can."""
+    """Whether the picture may be written: it does not exist, or the user agrees.
+
+    Raises SettingsError without a user.
+    """
     if not picture.exists():
         return True
     try:

@@ -1,4 +1,4 @@
-"""Commands that a message prints: one line each, which does what it says when it is pasted into a shell."""
+"""Shell commands for messages: each is one line that can be pasted."""
 
 import shlex
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from vqclip_nb.escapes import is_active
 
 
 def command(*words: object, operands: Iterable[object] = ()) -> str:
-    """A command of these words, quoted where the shell needs it.
+    """A command of these words, quoted for the shell.
 
-    operands: its last arguments, such as a prompt or a file; `--` stands before them when one could be an option.
+    operands: the last arguments, such as a prompt or a file; `--` is put before them if one looks like an option.
     """
     last = [str(word) for word in operands]
     dashes = ["--"] if any(word.startswith("-") for word in last) else []
@@ -17,7 +17,7 @@ def command(*words: object, operands: Iterable[object] = ()) -> str:
 
 
 def quote(word: object) -> str:
-    r"""One word for a shell. One that holds control characters is written as `$'...\012...'`, so that it stays a line.
+    r"""Quote a word for a shell. Control characters are written as `$'...\012...'`, so that it stays on one line.
 
     bash, zsh and ksh read that form; dash does not.
     """

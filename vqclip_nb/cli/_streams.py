@@ -1,6 +1,6 @@
-"""Output that may go away: a pipe whose reader has left, a terminal that was closed, a disk that is full.
+"""Lenient streams: output to a closed pipe, a closed terminal or a full disk must not end a painting.
 
-The picture is what counts. From the first write that fails on, a stream writes to nowhere.
+After the first write that fails, a stream discards its output.
 """
 
 import errno
@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-_NORMAL = {errno.EPIPE, errno.EIO, errno.ESHUTDOWN}  # nobody is there to read
+_NORMAL = {errno.EPIPE, errno.EIO, errno.ESHUTDOWN}  # the reader is gone
 
 
 class LenientStream:
-    """A text stream whose failing writes are dropped. error: the first one, unless the reader has only left."""
+    """A text stream that ignores failing writes. error: the first error, unless the reader is just gone."""
 
     def __init__(self, stream: Any) -> None:
-        self.stream = stream or io.StringIO()  # None where it was closed before Python began
+        self.stream = stream or io.StringIO()  # None if it was closed before Python started
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
@@ -39,7 +39,7 @@ class LenientStream:
     def _give_up(self, error: OSError | ValueError) -> None:
         if isinstance(error, OSError) and error.errno not in _NORMAL and self.error is None:
             self.error = error
-        with suppress(OSError, ValueError):  # what is still held goes nowhere, also at the interpreter's end
+        with suppress(OSError, ValueError):  # buffered output is discarded, also when the interpreter exits
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.stream.fileno())
             os.close(nowhere)
@@ -50,16 +50,16 @@ class LenientStream:
 
 @contextmanager
 def lenient_streams() -> Iterator[tuple[LenientStream, LenientStream]]:
-    """stdout and stderr as lenient streams, within this."""
-    before = sys.stdout, sys.stderr
-    out, err = LenientStream(before[0]), LenientStream(before[1])
+    """Inside this context, stdout and stderr are lenient streams."""
+    streams = sys.stdout, sys.stderr
+    out, err = LenientStream(streams[0]), LenientStream(streams[1])
     for stream in (out.stream, err.stream):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a pipe on Windows may lack a letter, such as a tick
+            stream.reconfigure(errors="replace")  # the encoding of a pipe on Windows may lack a letter
     sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
     try:
         yield out, err
     finally:
         out.flush()
         err.flush()
-        sys.stdout, sys.stderr = before
+        sys.stdout, sys.stderr = streams

@@ -1,4 +1,4 @@
-"""`vqclip animate`: a film of scenes, from a file that a person writes."""
+"""`vqclip animate`: a film of scenes, described in a file."""
 
 import argparse
 import tempfile
@@ -20,19 +20,21 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "animate",
         help="paint a film of scenes, with a camera, or repaint a video",
-        description="Paint a film of scenes that a file tells, with a moving camera, or repaint a video. It is a run "
-        "like any: `vqclip resume`, `branch`, `film` and `info` know it.",
+        description="Paint a film of scenes, described in a file, with a moving camera, or repaint a video. It is a "
+        "run like any other: `vqclip resume`, `branch`, `film` and `info` work on it.",
         epilog="for example: vqclip animate --example > film.yaml; vqclip animate film.yaml",
         allow_abbrev=False,
     )
-    parser.add_argument("file", nargs="?", metavar="FILE", help="YAML or JSON with scenes; needed unless --example")
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="a YAML or JSON file with scenes (not needed with --example)"
+    )
     parser.add_argument("--example", action="store_true", help="print a file with comments, and exit")
     parser.add_argument(
         "--video",
         metavar="FILE",
-        help="repaint this film, or the pictures of this folder in order, in place of the video of FILE",
+        help="repaint this film, or the pictures of this folder in order; replaces the video in FILE",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say how many frames and steps it takes, and exit")
+    parser.add_argument("--dry-run", action="store_true", help="print the number of frames and steps, and exit")
     for name in FLAGS:
         add_flag(parser, name)
     parser.set_defaults(run=animate, parser=parser)
@@ -59,7 +61,7 @@ def animate(arguments: argparse.Namespace) -> int:
 
 
 def _paint(animation: Animation, *, dry: bool) -> int:
-    from vqclip_nb.runs.founding import check_out
+    from vqclip_nb.runs.creation import check_out
     from vqclip_nb.session import start
 
     settings = film_settings(animation)
@@ -74,7 +76,7 @@ def _paint(animation: Animation, *, dry: bool) -> int:
 
 
 def _packed(source: Path, folder: Path, fps: float | None) -> Path:
-    """The pictures of a folder, in the order of their names, as a lossless film."""
+    """Make a lossless film of the pictures of a folder, in the order of their names."""
     from vqclip_nb.film_fields import DEFAULT_FPS
     from vqclip_nb.video import film
 

@@ -27,17 +27,24 @@ def add(subparsers: Any) -> None:
         epilog=f"for example: {TOKEN}=... vqclip bot",
         allow_abbrev=False,
     )
-    parser.add_argument("--data", default="queue", metavar="FOLDER", help="where all is kept (default: queue)")
     parser.add_argument(
-        "--device", action="append", metavar="DEVICE", help="auto, cpu, cuda:0, ...; several paint at once: repeat it"
+        "--data", default="queue", metavar="FOLDER", help="folder of the queue and its pictures (default: queue)"
     )
-    parser.add_argument("--limits", metavar="FILE", help="what people may ask (default: limits.toml in --data)")
-    parser.add_argument("--slash-only", action="store_true", help="hear /imagine alone, without reading messages")
+    parser.add_argument(
+        "--device",
+        action="append",
+        metavar="DEVICE",
+        help="auto, cpu, cuda:0, ...; repeat it to paint on several at once",
+    )
+    parser.add_argument(
+        "--limits", metavar="FILE", help="a file of what people may ask for (default: limits.toml in the --data folder)"
+    )
+    parser.add_argument("--slash-only", action="store_true", help="respond only to /imagine, without reading messages")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the bot until a signal comes."""
+    """Run the bot until a signal arrives."""
     from vqclip_nb.errors import SettingsError
 
     token = os.environ.get(TOKEN, "").strip()
@@ -55,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, folder: Path, limits: "Limits", connect: "Callable[[Store], object]") -> int:
-    """Connect, while workers paint: our own, or those of a server on the same folder."""
+    """Connect while workers paint: our own, or those of a server on the same folder."""
     from vqclip_nb.queue import Store
     from vqclip_nb.queue.workers import ServedAlready, Workers
 
@@ -74,5 +81,5 @@ def _run(arguments: argparse.Namespace, folder: Path, limits: "Limits", connect:
     return 0
 
 
-def _tell(said: str) -> None:
-    print(f"vqclip: {said}", file=sys.stderr)
+def _tell(message: str) -> None:
+    print(f"vqclip: {message}", file=sys.stderr)

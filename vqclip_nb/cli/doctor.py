@@ -1,4 +1,4 @@
-"""`vqclip doctor`: what this machine has and what is missing, to paste into a bug report."""
+"""`vqclip doctor`: what this machine has and what is missing, for bug reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = (
     *("vqclip_nb", "torch", "numpy", "openai-clip", "taming-transformers", "kornia", "pydantic", "safetensors"),
     *("pooch", "pillow", "imageio-ffmpeg", "ipywidgets", "ipython", "open_clip_torch", "transformers", "ray"),
 )
-ROOM = 3e9  # bytes: the large pair, its stripped copies and a run
+ROOM = 3e9  # bytes for the two large models, their stripped copies and a run
 
 
 def add(subparsers: Any) -> None:
@@ -36,19 +36,19 @@ def add(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the findings; the exit status is 1 when something needed is missing."""
+    """Print the results of all checks; the exit status is 1 when something needed is missing."""
     for title, lines in (("versions", versions()), ("device", devices()), ("disk", disk())):
         print(title)
         for line in lines:
             print(f"  {line}")
     print("checks")
-    found = [_report(name, probe) for name, probe in CHECKS.items()]
+    results = [_report(name, probe) for name, probe in CHECKS.items()]
     if arguments.online:
         print("addresses")
-        found += addresses()
+        results += addresses()
         print("anchors")
-        found += [_report(name, probe) for name, probe in ANCHORS.items()]
-    return 0 if all(found) else 1
+        results += [_report(name, probe) for name, probe in ANCHORS.items()]
+    return 0 if all(results) else 1
 
 
 def versions() -> Iterator[str]:
@@ -62,24 +62,24 @@ def versions() -> Iterator[str]:
 
 
 def devices() -> Iterator[str]:
-    """The device that would paint, with its memory, capability and precision, and why not a better one."""
+    """The device that would be used, with its memory, capability and precision, and why no better one is."""
     import torch
 
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught_warnings:
         warnings.simplefilter("always")
-        chosen = device.choose()
-    yield f"{chosen}, {described(chosen)}"
-    wanted = device.precision(chosen)
-    yield f"precision {wanted.name}: {wanted.why}"
+        best = device.choose()
+    yield f"{best}, {described(best)}"
+    precision = device.precision(best)
+    yield f"precision {precision.name}: {precision.why}"
     yield f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores"
-    yield from (str(warning.message) for warning in caught)
+    yield from (str(warning.message) for warning in caught_warnings)
 
 
 def disk() -> Iterator[str]:
-    """The cache folder, what is free there and what is in it."""
+    """The cache folder, its free space and its content."""
     folder = catalog.home()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    yield f"{shutil.disk_usage(there).free / 1e9:,.1f} GB free in {folder}"
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    yield f"{shutil.disk_usage(existing).free / 1e9:,.1f} GB free in {folder}"
     second = download.second_home()
     if second:
         yield f"second home {second}"
@@ -91,20 +91,20 @@ def disk() -> Iterator[str]:
 
 
 def addresses() -> Iterator[bool]:
-    """Ask every address of the catalog, several at a time, and print each answer. A model needs one that works."""
+    """Request every address of the catalog, several at a time, and print each answer. A model needs one that works."""
     sources = [(entry, source) for entry in catalog.entries() for source in entry.sources]
     candidates = [(entry, address) for entry, source in sources for address in source.addresses if "://" in address]
-    good: dict[str, bool] = {}
+    models: dict[str, bool] = {}
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(answer, [address for _, address in candidates])
-        for (entry, address), (right, reply) in zip(candidates, answers, strict=True):
-            print(f"  {'✓' if right else '✗'} {entry.full_name} {address}: {reply}")
-            good[entry.full_name] = good.get(entry.full_name, False) or right or not entry.alive
-    yield from good.values()
+        for (entry, address), (is_good, reply) in zip(candidates, answers, strict=True):
+            print(f"  {'✓' if is_good else '✗'} {entry.full_name} {address}: {reply}")
+            models[entry.full_name] = models.get(entry.full_name, False) or is_good or not entry.alive
+    yield from models.values()
 
 
 def answer(address: str, timeout: float = 10) -> tuple[bool, str]:
-    """Send a HEAD request: whether the address would give a file, and its answer in a few words."""
+    """Send a HEAD request. Returns whether the address offers a file, and its answer in a few words."""
     import requests
 
     if os.environ.get("VQCLIP_OFFLINE"):
@@ -183,11 +183,12 @@ def _clip_anchor() -> str:
     from vqclip_nb.cli import reference_values
 
     _on_disk(models.info("ViT-B/32", "clip"))
-    got = reference_values.clip_answer(models.load_clip("ViT-B/32"), download.fetch(reference_values.CLIP_PICTURE))
-    answer = ", ".join(f"{value:.4f}" for value in got)
+    picture = download.fetch(reference_values.CLIP_PICTURE)
+    probabilities = reference_values.clip_answer(models.load_clip("ViT-B/32"), picture)
+    answer = ", ".join(f"{value:.4f}" for value in probabilities)
     if any(
         abs(value - right) > reference_values.CLIP_TOLERANCE
-        for value, right in zip(got, reference_values.CLIP_ANSWER, strict=True)
+        for value, right in zip(probabilities, reference_values.CLIP_ANSWER, strict=True)
     ):
         right = ", ".join(f"{value:.4f}" for value in reference_values.CLIP_ANSWER)
         raise ValueError(f"got {answer} where OpenAI published {right}; please report this")
@@ -232,11 +233,11 @@ ANCHORS: dict[str, Callable[[], str]] = {
 def _report(name: str, probe: Callable[[], str]) -> bool:
     """Run one check and print its result, or its error, which names the remedy."""
     try:
-        found = probe()
-    except Exception as error:  # every failure is reported, and the next check follows
+        result = probe()
+    except Exception as error:  # report every failure, and go on with the next check
         print(f"  ✗ {name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
         return False
-    print(f"  ✓ {name}{': ' if found else ''}{found}")
+    print(f"  ✓ {name}{': ' if result else ''}{result}")
     return True
 
 
@@ -245,10 +246,10 @@ def described(device: Any) -> str:
     import torch
 
     if device.type == "cuda":
-        found = torch.cuda.get_device_properties(device)
+        properties = torch.cuda.get_device_properties(device)
         free, total = torch.cuda.mem_get_info(device)
         memory = f"{total / 1e9:.1f} GB, {free / 1e9:.1f} free"
-        return f"{found.name}, {memory}, compute capability {found.major}.{found.minor}"
+        return f"{properties.name}, {memory}, compute capability {properties.major}.{properties.minor}"
     if device.type == "mps":
         return f"{torch.mps.recommended_max_memory() / 1e9:.1f} GB for graphics"
     memory_here = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names

@@ -11,9 +11,9 @@ def add(subparsers: Any) -> None:
     """Add the command, with each option of the tool, in all its spellings."""
     parser = subparsers.add_parser(
         "generate",
-        help="as nerdyrodent's generate.py",
-        description="The options of generate.py of nerdyrodent's VQGAN-CLIP. The picture goes where -o says, and "
-        "a run's folder keeps the way there. The published models are fetched on first use, 1.3 GB.",
+        help="nerdyrodent's generate.py, with the same options",
+        description="Paint with the options of generate.py of nerdyrodent's VQGAN-CLIP. The picture is written to "
+        "the file of -o, and the run is kept in a folder too. Published models are downloaded on first use, 1.3 GB.",
         epilog='for example: vqclip generate -p "a painting of an apple in a fruit bowl" -i 300 -s 256 256',
     )
     parser.explain = lambda word: None
@@ -36,5 +36,5 @@ def _memory(arguments: argparse.Namespace) -> int | None:
 
     from vqclip_nb import device
 
-    place = device.choose(device_of(vars(arguments)))
-    return torch.cuda.get_device_properties(place).total_memory if place.type == "cuda" else None
+    target = device.choose(device_of(vars(arguments)))
+    return torch.cuda.get_device_properties(target).total_memory if target.type == "cuda" else None

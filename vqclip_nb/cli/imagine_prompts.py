@@ -8,20 +8,22 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "imagine-prompts",
-        help="write more prompts like a few examples",
-        description="Write prompts like the examples, one a line, by a language model (the prompts extra). Without "
-        "one, the grammar of the panel's Surprise me writes them.",
+        help="write prompts like the examples",
+        description="Write prompts like the examples, one per line, with a language model (the extra `prompts`). "
+        "Without one, they come from the grammar behind the panel's button Surprise me.",
         epilog='for example: vqclip imagine-prompts "a castle by the sea" "a fox in the snow" -n 20 > prompts.txt, and '
         "then: vqclip sweep prompts.txt",
         allow_abbrev=False,
     )
-    parser.add_argument("examples", nargs="*", metavar="EXAMPLE", help="a prompt, or several with a line break between")
-    parser.add_argument("-n", "--count", type=int, default=8, metavar="N", help="how many (default: 8)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed writes others (default: 0)")
+    parser.add_argument("examples", nargs="*", metavar="EXAMPLE", help="a prompt, or several separated by line breaks")
+    parser.add_argument("-n", "--count", type=int, default=8, metavar="N", help="number of prompts (default: 8)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed writes other prompts (default: 0)")
     parser.add_argument(
         "--model", help="a causal language model by id or folder, or `grammar` (default: openai-community/gpt2)"
     )
-    parser.add_argument("--perceptor", default="demo", help="the grammar uses the words that it knows (default: demo)")
+    parser.add_argument(
+        "--perceptor", default="demo", help="the grammar uses words that this perceptor knows (default: demo)"
+    )
     parser.set_defaults(run=imagine_prompts, parser=parser)
 
 
@@ -29,12 +31,12 @@ def imagine_prompts(arguments: argparse.Namespace) -> int:
     """Print the prompts."""
     from vqclip_nb.prompt_writer import write_prompts
 
-    written = write_prompts(
+    prompts = write_prompts(
         arguments.examples,
         arguments.count,
         model=arguments.model,
         seed=arguments.seed,
         perceptor=arguments.perceptor,
     )
-    print("\n".join(written))
-    return 0 if written else 1
+    print("\n".join(prompts))
+    return 0 if prompts else 1

@@ -1,4 +1,4 @@
-"""`vqclip import`: old work of other tools, as settings that `vqclip paint --settings` takes."""
+"""`vqclip import`: converts files of other tools to settings for `vqclip paint --settings`."""
 
 import argparse
 from pathlib import Path
@@ -14,39 +14,39 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "import",
-        help="read old work of other tools as settings",
+        help="convert commands, pictures, settings files and notebooks of other tools to settings",
         description="Read a script with commands of generate.py, dream or imagine, a PNG of pixray, rkhamilton, "
         "nerdyrodent or the 2021 notebook, a settings file of pixray, rkhamilton, pytti, Disco Diffusion or DiscoArt, "
-        "or a notebook with the fields of one of these. Writes settings, and says what could not be carried.",
+        "or a notebook with the fields of one of these. Writes settings, and lists what could not be converted.",
         epilog="for example: vqclip import pixray.png && vqclip paint --settings pixray.settings.json",
         allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", help="the script, picture, settings file or notebook")
-    parser.add_argument("--out", metavar="FILE", help="the settings to write (default: FILE.settings.json)")
-    parser.add_argument("--overwrite", action="store_true", help="write over settings that are there")
+    parser.add_argument("--out", metavar="FILE", help="the settings file to write (default: FILE.settings.json)")
+    parser.add_argument("--overwrite", action="store_true", help="overwrite an existing settings file")
     parser.set_defaults(run=import_, parser=parser)
 
 
 def import_(arguments: argparse.Namespace) -> int:
-    """Read the file, write the settings, and say what was lost and how they are painted."""
+    """Read the file, write the settings, and print what was lost and the command that paints them."""
     from vqclip_nb.compat.importing import read
     from vqclip_nb.safe_files import write
 
     source = expanded(arguments.file)
-    found = read(source)
-    places = _places(arguments, source, len(found))
-    for imported, place in zip(found, places, strict=True):
-        write(place, imported.settings.to_json().encode())
-        print(f"Read as a recipe of {imported.tool}: {visible(imported.settings.prompt) or 'pictures alone'}")
-        for sentence in imported.lost:
+    results = read(source)
+    paths = _places(arguments, source, len(results))
+    for result, path in zip(results, paths, strict=True):
+        write(path, result.settings.to_json().encode())
+        print(f"Read as a recipe of {result.tool}: {visible(result.settings.prompt) or 'pictures alone'}")
+        for sentence in result.lost:
             print(f"  not carried: {visible(sentence)}")
-        print(f"  the same: {paint_line(imported.settings, imported.preset)}")
-        print(f"Written: {visible(place)}; `{command('vqclip', 'paint', '--settings', place)}` paints it")
+        print(f"  the same: {paint_line(result.settings, result.preset)}")
+        print(f"Written: {visible(path)}; `{command('vqclip', 'paint', '--settings', path)}` paints it")
     return 0
 
 
 def _places(arguments: argparse.Namespace, source: Path, count: int) -> list[Path]:
-    """Where the settings go: one file, or numbered ones. Raises SettingsError where something is there already."""
+    """The paths of the settings: one file, or numbered ones. Raises SettingsError for a file that exists."""
     from vqclip_nb.errors import SettingsError
 
     first = expanded(arguments.out or f"{source.stem}.settings.json")
@@ -55,8 +55,8 @@ def _places(arguments: argparse.Namespace, source: Path, count: int) -> list[Pat
     if not first.absolute().parent.is_dir():
         raise SettingsError(f"out must be in a folder that is there, got {str(first)!r}")
     stem = first.name[: -len(".json")]
-    numbered = [first.with_name(f"{stem}-{number}.json") for number in range(1, count + 1)]
-    places = numbered if count > 1 else [first]
-    if there := [place for place in places if place.exists() and not arguments.overwrite]:
-        raise SettingsError(f"{str(there[0])!r} is there already; add --overwrite, or name another with --out")
-    return places
+    numbered_paths = [first.with_name(f"{stem}-{number}.json") for number in range(1, count + 1)]
+    paths = numbered_paths if count > 1 else [first]
+    if existing := [path for path in paths if path.exists() and not arguments.overwrite]:
+        raise SettingsError(f"{str(existing[0])!r} is there already; add --overwrite, or name another with --out")
+    return paths

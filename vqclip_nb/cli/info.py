@@ -1,4 +1,4 @@
-"""`vqclip info`: how a picture was painted, and the command that paints it again."""
+"""`vqclip info`: the settings of a picture, and the command that paints it again."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "info",
-        help="show how a picture was painted",
+        help="show how a picture was painted, and the command that paints it again",
         description="Show the settings inside a picture, a film or a run, and the command that paints it again.",
         allow_abbrev=False,
     )
@@ -26,12 +26,12 @@ def add(subparsers: Any) -> None:
 
 
 def info(arguments: argparse.Namespace) -> int:
-    """Print what the picture says about itself."""
-    described = _described(expanded(arguments.file))
-    settings = Settings(**described["settings"])
-    for line in json.dumps(described, indent=2, ensure_ascii=False).splitlines():
+    """Print the description inside the picture."""
+    description = _described(expanded(arguments.file))
+    settings = Settings(**description["settings"])
+    for line in json.dumps(description, indent=2, ensure_ascii=False).splitlines():
         print(visible(line))
-    print(command(settings, described, arguments.file))
+    print(command(settings, description, arguments.file))
     return 0
 
 
@@ -42,18 +42,19 @@ def _described(path: Path) -> dict[str, Any]:
 
     if not path.is_dir():
         return read(path)
-    story = RunInfo.read(path)
-    timeline = [change.to_dict() for change in story.timeline]
-    step = max(story.kept, default=story.settings.steps)
-    return describe(story.settings, timeline=timeline, step=step, hashes=story.hashes or {})
+    run = RunInfo.read(path)
+    timeline = [change.to_dict() for change in run.timeline]
+    step = max(run.kept, default=run.settings.steps)
+    return describe(run.settings, timeline=timeline, step=step, hashes=run.hashes or {})
 
 
-def command(settings: Settings, described: Mapping[str, Any], source: str) -> str:
+def command(settings: Settings, description: Mapping[str, Any], source: str) -> str:
     """The shell command that paints it again.
 
-    With what was not the default; or, where it was steered, stopped early or given pictures, by following the file.
+    It is `paint` with the settings that differ from the defaults; or `replay`, if settings changed during the run, it
+    was stopped early, or it had input pictures.
     """
-    if described["timeline"] or described.get("step", settings.steps) != settings.steps or _given(settings):
+    if description["timeline"] or description.get("step", settings.steps) != settings.steps or _given(settings):
         return shell("vqclip", "replay", operands=[source])
     return paint_line(settings)
 

@@ -1,4 +1,4 @@
-"""`vqclip models`: what there is, what is on the disk, and fetching, checking, removing and adding."""
+"""`vqclip models`: lists, downloads, checks, removes and adds models."""
 
 from __future__ import annotations
 
@@ -19,36 +19,38 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser("models", help="list the models; get, check, remove or add one")
     parser.set_defaults(run=_tidied(show), parser=parser)
     actions = parser.add_subparsers(metavar="get | check | remove | add")
-    for name, (run, said) in ACTIONS.items():
-        action = actions.add_parser(name, help=said, description=said)
+    for name, (run, text) in ACTIONS.items():
+        action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run=_tidied(run), parser=action)
         if name == "add":
-            action.add_argument("name", help="a new name; the canvas is then vqgan/NAME, or the perceptor NAME")
+            action.add_argument("name", help="a new name: the canvas is then vqgan/NAME, or the perceptor is NAME")
             action.add_argument("--config", metavar="F", help="a VQGAN's taming YAML file, by path or address")
             action.add_argument("--weights", metavar="F", help="its checkpoint, by path or address")
-            action.add_argument("--clip", metavar="F", help="instead: a CLIP in OpenAI's form, by path or address")
+            action.add_argument(
+                "--clip", metavar="F", help="for a CLIP instead: its file in OpenAI's format, by path or address"
+            )
         else:
-            action.add_argument("names", nargs="+", metavar="NAME", help="as `vqclip models` lists it")
+            action.add_argument("names", nargs="+", metavar="NAME", help="a name that `vqclip models` lists")
         if name == "get":
-            action.add_argument("--keep", action="store_true", help="copy to the second home too (VQCLIP_SECOND_HOME)")
+            action.add_argument("--keep", action="store_true", help="also copy it to the folder in VQCLIP_SECOND_HOME")
 
 
 def _tidied(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """A command that first clears what a killed `models add` left."""
+    """Wrap a command so that leftovers of a killed `models add` are deleted first."""
 
     def tidied(arguments: argparse.Namespace) -> int:
-        own.clear_leftovers(but=arguments.name if run is enter else None)  # its own download is gone on with
+        own.clear_leftovers(but=arguments.name if run is enter else None)  # `add` resumes its own download
         return run(arguments)
 
     return tidied
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print every model with what is known of it and whether it is on the disk."""
+    """Print all models, with sizes and whether they are on the disk."""
     for kind, used_as in catalog.KINDS.items():
         print(f"\n{kind} ({used_as})")
         for entry in catalog.entries(kind):
-            print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {size_of(entry):>12}  {_said(entry)}")
+            print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {size_of(entry):>12}  {_notes(entry)}")
     print("\nlanguage (imagine-prompts, which fetches it)")
     language = catalog.language_model()
     print(f"    {language.name:20} {language.size / 1e6:>9,.0f} MB  {language.good_at}")
@@ -57,7 +59,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def get(arguments: argparse.Namespace) -> int:
-    """Fetch models, with one progress bar for all of them."""
+    """Download models, with one progress bar for all."""
     entries = [catalog.info(name) for name in arguments.names]
     ready(entries)
     for entry in entries:
@@ -69,7 +71,7 @@ def get(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Read models' files whole and compare their hashes with the published ones."""
+    """Compare the hashes of models' files with the published ones."""
     for entry in [catalog.info(name) for name in arguments.names]:
         print(f"{entry.full_name}: {checked(entry)}")
     return 0
@@ -83,7 +85,7 @@ def remove(arguments: argparse.Namespace) -> int:
 
 
 def enter(arguments: argparse.Namespace) -> int:
-    """Enter a person's own VQGAN or CLIP: fetch its weights and load them once; when that fails nothing stays."""
+    """Add the user's own VQGAN or CLIP: download its weights and load them once; if that fails, nothing is kept."""
     from vqclip_nb.models import load
     from vqclip_nb.models.vqgan_config import VQGANConfig
 
@@ -105,12 +107,12 @@ def enter(arguments: argparse.Namespace) -> int:
 
 
 def keep(entry: catalog.Entry) -> Path:
-    """Copy a model's published file to the second home. Raises `CannotFetch` when there is no such folder or file."""
-    there, path = download.second_home(), download.published(entry)
-    if there is None or path is None:
-        lacks = "VQCLIP_SECOND_HOME names no folder" if there is None else f"{entry.full_name} is not on the disk"
-        raise CannotFetch(f"{lacks}, so nothing was copied")
-    target = there / path.relative_to(catalog.home())
+    """Copy a model's published file to the second home. Raises `CannotFetch` when the folder or the file is missing."""
+    folder, path = download.second_home(), download.published(entry)
+    if folder is None or path is None:
+        problem = "VQCLIP_SECOND_HOME names no folder" if folder is None else f"{entry.full_name} is not on the disk"
+        raise CannotFetch(f"{problem}, so nothing was copied")
+    target = folder / path.relative_to(catalog.home())
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     transfer.copied(path, part, lambda done: None)
@@ -119,55 +121,55 @@ def keep(entry: catalog.Entry) -> Path:
 
 
 def checked(entry: catalog.Entry) -> str:
-    """Read a model's files whole and say in a sentence that they are right. Raises `CannotFetch` naming a wrong one."""
+    """Verify a model's files, and return a sentence about each. Raises `CannotFetch` for a wrong one."""
     import pooch
 
     from vqclip_nb.models.checkpoints import read_safetensors
 
     if not entry.on_disk:
         raise CannotFetch(f"{entry.full_name} is not on the disk; `vqclip models get {entry.name}` fetches it")
-    said = []
+    sentences = []
     for path in entry.files():
         if path.suffix == ".safetensors":
             read_safetensors(path)
         source = next((source for source in entry.sources if source.file == path.name), None)
         if source is None:
-            said.append(f"{path.name} is whole")
+            sentences.append(f"{path.name} is whole")
             continue
         sha256 = pooch.file_hash(str(path))
         if source.sha256 and sha256 != source.sha256:
-            again = "add" if entry.added else "get"
-            remedy = f"`vqclip models remove {entry.full_name}`, then `{again}` it again"
-            was = "when it was added it had" if entry.added else "published is"
-            raise CannotFetch(f"{path} has sha256 {sha256}, {was} {source.sha256}; {remedy}")
-        right = "as when it was added" if entry.added else "as published"
-        said.append(f"{path.name} has sha256 {sha256}, {right if source.sha256 else 'none is published'}")
-    return "; ".join(said)
+            action = "add" if entry.added else "get"
+            remedy = f"`vqclip models remove {entry.full_name}`, then `{action}` it again"
+            expectation = "when it was added it had" if entry.added else "published is"
+            raise CannotFetch(f"{path} has sha256 {sha256}, {expectation} {source.sha256}; {remedy}")
+        origin = "as when it was added" if entry.added else "as published"
+        sentences.append(f"{path.name} has sha256 {sha256}, {origin if source.sha256 else 'none is published'}")
+    return "; ".join(sentences)
 
 
 def removed(entry: catalog.Entry) -> int:
-    """Delete a model's files from the disk; returns the bytes that this freed. The packaged pair stays."""
+    """Delete a model's files from the disk; returns the number of bytes. Packaged models cannot be removed."""
     if entry.packaged:
         raise ValueError(f"{entry.full_name} is part of the package and cannot be removed")
     if not entry.folder.is_dir():
         return 0
-    freed = sum(path.stat().st_size for path in entry.folder.iterdir() if path.is_file())
+    size = sum(path.stat().st_size for path in entry.folder.iterdir() if path.is_file())
     shutil.rmtree(entry.folder)
-    return freed
+    return size
 
 
 ACTIONS = {
-    "get": (get, "fetch models"),
+    "get": (get, "download models"),
     "check": (check, "compare models on the disk with their published hashes"),
     "remove": (remove, "delete models from the disk"),
-    "add": (enter, "use a VQGAN or a CLIP of your own"),
+    "add": (enter, "add a VQGAN or a CLIP of your own"),
 }
 
 
-def _said(entry: catalog.Entry) -> str:
-    said = [entry.good_at]
+def _notes(entry: catalog.Entry) -> str:
+    facts = [entry.good_at]
     if not entry.alive and not entry.on_disk:
-        said.append("no address is alive")
+        facts.append("no address is alive")
     elif not entry.packaged and entry.sha256 is None:
-        said.append("sha256 unknown")
-    return "; ".join(said)
+        facts.append("sha256 unknown")
+    return "; ".join(facts)

@@ -1,4 +1,4 @@
-"""`vqclip paint`: the flags are read off Settings, the picture and its film are written into a folder."""
+"""`vqclip paint`: paints a picture; its flags are the fields of Settings."""
 
 import argparse
 import sys
@@ -37,15 +37,17 @@ def add(subparsers: Any) -> None:
             add_flag(section, name)
         if heading == "What":
             section.add_argument(
-                "--preset", metavar="NAME", help="begin with the settings of a recipe: " + ", ".join(presets.names())
+                "--preset", metavar="NAME", help="start from the settings of a preset: " + ", ".join(presets.names())
             )
-            section.add_argument("--prompts", metavar="FILE", help="paint each line of this file, one after another")
-            section.add_argument("--settings", metavar="FILE", help="begin with the settings in this JSON or picture")
+            section.add_argument("--prompts", metavar="FILE", help="paint each line of this file as a prompt")
+            section.add_argument(
+                "--settings", metavar="FILE", help="start from the settings in this JSON file or picture"
+            )
     parser.set_defaults(run=paint, parser=parser)
 
 
 def paint(arguments: argparse.Namespace) -> int:
-    """Paint, show how it goes, and say where the picture is."""
+    """Paint with a progress bar, and print the path of the picture."""
     copy = _picture_to_write(arguments)
     if arguments.prompts:
         return _paint_each(arguments)
@@ -53,15 +55,15 @@ def paint(arguments: argparse.Namespace) -> int:
     from vqclip_nb.compat import places
     from vqclip_nb.compat.copies import Copies
     from vqclip_nb.compat.plan import Outputs
-    from vqclip_nb.runs.founding import check_out
-    from vqclip_nb.runs.metadata import given_pictures
+    from vqclip_nb.runs.creation import check_out
+    from vqclip_nb.runs.metadata import input_pictures
     from vqclip_nb.runs.reader import inputs_of
     from vqclip_nb.session import start
 
     check_out(settings.out)
     prepare(settings)
     inputs = inputs_of(Path(arguments.settings)) if arguments.settings else None
-    with fetched(settings, given_pictures(given(arguments))) as here:
+    with fetched(settings, input_pictures(given(arguments))) as here:
         active = start(here, inputs=inputs)
     if not copy:
         return see_through(active)
@@ -70,7 +72,7 @@ def paint(arguments: argparse.Namespace) -> int:
 
 
 def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
-    """The file that `--out picture.png` names; the run's folder then goes where it goes without `--out`."""
+    """The file of `--out picture.png`, or None; the run's folder is then in the default place."""
     out = expanded(getattr(arguments, "out", ""))
     if out.suffix.lower() in NOT_WRITTEN and not out.is_dir():
         kinds = ", ".join(embedded.FORMATS)
@@ -89,26 +91,26 @@ def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
 
 
 def _paint_each(arguments: argparse.Namespace) -> int:
-    """Paint each line of a file, with the models loaded once. The highest status of them all."""
+    """Paint each line of a file, with the models loaded once. Returns the highest exit status."""
     from vqclip_nb.models.shared import keep_loaded
-    from vqclip_nb.runs.founding import check_out
+    from vqclip_nb.runs.creation import check_out
     from vqclip_nb.session import start
 
     if "prompt" in vars(arguments):
         raise SettingsError("a prompt and --prompts FILE are two ways to say what to paint; leave one out")
-    asked = []
+    jobs = []
     for number, line in _lines(arguments.prompts):
         try:
-            asked.append(read_settings(argparse.Namespace(**{**vars(arguments), "prompt": line})))
+            jobs.append(read_settings(argparse.Namespace(**{**vars(arguments), "prompt": line})))
         except SettingsError as error:
             raise SettingsError(f"line {number} of {arguments.prompts}: {error}") from None
-    check_out(asked[0].out)
-    prepare(asked[0])
+    check_out(jobs[0].out)
+    prepare(jobs[0])
     status = 0
     with Stop() as stop, keep_loaded():
-        for number, settings in enumerate(asked, 1):
+        for number, settings in enumerate(jobs, 1):
             if not settings.quiet:
-                print(f"{number} of {len(asked)}: {visible(settings.prompt)}", file=sys.stderr)
+                print(f"{number} of {len(jobs)}: {visible(settings.prompt)}", file=sys.stderr)
             status = max(status, see_through(start(settings), stop))
             if stop.heard:
                 break
@@ -116,7 +118,7 @@ def _paint_each(arguments: argparse.Namespace) -> int:
 
 
 def _lines(name: str) -> list[tuple[int, str]]:
-    """The prompts in a file, each with the number of its line; blank lines and those that begin with # are left out."""
+    """The prompts in a file, each with its line number; blank lines and lines that begin with # are skipped."""
     try:
         text = expanded(name).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -124,13 +126,13 @@ def _lines(name: str) -> list[tuple[int, str]]:
     except OSError as error:
         raise SettingsError(f"prompts must be a text file, one prompt a line, got {name!r}: {error.strerror}") from None
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-    if not (kept := [(number, line) for number, line in lines if line and not line.startswith("#")]):
+    if not (prompts := [(number, line) for number, line in lines if line and not line.startswith("#")]):
         raise SettingsError(f"prompts must be a text file, one prompt a line, got {name!r}: it has none")
-    return kept
+    return prompts
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
-    """The settings that the arguments ask for. Flags win over the preset, and that over the file."""
+    """The settings of the arguments. Flags take precedence over the preset, and that over the file."""
     flags = given(arguments)
     values = dict(presets.load(arguments.preset).settings) if arguments.preset else {}
     if "canvas" in flags:
@@ -144,10 +146,10 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
         from vqclip_nb.runs.reader import refuse_paths
 
         settings = load_settings(arguments.settings)
-        if not arguments.settings.lower().endswith(".json"):  # a picture may be anybody's
-            named = {name: value for name, value in settings.to_dict().items() if name not in values}
-            refuse_paths([named], arguments.settings)
+        if not arguments.settings.lower().endswith(".json"):  # a picture may come from anybody
+            stored = {name: value for name, value in settings.to_dict().items() if name not in values}
+            refuse_paths([stored], arguments.settings)
         return settings.replace(**values)
     if "prompt" not in values:
-        values["prompt"] = ""  # refused by Settings, unless there are image prompts
+        values["prompt"] = ""  # an error in Settings, unless there are image prompts
     return Settings(**values)

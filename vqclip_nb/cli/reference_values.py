@@ -1,4 +1,4 @@
-"""Anchors: numbers that published models must give, so that a first download can be told right from wrong."""
+"""Reference values: numbers that published models must reproduce, to verify downloads."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ LEAST_PSNR = 17.0  # dB
 
 @torch.no_grad()
 def clip_answer(model: Any, path: Path) -> tuple[float, ...]:
-    """The probabilities that a CLIP gives the three texts for a picture, as its README computes them."""
+    """A CLIP's probabilities of the three texts for a picture, computed as in its README."""
     tokens = openai_clip.tokenizer()
     start, end = (tokens.encoder[mark] for mark in ("<|startoftext|>", "<|endoftext|>"))
     rows = [[start, *tokens.encode(text), end] for text in CLIP_TEXTS]
@@ -66,7 +66,7 @@ def clip_answer(model: Any, path: Path) -> tuple[float, ...]:
 
 @torch.no_grad()
 def psnr(model: VQGAN, path: Path, *, side: int = 256) -> float:
-    """How well a VQGAN gives a photo back through its codes, at `side` pixels: peak signal to noise in dB."""
+    """The peak signal-to-noise ratio in dB of a photo reconstructed by a VQGAN through its codes, at `side` pixels."""
     image = _square(path, side)
     z = model.encode(image * 2 - 1)  # (1, c, h, w)
     flat = z.movedim(1, -1).flatten(0, 2)
@@ -76,12 +76,12 @@ def psnr(model: VQGAN, path: Path, *, side: int = 256) -> float:
 
 
 def _square(path: Path, side: int) -> Tensor:
-    """A picture's middle as RGB in [0, 1], (1, 3, side, side): the shorter side resized by bicubic, then cut."""
+    """The centre of a picture as RGB in [0, 1], (1, 3, side, side): bicubic resize of the shorter side, then crop."""
     import numpy as np
     from PIL import Image
 
-    with Image.open(path) as opened:
-        pil = opened.convert("RGB")
+    with Image.open(path) as file:
+        pil = file.convert("RGB")
     scale = side / min(pil.size)
     pil = pil.resize((max(side, int(pil.width * scale)), max(side, int(pil.height * scale))), Image.Resampling.BICUBIC)
     left, top = round((pil.width - side) / 2), round((pil.height - side) / 2)

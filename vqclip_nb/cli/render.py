@@ -1,4 +1,4 @@
-"""`vqclip render`: a run's picture at a larger size, from canvases that have no size of their own."""
+"""`vqclip render`: a run's picture at a larger size, for canvases that can render at any size."""
 
 import argparse
 from contextlib import suppress
@@ -13,20 +13,20 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "render",
         help="render a run's picture at a larger size (siren and fourier)",
-        description="Render the picture of a run at any larger size, tile by tile, from what was painted: no step is "
-        "made. Of the canvases, siren and fourier can.",
+        description="Render the picture of a run at any larger size, without further steps. This works for the "
+        "canvases siren and fourier.",
         epilog="for example: vqclip render runs/20260722-101500-a-castle-0 --size 4096 4096",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="RUN", help="the run's folder, or its name in runs/")
     parser.add_argument("--size", nargs=2, type=int, metavar=("W", "H"), required=True, help="width and height")
-    parser.add_argument("--to", metavar="FILE", help="where to, a PNG (default: RUN/render-WxH.png)")
+    parser.add_argument("--to", metavar="FILE", help="the PNG to write (default: RUN/render-WxH.png)")
     add_flag(parser, "device")
     parser.set_defaults(run=render, parser=parser)
 
 
 def render(arguments: argparse.Namespace) -> int:
-    """Render, and say where the picture is; of several variations each is a file."""
+    """Render, and print the path of the picture; each of several variations is a file."""
     from vqclip_nb import embedded
     from vqclip_nb.errors import PictureError, SettingsError
     from vqclip_nb.runs.reader import RunInfo
@@ -34,20 +34,20 @@ def render(arguments: argparse.Namespace) -> int:
     from vqclip_nb.session import render
 
     width, height = arguments.size
-    story = RunInfo.read(folder := find(arguments.folder))
+    info = RunInfo.read(folder := find(arguments.folder))
     path = expanded(arguments.to) if arguments.to else folder / f"render-{width}x{height}.png"
     if path.suffix.lower() != ".png":
         raise SettingsError(f"to must end in .png, got {arguments.to!r}")
     if not path.absolute().parent.is_dir():
         raise SettingsError(f"to must be in a folder that is there, got {arguments.to!r}")
-    place = {name: value for name, value in given(arguments).items() if name == "device"}
-    prepare(story.settings.replace(**place))
-    pils = render(folder, (width, height), run_options=place)
+    run_options = {name: value for name, value in given(arguments).items() if name == "device"}
+    prepare(info.settings.replace(**run_options))
+    pils = render(folder, (width, height), run_options=run_options)
     for number, pil in enumerate(pils, 1):
-        named = path if len(pils) == 1 else path.with_stem(f"{path.stem}-{number}")
+        target = path if len(pils) == 1 else path.with_stem(f"{path.stem}-{number}")
         about = None
-        with suppress(PictureError):  # painted with --no-metadata, or stopped before it had a result
+        with suppress(PictureError):  # painted with --no-metadata, or stopped before its result
             about = embedded.read(folder / ("result.png" if len(pils) == 1 else f"result-{number}.png"))
-        write(named, embedded.encode(pil, "PNG", about))
-        print(f"Rendered: {named}")
+        write(target, embedded.encode(pil, "PNG", about))
+        print(f"Rendered: {target}")
     return 0

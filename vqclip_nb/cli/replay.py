@@ -1,4 +1,4 @@
-"""`vqclip replay`: paint again what a run, or a picture, says was painted."""
+"""`vqclip replay`: paint a run or a picture again."""
 
 import argparse
 from typing import Any
@@ -11,9 +11,8 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "replay",
-        help="paint a run again, from its settings and the changes made",
-        description="Paint again what a run's folder, or a picture painted by vqclip, says was painted, "
-        "with every change at its step.",
+        help="paint a run again, from its settings and its edits",
+        description="Paint a run again from its folder, or from a picture painted by vqclip, with all edits.",
         allow_abbrev=False,
     )
     parser.add_argument("source", metavar="RUN", help="a run's folder, its name in runs/, or a picture")
@@ -34,14 +33,14 @@ def add(subparsers: Any) -> None:
 
 
 def replay(arguments: argparse.Namespace) -> int:
-    """Paint it again, in a folder of its own."""
+    """Paint it again, in a new folder."""
     from vqclip_nb.embedded import read
     from vqclip_nb.runs.reader import RunInfo
     from vqclip_nb.session import replay
     from vqclip_nb.settings import Settings
 
-    source, place = expanded(arguments.source), given(arguments)
+    source, run_options = expanded(arguments.source), given(arguments)
     source = source if source.is_file() else find(arguments.source)
     settings = RunInfo.read(source).settings if source.is_dir() else Settings(**read(source)["settings"])
-    prepare(settings.replace(**place))
-    return see_through(replay(source, run_options=place))
+    prepare(settings.replace(**run_options))
+    return see_through(replay(source, run_options=run_options))

@@ -1,4 +1,4 @@
-"""`vqclip resume`: go on with a run as if nothing had happened, or from an earlier state of it."""
+"""`vqclip resume`: continue a run, from its latest or an earlier state."""
 
 import argparse
 from typing import Any
@@ -7,30 +7,30 @@ from vqclip_nb.cli._common import add_flag, find, given, prepare, see_through
 from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.fields import live_fields
 
-PLACE = ("device", "quiet")
+RUN_OPTIONS = ("device", "quiet")
 
 
 def add(subparsers: Any) -> None:
-    """Add the command, with a flag for each field that may change while painting."""
+    """Add the command, with a flag for each field that may change during a run."""
     parser = subparsers.add_parser(
         "resume",
-        help="go on with a run that was stopped, killed or finished",
-        description="Go on with a run where its last state was kept. Options change it from there on.",
+        help="continue a run that was stopped, killed or finished",
+        description="Continue a run from its last saved state. Settings given here are changed from there on.",
         epilog="for example: vqclip resume runs/20260722-101500-a-castle-0 --steps 300",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="RUN", help="the run's folder, or its name in runs/")
-    parser.add_argument("--step", type=int, help="undo: go back to this step, whose state is kept, and on from there")
-    for name in PLACE:
+    parser.add_argument("--step", type=int, help="undo: continue from this step instead, which must have a saved state")
+    for name in RUN_OPTIONS:
         add_flag(parser, name)
-    section = parser.add_argument_group("from here on")
+    section = parser.add_argument_group("settings to change from that step on")
     for name in sorted(live_fields() | {"canvas"}):
         add_flag(section, name)
     parser.set_defaults(run=resume, parser=parser)
 
 
 def resume(arguments: argparse.Namespace) -> int:
-    """Take the run up, change what was asked for, and paint on."""
+    """Resume the run, change settings, and paint."""
     from vqclip_nb.compat import places
     from vqclip_nb.compat.copies import Copies
     from vqclip_nb.runs.loss_log import LossLog
@@ -39,15 +39,15 @@ def resume(arguments: argparse.Namespace) -> int:
     from vqclip_nb.timeline import Edit
 
     values = given(arguments)
-    place = {name: values.pop(name) for name in PLACE if name in values}
+    run_options = {name: values.pop(name) for name in RUN_OPTIONS if name in values}
     folder = find(arguments.folder)
-    story = RunInfo.read(folder)
-    first = story.settings.replace(**place)
+    info = RunInfo.read(folder)
+    first = info.settings.replace(**run_options)
     prepare(first)
     if "canvas" in values:
         prepare(first.replace(canvas=values["canvas"]))
-    outputs = places.kept(story)
-    active = resume(folder, step=arguments.step, change=Edit(values), run_options=place)
+    outputs = places.kept(info)
+    active = resume(folder, step=arguments.step, change=Edit(values), run_options=run_options)
     if outputs is None:
         return see_through(active)
     painting, losses = active.painting, LossLog.read(folder / "losses.csv", active.painting.step_count)

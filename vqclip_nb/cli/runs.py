@@ -1,4 +1,4 @@
-"""`vqclip runs`: the runs there are, each under the one it branched from; and what may be deleted."""
+"""`vqclip runs`: lists runs as a tree of branches, and deletes some."""
 
 import argparse
 import os
@@ -19,14 +19,14 @@ from vqclip_nb.safe_files import is_plain, kind
 if TYPE_CHECKING:
     from vqclip_nb.runs.reader import RunInfo
 
-GOING = ".deleted"  # ends the name of a folder that is being deleted
+GOING = ".deleted"  # suffix of a folder that is being deleted
 
 
 def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "runs",
-        help="list the runs as a tree, with their sizes on the disk, and delete some",
+        help="list runs as a tree, with their sizes on the disk, and delete some",
         description="List the runs, each branch under its parent.",
         allow_abbrev=False,
     )
@@ -35,95 +35,95 @@ def add(subparsers: Any) -> None:
         "--prune",
         nargs="*",
         metavar="RUN",
-        help="delete these runs; of none named, those that hold neither a picture nor a state, and are an hour old",
+        help="delete these runs; without names, all runs an hour old that have neither a picture nor a saved state",
     )
     parser.add_argument("--yes", action="store_true", help="delete without asking")
     parser.set_defaults(run=runs, parser=parser)
 
 
 def runs(arguments: argparse.Namespace) -> int:
-    """Show the tree, or name what would be deleted and ask."""
+    """Print the tree, or delete runs after asking."""
     from vqclip_nb.runs.reader import read_all
 
     out = getattr(arguments, "out", "runs")
-    found, wrong = read_all(out)
+    infos, problems = read_all(out)
     if arguments.prune is not None:
-        return _prune(found, arguments.prune, out=out, sure=arguments.yes)
-    for line in (*tree(found), *wrong):
+        return _prune(infos, arguments.prune, out=out, confirmed=arguments.yes)
+    for line in (*tree(infos), *problems):
         print(visible(line))
-    print(f"{len(found)} runs in {out}, {_size(sum(_bytes(story.folder) for story in found))}")
+    print(f"{len(infos)} runs in {out}, {_size(sum(_bytes(info.folder) for info in infos))}")
     return 0
 
 
-def tree(stories: Sequence["RunInfo"]) -> Iterator[str]:
-    """A line for each run, a branch under its parent; one whose parent is gone stands alone."""
-    names = {story.folder.name for story in stories}
-    below: dict[str | None, list[RunInfo]] = {}
-    for story in stories:
-        parent = story.parent[0] if story.parent else None
-        below.setdefault(parent if parent in names and parent != story.folder.name else None, []).append(story)
-    shown: set[str] = set()
+def tree(infos: Sequence["RunInfo"]) -> Iterator[str]:
+    """A line for each run, branches under their parents; a branch without its parent is at the top."""
+    names = {info.folder.name for info in infos}
+    children: dict[str | None, list[RunInfo]] = {}
+    for info in infos:
+        parent = info.parent[0] if info.parent else None
+        children.setdefault(parent if parent in names and parent != info.folder.name else None, []).append(info)
+    printed: set[str] = set()
 
     def lines(name: str | None, depth: int) -> Iterator[str]:
-        for story in below.get(name, []):
-            if story.folder.name not in shown:
-                shown.add(story.folder.name)
-                yield _line(story, depth)
-                yield from lines(story.folder.name, depth + 1)
+        for info in children.get(name, []):
+            if info.folder.name not in printed:
+                printed.add(info.folder.name)
+                yield _line(info, depth)
+                yield from lines(info.folder.name, depth + 1)
 
     yield from lines(None, 0)
-    for story in stories:  # parents that go round in a circle have no top
-        if story.folder.name not in shown:
-            yield _line(story, 0)
+    for info in infos:  # parents in a cycle have no top
+        if info.folder.name not in printed:
+            yield _line(info, 0)
 
 
-def _line(story: "RunInfo", depth: int) -> str:
-    current = story.current
-    done, (width, height) = max(story.kept, default=0), current.size
-    branched = f"from step {story.parent[1]}" if story.parent else ""
-    facts = [f"{done}/{current.steps} steps", f"{width}x{height}", story.begun.replace("T", " "), branched]
+def _line(info: "RunInfo", depth: int) -> str:
+    current = info.current
+    step, (width, height) = max(info.kept, default=0), current.size
+    origin = f"from step {info.parent[1]}" if info.parent else ""
+    facts = [f"{step}/{current.steps} steps", f"{width}x{height}", info.begun.replace("T", " "), origin]
     mark = "  " * depth + ("└ " if depth else "")
-    told = ", ".join(filter(None, [*facts, _size(_bytes(story.folder))]))
-    return f"{mark}{story.folder.name}  {' '.join(current.prompt.split())!r}  {told}"
+    details = ", ".join(filter(None, [*facts, _size(_bytes(info.folder))]))
+    return f"{mark}{info.folder.name}  {' '.join(current.prompt.split())!r}  {details}"
 
 
-def _prune(stories: Sequence["RunInfo"], names: Sequence[str], *, out: str, sure: bool) -> int:
-    """Name what is deleted, ask, and delete it."""
+def _prune(infos: Sequence["RunInfo"], names: Sequence[str], *, out: str, confirmed: bool) -> int:
+    """List the runs to delete, ask, and delete them."""
     from vqclip_nb.errors import RunError
     from vqclip_nb.runs.background_writer import check_free
     from vqclip_nb.safe_files import need
 
-    known = {story.folder.name: story for story in stories} | {str(story.folder.resolve()): story for story in stories}
-    wanted = [name if name in known else str(Path(name).resolve()) for name in names]
-    if unknown := [name for name, key in zip(names, wanted, strict=True) if key not in known]:
-        raise RunError(f"prune must name runs of {out!r}, got {unknown[0]!r}; `vqclip runs` lists them")
+    by_name = {info.folder.name: info for info in infos} | {str(info.folder.resolve()): info for info in infos}
+    keys = [name if name in by_name else str(Path(name).resolve()) for name in names]
+    if unknown_names := [name for name, key in zip(names, keys, strict=True) if key not in by_name]:
+        raise RunError(f"prune must name runs of {out!r}, got {unknown_names[0]!r}; `vqclip runs` lists them")
     _clear(expanded(out))
-    chosen = [known[key] for key in dict.fromkeys(wanted)] or [story for story in stories if _empty(story)]
-    if not chosen:
+    doomed = [by_name[key] for key in dict.fromkeys(keys)] or [info for info in infos if _empty(info)]
+    if not doomed:
         print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
         return 0
-    for story in chosen:
-        print(f"{visible(story.folder)}  {_size(_bytes(story.folder))}")
-    if not sure and not _agreed("Delete these? [y/N] "):
+    for info in doomed:
+        print(f"{visible(info.folder)}  {_size(_bytes(info.folder))}")
+    if not confirmed and not _agreed("Delete these? [y/N] "):
         print("Nothing was deleted", file=sys.stderr)
         return 0
-    kept = 0
-    for story in chosen:
+    failures = 0
+    for info in doomed:
         try:
-            need(story.folder, "a folder")
-            check_free(story.folder)
-            going = story.folder.with_name(f".{story.folder.name}-{os.getpid()}{GOING}")
-            story.folder.rename(going)  # from here on it is no run any more, wherever the deletion ends
-            shutil.rmtree(going)
+            need(info.folder, "a folder")
+            check_free(info.folder)
+            temporary = info.folder.with_name(f".{info.folder.name}-{os.getpid()}{GOING}")
+            info.folder.rename(temporary)  # if deletion is interrupted, the rest is no longer listed as a run
+            shutil.rmtree(temporary)
         except (OSError, RunError) as error:
-            kept += 1
-            print(visible(f"vqclip: {story.folder} was not deleted: {first_line(error)}"), file=sys.stderr)
-    print(f"Deleted {len(chosen) - kept}")
-    return 2 if kept else 0
+            failures += 1
+            print(visible(f"vqclip: {info.folder} was not deleted: {first_line(error)}"), file=sys.stderr)
+    print(f"Deleted {len(doomed) - failures}")
+    return 2 if failures else 0
 
 
 def _clear(out: Path) -> None:
-    """Delete what a deletion, or the first moment of a run, left behind that was killed an hour ago or earlier."""
+    """Delete leftovers, at least an hour old, of killed deletions and of runs killed while they were created."""
     for path in (*out.glob(f".*{GOING}"), *out.glob(".*.part")):
         with suppress(OSError):
             if kind(path) == "a folder" and time.time() - path.lstat().st_mtime > 3600:
@@ -131,30 +131,30 @@ def _clear(out: Path) -> None:
 
 
 def _agreed(question: str) -> bool:
-    """What a person says to a question; nobody there is a no."""
+    """Ask a yes-or-no question; without a terminal the answer is no."""
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:
         return False
 
 
-def _empty(story: "RunInfo") -> bool:
-    """Whether a run holds neither a picture nor a state, and nobody has touched it for an hour."""
-    if story.kept or (story.folder / "result.png").exists():
+def _empty(info: "RunInfo") -> bool:
+    """Whether a run has neither a picture nor a state, and was not changed for an hour."""
+    if info.kept or (info.folder / "result.png").exists():
         return False
     try:
-        touched = max(path.lstat().st_mtime for path in (story.folder, *story.folder.iterdir()))
+        latest = max(path.lstat().st_mtime for path in (info.folder, *info.folder.iterdir()))
     except OSError as error:
-        print(visible(f"vqclip: {story.folder} is left alone: {first_line(error)}"), file=sys.stderr)
+        print(visible(f"vqclip: {info.folder} is left alone: {first_line(error)}"), file=sys.stderr)
         return False
-    return time.time() - touched > 3600
+    return time.time() - latest > 3600
 
 
 def _bytes(folder: Path) -> int:
-    """The bytes that a folder takes."""
+    """The size of a folder in bytes."""
     count = 0
     for path in folder.rglob("*"):
-        with suppress(OSError):  # a file of a run that is being painted may be gone again
+        with suppress(OSError):  # a file of an active run may be gone already
             count += path.lstat().st_size if is_plain(path) else 0
     return count
 

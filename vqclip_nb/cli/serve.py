@@ -24,30 +24,37 @@ def add(subparsers: Any) -> None:
         epilog="for example: vqclip serve --add-person Ada; then: vqclip serve",
         allow_abbrev=False,
     )
-    parser.add_argument("--data", default="queue", metavar="FOLDER", help="where all is kept (default: queue)")
+    parser.add_argument(
+        "--data", default="queue", metavar="FOLDER", help="folder of the queue and its pictures (default: queue)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="the port to listen on (default: 8000)")
     parser.add_argument(
-        "--device", action="append", metavar="DEVICE", help="auto, cpu, cuda:0, ...; several paint at once: repeat it"
+        "--device",
+        action="append",
+        metavar="DEVICE",
+        help="auto, cpu, cuda:0, ...; repeat it to paint on several at once",
     )
-    parser.add_argument("--ray", action="store_true", help="paint on all GPUs of this machine, or CPUs, by Ray")
+    parser.add_argument(
+        "--limits", metavar="FILE", help="a file of what people may ask for (default: limits.toml in the --data folder)"
+    )
+    parser.add_argument("--ray", action="store_true", help="paint with Ray, on all GPUs of this machine or on its CPUs")
     parser.add_argument(
         "--address",
         metavar="HOST:PORT",
-        help="paint on the Ray cluster there, or `auto` (default: RAY_ADDRESS, where it is set)",
+        help="paint on the Ray cluster at this address, or `auto` (default: RAY_ADDRESS, if it is set)",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="with Ray: at most so many at once")
-    parser.add_argument("--limits", metavar="FILE", help="what people may ask (default: limits.toml in --data)")
+    parser.add_argument("--workers", type=int, metavar="N", help="with Ray: the largest number of pictures at once")
     parser.add_argument("--example", action="store_true", help="print a file of limits with comments, and exit")
-    parser.add_argument("--guests", action="store_true", help="let people without a token ask too")
-    parser.add_argument("--add-person", metavar="NAME", help="print a token for a person, once, and exit")
+    parser.add_argument("--guests", action="store_true", help="also let people without a token ask")
+    parser.add_argument("--add-person", metavar="NAME", help="create a token for a person, print it, and exit")
     parser.add_argument("--remove-person", metavar="NAME", help="revoke a person's token, and exit")
     parser.add_argument("--people", action="store_true", help="list the people who have a token, and exit")
     parser.set_defaults(run=serve, parser=parser)
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    """Enter people, or serve until a signal comes."""
+    """Manage people, or serve until a signal arrives."""
     from vqclip_nb.queue import Store
     from vqclip_nb.queue.limits import EXAMPLE
 
@@ -70,7 +77,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def read_limits(folder: Path, file: str | None) -> "Limits":
-    """The limits in a file; without one, in the queue's folder; without that, the defaults."""
+    """The limits in this file, or else in the queue's folder, or else the defaults."""
     from vqclip_nb.queue import Limits
 
     path = expanded(file) if file else folder / "limits.toml"
@@ -78,7 +85,7 @@ def read_limits(folder: Path, file: str | None) -> "Limits":
 
 
 def prepare_models(limits: "Limits") -> None:
-    """Fetch every model that may be asked for and is not on the disk."""
+    """Download the missing models of all allowed canvases and perceptors."""
     from vqclip_nb.settings import Settings
 
     for canvas in limits.canvases:

@@ -21,32 +21,36 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "sweep",
         help="paint many pictures: lists of prompts, seeds and settings",
-        description="Paint every picture that a file names, each in a folder of its own. Called again, it paints only "
-        "what is missing. At the end there are contact.png, index.html and results.csv.",
+        description="Paint every picture described in a file, each in a folder of its own. Run again, it paints only "
+        "the missing ones. At the end it writes contact.png, index.html and results.csv.",
         epilog="for example: vqclip sweep prompts.txt --out sweep",
         allow_abbrev=False,
     )
     parser.add_argument("file", nargs="?", metavar="FILE", help="YAML, JSON, CSV, or text with one prompt a line")
-    parser.add_argument("--out", default="sweep", metavar="FOLDER", help="where the pictures go (default: sweep)")
+    parser.add_argument("--out", default="sweep", metavar="FOLDER", help="folder of the pictures (default: sweep)")
     parser.add_argument("--example", action="store_true", help="print a file with comments, and exit")
-    parser.add_argument("--dry-run", action="store_true", help="say how many pictures, how long and how much disk")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the number of pictures, the time and the disk space, and exit"
+    )
     parser.add_argument(
         "--judge",
         metavar="PERCEPTOR",
-        help="score the pictures by this perceptor, which must not have guided, or by `none` (default: one that is on "
-        "the disk, other than demo)",
+        help="score the pictures with this perceptor, which must not have guided them; `none` for no scores (default: "
+        "one on the disk other than demo)",
     )
-    parser.add_argument("--limit", type=int, default=10_000, metavar="N", help="the most pictures (default: 10000)")
-    parser.add_argument("--ray", action="store_true", help="paint on all GPUs of this machine, or CPUs, by Ray")
-    parser.add_argument("--address", metavar="HOST:PORT", help="paint on the Ray cluster there, or `auto`")
-    parser.add_argument("--workers", type=int, metavar="N", help="with Ray: at most so many at once")
+    parser.add_argument(
+        "--limit", type=int, default=10_000, metavar="N", help="the largest number of pictures allowed (default: 10000)"
+    )
+    parser.add_argument("--ray", action="store_true", help="paint with Ray, on all GPUs of this machine or on its CPUs")
+    parser.add_argument("--address", metavar="HOST:PORT", help="paint on the Ray cluster at this address, or `auto`")
+    parser.add_argument("--workers", type=int, metavar="N", help="with Ray: the largest number of pictures at once")
     for name in FLAGS:
         add_flag(parser, name)
     parser.set_defaults(run=sweep, parser=parser)
 
 
 def sweep(arguments: argparse.Namespace) -> int:
-    """Read the file, paint what is missing, and write the reports. Returns 1 where an item failed."""
+    """Read the file, paint the missing pictures, and write the reports. Returns 1 when an item failed."""
     from vqclip_nb.errors import SettingsError
     from vqclip_nb.sweeps.items import EXAMPLE, read_items
 
@@ -97,11 +101,11 @@ def _workers(arguments: argparse.Namespace) -> int | None:
 def _foretell(items: list[Any], workers: int | None) -> int:
     from vqclip_nb.sweeps.estimate import estimate
 
-    foreseen = estimate(items, workers=workers)
-    hours, minutes = divmod(round(foreseen.seconds / 60), 60)
-    time = f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{foreseen.seconds:.0f} s"
+    total = estimate(items, workers=workers)
+    hours, minutes = divmod(round(total.seconds / 60), 60)
+    time = f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{total.seconds:.0f} s"
     crew = f" with {workers} worker{'s' * (workers > 1)}" if workers else ""
-    print(f"{foreseen.pictures} pictures, about {time}{crew} and {foreseen.size / 1e6:.0f} MB on the disk")
+    print(f"{total.pictures} pictures, about {time}{crew} and {total.size / 1e6:.0f} MB on the disk")
     return 0
 
 
@@ -123,12 +127,12 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
         for result in paint(items, out, stop=lambda: bool(stop.heard)):
             results.append(result)
             bar.update()
-    places = {item.name: index for index, item in enumerate(items)}
-    results.sort(key=lambda result: places[result.item.name])  # those of Ray come as they are finished
-    painted = [result for result in results if result.picture.is_file()]
+    order = {item.name: index for index, item in enumerate(items)}
+    results.sort(key=lambda result: order[result.item.name])  # with Ray, results arrive as they finish
+    pictures = [result for result in results if result.picture.is_file()]
     judge = None if judge == "none" else judge or at_hand(items)
-    write_reports(results, out, score(painted, judge) if judge and painted else None)
-    if judge and painted and not quiet:
+    write_reports(results, out, score(pictures, judge) if judge and pictures else None)
+    if judge and pictures and not quiet:
         print(f"{judge} scored them: the distance to the prompt, lower is nearer")
     counts = {state: sum(result.state == state for result in results) for state in ("painted", "there", "failed")}
     print(f"{counts['painted']} painted, {counts['there']} were there, {counts['failed']} failed: {out / 'index.html'}")

@@ -1,7 +1,7 @@
-"""Cutouts: the many views of one picture that a perceptor is shown.
+"""Cutouts: the many views of one picture that a perceptor sees.
 
-Pure functions of (image, draws, progress): the same draws give the same views. All views of all pictures are made at
-once, picture by picture in the batch.
+They are pure functions of (image, draws, progress): the same draws give the same views. All views of all pictures are
+made at once; those of one picture are adjacent in the batch.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Cut = Callable[[Tensor, Draws, CutoutSpec, float], Tensor]
 
 @dataclass(frozen=True)
 class Method:
-    """plain: the views as they are cut. varied: with the recipe's own changes to each; None where it has none."""
+    """plain: the views without augmentation. varied: with the method's own augmentation, or None if it has none."""
 
     plain: Cut
     varied: Cut | None = None
@@ -45,10 +45,10 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Cutouts(CutoutSpec):
-    """The views of a picture, by the method of this name in METHODS."""
+    """Makes the views of pictures, by the method `name` of METHODS."""
 
     def __call__(self, image: Tensor, draws: Draws, progress: float = 0.0) -> Tensor:
-        """(n, 3, H, W) RGB in [0, 1] -> (n * cutn, 3, cut, cut), about [0, 1] with noise upon it."""
+        """(n, 3, H, W) RGB in [0, 1] -> (n * cutn, 3, cut, cut), in [0, 1] but for added noise."""
         method = METHODS[self.name]
         if self.augments:
             return letters.vary(method.plain(image, draws, self, progress), draws, self)

@@ -1,4 +1,4 @@
-"""How views are varied by the 2021 notebooks: moved, coloured, erased and made noisy."""
+"""Augmentation of views, as in the 2021 notebooks: moved, recoloured, erased and made noisy."""
 
 import math
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from vqclip_nb.rng import Draws
 
 @dataclass(frozen=True)
 class Augment:
-    """How views are varied, with the chance (`_p`) that each change is made to a view.
+    """The strength of each augmentation, and its probability (`_p`) for a view.
 
-    The numbers are those of the 2021 notebooks. Angles in degrees; shift, distortion and area as shares of the side.
-    A picture's views share one erased rectangle.
+    The numbers are those of the 2021 notebooks. Angles are in degrees; shift, distortion and area are shares of the
+    side. All views of a picture share one erased rectangle.
     """
 
     degrees: float
@@ -41,30 +41,30 @@ CROPS_AUGMENT = Augment(30, 0.8, 0.2, 0.4, 0.01, 0.01, 0.7, flip_p=0.5, sharpnes
 
 
 class Chances:
-    """What was drawn for every view: small tensors on the CPU, n * cutn long, neutral where the gate stayed shut."""
+    """The random numbers of every view: small tensors on the CPU, n * cutn long, neutral for views left unchanged."""
 
     def __init__(self, augment: Augment, draws: Draws, cutouts: CutoutSpec) -> None:
         self.augment, self.draws, self.cutouts = augment, draws, cutouts
-        drawn = draws.uniform("augment", (cutouts.cutn, 19)).flatten(0, 1)  # (n * cutn, 19)
-        gates, values = drawn[:, :5], drawn[:, 5:]
+        uniform = draws.uniform("augment", (cutouts.cutn, 19)).flatten(0, 1)  # (n * cutn, 19)
+        gates, values = uniform[:, :5], uniform[:, 5:]
         span = 2 * values - 1  # in [-1, 1)
 
-        moved = (gates[:, 0] < augment.affine_p).float()
-        angle = moved * span[:, 0] * math.radians(augment.degrees)
-        shift = moved * span[:, 1] * augment.shift * cutouts.cut_size
+        affine_gate = (gates[:, 0] < augment.affine_p).float()
+        angle = affine_gate * span[:, 0] * math.radians(augment.degrees)
+        shift = affine_gate * span[:, 1] * augment.shift * cutouts.cut_size
         flip = 1 - 2 * (gates[:, 3] < augment.flip_p).float()
         self.affine = affine(angle, shift, flip, cutouts.cut_size)  # (n * cutn, 3, 3), from source to view
-        bent = (gates[:, 1] < augment.perspective_p).float()[:, None, None]
-        inwards = bent * augment.distortion / 2 * values[:, 2:10].unflatten(1, (4, 2))
+        perspective_gate = (gates[:, 1] < augment.perspective_p).float()[:, None, None]
+        inwards = perspective_gate * augment.distortion / 2 * values[:, 2:10].unflatten(1, (4, 2))
         self.perspective = perspective(inwards, cutouts.cut_size)  # (n * cutn, 3, 3), from source to view
-        coloured = (gates[:, 2] < augment.colour_p).float()
-        self.hue = coloured * span[:, 10] * augment.hue  # in turns
-        self.saturation = 1 + coloured * span[:, 11] * augment.saturation
+        colour_gate = (gates[:, 2] < augment.colour_p).float()
+        self.hue = colour_gate * span[:, 10] * augment.hue  # in turns
+        self.saturation = 1 + colour_gate * span[:, 11] * augment.saturation
         self.sharpness = torch.where(gates[:, 4] < augment.sharpness_p, values[:, 12] * augment.sharpness, 1.0)
         self.noise_level = values[:, 13] * augment.noise
 
     def erased(self) -> Tensor:
-        """The rectangle erased from all views of a picture: top, left, height, width in pixels, (n, 4)."""
+        """The rectangle to erase from all views of a picture: top, left, height, width in pixels, (n, 4)."""
         gate, area, shape, tall, left, top = self.draws.uniform("erase", (6,)).unbind(1)  # (n,) each
         low, high = self.augment.erase_area
         area = (low + (high - low) * area) * self.cutouts.cut_size**2
@@ -77,13 +77,13 @@ class Chances:
         return torch.stack([top, left, height, width], 1) * (gate < self.augment.erase_p)[:, None]
 
     def kept_area(self, like: Tensor) -> Tensor:
-        """1 where a view stays, 0 in the rectangle that is erased: (n * cutn, 1, cut, cut)."""
-        place = torch.arange(self.cutouts.cut_size)
+        """A mask of each view, 0 in the erased rectangle and 1 elsewhere: (n * cutn, 1, cut, cut)."""
+        position = torch.arange(self.cutouts.cut_size)
         top, left, height, width = self.erased().unbind(1)
-        in_row = (place >= top[:, None]) & (place < (top + height)[:, None])  # (n, cut)
-        in_column = (place >= left[:, None]) & (place < (left + width)[:, None])
-        erased = in_row[:, :, None] & in_column[:, None, :]
-        return (~erased)[:, None].to(like).repeat_interleave(self.cutouts.cutn, 0)
+        in_row = (position >= top[:, None]) & (position < (top + height)[:, None])  # (n, cut)
+        in_column = (position >= left[:, None]) & (position < (left + width)[:, None])
+        inside = in_row[:, :, None] & in_column[:, None, :]
+        return (~inside)[:, None].to(like).repeat_interleave(self.cutouts.cutn, 0)
 
     def grain(self) -> Tensor:
         """Normal numbers for each view, (n * cutn, 3, cut, cut), on the draws' device."""
@@ -96,14 +96,14 @@ class Chances:
         return grain * self.noise_level.to(grain)[:, None, None, None]
 
     def numbers(self) -> Tensor:
-        """All but the grain, as `gpu.cutout_kernels.varied` needs it."""
+        """All numbers but the grain, packed for `gpu.cutout_kernels.varied`."""
         maps = (inverse(self.perspective).flatten(1), inverse(self.affine)[:, :2].flatten(1))
         single = torch.stack([self.hue, self.saturation, self.noise_level], 1)
         return torch.cat([*maps, single, self.erased().repeat_interleave(self.cutouts.cutn, 0)], 1)
 
 
 def varied(views: Tensor, chances: Chances) -> Tensor:
-    """Views moved, coloured, erased and made noisy: (m, 3, cut, cut) -> the same."""
+    """Augment views: (m, 3, cut, cut) -> the same."""
     views = warp(views, chances.affine, chances.perspective)
     if chances.augment.sharpness_p:
         views = sharpened(views, chances.sharpness.to(views))
@@ -114,25 +114,25 @@ def varied(views: Tensor, chances: Chances) -> Tensor:
 
 
 def recoloured(views: Tensor, *, hue: Tensor, saturation: Tensor) -> Tensor:
-    """Saturation multiplied and hue turned (in turns), as in HSV: (m, 3, h, w) in [0, 1] -> the same.
+    """Multiply saturation and rotate hue (in turns), as in HSV: (m, 3, h, w) in [0, 1] -> the same.
 
-    Each channel is value - chroma * ramp, the ramp a trapeze over the hue, in sixths of a turn.
+    Each channel is value - chroma * ramp; the ramp is a trapezoid over the hue, in sixths of a turn.
     """
     red, green, blue = views.unbind(1)  # (m, h, w) each
     value = views.amax(1)
     chroma = value - views.amin(1)
     first, second = red == value, green == value
-    apart = torch.where(first, green - blue, torch.where(second, blue - red, red - green))
+    difference = torch.where(first, green - blue, torch.where(second, blue - red, red - green))
     start = torch.where(first, 0.0, torch.where(second, 2.0, 4.0)) + 6 * hue[:, None, None]
-    sixths = start + apart / chroma.clamp(min=1e-8)
-    away = sixths[:, None] + torch.tensor([3.0, 1.0, -1.0]).to(views)[:, None, None]  # (m, 3, h, w)
-    ramp = (2 - (away - 6 * (away / 6).round()).abs()).clamp(0, 1)
+    sixths = start + difference / chroma.clamp(min=1e-8)
+    distance = sixths[:, None] + torch.tensor([3.0, 1.0, -1.0]).to(views)[:, None, None]  # (m, 3, h, w)
+    ramp = (2 - (distance - 6 * (distance / 6).round()).abs()).clamp(0, 1)
     chroma = torch.minimum(chroma * saturation[:, None, None], value)
     return torch.addcmul(value[:, None], chroma[:, None], ramp, value=-1)
 
 
 def sharpened(views: Tensor, factor: Tensor) -> Tensor:
-    """PIL's sharpness: 1 leaves a view as it is, 0 is a smoothed one: (m, 3, h, w) and (m,) -> (m, 3, h, w)."""
+    """PIL's sharpness: 1 keeps a view, 0 smooths it: (m, 3, h, w) and (m,) -> (m, 3, h, w)."""
     from kornia.enhance import sharpness
 
     return sharpness(views.clamp(0, 1), factor)

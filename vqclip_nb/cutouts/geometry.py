@@ -1,4 +1,4 @@
-"""Maps of the plane, and resampling by them: views moved, bent and resized."""
+"""Geometry: affine and perspective maps of views, and resampling kernels for crops."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def affine(angle: Tensor, shift: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Mirrored (-1), turned by radians about the middle, shifted down by pixels: (m,) each -> (m, 3, 3).
+    """Flip (-1), rotate by radians about the middle, and shift down by pixels: (m,) each -> (m, 3, 3).
 
-    kornia read the published `translate=0.1` as (0, 0.1) sideways: no shift to the side, and U(-.1, .1) up or down.
+    kornia read the published `translate=0.1` as a range: no shift to the side, and U(-.1, .1) up or down.
     """
     cos, sin, one, none = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
     middle = (size - 1) / 2
@@ -23,9 +23,9 @@ def affine(angle: Tensor, shift: Tensor, flip: Tensor, size: int) -> Tensor:
 
 
 def perspective(inwards: Tensor, size: int) -> Tensor:
-    """The map that moves each corner inwards by a share of the side: (m, 4 corners, x and y) -> (m, 3, 3).
+    """The perspective that moves each corner inwards by a share of the side: (m, 4 corners, x and y) -> (m, 3, 3).
 
-    From a square to a quadrilateral, by Heckbert's formulas (1989).
+    It maps a square to a quadrilateral, by Heckbert's formulas (1989).
     """
     corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64) * (size - 1)
     towards = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]], dtype=torch.float64)
@@ -40,7 +40,7 @@ def perspective(inwards: Tensor, size: int) -> Tensor:
 
 
 def inverse(maps: Tensor) -> Tensor:
-    """(m, 3, 3), by cofactors: LAPACK takes milliseconds for a few of them."""
+    """The inverse of matrices, (m, 3, 3), by cofactors: LAPACK takes milliseconds for a few of them."""
     first, second, third = maps.double().unbind(-2)
     cofactors = [torch.linalg.cross(*pair) for pair in ((second, third), (third, first), (first, second))]
     determinant = (first * cofactors[0]).sum(-1)[:, None, None]
@@ -48,55 +48,55 @@ def inverse(maps: Tensor) -> Tensor:
 
 
 def warp(views: Tensor, affine: Tensor, perspective: Tensor) -> Tensor:
-    """Both maps in one bilinear resampling; the affine one repeats the border, the other uncovers black."""
+    """Apply both maps in one bilinear resampling. The affine map repeats the border; the perspective uncovers black."""
     size = views.shape[-1]
-    place = torch.arange(size, dtype=torch.float32)
-    ahead = torch.stack([*torch.meshgrid(place, place, indexing="xy"), torch.ones(size, size)], -1)  # (cut, cut, 3)
+    axis = torch.arange(size, dtype=torch.float32)
+    pixels = torch.stack([*torch.meshgrid(axis, axis, indexing="xy"), torch.ones(size, size)], -1)  # (cut, cut, 3)
     back = inverse(perspective).to(views)
-    between = torch.einsum("mij,yxj->myxi", back, ahead.to(views))
-    between = between[..., :2] / between[..., 2:]  # where each pixel lies before the perspective
+    between = torch.einsum("mij,yxj->myxi", back, pixels.to(views))
+    between = between[..., :2] / between[..., 2:]  # the position of each pixel before the perspective
     inside = (between + 1).clamp(0, 1) * (size - between).clamp(0, 1)  # fades over the last pixel, as bilinear zeros do
     turn = inverse(affine).to(views)
     source = torch.einsum("mij,myxj->myxi", turn[:, :2, :2], between.clamp(-size, 2 * size))
     grid = (2 * (source + turn[:, None, None, :2, 2]) + 1) / size - 1
-    warped = F.grid_sample(views, grid, padding_mode="border", align_corners=False)
-    return warped * inside.prod(-1)[:, None]
+    result = F.grid_sample(views, grid, padding_mode="border", align_corners=False)
+    return result * inside.prod(-1)[:, None]
 
 
 def lanczos(start: Tensor, side: Tensor, length: int, size: int) -> Tensor:
-    """Rows that resize [start, start + side) of a line of `length` pixels to `size`: (m,) each -> (m, size, length).
+    """Weights that resize [start, start + side) of a line of `length` pixels to `size`: (m,) each -> (m, size, length).
 
-    Lanczos with a = 2, renormalised at the border; the line outside the part counts too.
+    Lanczos with a = 2, normalised at the border; pixels outside the part are used too.
     """
     scale = (side / size)[:, None, None]
     middles = start[:, None, None] + (torch.arange(size, device=start.device)[:, None] + 0.5) * scale  # (m, size, 1)
-    away = (torch.arange(length, device=start.device) + 0.5 - middles) / scale.clamp(min=1)  # (m, size, length)
-    weights = torch.where(away.abs() < 2, torch.sinc(away) * torch.sinc(away / 2), 0.0)  # Lanczos, a = 2
+    distance = (torch.arange(length, device=start.device) + 0.5 - middles) / scale.clamp(min=1)  # (m, size, length)
+    weights = torch.where(distance.abs() < 2, torch.sinc(distance) * torch.sinc(distance / 2), 0.0)  # Lanczos, a = 2
     return weights / weights.sum(-1, keepdim=True)
 
 
 def bilinear(start: Tensor, side: Tensor, length: int, size: int) -> Tensor:
-    """As `lanczos`, from the two nearest pixels of the part: torch's bilinear, with align_corners False."""
-    place = _centres(side, size).clamp(min=0)
-    first = torch.minimum(place.floor(), side[:, None] - 1)
+    """Like `lanczos`, but from the two nearest pixels of the part, as torch's bilinear with align_corners=False."""
+    position = _centres(side, size).clamp(min=0)
+    first = torch.minimum(position.floor(), side[:, None] - 1)
     second = torch.minimum(first + 1, side[:, None] - 1)
-    share = (place - first)[..., None]
+    share = (position - first)[..., None]
     return _one_hot(start, first, length) * (1 - share) + _one_hot(start, second, length) * share
 
 
 def nearest(start: Tensor, side: Tensor, length: int, size: int) -> Tensor:
-    """As `lanczos`, from one pixel: torch's nearest."""
+    """Like `lanczos`, but from one pixel, as torch's nearest."""
     scale = (side / size)[:, None]
     return _one_hot(start, (torch.arange(size, device=side.device) * scale).floor(), length)
 
 
 def area(start: Tensor, side: Tensor, length: int, size: int) -> Tensor:
-    """As `lanczos`, the mean of all pixels of a cell: torch's adaptive average pooling."""
+    """Like `lanczos`, but the mean of all pixels of a cell, as torch's adaptive average pooling."""
     index = torch.arange(size, device=side.device)
     first = (index * side[:, None] / size).floor() + start[:, None]
     last = ((index + 1) * side[:, None] / size).ceil() + start[:, None]
-    place = torch.arange(length, device=side.device)
-    inside = (place >= first[..., None]) & (place < last[..., None])
+    position = torch.arange(length, device=side.device)
+    inside = (position >= first[..., None]) & (position < last[..., None])
     return inside / (last - first)[..., None]
 
 
@@ -105,10 +105,10 @@ KERNELS: dict[str, Kernel] = {"lanczos": lanczos, "bilinear": bilinear, "nearest
 
 
 def _centres(side: Tensor, size: int) -> Tensor:
-    """Where the middle of each new pixel lies in the part, (m, size)."""
+    """The centre of each new pixel in the part, (m, size)."""
     return (torch.arange(size, device=side.device) + 0.5) * (side / size)[:, None] - 0.5
 
 
-def _one_hot(start: Tensor, place: Tensor, length: int) -> Tensor:
-    """(m,) and (m, size), in pixels -> (m, size, length)"""
-    return ((start[:, None] + place)[..., None] == torch.arange(length, device=place.device)).float()
+def _one_hot(start: Tensor, position: Tensor, length: int) -> Tensor:
+    """One-hot rows at start + position, in pixels: (m,) and (m, size) -> (m, size, length)"""
+    return ((start[:, None] + position)[..., None] == torch.arange(length, device=position.device)).float()

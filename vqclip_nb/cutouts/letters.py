@@ -1,4 +1,4 @@
-"""Augmentations by letter: nerdyrodent's `-aug Af Pe Ji Er`, each with its numbers, in the order of the letters."""
+"""Augmentations by letter, as in nerdyrodent's `-aug Af Pe Ji Er`, with its numbers and in the order given."""
 
 import math
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from vqclip_nb.rng import Draws
 
 
 def vary(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
-    """Views changed by each letter of `spec.augments` in turn, then U(0, .1) * normal noise; `none` is noise alone."""
+    """Augment views by each letter of `spec.augments` in turn, then add noise; `none` adds only noise."""
     for index, letter in enumerate(augments.parse(spec.augments)):
         views = LETTERS[letter](views, draws.of(f"{index}{letter}"), spec)
     return views + Chances(Augment(0, 0, 0, 0, 0, 0, 0), draws, spec).noise().to(views)
 
 
 def _jitter(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
-    """ColorJitter(.1, .1, .1, .1, p .7) as kornia 0.5 read it: brightness is added, the rest multiplied or turned."""
+    """ColorJitter(.1, .1, .1, .1, p .7) as in kornia 0.5: brightness is added, contrast and saturation are factors."""
     gate, *numbers = _numbers(draws, spec, 5, views)
     bright, contrast, saturation, hue = (0.1 * (2 * number - 1) * (gate < 0.7) for number in numbers)
     views = (views + bright[:, None, None, None]).clamp(0, 1)
@@ -54,14 +54,14 @@ def _rotation(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
 
 
 def _affine(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
-    """Affine(15 degrees, translate .1, shear 5, p .7): turned, moved up or down, then sheared sideways, on black."""
+    """Affine(15 degrees, translate .1, shear 5, p .7): rotation, shift up or down, then shear sideways, on black."""
     gate, angle, shift, shear = draws.uniform("numbers", (spec.cutn, 4)).flatten(0, 1).unbind(1)
     angle, shift, shear = ((2 * each - 1) * (gate < 0.7) for each in (angle, shift, shear))
-    turned = affine(angle * math.radians(15), shift * 0.1 * spec.cut_size, torch.ones_like(angle), spec.cut_size)
+    rotation = affine(angle * math.radians(15), shift * 0.1 * spec.cut_size, torch.ones_like(angle), spec.cut_size)
     lean = torch.eye(3).repeat(len(shear), 1, 1)
     lean[:, 0, 1] = (shear * math.radians(5)).tan()
     lean[:, 0, 2] = -lean[:, 0, 1] * (spec.cut_size - 1) / 2
-    return moved(views, lean @ turned)
+    return moved(views, lean @ rotation)
 
 
 def _elastic(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
@@ -70,8 +70,8 @@ def _elastic(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
 
     (gate,) = _numbers(draws, spec, 1, views)
     field = draws.uniform("field", (spec.cutn, 2, *views.shape[2:])).flatten(0, 1).to(views)
-    changed = elastic_transform2d(views, 2 * field - 1, kernel_size=(63, 63), sigma=(32.0, 32.0), alpha=(1.0, 1.0))
-    return torch.where((gate < 0.7)[:, None, None, None], changed, views)
+    result = elastic_transform2d(views, 2 * field - 1, kernel_size=(63, 63), sigma=(32.0, 32.0), alpha=(1.0, 1.0))
+    return torch.where((gate < 0.7)[:, None, None, None], result, views)
 
 
 def _spline(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
@@ -81,13 +81,13 @@ def _spline(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     gate, *shift = draws.uniform("spline", (11,)).repeat_interleave(spec.cutn, 0).to(views).unbind(1)
     points = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0], [0.0, 0.0]]).to(views)
     points = points.expand(len(views), -1, -1).contiguous()
-    shifted = points + 0.8 * (2 * torch.stack(shift, 1).unflatten(1, (5, 2)) - 1)
-    changed = warp_image_tps(views, points, *get_tps_transform(shifted, points))
-    return torch.where((gate < 0.7)[:, None, None, None], changed, views)
+    targets = points + 0.8 * (2 * torch.stack(shift, 1).unflatten(1, (5, 2)) - 1)
+    result = warp_image_tps(views, points, *get_tps_transform(targets, points))
+    return torch.where((gate < 0.7)[:, None, None, None], result, views)
 
 
 def _as_it_is(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
-    """RandomCrop(cut_size) of a view that is cut_size already."""
+    """RandomCrop(cut_size): no effect, since views have this size already."""
     return views
 
 
@@ -104,8 +104,8 @@ def _resized(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     wide, tall = (torch.where(gate < 0.5, each, 1.0) for each in (wide, tall))
     back = torch.zeros(len(gate), 3, 3)
     back[:, 0, 0], back[:, 1, 1], back[:, 2, 2] = wide, tall, 1.0
-    for axis, (share, place) in enumerate(((wide, left), (tall, top))):
-        back[:, axis, 2] = (share - 1) / 2 + place * (1 - share) * spec.cut_size  # pixels' centres, not their corners
+    for axis, (share, position) in enumerate(((wide, left), (tall, top))):
+        back[:, axis, 2] = (share - 1) / 2 + position * (1 - share) * spec.cut_size  # centres of pixels
     return moved(views, inverse(back), padding="border")
 
 
@@ -130,12 +130,12 @@ LETTERS: dict[str, Callable[[Tensor, Draws, CutoutSpec], Tensor]] = {
 }
 
 
-def moved(views: Tensor, ahead: Tensor, padding: str = "zeros") -> Tensor:
-    """Views moved by maps of pixels, from old to new, (m, 3, 3); bilinear: (m, 3, s, s) -> the same."""
+def moved(views: Tensor, matrices: Tensor, padding: str = "zeros") -> Tensor:
+    """Warp views by matrices from old to new pixels, (m, 3, 3), bilinear: (m, 3, s, s) -> the same."""
     size = views.shape[-1]
-    place = torch.arange(size, dtype=torch.float32)
-    pixels = torch.stack([*torch.meshgrid(place, place, indexing="xy"), torch.ones(size, size)], -1)
-    source = torch.einsum("mij,yxj->myxi", inverse(ahead), pixels)
+    axis = torch.arange(size, dtype=torch.float32)
+    pixels = torch.stack([*torch.meshgrid(axis, axis, indexing="xy"), torch.ones(size, size)], -1)
+    source = torch.einsum("mij,yxj->myxi", inverse(matrices), pixels)
     grid = (2 * source[..., :2] / source[..., 2:] + 1) / size - 1
     return F.grid_sample(views, grid.to(views), padding_mode=padding, align_corners=False)
 

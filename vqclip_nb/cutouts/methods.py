@@ -1,4 +1,4 @@
-"""The methods of cutting: each a pure function of (image, draws, spec, progress)."""
+"""The main cutout methods: each is a pure function of (image, draws, spec, progress)."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,9 +17,9 @@ def pooled(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 0
 
 
 def pooling(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 0.0) -> Tensor:
-    """The whole picture pooled once, each copy varied by one resampling that joins affine map and perspective.
+    """The whole picture pooled once; each copy is augmented with affine map and perspective in one resampling.
 
-    Differs from `pooling_published` only in what joining the two resamplings changes: it is a little sharper.
+    It differs from `pooling_published` only in that: one resampling instead of two is a little sharper.
     """
     chances = Chances(POOLING_AUGMENT, draws, cutouts)
     if gpu.usable(image):
@@ -31,9 +31,9 @@ def pooling(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 
 
 
 def pooling_published(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 0.0) -> Tensor:
-    """The pooling recipe as published, one operation after the other, by kornia's functions.
+    """The pooling method as published, one operation after the other, with kornia's functions.
 
-    Perspective leaves black where it uncovers, affine maps repeat the border (kornia 0.5.4's RandomAffine(15, .1),
+    Perspective uncovers black, affine maps repeat the border (kornia 0.5.4's RandomAffine(15, .1),
     RandomPerspective(.7), ColorJitter(hue=.1, saturation=.1), RandomErasing((.1, .4), (.3, 1/.3)), each with p .7).
     """
     from kornia.geometry.transform import warp_affine, warp_perspective
@@ -54,8 +54,8 @@ def random_crops(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: flo
     (a = 2), the same cut-off, renormalised at the picture's border.
     """
     height, width = image.shape[-2:]
-    drawn = cuda_graphs.to_device(draws.uniform("crop", (cutouts.cutn, 3)).flatten(0, 1), image.device)
-    side, left, top = drawn.unbind(1)  # (n * cutn,) each
+    numbers = cuda_graphs.to_device(draws.uniform("crop", (cutouts.cutn, 3)).flatten(0, 1), image.device)
+    side, left, top = numbers.unbind(1)  # (n * cutn,) each
     most = min(height, width)
     least = min(most, cutouts.cut_size)
     side = (side**cutouts.cut_pow * (most - least) + least).floor()
@@ -67,7 +67,7 @@ def random_crops(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: flo
 
 
 def crops(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 0.0) -> Tensor:
-    """Random crops, mirrored, moved, bent, sharpened, coloured and made noisy."""
+    """Random crops, augmented."""
     return varied(random_crops(image, draws, cutouts), Chances(CROPS_AUGMENT, draws, cutouts))
 
 

@@ -1,4 +1,4 @@
-"""What a cutout method has to know, apart from the picture and the draws."""
+"""CutoutSpec: the parameters of a cutout method."""
 
 from dataclasses import dataclass
 

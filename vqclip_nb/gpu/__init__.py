@@ -1,6 +1,6 @@
-"""What a GPU alone needs: how it is kept busy (flow), and kernels that do in one pass what torch does in many.
+"""GPU code: CUDA graphs, and kernels that fuse many operations of torch into one pass.
 
-The kernels are written in Triton, which comes with torch on Linux. Without it torch's own operators do the same.
+The kernels are written in Triton, which comes with torch on Linux. Without it torch's own operators are used.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the kernels run where x is."""
+    """Whether the kernels run on the device of x."""
     return x.device.type == "cuda" and _usable(x.device.index or 0)
 
 
 def kernels(x: Tensor) -> Any:
-    """The kernels for what a network computes of x, or None: they are for half precision."""
+    """The kernels for a network's layers on x, or None; they need half precision."""
     import torch
 
     if not torch.is_autocast_enabled("cuda") or not usable(x):
@@ -30,7 +30,7 @@ def kernels(x: Tensor) -> Any:
 
 @cache
 def _usable(index: int) -> bool:
-    """Tried once: Triton wants a compute capability of 7 or newer, and a C compiler."""
+    """Tried once: Triton needs a compute capability of 7 or newer, and a C compiler."""
     try:
         import torch
 
@@ -38,5 +38,5 @@ def _usable(index: int) -> bool:
 
         x = torch.ones(1, 2, 2, 2, dtype=torch.float16, device=f"cuda:{index}")
         return bool((triton_layers.added(x, x, x[0, :, 0, 0].clone()) == 3).all())
-    except Exception:  # whatever a compiler says: torch's own operators do the same, only slower
+    except Exception:  # on any compiler error use torch's operators, which are slower
         return False

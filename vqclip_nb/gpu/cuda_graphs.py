@@ -1,4 +1,4 @@
-"""Flow: what keeps a fast GPU busy, which does its work sooner than Python hands it out."""
+"""CUDA graphs and asynchronous copies: they keep a GPU busy that is faster than Python's launches."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _owners: WeakSet[nn.Module] = WeakSet()
 
 
 def replayed(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """`work(x)`, a frozen module's method; in half precision on a GPU recorded once and then replayed whole.
+    """`work(x)`, a frozen module's method; in half precision on a GPU it is recorded once as a graph and replayed.
 
-    What it returns, and what a gradient becomes, is overwritten by the next call.
+    The next call overwrites the result and its gradient.
     """
     if x.device.type != "cuda" or not torch.is_autocast_enabled("cuda"):
         return work(x)
@@ -28,7 +28,7 @@ def replayed(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if owner.__dict__.get("_graph", (None,))[0] != kind:
         owner.__dict__.pop("_graph", None)
         sample = x.detach().clone().requires_grad_()
-        warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # of what was recorded; no harm in it
+        warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # harmless for recorded graphs
         _give_workspaces(x)
         with torch.enable_grad():
             owner.__dict__["_graph"] = kind, torch.cuda.make_graphed_callables(work, (sample,))
@@ -38,10 +38,10 @@ def replayed(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def _give_workspaces(x: Tensor) -> None:
-    """Let cuBLAS take its workspaces for the stream that graphs are recorded on, both ways, before one is.
+    """Make cuBLAS allocate its workspaces for the capture stream, forward and backward, before a graph is recorded.
 
-    Taken while recording they would lie where the same graph, each time it is replayed, writes other things first; and
-    there are products that read theirs before they write it. Seen on an H200 as gradients that are not numbers.
+    Allocated during recording, they would be in the graph's own memory pool, where a replay writes other values first;
+    and some products read their workspace before they write it. On an H200 the gradients were nan.
     """
     kind = torch.cuda.graph
     kind.default_capture_stream = kind.default_capture_stream or torch.cuda.Stream(x.device)
@@ -51,34 +51,34 @@ def _give_workspaces(x: Tensor) -> None:
 
 
 def forget() -> None:
-    """Give back the memory of all that was recorded; it is recorded again when it is wanted."""
+    """Free all graphs; they are recorded again when needed."""
     for owner in _owners:
         owner.__dict__.pop("_graph", None)
     _owners.clear()
 
 
 def to_device(x: Tensor, device: torch.device) -> Tensor:
-    """A CPU's tensor on a device; a GPU need not have done its work before Python goes on."""
+    """Copy a CPU tensor to a device; Python does not wait for a GPU."""
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 
 def to_host(x: Tensor) -> Callable[[], Tensor]:
-    """A copy of a GPU's tensor on its way to the CPU; calling what this gives waits until it is there."""
+    """Start copying a GPU tensor to the CPU; the returned function waits for the copy and returns it."""
     if x.device.type != "cuda":
         return lambda: x
-    there, event = torch.empty_like(x, device="cpu", pin_memory=True), torch.cuda.Event()
-    there.copy_(x, non_blocking=True)
+    copy, event = torch.empty_like(x, device="cpu", pin_memory=True), torch.cuda.Event()
+    copy.copy_(x, non_blocking=True)
     event.record()
 
     def arrived() -> Tensor:
         event.synchronize()
-        return there
+        return copy
 
     return arrived
 
 
 class Pace:
-    """Keeps Python at most two steps ahead of a GPU, so that Stop is heard in time."""
+    """Keeps Python at most two steps ahead of a GPU, so that Stop takes effect soon."""
 
     def __init__(self, device: torch.device) -> None:
         self.events: deque[Any] | None = deque() if device.type == "cuda" else None
@@ -95,7 +95,7 @@ class Pace:
 
 
 def peak(work: Callable[[], object], device: torch.device) -> int | None:
-    """The bytes that a CUDA device holds at most while `work` is done, or None when it runs out of them."""
+    """The peak memory of a CUDA device during `work`, in bytes, or None when it runs out."""
     torch.cuda.reset_peak_memory_stats(device)
     try:
         work()

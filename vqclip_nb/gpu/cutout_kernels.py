@@ -1,7 +1,7 @@
-"""Views: a picture pooled, and its pooled copies moved, coloured, erased and made noisy, in one pass each way.
+"""Cutout kernels: pooling and augmentation of a picture, in one pass forward and one backward.
 
-torch adds up the gradients of both with atomic additions of floats, in an order that differs from run to run. Here the
-pool's are collected, and the copies' are summed as integers, so that the same numbers give the same picture.
+torch sums the gradients of both by atomic float additions, whose order differs from run to run. Here the gradients of
+pooling are gathered, and those of the views are summed as integers, so that runs are reproducible.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 NUMBERS = 22  # of each view: back 9, turn 6, hue, saturation, noise level, erased top, left, height, width
-_BITS = 38  # of the largest gradient, as an integer
+_BITS = 38  # of the largest gradient as an integer
 _BLOCK = 256
 
 
@@ -26,8 +26,8 @@ def pooled(image: Tensor, size: int) -> Tensor:
 def varied(image: Tensor, numbers: Tensor, grain: Tensor) -> Tensor:
     """Views of each picture: (n, 3, s, s), (m, NUMBERS) and noise (m, 3, s, s) -> (m, 3, s, s), float32.
 
-    numbers: of each view the maps from it to before the perspective (3 x 3) and on to the picture (2 x 3), in pixels;
-    the turn of its hue (in turns); the factor of its saturation; the level of its noise; the rectangle erased from it.
+    numbers, for each view: the inverse perspective (3 x 3) and the inverse affine map (2 x 3), in pixels; the rotation
+    of its hue (in turns); the factor of its saturation; the level of its noise; its erased rectangle.
     """
     return _Views.apply(image.contiguous(), numbers.contiguous(), grain.contiguous())  # type: ignore[no-any-return]
 
@@ -73,7 +73,7 @@ class _Views(torch.autograd.Function):
         (image, numbers), grad = ctx.saved_tensors, grads[0].contiguous()
         size, sums = image.shape[-1], torch.zeros_like(image, dtype=torch.int64)
         largest = grad.view(len(image), -1).abs().amax(1)  # (n,)
-        unit = largest / 2.0**_BITS  # not a number where a gradient is none, and then so is the result
+        unit = largest / 2.0**_BITS  # nan if a gradient is nan, and then the result is too
         grid = (triton.cdiv(size * size, _BLOCK), len(numbers))
         _views_kernel[grid](
             image, numbers, grad, grad, unit, sums, size, len(numbers) // len(image), COUNT=NUMBERS, BACK=True,
@@ -131,7 +131,7 @@ def _pool_back_kernel(grad, largest, out, height, width, size, rows, columns, BL
 
 @triton.jit
 def _ramp(sixths, turn):
-    """(how much of the chroma a channel lacks, its slope over the hue in sixths of a turn)"""
+    """(the share of the chroma that a channel lacks, its slope over the hue in sixths of a turn)"""
     away = sixths + turn
     away -= 6 * tl.floor(away / 6 + 0.5)
     far = tl.abs(away)
@@ -141,9 +141,9 @@ def _ramp(sixths, turn):
 
 @triton.jit
 def _source(of, x, y, size):
-    """Where a view's pixel comes from: (how much of it is uncovered, left and top pixel, the shares right and down)
+    """The source of a view's pixel: (its coverage, left and top pixel, the fractions right and down)
 
-    The perspective uncovers black; then the turn leads into the picture.
+    The inverse perspective comes first, and uncovers black; then the inverse affine map.
     """
     depth = tl.load(of + 6) * x + tl.load(of + 7) * y + tl.load(of + 8)
     u = (tl.load(of) * x + tl.load(of + 1) * y + tl.load(of + 2)) / depth
@@ -162,7 +162,7 @@ def _source(of, x, y, size):
 
 @triton.jit
 def _sample(at, aside, below, w00, w01, w10, w11, near):
-    """A pixel between four others, by their weights."""
+    """The bilinear sample of four pixels, by their weights."""
     value = tl.load(at, near, other=0.0) * w00 + tl.load(at + aside, near, other=0.0) * w01
     value += tl.load(at + below, near, other=0.0) * w10 + tl.load(at + below + aside, near, other=0.0) * w11
     return value
@@ -233,7 +233,7 @@ def _views_kernel(
     blue = _sample(blue_at, aside, below, w00, w01, w10, w11, near)
     red, green, blue = red * inside, green * inside, blue * inside
 
-    # Saturation multiplied and hue turned, as `cutouts._recoloured` says.
+    # Saturation and hue, as in `cutouts.augment.recoloured`.
     factor = tl.load(of + 16)
     value = tl.maximum(tl.maximum(red, green), blue)
     least = tl.minimum(tl.minimum(red, green), blue)

@@ -1,4 +1,4 @@
-"""Troubles: why a GPU is not painted on, and what helps."""
+"""Device errors: why a GPU cannot be used, and the remedies."""
 
 # Messages of torch for a GPU that is present but unusable, each with its remedy. The first match is shown.
 TROUBLES = {

@@ -1,7 +1,7 @@
 """Triton kernels for layers in half precision, channels last, each with the function that launches it.
 
-torch's group norm wants channels first and would turn each picture around and back. These kernels need no atomic
-additions: the same numbers give the same sums.
+torch's group norm needs channels first, and would convert each picture twice. These kernels use no atomic additions, so
+that sums are reproducible.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_TILE, _WARPS, _SUM_WARPS = 2048, 4, 4  # numbers that a program holds at once; its warps of 32 threads
-_GROUP_TILE = 8192  # of a program that does all of a group
-_AHEAD = 4  # tiles that a program which sums asks for before it needs the first
-_STRIPS = 528  # programs, about, that sum a batch: four for each processor of an H200
-_SMALL = 4096  # places; up to there one program does all of a group
+_TILE, _WARPS, _SUM_WARPS = 2048, 4, 4  # numbers that a program holds at once; warps of a program
+_GROUP_TILE = 8192  # of a program that handles a whole group
+_AHEAD = 4  # tiles that a summing program prefetches
+_STRIPS = 528  # about as many programs sum a batch: four for each multiprocessor of an H200
+_SMALL = 4096  # positions (h * w); up to this number one program handles a whole group
 
 
 def add_in_place(x: Tensor, other: Tensor | None, bias: Tensor) -> Tensor:
-    """x, (n, c, h, w) and channels last, with another such and a bias, (c,), added in place."""
+    """x, (n, c, h, w) and channels last, with another such and a bias, (c,), added in position."""
     _call(_add_kernel, x, (x, x if other is None else other, bias), OTHER=other is not None)
     return x
 
 
 def quick_gelu(x: Tensor, grad: Tensor | None = None) -> Tensor:
-    """x * sigmoid(1.702 x), or with `grad`, that of the result, the gradient of x."""
+    """x * sigmoid(1.702 x); or, with the gradient of that in `grad`, the gradient of x."""
     out = torch.empty_like(x)
     back = grad is not None
     grid = (triton.cdiv(x.numel(), 1024),)
@@ -36,21 +36,23 @@ def quick_gelu(x: Tensor, grad: Tensor | None = None) -> Tensor:
 
 
 def group_norm(x: Tensor, norm: Any, before: Tensor | None, activated: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """A group norm of x + before, (c,), and x * sigmoid(x) where asked; what it comes to; its groups.
+    """A group norm of x + before, (c,), then x * sigmoid(x) if `activated`. Returns the result, its line and its stats.
 
-    A norm comes to x * scale + shift, for each channel of each picture: (n, 2, c). Of each group the mean and
-    1 / deviation: (n, groups, 2). Both float32.
+    line: the norm as x * scale + shift for each channel of each picture, (n, 2, c). stats: mean and 1 / deviation of
+    each group, (n, groups, 2). Both are float32.
     """
-    n, channels, groups, places = len(x), x.shape[1], norm.num_groups, x.shape[2] * x.shape[3]
+    n, channels, groups, positions = len(x), x.shape[1], norm.num_groups, x.shape[2] * x.shape[3]
     line, stats = x.new_empty(n, 2, channels, dtype=torch.float32), x.new_empty(n, groups, 2, dtype=torch.float32)
-    small = places <= _SMALL
+    small = positions <= _SMALL
     out, kind = torch.empty_like(x), _kind(channels // groups, before, _GROUP_TILE if small else _TILE)
     parts = (norm.weight, norm.bias, before, line, stats)
     if small:
-        _group_kernel[(groups, n)](x, *parts, out, places, channels, norm.eps, ACTIVATED=activated, **kind, num_warps=8)
+        _group_kernel[(groups, n)](
+            x, *parts, out, positions, channels, norm.eps, ACTIVATED=activated, **kind, num_warps=8
+        )
     else:
         sums = _sums(x, x, line, back=False, activated=False)
-        _line_kernel[(groups, n)](sums, *parts, places, channels, sums.shape[1], norm.eps, **kind)
+        _line_kernel[(groups, n)](sums, *parts, positions, channels, sums.shape[1], norm.eps, **kind)
         _call(_apply_kernel, x, (x, line, out), ACTIVATED=activated)
     return out, line, stats
 
@@ -58,51 +60,51 @@ def group_norm(x: Tensor, norm: Any, before: Tensor | None, activated: bool) -> 
 def group_norm_back(
     x: Tensor, grad: Tensor, norm: Any, before: Any, saved: Any, activated: bool, beside: Tensor | None
 ) -> Tensor:
-    """The gradient of what `group_norm` was given, from that of what it gave, plus `beside` where there is one."""
+    """The gradient of the input of `group_norm`, from that of its output, plus `beside` unless that is None."""
     (line, stats), grad = saved, grad.contiguous(memory_format=torch.channels_last)
-    n, channels, groups, places = len(x), x.shape[1], norm.num_groups, x.shape[2] * x.shape[3]
-    small = places <= _SMALL
+    n, channels, groups, positions = len(x), x.shape[1], norm.num_groups, x.shape[2] * x.shape[3]
+    small = positions <= _SMALL
     out, kind = torch.empty_like(x), _kind(channels // groups, before, _GROUP_TILE if small else _TILE)
     switches = {"ACTIVATED": activated, "BESIDE": beside is not None}
     beside = grad if beside is None else beside
     if small:
-        tensors = (x, grad, norm.weight, before, line, stats, beside, out, places, channels)
+        tensors = (x, grad, norm.weight, before, line, stats, beside, out, positions, channels)
         _group_back_kernel[(groups, n)](*tensors, **kind, **switches, num_warps=8)
         return out
     sums, slope = _sums(x, grad, line, back=True, activated=activated), torch.empty_like(line)
-    _slope_kernel[(groups, n)](sums, norm.weight, before, stats, slope, places, channels, sums.shape[1], **kind)
+    _slope_kernel[(groups, n)](sums, norm.weight, before, stats, slope, positions, channels, sums.shape[1], **kind)
     _call(_back_kernel, x, (x, grad, line, slope, beside, out), **switches)
     return out
 
 
 def _kind(width: int, before: Tensor | None, tile: int) -> dict[str, Any]:
-    """What the kernels for groups are made for: (channels in a group, as a power of two too, places at once, bias)"""
+    """The constants of group kernels: channels of a group, the next power of two, rows per tile, with a bias or not."""
     wide = triton.next_power_of_2(width)
     return {"WIDTH": width, "WIDE": wide, "ROWS": max(1, tile // wide), "BEFORE": before is not None}
 
 
 def _shape(x: Tensor) -> tuple[int, int, int, int]:
-    """(places, channels, a power of two that holds them, places in a tile)"""
+    """(positions, channels, the next power of two, positions of a tile)"""
     channels = x.shape[1]
     wide = triton.next_power_of_2(channels)
     return x.shape[2] * x.shape[3], channels, wide, max(1, _TILE // wide)
 
 
 def _call(kernel: Any, x: Tensor, tensors: tuple[Any, ...], **switches: bool) -> None:
-    """A kernel that works tile by tile."""
-    places, channels, wide, rows = _shape(x)
-    grid = (triton.cdiv(places, rows), len(x))
-    kernel[grid](*tensors, places, channels, WIDE=wide, ROWS=rows, num_warps=_WARPS, **switches)
+    """Launch a kernel that works tile by tile."""
+    positions, channels, wide, rows = _shape(x)
+    grid = (triton.cdiv(positions, rows), len(x))
+    kernel[grid](*tensors, positions, channels, WIDE=wide, ROWS=rows, num_warps=_WARPS, **switches)
 
 
 def _sums(x: Tensor, grad: Tensor, line: Tensor, *, back: bool, activated: bool) -> Tensor:
-    """Sums over strips of places, (n, strips, 2, c): of x and x², or, back, of the line's gradient and that * x."""
-    places, channels, wide, rows = _shape(x)
-    tiles = _AHEAD * triton.cdiv(places * len(x), rows * _STRIPS * _AHEAD)
-    strips = triton.cdiv(places, rows * tiles)
+    """Sums over strips, (n, strips, 2, c): of x and x², or backward, of the line's gradient and that * x."""
+    positions, channels, wide, rows = _shape(x)
+    tiles = _AHEAD * triton.cdiv(positions * len(x), rows * _STRIPS * _AHEAD)
+    strips = triton.cdiv(positions, rows * tiles)
     sums = x.new_empty(len(x), strips, 2, channels, dtype=torch.float32)
     _sum_kernel[(strips, len(x))](
-        x, grad, line, sums, places, channels, tiles, BACK=back, ACTIVATED=activated, WIDE=wide, ROWS=rows,
+        x, grad, line, sums, positions, channels, tiles, BACK=back, ACTIVATED=activated, WIDE=wide, ROWS=rows,
         AHEAD=_AHEAD, num_warps=_SUM_WARPS,
     )  # fmt: skip
     return sums
@@ -119,11 +121,11 @@ def _through(grad, x, scale, shift, ACTIVATED: tl.constexpr):
 
 
 @triton.jit
-def _tile(tile, places, channels, WIDE: tl.constexpr, ROWS: tl.constexpr):
-    """Where the numbers of a tile lie in their picture, which of them there are, and their channels."""
-    place, channel = tile * ROWS + tl.arange(0, ROWS), tl.arange(0, WIDE)
-    inside = (place < places)[:, None] & (channel < channels)[None, :]
-    return place[:, None] * channels + channel[None, :], inside, channel
+def _tile(tile, positions, channels, WIDE: tl.constexpr, ROWS: tl.constexpr):
+    """The offsets of a tile's numbers in their picture, the mask of those within it, and their channels."""
+    position, channel = tile * ROWS + tl.arange(0, ROWS), tl.arange(0, WIDE)
+    inside = (position < positions)[:, None] & (channel < channels)[None, :]
+    return position[:, None] * channels + channel[None, :], inside, channel
 
 
 @triton.jit
@@ -137,18 +139,18 @@ def _pair(pairs, picture, channel, channels):
 
 @triton.jit(do_not_specialize=["tiles"])
 def _sum_kernel(
-    x, grad, line, sums, places, channels, tiles,
+    x, grad, line, sums, positions, channels, tiles,
     BACK: tl.constexpr, ACTIVATED: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     strip, picture = tl.program_id(0), tl.program_id(1)
-    start, channel = picture.to(tl.int64) * places * channels, tl.arange(0, WIDE)
+    start, channel = picture.to(tl.int64) * positions * channels, tl.arange(0, WIDE)
     first = tl.zeros((ROWS, WIDE), tl.float32)
     second = tl.zeros((ROWS, WIDE), tl.float32)
     if BACK:
         scale, shift = _pair(line, picture, channel, channels)
     for begin in range(0, tiles, AHEAD):
         for tile in tl.static_range(AHEAD):
-            at, inside, _ = _tile(strip * tiles + begin + tile, places, channels, WIDE, ROWS)
+            at, inside, _ = _tile(strip * tiles + begin + tile, positions, channels, WIDE, ROWS)
             value = tl.load(x + start + at, inside, other=0.0).to(tl.float32)
             one = value
             if BACK:
@@ -163,13 +165,13 @@ def _sum_kernel(
 
 @triton.jit
 def _members(group, WIDTH: tl.constexpr, WIDE: tl.constexpr):
-    """A group's channels, and which of them there are: (c,) each."""
+    """A group's channels, and the mask of valid ones: (c,) each."""
     inner = tl.arange(0, WIDE)
     return group * WIDTH + inner, inner < WIDTH
 
 
 @triton.jit
-def _summed(sums, picture, channel, inside, strips, channels, WIDE: tl.constexpr, ROWS: tl.constexpr):
+def _group_sums(sums, picture, channel, inside, strips, channels, WIDE: tl.constexpr, ROWS: tl.constexpr):
     """A group's sums over all strips, (c,) each."""
     rows = tl.arange(0, ROWS)
     first = tl.zeros((ROWS, WIDE), tl.float32)
@@ -183,18 +185,18 @@ def _summed(sums, picture, channel, inside, strips, channels, WIDE: tl.constexpr
 
 
 @triton.jit
-def _drawn(
-    first, second, weight, bias, before, line, stats, picture, group, groups, channel, inside, places, channels, eps,
+def _scale_and_shift(
+    first, second, weight, bias, before, line, stats, picture, group, groups, channel, inside, positions, channels, eps,
     WIDTH: tl.constexpr, WIDE: tl.constexpr, BEFORE: tl.constexpr,
 ):  # fmt: skip
-    """A group's line, kept and returned, (c,) each, from its sums."""
+    """A group's scale and shift, (c,) each, from its sums; they are stored and returned."""
     added = tl.zeros((WIDE,), tl.float32)
     if BEFORE:
         added = tl.load(before + channel, inside, other=0.0).to(tl.float32)
-    count = places * WIDTH
-    mean = tl.sum(first + places * added, 0) / count
+    count = positions * WIDTH
+    mean = tl.sum(first + positions * added, 0) / count
     away = added - mean
-    spread = tl.sum(tl.where(inside, second + 2 * away * first + places * away * away, 0.0), 0) / count
+    spread = tl.sum(tl.where(inside, second + 2 * away * first + positions * away * away, 0.0), 0) / count
     sharp = 1 / tl.sqrt(tl.maximum(spread, 0.0) + eps)
     scale = sharp * tl.load(weight + channel, inside, other=0.0)
     shift = tl.load(bias + channel, inside, other=0.0) + away * scale
@@ -207,18 +209,18 @@ def _drawn(
 
 
 @triton.jit
-def _turned(
-    first, second, weight, before, stats, picture, group, groups, channel, inside, places,
+def _norm_gradient(
+    first, second, weight, before, stats, picture, group, groups, channel, inside, positions,
     WIDTH: tl.constexpr, WIDE: tl.constexpr, BEFORE: tl.constexpr,
 ):  # fmt: skip
-    """What the norm adds to the gradient: x * by + level, (c,) each."""
+    """The norm's part of the gradient as x * by + level, (c,) each."""
     mean = tl.load(stats + (picture * groups + group) * 2)
     sharp = tl.load(stats + (picture * groups + group) * 2 + 1)
     away = tl.zeros((WIDE,), tl.float32) - mean
     if BEFORE:
         away += tl.load(before + channel, inside, other=0.0).to(tl.float32)
     scale = tl.load(weight + channel, inside, other=0.0)
-    count = places * WIDTH
+    count = positions * WIDTH
     level = tl.sum(scale * first, 0) / count
     turn = sharp * tl.sum(scale * (second + away * first), 0) / count
     by = tl.zeros((WIDE,), tl.float32) - sharp * sharp * turn
@@ -227,28 +229,28 @@ def _turned(
 
 @triton.jit(do_not_specialize=["strips"])
 def _line_kernel(
-    sums, weight, bias, before, line, stats, places, channels, strips, eps,
+    sums, weight, bias, before, line, stats, positions, channels, strips, eps,
     WIDTH: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr, BEFORE: tl.constexpr,
 ):  # fmt: skip
     group, picture = tl.program_id(0), tl.program_id(1)
     channel, inside = _members(group, WIDTH, WIDE)
-    first, second = _summed(sums, picture, channel, inside, strips, channels, WIDE, ROWS)
-    _drawn(
-        first, second, weight, bias, before, line, stats, picture, group, tl.num_programs(0), channel, inside, places,
-        channels, eps, WIDTH, WIDE, BEFORE,
+    first, second = _group_sums(sums, picture, channel, inside, strips, channels, WIDE, ROWS)
+    _scale_and_shift(
+        first, second, weight, bias, before, line, stats, picture, group, tl.num_programs(0), channel, inside,
+        positions, channels, eps, WIDTH, WIDE, BEFORE,
     )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["strips"])
 def _slope_kernel(
-    sums, weight, before, stats, slope, places, channels, strips,
+    sums, weight, before, stats, slope, positions, channels, strips,
     WIDTH: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr, BEFORE: tl.constexpr,
 ):  # fmt: skip
     group, picture = tl.program_id(0), tl.program_id(1)
     channel, inside = _members(group, WIDTH, WIDE)
-    first, second = _summed(sums, picture, channel, inside, strips, channels, WIDE, ROWS)
-    by, level = _turned(
-        first, second, weight, before, stats, picture, group, tl.num_programs(0), channel, inside, places,
+    first, second = _group_sums(sums, picture, channel, inside, strips, channels, WIDE, ROWS)
+    by, level = _norm_gradient(
+        first, second, weight, before, stats, picture, group, tl.num_programs(0), channel, inside, positions,
         WIDTH, WIDE, BEFORE,
     )  # fmt: skip
     to = slope + picture * 2 * channels + channel
@@ -258,27 +260,27 @@ def _slope_kernel(
 
 @triton.jit
 def _group_kernel(
-    x, weight, bias, before, line, stats, out, places, channels, eps,
+    x, weight, bias, before, line, stats, out, positions, channels, eps,
     WIDTH: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr, BEFORE: tl.constexpr, ACTIVATED: tl.constexpr,
 ):  # fmt: skip
-    """A norm of few places at once."""
+    """The norm of a small group in one program."""
     group, picture, rows = tl.program_id(0), tl.program_id(1), tl.arange(0, ROWS)
     channel, inside = _members(group, WIDTH, WIDE)
-    start = picture.to(tl.int64) * places * channels
+    start = picture.to(tl.int64) * positions * channels
     first = tl.zeros((ROWS, WIDE), tl.float32)
     second = tl.zeros((ROWS, WIDE), tl.float32)
-    for row in range(0, places, ROWS):
+    for row in range(0, positions, ROWS):
         at = start + (row + rows)[:, None] * channels + channel[None, :]
-        value = tl.load(x + at, (row + rows < places)[:, None] & inside[None, :], other=0.0).to(tl.float32)
+        value = tl.load(x + at, (row + rows < positions)[:, None] & inside[None, :], other=0.0).to(tl.float32)
         first += value
         second += value * value
-    scale, shift = _drawn(
+    scale, shift = _scale_and_shift(
         tl.sum(first, 0), tl.sum(second, 0), weight, bias, before, line, stats, picture, group, tl.num_programs(0),
-        channel, inside, places, channels, eps, WIDTH, WIDE, BEFORE,
+        channel, inside, positions, channels, eps, WIDTH, WIDE, BEFORE,
     )  # fmt: skip
-    for row in range(0, places, ROWS):
+    for row in range(0, positions, ROWS):
         at = start + (row + rows)[:, None] * channels + channel[None, :]
-        there = (row + rows < places)[:, None] & inside[None, :]
+        there = (row + rows < positions)[:, None] & inside[None, :]
         u = tl.load(x + at, there, other=0.0).to(tl.float32) * scale[None, :] + shift[None, :]
         if ACTIVATED:
             u = u / (1 + tl.exp(-u))
@@ -287,32 +289,32 @@ def _group_kernel(
 
 @triton.jit
 def _group_back_kernel(
-    x, grad, weight, before, line, stats, beside, out, places, channels,
+    x, grad, weight, before, line, stats, beside, out, positions, channels,
     WIDTH: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr, BEFORE: tl.constexpr, ACTIVATED: tl.constexpr,
     BESIDE: tl.constexpr,
 ):  # fmt: skip
     group, picture, rows = tl.program_id(0), tl.program_id(1), tl.arange(0, ROWS)
     channel, inside = _members(group, WIDTH, WIDE)
-    start = picture.to(tl.int64) * places * channels
+    start = picture.to(tl.int64) * positions * channels
     of = line + picture * 2 * channels + channel
     scale = tl.load(of, inside, other=0.0)[None, :]
     shift = tl.load(of + channels, inside, other=0.0)[None, :]
     first = tl.zeros((ROWS, WIDE), tl.float32)
     second = tl.zeros((ROWS, WIDE), tl.float32)
-    for row in range(0, places, ROWS):
+    for row in range(0, positions, ROWS):
         at = start + (row + rows)[:, None] * channels + channel[None, :]
-        there = (row + rows < places)[:, None] & inside[None, :]
+        there = (row + rows < positions)[:, None] & inside[None, :]
         value = tl.load(x + at, there, other=0.0).to(tl.float32)
         through = _through(tl.load(grad + at, there, other=0.0).to(tl.float32), value, scale, shift, ACTIVATED)
         first += through
         second += through * value
-    by, level = _turned(
+    by, level = _norm_gradient(
         tl.sum(first, 0), tl.sum(second, 0), weight, before, stats, picture, group, tl.num_programs(0), channel,
-        inside, places, WIDTH, WIDE, BEFORE,
+        inside, positions, WIDTH, WIDE, BEFORE,
     )  # fmt: skip
-    for row in range(0, places, ROWS):
+    for row in range(0, positions, ROWS):
         at = start + (row + rows)[:, None] * channels + channel[None, :]
-        there = (row + rows < places)[:, None] & inside[None, :]
+        there = (row + rows < positions)[:, None] & inside[None, :]
         value = tl.load(x + at, there, other=0.0).to(tl.float32)
         through = _through(tl.load(grad + at, there, other=0.0).to(tl.float32), value, scale, shift, ACTIVATED)
         result = scale * through + value * by[None, :] + level[None, :]
@@ -322,9 +324,9 @@ def _group_back_kernel(
 
 
 @triton.jit
-def _apply_kernel(x, line, out, places, channels, ACTIVATED: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr):
-    at, inside, channel = _tile(tl.program_id(0), places, channels, WIDE, ROWS)
-    start = tl.program_id(1).to(tl.int64) * places * channels
+def _apply_kernel(x, line, out, positions, channels, ACTIVATED: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr):
+    at, inside, channel = _tile(tl.program_id(0), positions, channels, WIDE, ROWS)
+    start = tl.program_id(1).to(tl.int64) * positions * channels
     scale, shift = _pair(line, tl.program_id(1), channel, channels)
     u = tl.load(x + start + at, inside, other=0.0).to(tl.float32) * scale + shift
     if ACTIVATED:
@@ -334,11 +336,11 @@ def _apply_kernel(x, line, out, places, channels, ACTIVATED: tl.constexpr, WIDE:
 
 @triton.jit
 def _back_kernel(
-    x, grad, line, slope, beside, out, places, channels,
+    x, grad, line, slope, beside, out, positions, channels,
     ACTIVATED: tl.constexpr, BESIDE: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    at, inside, channel = _tile(tl.program_id(0), places, channels, WIDE, ROWS)
-    start = tl.program_id(1).to(tl.int64) * places * channels
+    at, inside, channel = _tile(tl.program_id(0), positions, channels, WIDE, ROWS)
+    start = tl.program_id(1).to(tl.int64) * positions * channels
     scale, shift = _pair(line, tl.program_id(1), channel, channels)
     by, level = _pair(slope, tl.program_id(1), channel, channels)
     value = tl.load(x + start + at, inside, other=0.0).to(tl.float32)
@@ -350,9 +352,9 @@ def _back_kernel(
 
 
 @triton.jit
-def _add_kernel(x, other, bias, places, channels, OTHER: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr):
-    at, inside, channel = _tile(tl.program_id(0), places, channels, WIDE, ROWS)
-    start = tl.program_id(1).to(tl.int64) * places * channels
+def _add_kernel(x, other, bias, positions, channels, OTHER: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr):
+    at, inside, channel = _tile(tl.program_id(0), positions, channels, WIDE, ROWS)
+    start = tl.program_id(1).to(tl.int64) * positions * channels
     total = tl.load(bias + channel, channel < channels, other=0.0).to(tl.float32)[None, :]
     total += tl.load(x + start + at, inside, other=0.0).to(tl.float32)
     if OTHER:

@@ -1,6 +1,6 @@
-"""The networks' layers on a GPU in half precision, channels last: each takes few passes over a picture.
+"""Layers of the networks on a GPU, in half precision and channels last, with few passes over memory.
 
-Weights are frozen, so only what the norms read is kept for the way back. The kernels are in `triton_kernels`.
+Weights are frozen, so that only the inputs of norms are stored for the backward pass. Kernels are in `triton_kernels`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _FLASH, _EFFICIENT, _MATH = SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATT
 
 
 def half(module: Any, dtype: torch.dtype, prefix: str = "") -> tuple[Tensor, Tensor | None]:
-    """A frozen layer's weight and bias in half precision, made once."""
+    """A frozen layer's weight and bias in half precision, cached."""
     weight, bias = (getattr(module, f"{prefix}{name}") for name in ("weight", "bias"))
-    kept: tuple[Tensor, Tensor | None] | None = module.__dict__.get("_half")
-    if kept is None or kept[0].dtype != dtype or kept[0].device != weight.device:
+    cache: tuple[Tensor, Tensor | None] | None = module.__dict__.get("_half")
+    if cache is None or cache[0].dtype != dtype or cache[0].device != weight.device:
         layout = torch.channels_last if weight.dim() == 4 else torch.contiguous_format
         bias = None if bias is None else bias.detach().to(dtype)
-        kept = (weight.detach().to(dtype, memory_format=layout), bias)
-        module.__dict__["_half"] = kept
-    return kept
+        cache = (weight.detach().to(dtype, memory_format=layout), bias)
+        module.__dict__["_half"] = cache
+    return cache
 
 
 def convolved(conv: Any, x: Tensor) -> Tensor:
@@ -44,9 +44,9 @@ def convolved(conv: Any, x: Tensor) -> Tensor:
 
 
 def upsampled(layer: Any, x: Tensor) -> Tensor:
-    """taming's Upsample, each pixel four times and then a 3 x 3 convolution: (n, c, h, w) -> (n, d, 2 h, 2 w).
+    """taming's Upsample, nearest neighbours and a 3 x 3 convolution: (n, c, h, w) -> (n, d, 2 h, 2 w).
 
-    That is one transposed convolution of 4 x 4 and stride 2, in 4 ninths of the products.
+    It is computed as one transposed 4 x 4 convolution of stride 2, with 4/9 of the products.
     """
     if not layer.with_conv:
         return F.interpolate(x, scale_factor=2.0)
@@ -59,18 +59,18 @@ def residual(block: Any, x: Tensor, _: None = None) -> Tensor:
 
 
 def transformed(layers: Any, x: Tensor) -> Tensor:
-    """A VisionTransformer's layers, picture by picture, to the one token that is read: (tokens, m, w) -> (1, m, w)."""
+    """A VisionTransformer's layers; the last computes only the class token: (tokens, m, w) -> (1, m, w)."""
     x = x.transpose(0, 1).contiguous()
     *blocks, last = layers.resblocks
     for block in blocks:
         x = block(x)
-    seen, x = last.ln_1(x), x[:, :1]
-    x = x + last.attn(seen[:, :1], seen, seen, need_weights=False)[0]
+    tokens, x = last.ln_1(x), x[:, :1]
+    x = x + last.attn(tokens[:, :1], tokens, tokens, need_weights=False)[0]
     return (x + last.mlp(last.ln_2(x))).transpose(0, 1)
 
 
 def attended(attn: Any, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> tuple[Tensor, Any]:
-    """torch's MultiheadAttention, of values that are the keys, without a mask: (m, tokens, width) each -> as query."""
+    """torch's MultiheadAttention with value = key and no mask: (m, tokens, width) each -> the shape of query."""
     weight, bias = half(attn, query.dtype, "in_proj_")
     width = attn.embed_dim
     if query is key:
@@ -81,7 +81,9 @@ def attended(attn: Any, query: Tensor, key: Tensor, value: Tensor, **options: An
         )
         parts = (F.linear(query, *alone), *F.linear(key, *others).chunk(2, -1))
     q, k, v = (part.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in parts)
-    few = key.shape[1] <= _FEW  # of which the second is twice as fast; of more its sums would be in no fixed order
+    few = (
+        key.shape[1] <= _FEW
+    )  # for few tokens the efficient kernel is twice as fast; for more its sums are not reproducible
     with sdpa_kernel([_EFFICIENT, _MATH] if few else [_FLASH, _EFFICIENT, _MATH]):
         mixed = F.scaled_dot_product_attention(q, k, v)  # (m, heads, tokens, c)
     return attn.out_proj(mixed.transpose(1, 2).flatten(2)), None
@@ -93,14 +95,14 @@ def linear(layer: Any, x: Tensor) -> Tensor:
 
 
 def layer_normed(norm: Any, x: Tensor) -> Tensor:
-    """CLIP's LayerNorm; the sums are made in float32."""
+    """CLIP's LayerNorm, with sums in float32."""
     weight, bias = half(norm, x.dtype)
     with torch.autocast(x.device.type, enabled=False):
         return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)
 
 
 def normed(norm: Any, x: Tensor, *, activated: bool) -> Tensor:
-    """A group norm, then x * sigmoid(x) where asked: (n, c, h, w) -> the same."""
+    """A group norm, then x * sigmoid(x) if `activated`: (n, c, h, w) -> the same."""
     return _Normed.apply(_ready(x), norm, activated)  # type: ignore[no-any-return]
 
 
@@ -109,7 +111,7 @@ def added(x: Tensor, other: Tensor | None, bias: Tensor) -> Tensor:
     return triton_kernels.add_in_place(x, other, bias)
 
 
-def attended_places(block: Any, x: Tensor) -> Tensor:
+def attended_cells(block: Any, x: Tensor) -> Tensor:
     """taming's AttnBlock: (n, c, h, w) -> the same."""
     x = _ready(x)
     h = normed(block.norm, x, activated=False)
@@ -124,9 +126,9 @@ def _layers(block: Any) -> tuple[Any, Any, Any, Any]:
 
 
 class _Attention(torch.autograd.Function):
-    """softmax(q k^T / sqrt(c)) v, (n, tokens, c) each; the weights are computed again on the way back.
+    """softmax(q k^T / sqrt(c)) v, (n, tokens, c) each; the weights are recomputed in the backward pass.
 
-    torch's own for so wide a c, which keeps its weights in no place at all, takes twenty times as long.
+    torch's fused attention is 20 times slower at this width.
     """
 
     @staticmethod
@@ -178,7 +180,7 @@ def _conv(conv: Any, x: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _conv_back(conv: Any, grad: Tensor, shape: torch.Size) -> Tensor:
-    """The gradient of what a convolution was given, (n, c, h, w), from that of what it gave."""
+    """The gradient of a convolution's input, (n, c, h, w), from that of its output."""
     weight, _ = half(conv, grad.dtype)
     if _pointwise(conv):
         return (grad.movedim(1, -1) @ weight.flatten(1)).movedim(-1, 1)
@@ -266,7 +268,7 @@ def _shortcut(block: Any) -> Any:
 WAYS: dict[str, Callable[..., Any]] = {
     "Conv2d": convolved,
     "ResnetBlock": residual,
-    "AttnBlock": attended_places,
+    "AttnBlock": attended_cells,
     "Upsample": upsampled,
     "Linear": linear,
     "NonDynamicallyQuantizableLinear": linear,

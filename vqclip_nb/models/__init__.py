@@ -1,4 +1,4 @@
-"""Models: a catalog of the networks this package paints with, fetched by hash and loaded without running their code."""
+"""Models: a catalog of networks, which are downloaded by hash and loaded without running code from their files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
     "tokenizer",
 ]
 
-_LAZY = {  # these import torch or the network, so only when asked for
+_LAZY = {  # imported on first use, since these need torch or the network
     **dict.fromkeys(("load_biggan", "load_clip", "load_vqgan"), "load"),
     **dict.fromkeys(("expand_clip", "tokenizer"), "openai_clip"),
     "load_language": "language",

@@ -1,4 +1,4 @@
-"""Archives: where the numbers of a checkpoint's tensors lie in its file, in torch's zip and legacy forms."""
+"""Archives: finds the tensors of a checkpoint in its file, in torch's zip and legacy formats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vqclip_nb.models.errors import BrokenWeights
 from vqclip_nb.models.pickles import BadPickle, Builder, Name, Pickle, StandIn
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-SLACK = 1 << 20  # bytes that tensors may share, whatever their file's size
+SLACK = 1 << 20  # bytes of tensors allowed beyond the size of the file
 
 _KINDS = {"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64"}
 _KINDS |= {"Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"}
@@ -28,7 +28,7 @@ _DTYPES = {f"torch.{name}": kind for name, kind in vars(torch).items() if isinst
 
 @dataclass(frozen=True)
 class Storage:
-    """Numbers in the file: the record they are in, how many of what kind, and where among them a view begins."""
+    """Numbers in the file: their record, their number and dtype, and the index at which a view begins."""
 
     key: str
     dtype: torch.dtype
@@ -38,7 +38,7 @@ class Storage:
 
 @dataclass(eq=False)
 class Claim:
-    """What a pickle says of a tensor. It costs nothing before it is `tensor`."""
+    """A tensor as a pickle describes it. No memory is used before `Archive.tensors` makes it."""
 
     storage: Storage
     offset: int
@@ -48,7 +48,7 @@ class Claim:
 
     @property
     def count(self) -> int:
-        """How many numbers it claims to have."""
+        """The number of its elements."""
         count = 1
         for side in self.size:
             count *= side
@@ -59,22 +59,21 @@ class Claim:
         return self.count * self.dtype.itemsize
 
     def check(self) -> None:
-        """Raise BadPickle when it reaches out of its storage, or has more numbers than that."""
+        """Raise BadPickle when it exceeds its storage."""
         if self.dtype.is_complex:
             raise BadPickle("a tensor is of complex numbers")
-        held = self.storage.count * self.storage.dtype.itemsize // self.dtype.itemsize
+        available = self.storage.count * self.storage.dtype.itemsize // self.dtype.itemsize
         last = self.offset + sum((side - 1) * step for side, step in zip(self.size, self.stride, strict=True))
-        if self.count and not 0 <= self.offset <= last < held:
+        if self.count and not 0 <= self.offset <= last < available:
             raise BadPickle("a tensor reaches out of its storage")
-        if self.count > max(held, SLACK // self.dtype.itemsize):
-            raise BadPickle(f"a tensor of {self.count:,} numbers has only {held:,} in the file")
+        if self.count > max(available, SLACK // self.dtype.itemsize):
+            raise BadPickle(f"a tensor of {self.count:,} numbers has only {available:,} in the file")
 
 
 class Archive:
-    """A file of `torch.save` or `torch.jit.save`, mapped; its pickle is read as data.
+    """A file of `torch.save` or `torch.jit.save`, memory-mapped; its pickle is read as data.
 
-    value    what it holds, with a Claim for each tensor
-    refused  stand-ins for the calls that it asks for and that weights never need
+    value    its content, with a Claim for each tensor refused  stand-ins for calls in it that weights never need
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,32 +82,35 @@ class Archive:
             if not path.stat().st_size:
                 raise BrokenWeights(f"{self.name} is damaged (it is empty)")
             self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        self.spans: dict[str, tuple[int, int]] = {}  # of each record, where it begins in the file and ends
+        self.spans: dict[str, tuple[int, int]] = {}  # the begin and end of each record in the file
         try:
             pickle = self._zipped(path) if self.bytes[:2] == b"PK" else self._legacy()
         except zipfile.BadZipFile:
             raise BrokenWeights(f"{self.name} is damaged (the end of the archive is missing)") from None
-        except BadPickle as wrong:
-            raise BrokenWeights(f"{self.name} is damaged, or not a file of weights ({wrong})") from None
-        except Exception as wrong:  # a hostile archive can raise anything; none of it is ours to explain
-            said = (str(wrong).splitlines() or [type(wrong).__name__])[0]
-            raise BrokenWeights(f"{self.name} is damaged ({said})") from None
+        except BadPickle as error:
+            raise BrokenWeights(f"{self.name} is damaged, or not a file of weights ({error})") from None
+        except Exception as error:  # a hostile archive can raise anything
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BrokenWeights(f"{self.name} is damaged ({message})") from None
         self.value, self.refused = pickle.value, pickle.refused
 
     def tensors(self, claims: dict[str, Claim]) -> dict[str, Tensor]:
-        """Mapped tensors for claims, which together may not be much larger than the file. Raises BrokenWeights."""
-        made = {}
+        """Memory-mapped tensors for claims; together they may not be much larger than the file.
+
+        Raises BrokenWeights.
+        """
+        result = {}
         try:
             for claim in claims.values():
                 claim.check()
             if (total := sum(claim.bytes for claim in claims.values())) > 2 * len(self.bytes) + SLACK:
                 raise BadPickle(f"its tensors claim {total:,} bytes, and it has {len(self.bytes):,}")
             for name, claim in claims.items():
-                made[name] = self._tensor(claim)
-        except (BadPickle, ValueError, RuntimeError, LookupError) as wrong:
-            said = (str(wrong).splitlines() or [type(wrong).__name__])[0]
-            raise BrokenWeights(f"{self.name} is damaged ({said})") from None
-        return made
+                result[name] = self._tensor(claim)
+        except (BadPickle, ValueError, RuntimeError, LookupError) as error:
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BrokenWeights(f"{self.name} is damaged ({message})") from None
+        return result
 
     def _tensor(self, claim: Claim) -> Tensor:
         storage = claim.storage
@@ -136,7 +138,7 @@ class Archive:
         return self._read(io.BytesIO(self.bytes[begin:end]))
 
     def _span(self, record: zipfile.ZipInfo) -> tuple[int, int]:
-        """Where a record's bytes lie. A local header is 30 bytes, then a name and padding, whose lengths it holds."""
+        """The begin and end of a record. Its local header has 30 bytes, then a name and padding of given lengths."""
         if record.compress_type != zipfile.ZIP_STORED:
             raise BadPickle(f"record {record.filename} is compressed, which torch never does")
         header = self.bytes[record.header_offset : record.header_offset + 30]
@@ -147,7 +149,7 @@ class Archive:
         return begin, begin + record.file_size
 
     def _legacy(self) -> Pickle:
-        """Pickles one behind the other, then the storages: of each the count of its numbers, then these."""
+        """Several pickles in sequence, then the storages, each as a count and its numbers."""
         file = self.bytes
         if Pickle(file).value != LEGACY_MAGIC:
             raise BadPickle("it does not begin as a checkpoint does")
@@ -156,13 +158,13 @@ class Archive:
         storages: dict[str, torch.dtype] = {}
         pickle = self._read(file, storages)
         keys = Pickle(file).value
-        place = file.tell()
+        end = file.tell()
         for key in keys:
-            count = int.from_bytes(file[place : place + 8], "little", signed=True)
-            begin, place = place + 8, place + 8 + count * storages[key].itemsize
-            if not begin <= place <= len(file):
+            count = int.from_bytes(file[end : end + 8], "little", signed=True)
+            begin, end = end + 8, end + 8 + count * storages[key].itemsize
+            if not begin <= end <= len(file):
                 raise BadPickle("the end of the file is missing")
-            self.spans[key] = begin, place
+            self.spans[key] = begin, end
         return pickle
 
     def _read(self, file: Any, storages: dict[str, torch.dtype] | None = None) -> Pickle:
@@ -201,7 +203,7 @@ def _claim_of_kind(storage: Any, offset: Any, size: Any, stride: Any, _: Any, __
 
 
 def _claim_of_type(builder: Any, _: Any, arguments: Any, *__: Any) -> Any:
-    """A tensor of a subclass, or with fields of its own: the tensor alone."""
+    """A tensor of a subclass, or with extra fields: only the tensor is used."""
     return _BUILDERS[builder.full](*arguments) if isinstance(builder, Name) else StandIn("torch.Tensor")
 
 

@@ -1,4 +1,4 @@
-"""BigGAN-deep: the published generator (Brock et al., 2019), in the form that Hugging Face converted it to."""
+"""BigGAN-deep: the published generator (Brock et al., 2019), in the format of Hugging Face's conversion."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MARKS = ("embeddings.weight",)
 
 @dataclass(frozen=True)
 class BigGANConfig:
-    """What a generator is built from: the keys of the published config.
+    """The config of a generator, with the keys of the published one.
 
-    layers: of each block whether it doubles the size, and its channels before and after, in `channel_width`.
+    layers: for each block, whether it doubles the size, and its input and output channels, in units of `channel_width`.
     """
 
     output_dim: int
@@ -46,7 +46,7 @@ class BigGANConfig:
 
 
 class Norm(nn.Module):
-    """Batch norm by stored statistics, one row per truncation; scaled and shifted by a condition, (n, cond)."""
+    """Batch norm with stored statistics, one row per truncation; scale and shift depend on a condition, (n, cond)."""
 
     running_means: Tensor
     running_vars: Tensor
@@ -66,7 +66,7 @@ class Norm(nn.Module):
 
 
 class LastNorm(nn.Module):
-    """Batch norm by stored statistics, with a scale and shift of its own."""
+    """Batch norm with stored statistics and a learned scale and shift."""
 
     running_means: Tensor
     running_vars: Tensor
@@ -83,7 +83,7 @@ class LastNorm(nn.Module):
 
 
 def normalized(x: Tensor, norm: Norm | LastNorm, at: tuple[int, float, float]) -> Tensor:
-    """(x - mean) / sqrt(variance + eps), by the statistics for a truncation that `statistics_at` chose."""
+    """(x - mean) / sqrt(variance + eps), with the statistics `at` that `statistics_at` returned."""
     row, this, following = at
     after = min(row + 1, len(norm.running_means) - 1)
     mean, variance = (table[row] * this + table[after] * following for table in (norm.running_means, norm.running_vars))
@@ -91,7 +91,7 @@ def normalized(x: Tensor, norm: Norm | LastNorm, at: tuple[int, float, float]) -
 
 
 class Block(nn.Module):
-    """A residual bottleneck, which doubles the size where `up` says so."""
+    """A residual bottleneck, which doubles the size if `up`."""
 
     def __init__(self, before: int, after: int, up: bool, config: BigGANConfig) -> None:
         super().__init__()
@@ -129,17 +129,16 @@ class Attention(nn.Module):
         key = F.max_pool2d(self.snconv1x1_phi(x), 2).flatten(2)  # (n, c / 8, h * w / 4)
         value = F.max_pool2d(self.snconv1x1_g(x), 2).flatten(2)  # (n, c / 2, h * w / 4)
         weights = (query.mT @ key).softmax(-1)  # (n, h * w, h * w / 4)
-        mixed = (value @ weights.mT).unflatten(2, x.shape[2:])
-        return x + self.gamma * self.snconv1x1_o_conv(mixed)
+        values = (value @ weights.mT).unflatten(2, x.shape[2:])
+        return x + self.gamma * self.snconv1x1_o_conv(values)
 
 
 class BigGAN(nn.Module):
     """The generator, frozen, float32, its spectral norms folded into the weights.
 
-    latents     how many vectors feed it: one for the first layer and one for each block
-    side        pixels of its square picture
-    at          the row of statistics, and how much that row and the next one weigh (`choose_statistics`)
-    unexpected  how many tensors of the published file were not needed
+    latents     the number of its input vectors: one for the first layer and one for each block side        pixels of
+    its square picture at          the row of statistics, and the weights of that row and the next one
+    (`choose_statistics`) unexpected  the number of tensors in the published file that were not needed
     """
 
     def __init__(self, config: BigGANConfig) -> None:
@@ -147,7 +146,7 @@ class BigGAN(nn.Module):
         width, condition = config.channel_width, config.z_dim + config.class_embed_dim
         self.z_dim, self.num_classes, self.side = config.z_dim, config.num_classes, config.output_dim
         self.latents, self.n_stats, self.unexpected = len(config.layers) + 1, config.n_stats, 0
-        self.first = config.layers[0][1] * width  # channels of the 4 x 4 places that it begins with
+        self.first = config.layers[0][1] * width  # channels of the first 4 x 4 grid
         self.embeddings = nn.Linear(config.num_classes, config.class_embed_dim, bias=False)
         self.gen_z = nn.Linear(condition, 16 * self.first)
         layers: list[nn.Module] = []
@@ -161,11 +160,11 @@ class BigGAN(nn.Module):
         self.choose_statistics(1.0)
 
     def choose_statistics(self, truncation: float, reading: str = "published") -> None:
-        """Normalise by the statistics that were stored for a truncation in (0, 1]."""
+        """Use the statistics stored for a truncation in (0, 1]."""
         self.at = statistics_at(truncation, self.n_stats, reading)
 
     def condition(self, z: Tensor, classes: Tensor) -> Tensor:
-        """(n, latents, z_dim) and weights of the classes (n, latents, classes) -> what `decode` takes."""
+        """(n, latents, z_dim) and weights of the classes (n, latents, classes) -> the input of `decode`."""
         return torch.cat([z, self.embeddings(classes)], -1)
 
     def decode(self, condition: Tensor) -> Tensor:
@@ -180,8 +179,8 @@ class BigGAN(nn.Module):
 def statistics_at(truncation: float, n_stats: int, reading: str = "published") -> tuple[int, float, float]:
     """The row of statistics for a truncation, and the weights of that row and of the next.
 
-    `plain` interpolates linearly. `published` has the two weights the other way round, as the converted generator does:
-    between rows it differs, and on a row that rounding missed, such as .58, it takes the row before.
+    `plain` interpolates linearly. `published` swaps the two weights, as the converted generator does: it differs
+    between rows, and at truncations whose row is missed by rounding, such as .58.
     """
     between, row = math.modf(truncation / (1.0 / (n_stats - 1)))
     if between == 0:
@@ -190,28 +189,28 @@ def statistics_at(truncation: float, n_stats: int, reading: str = "published") -
 
 
 def needed(key: str) -> str | None:
-    """The name under which a checkpoint's tensor is used: every one, by its own."""
+    """The name under which a checkpoint's tensor is used: its own, for every tensor."""
     return key
 
 
 def build(config: BigGANConfig, state: Mapping[str, Tensor]) -> BigGAN:
     """A frozen generator in eval mode from the published keys. Raises `BrokenWeights` when a tensor does not fit."""
-    folded = fold(state)
-    for name in ("weight", "bias"):  # of 128 channels the first three are colours
-        if (key := f"conv_to_rgb.{name}") in folded:
-            folded[key] = folded[key][:3]
+    tensors = fold(state)
+    for name in ("weight", "bias"):  # the first three of 128 channels are the colours
+        if (key := f"conv_to_rgb.{name}") in tensors:
+            tensors[key] = tensors[key][:3]
     try:
         with Unfilled():
             model = BigGAN(config)
     except (LookupError, TypeError, ArithmeticError, RuntimeError) as error:
         raise BrokenWeights(f"its config makes no BigGAN: {error!r}") from None
-    model.unexpected = fill(model, folded)
+    model.unexpected = fill(model, tensors)
     return model
 
 
 def fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights divided by their spectral norm, u · (W v), under our names, without iteration (Miyato et al., 2018)."""
-    folded: dict[str, Tensor] = {}
+    """Divide weights by their spectral norm, u · (W v), without iteration (Miyato et al., 2018), and rename them."""
+    tensors: dict[str, Tensor] = {}
     for key, value in state.items():
         name = key.removeprefix("generator.")
         if name.endswith(("weight_u", "weight_v")):
@@ -227,7 +226,7 @@ def fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 raise BrokenWeights(
                     f"{key} is {tuple(value.shape)}, which its weight_u and weight_v do not fit"
                 ) from None
-            folded[name.removesuffix("_orig")] = value.float() / norm
+            tensors[name.removesuffix("_orig")] = value.float() / norm
         else:
-            folded[name] = value.float()
-    return folded
+            tensors[name] = value.float()
+    return tensors

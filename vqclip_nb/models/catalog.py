@@ -1,4 +1,4 @@
-"""The catalog: what is known of each model, and where its files lie on this machine."""
+"""The catalog: the known models, and their files on this machine."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from vqclip_nb.errors import PaintWarning
 from vqclip_nb.paths import expanded
 
 KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "canvases"}
-OPEN_CLIP = "open_clip/"  # begins the names of perceptors that open_clip_torch knows and keeps
+OPEN_CLIP = "open_clip/"  # prefix of the perceptors of open_clip_torch
 STRIPPED = "stripped.safetensors"
 ADDED = "added.json"
 
 
 class UnknownModel(ValueError):
-    """No model has this name; the message names it and the closest names there are."""
+    """No model has this name; the message gives the closest names."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file that serves a model: the same bytes at each address, in order of preference."""
+    """A file of a model: the same bytes at each address, in order of preference."""
 
     file: str
     addresses: tuple[str, ...]
@@ -53,8 +53,8 @@ class Entry:
     aliases: tuple[str, ...] = ()
     config: dict[str, Any] | None = None
     sources: tuple[Source, ...] = ()
-    packaged: tuple[str, ...] = ()  # files that travel with the package
-    added: bool = field(default=False, compare=False)  # by this person, with `vqclip models add`
+    packaged: tuple[str, ...] = ()  # files inside this package
+    added: bool = field(default=False, compare=False)  # by the user, with `vqclip models add`
 
     @property
     def full_name(self) -> str:
@@ -62,14 +62,14 @@ class Entry:
 
     @property
     def size(self) -> int | None:
-        """Bytes to download, or of the packaged files; None when unknown."""
+        """Bytes to download, or of the packaged files; None if unknown."""
         if self.packaged:
             return sum(path.stat().st_size for path in self.files())
         return self.sources[0].size
 
     @property
     def weights(self) -> list[Path]:
-        """Its packaged weights: of each network that goes by this name one file."""
+        """Its packaged weights, one file for each network of this name."""
         return [self.folder / name for name in self.packaged if name.endswith(".safetensors")]
 
     @property
@@ -78,30 +78,30 @@ class Entry:
 
     @property
     def folder(self) -> Path:
-        """Where this model's files lie, whether or not any is there yet."""
+        """The folder of this model's files, which may not exist yet."""
         if self.packaged:
             return Path(str(resources.files(__package__))) / "demo"
         return home() / self.kind / self.name.replace("/", "-").replace("@", "-")
 
     @property
     def stripped(self) -> Path:
-        """The small copy written by the first load."""
+        """The smaller copy that is written when the model is first loaded."""
         return self.folder / STRIPPED
 
     def files(self) -> list[Path]:
-        """The complete files of this model that are on the disk, the published ones first."""
+        """The complete files of this model on the disk, the published ones first."""
         names = self.packaged or (*(source.file for source in self.sources), STRIPPED)
         return [path for path in (self.folder / name for name in names) if path.is_file()]
 
     @property
     def on_disk(self) -> bool:
-        """Whether it loads without a connection."""
+        """Whether it can be loaded without a download."""
         return len(self.files()) == len(self.packaged) if self.packaged else bool(self.files())
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A language model that transformers fetches and keeps. `sha256`: of the weights in `file`."""
+    """A language model that transformers downloads. `sha256`: of the weights in `file`."""
 
     name: str
     good_at: str
@@ -114,42 +114,42 @@ class LanguageModel:
 
 def home() -> Path:
     """The cache folder: `VQCLIP_HOME`, or where this platform keeps caches. It is not created here."""
-    if chosen := os.environ.get("VQCLIP_HOME"):
-        return expanded(chosen)
+    if path := os.environ.get("VQCLIP_HOME"):
+        return expanded(path)
     return platformdirs.user_cache_path("vqclip_nb")
 
 
 def entries(kind: str | None = None) -> list[Entry]:
-    """Every model, or those of one kind: the published ones in the catalog's order, then the person's own."""
-    known = [*_published(), *_added()]
-    return [entry for entry in known if kind in (None, entry.kind)]
+    """All models, or those of one kind: the published ones in the catalog's order, then the user's own."""
+    models = [*_published(), *_added()]
+    return [entry for entry in models if kind in (None, entry.kind)]
 
 
 def info(name: str, kind: str | None = None) -> Entry:
-    """The entry of a model, by name, alias or `kind/name`, in any case where only one is meant.
+    """The entry of a model, by name, alias or `kind/name`. Case is ignored if that is unambiguous.
 
-    A name that several kinds share ("demo") means the first of vqgan, clip, biggan unless `kind` says which.
-    Raises `UnknownModel` with the closest names.
+    If several kinds share a name ("demo"), the first of vqgan, clip, biggan is returned, unless `kind` is given. Raises
+    `UnknownModel` with the closest names.
     """
-    known = entries(kind)
-    for entry in known:
+    models = entries(kind)
+    for entry in models:
         if name in _names(entry):
             return entry
-    alike = [entry for entry in known if name.lower() in map(str.lower, _names(entry))]
+    alike = [entry for entry in models if name.lower() in map(str.lower, _names(entry))]
     if len(alike) == 1:
         return alike[0]
 
-    names = list(dict.fromkeys(entry.name for entry in known))
-    folded = {known_name.lower(): known_name for known_name in names}
-    close = difflib.get_close_matches(name.rpartition("/")[2].lower(), folded, n=3, cutoff=0.4)
-    close += difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
-    near = list(dict.fromkeys(folded[match] for match in close))[:3] or names[:5]
+    names = list(dict.fromkeys(entry.name for entry in models))
+    by_lower_case = {known_name.lower(): known_name for known_name in names}
+    close = difflib.get_close_matches(name.rpartition("/")[2].lower(), by_lower_case, n=3, cutoff=0.4)
+    close += difflib.get_close_matches(name.lower(), by_lower_case, n=3, cutoff=0.4)
+    near = list(dict.fromkeys(by_lower_case[match] for match in close))[:3] or names[:5]
     what = f"{kind} model" if kind else "model"
     raise UnknownModel(f"there is no {what} {name!r}; the closest are {', '.join(near)} (`vqclip models` lists all)")
 
 
 def language_model() -> LanguageModel:
-    """The language model that writes prompts unless another is named."""
+    """The default language model for writing prompts."""
     ((name, table),) = _tables()["language"].items()
     return LanguageModel(name, **table)
 
@@ -159,18 +159,18 @@ def _names(entry: Entry) -> tuple[str, ...]:
 
 
 def chosen(canvases: Iterable[str], perceptor: str) -> list[Entry]:
-    """The entries behind canvases ("vqgan/demo", "pixels") and perceptors joined by "+". Raises `UnknownModel`.
+    """The entries of canvases ("vqgan/demo", "pixels") and of perceptors joined by "+". Raises `UnknownModel`.
 
-    Those of open_clip have none: it knows and keeps its models itself.
+    Models of open_clip have no entry: that package manages them itself.
     """
     names = perceptor_names.parse(perceptor)
-    judges = [info(name, "clip") for name in names if not name.startswith(OPEN_CLIP)]
-    painted = [canvas.partition("/") for canvas in dict.fromkeys(canvases)]
-    return [*judges, *(info(model, family) for family, _, model in painted if model)]
+    perceptors = [info(name, "clip") for name in names if not name.startswith(OPEN_CLIP)]
+    parts = [canvas.partition("/") for canvas in dict.fromkeys(canvases)]
+    return [*perceptors, *(info(model, family) for family, _, model in parts if model)]
 
 
 def save(entry: Entry) -> None:
-    """Write what is known of a person's own model beside its weights."""
+    """Write the entry of the user's own model beside its weights."""
     entry.folder.mkdir(parents=True, exist_ok=True)
     fresh = entry.folder / f"{ADDED}.part"
     fresh.write_text(json.dumps(asdict(entry), indent=2), encoding="utf-8")
@@ -200,19 +200,19 @@ def _entry(kind: str, name: str, table: dict[str, Any], shapes: dict[str, Any]) 
 
 
 def _source(table: dict[str, Any]) -> Source:
-    known = {key: None if table[key] == "unknown" else table[key] for key in ("size", "sha256")}
-    return Source(table["file"], tuple(table["addresses"]), **known)
+    facts = {key: None if table[key] == "unknown" else table[key] for key in ("size", "sha256")}
+    return Source(table["file"], tuple(table["addresses"]), **facts)
 
 
 def _added() -> list[Entry]:
-    found = []
+    result = []
     for path in sorted(path for kind in ("vqgan", "clip") for path in home().glob(f"{kind}/*/{ADDED}")):
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
             table["sources"] = tuple(Source(**{**s, "addresses": tuple(s["addresses"])}) for s in table["sources"])
             table["aliases"], table["packaged"] = (), ()
-            found.append(Entry(**table))
+            result.append(Entry(**table))
         except (OSError, ValueError, LookupError, TypeError) as error:
-            said = f"{path} is damaged ({error}), and its model left out; delete its folder, and add it again"
-            warnings.warn(said, PaintWarning, stacklevel=3)
-    return found
+            message = f"{path} is damaged ({error}), and its model left out; delete its folder, and add it again"
+            warnings.warn(message, PaintWarning, stacklevel=3)
+    return result

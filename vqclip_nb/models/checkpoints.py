@@ -1,4 +1,4 @@
-"""Checkpoints: tensors out of the files that people published or saved, without running any code that is in them."""
+"""Checkpoints: reads tensors from published or saved files, without running any code in them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ from torch import Tensor
 from vqclip_nb.escapes import visible
 from vqclip_nb.models.archives import Archive, Claim
 from vqclip_nb.models.errors import BrokenWeights
-from vqclip_nb.models.given_files import REMEDIES, mistaken
+from vqclip_nb.models.local_files import REMEDIES, mistaken
 from vqclip_nb.models.pickles import StandIn, find, named
 
-# Tables and modules that people put around a network's tensors.
+# Common names of tables and modules around a network's tensors.
 WRAPPERS = ["state_dict", "model_state_dict", "model", "module", "params", "net", "network", "weights", "_orig_mod"]
 WRAPPERS += ["vqgan", "vqmodel", "first_stage_model", "generator", "clip", "clip_model"]
-AVERAGES = ["params_ema", "model_ema", "g_ema", "ema", "ema_state_dict"]  # where both are there, these paint better
+AVERAGES = [
+    "params_ema",
+    "model_ema",
+    "g_ema",
+    "ema",
+    "ema_state_dict",
+]  # preferred, since averaged weights paint better
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by the names that a network knows, and how many others the file holds."""
+    """Tensors by the names of a network, and the number of other tensors in the file."""
 
     tensors: dict[str, Tensor]
     dropped: int
@@ -44,9 +50,9 @@ def read_weights(
 ) -> Weights:
     """The tensors of a checkpoint, on the CPU and mapped: safetensors, torch's zip or legacy pickle, or TorchScript.
 
-    `marks` are keys of which the network has one: what stands before it, such as `state_dict.model.`, is taken off all
-    keys. `needed` gives the name under which a tensor is used, or None. A TorchScript archive that cannot be read
-    without running it is run only when its sha256 is `trusted_sha256`. Raises `BrokenWeights`.
+    `marks` are keys that identify the network; the prefix before such a key, for example `state_dict.model.`, is
+    removed from all keys. `needed` returns the name under which a tensor is used, or None. A TorchScript archive that
+    cannot be read without running it is run only when its sha256 is `trusted_sha256`. Raises `BrokenWeights`.
     """
     with path.open("rb") as file:
         head = file.read(512)
@@ -54,18 +60,18 @@ def read_weights(
         raise BrokenWeights(f"{path.name} is {kind} in the place of the weights; {REMEDIES[kind]}")
     if head[8:9] == b"{":
         tensors = read_safetensors(path)
-        kept = _kept(tensors, marks, needed)
-        return Weights(kept, len(tensors) - len(kept))
+        used = _kept(tensors, marks, needed)
+        return Weights(used, len(tensors) - len(used))
     try:
         return _read_archive(path, marks, needed)
     except BrokenWeights:
         if trusted_sha256 is None or not _is_script(path, trusted_sha256):
             raise
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch would rather have another format, and these files are what they are
+        warnings.simplefilter("ignore")  # torch warns about this format, which cannot be changed
         tensors = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    kept = _kept(tensors, marks, needed)
-    return Weights(kept, len(tensors) - len(kept))
+    used = _kept(tensors, marks, needed)
+    return Weights(used, len(tensors) - len(used))
 
 
 def _read_archive(path: Path, marks: Iterable[str], needed: Callable[[str], str | None]) -> Weights:
@@ -75,12 +81,12 @@ def _read_archive(path: Path, marks: Iterable[str], needed: Callable[[str], str 
     claims = named(archive.value, Claim)
     if not claims:
         raise _nothing(path, archive.value)
-    kept = _kept(claims, marks, needed)
-    return Weights(archive.tensors(kept), len(claims) - len(kept))
+    used = _kept(claims, marks, needed)
+    return Weights(archive.tensors(used), len(claims) - len(used))
 
 
 def _is_script(path: Path, sha256: str) -> bool:
-    """Whether it is a TorchScript archive, and the published one."""
+    """Whether it is the published TorchScript archive."""
     import pooch
 
     try:
@@ -91,16 +97,16 @@ def _is_script(path: Path, sha256: str) -> bool:
     return script and pooch.file_hash(str(path)) == sha256
 
 
-def _kept(found: Mapping[str, Any], marks: Iterable[str], needed: Callable[[str], str | None]) -> dict[str, Any]:
-    """What is needed of the tensors in a file, without the prefix that is before a mark."""
-    prefixes = {key.removesuffix(mark) for mark in marks for key in found if f".{key}".endswith(f".{mark}")}
+def _kept(tensors: Mapping[str, Any], marks: Iterable[str], needed: Callable[[str], str | None]) -> dict[str, Any]:
+    """The tensors of a file that are needed, with the prefix before a mark removed."""
+    prefixes = {key.removesuffix(mark) for mark in marks for key in tensors if f".{key}".endswith(f".{mark}")}
     prefix = min(prefixes, key=_oddness, default="")
-    inside = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
+    inside = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     return {name: value for key, value in inside.items() if (name := needed(key))}
 
 
 def _oddness(prefix: str) -> tuple[int, bool, int, str]:
-    """Least for the prefix whose words are known best; an average before what it is the average of."""
+    """Sort key of prefixes: the fewest unknown words first, and averages before the plain weights."""
     words = prefix.removesuffix(".").split(".") if prefix else []
     odd = sum(word not in (*WRAPPERS, *AVERAGES) for word in words)
     return odd, not any(word in AVERAGES for word in words), len(words), prefix
@@ -113,12 +119,12 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as wrong:
-        raise BrokenWeights(f"{path.name} is not a whole safetensors file ({wrong})") from None
+    except (SafetensorError, OSError) as error:
+        raise BrokenWeights(f"{path.name} is not a whole safetensors file ({error})") from None
 
 
 def read_note(path: Path, key: str) -> str | None:
-    """One of the notes that `write_safetensors` put into a file's header."""
+    """A note in a file's header, written by `write_safetensors`."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
@@ -126,12 +132,12 @@ def read_note(path: Path, key: str) -> str | None:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
-    """Write tensors one at a time, to a temporary name that is moved when whole: the memory of one tensor is enough.
+    """Write tensors atomically and one at a time, so that the memory of one tensor is enough.
 
-    Lower precision is widened to float32, which is what networks are built in, so that it can be mapped.
+    Half precision is converted to float32, the dtype of the networks, so that the file can be memory-mapped.
     """
     dtypes = {key: _widened(value.dtype) for key, value in tensors.items()}
-    order = sorted(tensors, key=lambda key: -dtypes[key].itemsize)  # so that each begins aligned
+    order = sorted(tensors, key=lambda key: -dtypes[key].itemsize)  # so that each tensor is aligned
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **notes}}
     end = 0
     for key in order:
@@ -166,34 +172,34 @@ def _safetensors_name(dtype: torch.dtype) -> str:
 
 
 def _refusal(path: Path, archive: Archive) -> BrokenWeights:
-    """What a file asks to run, and where in it."""
+    """The error for a file that asks to run code, with the place in it."""
     call = archive.refused[0]
     key = find(archive.value, call)
-    where = f"its key {key} asks" if key else "it asks"
-    said = f"{path.name}: {where} to run {visible(call.maker)[:200]}, which weights never need; nothing was run"
-    return BrokenWeights(said)
+    subject = f"its key {key} asks" if key else "it asks"
+    message = f"{path.name}: {subject} to run {visible(call.maker)[:200]}, which weights never need; nothing was run"
+    return BrokenWeights(message)
 
 
 def _nothing(path: Path, value: Any) -> BrokenWeights:
-    """That a file has no named tensors, and what it has in their place."""
+    """The error for a file without named tensors, with what it holds instead."""
     table = value if isinstance(value, dict) else {"": value}
     for key, inner in table.items():
         if isinstance(inner, StandIn) and isinstance(key, str):
             where = f"; its key {visible(key)[:80]} is" if key else "; it is"
-            said = f"{path.name} holds no named tensors{where} an object of {visible(inner.maker)[:200]}"
-            return BrokenWeights(f"{said}. {_export(path, value)}")
+            message = f"{path.name} holds no named tensors{where} an object of {visible(inner.maker)[:200]}"
+            return BrokenWeights(f"{message}. {_export(path, value)}")
     return BrokenWeights(f"{path.name} holds no named tensors")
 
 
 def _export(path: Path, value: Any) -> str:
-    """A command that saves the tensors alone. It runs what is in the file, so it is for who made it."""
-    taken = "whole"
+    """A command that saves only the tensors. It runs code from the file, so it is for the author of the file."""
+    expression = "whole"
     if isinstance(value, dict):
         key = next((word for word in (*AVERAGES, *WRAPPERS) if word in value), None)
-        taken = "whole" if key is None else f"whole[{key!r}]"
+        expression = "whole" if key is None else f"whole[{key!r}]"
     code = (
         'import sys, torch; whole = torch.load(sys.argv[1], map_location="cpu", weights_only=False); '
-        f"state = {taken}; state = state if isinstance(state, dict) else state.state_dict(); "
+        f"state = {expression}; state = state if isinstance(state, dict) else state.state_dict(); "
         "torch.save({key: value for key, value in state.items() if torch.is_tensor(value)}, sys.argv[2])"
     )
     command = shlex.join(["python", "-c", code.replace("'", '"'), str(path.resolve()), "weights.pt"])

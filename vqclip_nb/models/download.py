@@ -1,4 +1,4 @@
-"""Download: from an address to a checked file, resuming what was begun and falling through to the next address."""
+"""Download: fetches a file and verifies it; resumes partial downloads, and tries several addresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models import catalog
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.errors import CannotFetch
-from vqclip_nb.models.given_files import existing
+from vqclip_nb.models.local_files import existing
 from vqclip_nb.models.transfer import Patience, Progress, Refused, Report, TooSlow, Transfer, short
 from vqclip_nb.paths import expanded
 
@@ -25,16 +25,16 @@ COLAB_DRIVE = Path("/content/drive/MyDrive/vqclip")
 
 
 def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | None = None) -> Path:
-    """The published file of a model, fetched unless it is on the disk already.
+    """The published file of a model, which is downloaded unless it is on the disk.
 
-    Each source's addresses are tried in order, after the second home; the file gets its name only when size and sha256
-    are right. An interrupted download is resumed by the next call. Without a `report` it is a PaintWarning that a file
-    is fetched, and all that is noteworthy. Raises `CannotFetch` with what each address did.
+    The second home is tried first, then the addresses of each source in order; the file gets its name only when size
+    and sha256 are right. The next call resumes an interrupted download. Without a `report`, downloads and notes are
+    PaintWarnings. Raises `CannotFetch` with the failure of each address.
     """
     if entry.packaged:
         return entry.files()[0]
-    if found := published(entry):
-        return found
+    if path := published(entry):
+        return path
     if not entry.alive:
         remedy = f"`vqclip models add {entry.name}-mine --config FILE --weights FILE`"
         raise CannotFetch(
@@ -51,47 +51,47 @@ def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | No
 
 
 def second_home() -> Path | None:
-    """A folder laid out as the cache that outlives this machine: `VQCLIP_SECOND_HOME`, or `vqclip` in Colab's Drive."""
-    if chosen := os.environ.get("VQCLIP_SECOND_HOME"):
-        return expanded(chosen)
+    """A lasting copy of the cache folder: `VQCLIP_SECOND_HOME`, or `vqclip` in Colab's Drive; None if there is none."""
+    if path := os.environ.get("VQCLIP_SECOND_HOME"):
+        return expanded(path)
     return COLAB_DRIVE if COLAB_DRIVE.is_dir() else None
 
 
 @contextmanager
-def borrowed(place: str, *, most: int = LARGEST_CONFIG) -> Iterator[Path]:
-    """A small file (a config) by path or address, to be read inside the `with`. Raises `CannotFetch`.
+def borrowed(source: str, *, most: int = LARGEST_CONFIG) -> Iterator[Path]:
+    """A small file, such as a config, by path or address, to be read inside the `with`. Raises `CannotFetch`.
 
-    most: bytes that an address may send.
+    most: the largest download, in bytes.
     """
-    if "://" not in place:
-        yield existing(place)
+    if "://" not in source:
+        yield existing(source)
         return
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
         if os.environ.get("VQCLIP_OFFLINE"):
-            raise CannotFetch(f"{place} cannot be fetched while VQCLIP_OFFLINE is set; unset it, or give a path")
+            raise CannotFetch(f"{source} cannot be fetched while VQCLIP_OFFLINE is set; unset it, or give a path")
         try:
-            Transfer(place, part, None, lambda progress: None, Patience(), most=most).fill(place)
+            Transfer(source, part, None, lambda progress: None, Patience(), most=most).fill(source)
         except Refused as why:
-            raise CannotFetch(f"{place} {why}; give another address or a path") from None
+            raise CannotFetch(f"{source} {why}; give another address or a path") from None
         yield part
 
 
 def published(entry: Entry) -> Path | None:
-    """Its file as it was published, where that is on the disk."""
+    """The published file of a model, if it is on the disk."""
     return next((path for path in entry.files() if path != entry.stripped), None)
 
 
 def _warned(progress: Progress) -> None:
-    """What a person should know, said where nobody listens."""
+    """The default report: notes become warnings."""
     if progress.note:
         warnings.warn(progress.note, PaintWarning, stacklevel=2)
 
 
 def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
-    tried: list[str] = []
+    failures: list[str] = []
     slow: list[tuple[Source, str]] = []
-    places = [(source, address) for source in entry.sources for address in _places(entry, source)]
+    attempts = [(source, address) for source in entry.sources for address in _places(entry, source)]
 
     def attempt(source: Source, address: str, patience: Patience) -> Path | None:
         try:
@@ -99,36 +99,36 @@ def _from_anywhere(entry: Entry, tell: Report, patience: Patience) -> Path:
         except Refused as why:
             if isinstance(why, TooSlow):
                 slow.append((source, address))
-            tried.append(f"{short(address)} {why}")
-            if (source, address) != places[-1]:
-                tell(Progress(entry.name, note=f"{tried[-1]}, trying the next address"))
+            failures.append(f"{short(address)} {why}")
+            if (source, address) != attempts[-1]:
+                tell(Progress(entry.name, note=f"{failures[-1]}, trying the next address"))
             return None
 
-    for source, address in places:
-        if found := attempt(source, address, patience):
-            return found
-    for source, address in slow.copy():  # better slow than not at all
-        if found := attempt(
+    for source, address in attempts:
+        if path := attempt(source, address, patience):
+            return path
+    for source, address in slow.copy():  # no fast address worked: accept slow ones
+        if path := attempt(
             source, address, dataclasses.replace(patience, bytes_per_second=patience.last_bytes_per_second)
         ):
-            return found
+            return path
 
-    place = f"put the file at {entry.folder / entry.sources[0].file}"
-    if not tried:
+    remedy = f"put the file at {entry.folder / entry.sources[0].file}"
+    if not failures:
         get = f"unset it and get the model by `vqclip models get {entry.full_name}`"
-        raise CannotFetch(f"{entry.full_name} is not on the disk and VQCLIP_OFFLINE is set; {get}, or {place}")
-    said = f"{entry.full_name} could not be fetched: {'; '.join(tried)}"
-    if not any("://" in address for _, address in places):
-        raise CannotFetch(f"{said}. Put it back there, or {place}")
-    if all(wrong.endswith("instead of the file") for wrong in tried):
-        raise CannotFetch(f"{said}. Open the address in a browser, save the file that it offers, and {place}")
+        raise CannotFetch(f"{entry.full_name} is not on the disk and VQCLIP_OFFLINE is set; {get}, or {remedy}")
+    problem = f"{entry.full_name} could not be fetched: {'; '.join(failures)}"
+    if not any("://" in address for _, address in attempts):
+        raise CannotFetch(f"{problem}. Put it back there, or {remedy}")
+    if all(failure.endswith("instead of the file") for failure in failures):
+        raise CannotFetch(f"{problem}. Open the address in a browser, save the file that it offers, and {remedy}")
     again = f"try again later by `vqclip models get {entry.full_name}` (what was fetched is kept)"
-    raise CannotFetch(f"{said}; {again}, or {place}")
+    raise CannotFetch(f"{problem}; {again}, or {remedy}")
 
 
 def _places(entry: Entry, source: Source) -> Iterator[str]:
-    if (there := second_home()) is not None:
-        copy = there / entry.folder.relative_to(catalog.home()) / source.file
+    if (folder := second_home()) is not None:
+        copy = folder / entry.folder.relative_to(catalog.home()) / source.file
         if copy.is_file():
             yield str(copy)
     offline = bool(os.environ.get("VQCLIP_OFFLINE"))
@@ -138,18 +138,18 @@ def _places(entry: Entry, source: Source) -> Iterator[str]:
 def _from_address(entry: Entry, source: Source, address: str, tell: Report, patience: Patience) -> Path:
     import pooch
 
-    # Parts of a file whose hash nobody knows are never mixed between addresses.
+    # Without a known hash, parts from different addresses must not be mixed.
     mark = "" if source.sha256 else f".{hashlib.sha256(address.encode()).hexdigest()[:8]}"
     part = entry.folder / f"{source.file}{mark}.part"
     _adopt(entry.folder, part, source.size)
-    resumed = part.exists()
+    is_resumed = part.exists()
     download = Transfer(entry.name, part, source.size, tell, patience)
     try:
         with _quiet(pooch.get_logger()):
-            known = f"sha256:{source.sha256}" if source.sha256 else None
-            path = pooch.retrieve(address, known, fname=source.file, path=entry.folder, downloader=download)
+            expected_hash = f"sha256:{source.sha256}" if source.sha256 else None
+            path = pooch.retrieve(address, expected_hash, fname=source.file, path=entry.folder, downloader=download)
     except ValueError:
-        if resumed:  # an older part may have been the wrong one: once more from the beginning
+        if is_resumed:  # the old part may have been wrong: start again
             return _from_address(entry, source, address, tell, patience)
         raise Refused("sent other bytes than the published ones (their sha256 differs)") from None
     if source.sha256 is None:
@@ -158,13 +158,13 @@ def _from_address(entry: Entry, source: Source, address: str, tell: Report, pati
             size = Path(path).stat().st_size
             catalog.save(dataclasses.replace(entry, sources=(dataclasses.replace(source, sha256=sha256, size=size),)))
         elif not entry.added:
-            said = f"the sha256 of {entry.full_name} was never published; this file's is {sha256}"
-            tell(Progress(entry.name, note=said))
+            message = f"the sha256 of {entry.full_name} was never published; this file's is {sha256}"
+            tell(Progress(entry.name, note=message))
     return Path(path)
 
 
 def _adopt(folder: Path, part: Path, size: int | None) -> None:
-    """A process killed while it checked a file leaves pooch's temporary name: if whole, it is a part again."""
+    """Reuse pooch's temporary file of a process that was killed while it verified a complete download."""
     for stray in folder.glob("tmp*"):
         if size is not None and stray.stat().st_size == size and not part.exists():
             os.replace(stray, part)
@@ -174,16 +174,16 @@ def _adopt(folder: Path, part: Path, size: int | None) -> None:
 
 @contextmanager
 def alone(entry: Entry, tell: Report) -> Iterator[None]:
-    """One process at a time writes a model's files; a killed one frees the lock."""
+    """Lock a model's folder for this process; the lock of a killed process is free."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(entry.folder / ".lock")
     try:
-        held = lock.acquire(timeout=0)
+        guard = lock.acquire(timeout=0)
     except Timeout:
         tell(Progress(entry.name, note=f"another process is at {entry.full_name}, waiting for it"))
-        held = lock.acquire()
-    with held:
+        guard = lock.acquire()
+    with guard:
         yield
 
 

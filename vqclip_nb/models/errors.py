@@ -1,9 +1,9 @@
-"""What can go wrong between an address and a network, each said in one line."""
+"""Errors of downloading and loading models. Each message is one line."""
 
 
 class BrokenWeights(ValueError):
-    """A file of weights is not what it should be: wrong format, missing tensors, or code inside."""
+    """A file of weights cannot be used: wrong format, missing tensors, or code inside."""
 
 
 class CannotFetch(OSError):
-    """No address gave the file; the message says what each of them did, and the remedy."""
+    """A file could not be downloaded; the message has the failure of each address, and the remedy."""

@@ -1,4 +1,4 @@
-"""Language models of the `prompts` extra: any causal language model that transformers knows, by id or folder."""
+"""Language models (extra `prompts`): any causal language model of transformers, by id or folder."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ HUB = "https://huggingface.co"
 
 
 def load_language(name: str | None = None) -> tuple[Any, Any]:
-    """The network and the tokenizer of a causal language model, on the CPU; without a name those of the catalog.
+    """The network and the tokenizer of a causal language model, on the CPU; by default that of the catalog.
 
-    Weights that are not on the disk are fetched into the cache folder. No code of a model is run.
-    Raises ImportError without the extra, CannotFetch, and BrokenWeights for files that are not what they should be.
+    Missing weights are downloaded into the cache folder. No code of a model is run. Raises ImportError without the
+    extra, CannotFetch, and BrokenWeights for files that cannot be used.
     """
     default = language_model()
-    place: dict[str, Any] = {"cache_dir": str(home() / "language")}
+    options: dict[str, Any] = {"cache_dir": str(home() / "language")}
     if name in (None, default.name):
-        name, place["revision"] = default.name, default.revision
+        name, options["revision"] = default.name, default.revision
     try:
         import transformers
     except ImportError:
@@ -34,20 +34,20 @@ def load_language(name: str | None = None) -> tuple[Any, Any]:
     if folder := _folder(name):
         return _read(str(folder), local_files_only=True)
     try:
-        found = _read(name, local_files_only=True, **place)
+        result = _read(name, local_files_only=True, **options)
     except CannotFetch:
         _check_online(name)
-        size = f"{default.size / 1e6:,.0f} MB, " if "revision" in place else ""
-        warnings.warn(f"fetching {name} once ({size}into {place['cache_dir']})", PaintWarning, stacklevel=2)
+        size = f"{default.size / 1e6:,.0f} MB, " if "revision" in options else ""
+        warnings.warn(f"fetching {name} once ({size}into {options['cache_dir']})", PaintWarning, stacklevel=2)
         transformers.logging.enable_progress_bar()
-        found = _read(name, **place)
-    if "revision" in place:
-        _check_hash(place["cache_dir"])
-    return found
+        result = _read(name, **options)
+    if "revision" in options:
+        _check_hash(options["cache_dir"])
+    return result
 
 
 def _folder(name: str) -> Path | None:
-    """The folder that a name means. Raises CannotFetch where it can mean nothing else and is not there."""
+    """The folder that a name means, or None. Raises CannotFetch for a missing folder."""
     folder = expanded(name)
     if folder.is_dir():
         return folder
@@ -56,31 +56,31 @@ def _folder(name: str) -> Path | None:
     return None
 
 
-def _read(name: str, **place: Any) -> tuple[Any, Any]:
+def _read(name: str, **options: Any) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    place["trust_remote_code"] = False
+    options["trust_remote_code"] = False
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **place)
-        network = AutoModelForCausalLM.from_pretrained(name, dtype="auto", **place)
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        network = AutoModelForCausalLM.from_pretrained(name, dtype="auto", **options)
     except OSError as error:
         raise CannotFetch(f"the language model {name!r} could not be read: {_first_line(error)}") from None
-    except Exception as error:  # each tokenizer and each file format has errors of its own
+    except Exception as error:  # tokenizers and file formats raise many kinds of errors
         raise BrokenWeights(f"{name!r} cannot be read as a causal language model: {_first_line(error)}") from None
     return network.eval().requires_grad_(False), tokenizer
 
 
 def _check_online(name: str) -> None:
-    """Raise CannotFetch where there is no connection: transformers would try for a minute."""
+    """Raise CannotFetch when there is no connection: transformers would try for a minute."""
     import requests
 
-    lacking = f"the language model {name!r} is not on the disk and"
+    problem = f"the language model {name!r} is not on the disk and"
     if os.environ.get("VQCLIP_OFFLINE"):
-        raise CannotFetch(f"{lacking} VQCLIP_OFFLINE is set; unset it, or name a folder with --model")
+        raise CannotFetch(f"{problem} VQCLIP_OFFLINE is set; unset it, or name a folder with --model")
     try:
         requests.head(os.environ.get("HF_ENDPOINT", HUB), timeout=10)
     except requests.RequestException:
-        raise CannotFetch(f"{lacking} huggingface.co cannot be reached; try again later") from None
+        raise CannotFetch(f"{problem} huggingface.co cannot be reached; try again later") from None
 
 
 def _check_hash(cache: str) -> None:
@@ -88,11 +88,12 @@ def _check_hash(cache: str) -> None:
     import pooch
     from huggingface_hub import try_to_load_from_cache
 
-    known = language_model()
-    path = try_to_load_from_cache(known.name, known.file, cache_dir=cache, revision=known.revision)
-    if not isinstance(path, str) or (sha256 := pooch.file_hash(path)) != known.sha256:
-        got = f"sha256 {sha256}" if isinstance(path, str) else "no such file"
-        raise BrokenWeights(f"{known.name} must have {known.file} of sha256 {known.sha256}, got {got}; delete {cache}")
+    model = language_model()
+    path = try_to_load_from_cache(model.name, model.file, cache_dir=cache, revision=model.revision)
+    if not isinstance(path, str) or (sha256 := pooch.file_hash(path)) != model.sha256:
+        actual = f"sha256 {sha256}" if isinstance(path, str) else "no such file"
+        expected = f"{model.name} must have {model.file} of sha256 {model.sha256}"
+        raise BrokenWeights(f"{expected}, got {actual}; delete {cache}")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Load: from a model's name to a frozen network in memory."""
+"""Load: builds a frozen network from a model's name."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from vqclip_nb.models.transfer import Report
 def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
     """A VQGAN by name ("demo", "vqgan/demo", "imagenet_f16_16384", ...): float32, CPU, eval, frozen.
 
-    What is not on the disk is fetched; `report` hears of it. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
+    Missing files are downloaded; progress goes to `report`. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
     """
     return vqgan_of(info(name, "vqgan"), report=report)
 
 
 def vqgan_of(entry: Entry, *, report: Report | None = None) -> vqgan.VQGAN:
-    """The VQGAN of an entry, which need not be in the catalog yet."""
+    """The VQGAN of an entry, which may not be in the catalog yet."""
     config = _naming(entry, lambda: _vqgan_config(entry))
     return _naming(entry, lambda: _counting(entry, vqgan.build(config, _weights(entry, vqgan, report))))
 
@@ -34,14 +34,14 @@ def _vqgan_config(entry: Entry) -> vqgan.VQGANConfig:
         if entry.packaged:
             return vqgan.VQGANConfig.read(entry.folder / "vqgan.yaml")
         return vqgan.VQGANConfig.from_taming(entry.config or {})
-    except ValueError as wrong:
-        raise BrokenWeights(str(wrong)) from None
+    except ValueError as error:
+        raise BrokenWeights(str(error)) from None
 
 
 def load_biggan(name: str, *, report: Report | None = None) -> biggan.BigGAN:
     """A BigGAN-deep generator by name ("512", "biggan/256", ...): float32, CPU, eval, frozen, spectral norms folded.
 
-    What is not on the disk is fetched; `report` hears of it. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
+    Missing files are downloaded; progress goes to `report`. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
     """
     entry = info(name, "biggan")
     config = _naming(entry, lambda: biggan.BigGANConfig.read(entry.config or {}))
@@ -51,42 +51,42 @@ def load_biggan(name: str, *, report: Report | None = None) -> biggan.BigGAN:
 def load_clip(name: str, *, which: int = 0, report: Report | None = None) -> Any:
     """openai-clip's CLIP by name ("demo", "ViT-B/32", ...): float32, CPU, eval, frozen, with `known_tokens`.
 
-    `which` of the networks that go by this name. What is not on the disk is fetched; `report` hears of it. Raises
-    `UnknownModel`, `CannotFetch` or `BrokenWeights`.
+    `which` is the index of the network, if several have this name. Missing files are downloaded; progress goes to
+    `report`. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
     """
     return clip_of(info(name, "clip"), which=which, report=report)
 
 
 def clip_of(entry: Entry, *, which: int = 0, report: Report | None = None) -> Any:
-    """The CLIP of an entry, which need not be in the catalog yet."""
+    """The CLIP of an entry, which may not be in the catalog yet."""
     return _naming(entry, lambda: _counting(entry, openai_clip.build(_weights(entry, openai_clip, report, which))))
 
 
 def _weights(entry: Entry, network: Any, report: Report | None, which: int = 0) -> dict[str, Tensor]:
-    """The tensors that a kind of network uses, mapped from the stripped copy, which the first load writes."""
+    """The tensors that a kind of network uses, memory-mapped from a stripped copy, which the first load writes."""
     if entry.packaged:
         return read_safetensors(entry.weights[which])
-    published = [path for path in entry.files() if path != entry.stripped]
-    if entry.stripped.is_file() and not (published and _newer(published[0], entry.stripped)):
+    files = [path for path in entry.files() if path != entry.stripped]
+    if entry.stripped.is_file() and not (files and _newer(files[0], entry.stripped)):
         return read_safetensors(entry.stripped)
 
-    path = published[0] if published else fetch(entry, report=report)
+    path = files[0] if files else fetch(entry, report=report)
     source = next(source for source in entry.sources if source.file == path.name)
-    trusted = None if entry.added else source.sha256
-    read = read_weights(path, marks=network.MARKS, needed=network.needed, trusted_sha256=trusted)
-    if path.suffix == ".safetensors":  # nothing would be gained
-        return read.tensors
+    trusted_sha256 = None if entry.added else source.sha256
+    weights = read_weights(path, marks=network.MARKS, needed=network.needed, trusted_sha256=trusted_sha256)
+    if path.suffix == ".safetensors":  # already memory-mapped
+        return weights.tensors
     try:
         with alone(entry, report or (lambda progress: None)):
-            write_safetensors(entry.stripped, read.tensors, {"dropped": str(read.dropped)})
-    except OSError:  # a full or read-only disk: the network still loads, only slower
-        return read.tensors
-    del read
+            write_safetensors(entry.stripped, weights.tensors, {"dropped": str(weights.dropped)})
+    except OSError:  # a full or read-only disk: loading is only slower
+        return weights.tensors
+    del weights
     return read_safetensors(entry.stripped)
 
 
 def _counting(entry: Entry, model: Any) -> Any:
-    """Add to a network's count of unexpected tensors those that its stripped copy left out."""
+    """Add the tensors that the stripped copy left out to a network's count of unexpected ones."""
     if not entry.packaged and entry.stripped.is_file():
         model.unexpected += int(read_note(entry.stripped, "dropped") or 0)
     return model
@@ -97,11 +97,11 @@ def _newer(path: Any, than: Any) -> bool:
 
 
 def _naming(entry: Entry, make: Callable[[], Any]) -> Any:
-    """Run a step of loading; what breaks says which model it was and what helps."""
+    """Run a step of loading; errors name the model and the remedy."""
     try:
         return make()
-    except BrokenWeights as wrong:
+    except BrokenWeights as error:
         remedy = (
             "reinstall vqclip_nb" if entry.packaged else f"`vqclip models check {entry.full_name}` finds a damaged file"
         )
-        raise BrokenWeights(f"{entry.full_name} cannot be loaded: {wrong}; {remedy}") from wrong
+        raise BrokenWeights(f"{entry.full_name} cannot be loaded: {error}; {remedy}") from error

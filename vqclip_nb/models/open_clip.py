@@ -1,9 +1,8 @@
-"""The models of the open_clip_torch extra: by its own names, from the Hugging Face hub, or from files of one's own.
+"""Models of open_clip_torch (an extra): by its own names, from the Hugging Face hub, or from local files.
 
-open_clip/ViT-B-32/laion2b_s34b_b79k    a network and the tag of its weights
-open_clip/hf-hub:org/name               a repository of the hub
-open_clip/ViT-B-32//home/me/tuned.pt    a network and a file of weights
-open_clip//home/me/folder               a folder with an open_clip_config.json and weights
+open_clip/ViT-B-32/laion2b_s34b_b79k    a network and the tag of its weights open_clip/hf-hub:org/name               a
+repository of the hub open_clip/ViT-B-32//home/me/tuned.pt    a network and a file of weights open_clip//home/me/folder
+a folder with an open_clip_config.json and weights
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from typing import Any
 
 from vqclip_nb.models.catalog import OPEN_CLIP, UnknownModel, home
 from vqclip_nb.models.errors import BrokenWeights, CannotFetch
-from vqclip_nb.models.given_files import existing
+from vqclip_nb.models.local_files import existing
 from vqclip_nb.paths import expanded
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
 CONFIG = "open_clip_config.json"
-AS_IS = (".safetensors", ".npz", ".npy")  # which hold no code
-COPIES = ".reading-"  # begins the names of folders that are gone when their weights are loaded
+AS_IS = (".safetensors", ".npz", ".npy")  # formats that cannot hold code
+COPIES = ".reading-"  # prefix of temporary folders with copies of weights
 SUFFIXES = (*AS_IS, ".pt", ".pth", ".bin", ".ckpt")
 
 
 def load_open_clip(name: str) -> tuple[Any, Any]:
-    """The network and the tokenizer of such a name, on the CPU; what is fetched goes into our cache folder.
+    """The network and the tokenizer of such a name, on the CPU; downloads go into our cache folder.
 
     Raises `ImportError` without the extra, `UnknownModel` for a name that open_clip does not list, `CannotFetch`, and
     `BrokenWeights`.
@@ -57,7 +56,7 @@ def load_open_clip(name: str) -> tuple[Any, Any]:
 
 
 def parse(name: str) -> tuple[str, str | None, Path | None]:
-    """The network or repository, the tag, and the path of a name. A folder says itself which network it has."""
+    """The network or repository, the tag, and the path of a name. The network of a folder is in its config."""
     rest = name.removeprefix(OPEN_CLIP)
     if rest.startswith(HUB):
         return rest, None, None
@@ -68,7 +67,7 @@ def parse(name: str) -> tuple[str, str | None, Path | None]:
 
 
 def local_sha256(name: str) -> str | None:
-    """The hash of the files of one's own that a name means; None where it means none, or they are not there."""
+    """The hash of the local files of a name; None if it means no local files, or they are missing."""
     model, _, path = parse(name)
     if path is None:
         return None
@@ -81,7 +80,7 @@ def local_sha256(name: str) -> str | None:
 
 
 @cache
-def _digest(path: str, changed: int, size: int) -> str:
+def _digest(path: str, mtime: int, size: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -91,24 +90,24 @@ def _is_path(text: str) -> bool:
 
 
 def _extra(name: str) -> Any:
-    """The package, or one line that says what to install."""
+    """The package open_clip. Raises ImportError with one line that says what to install."""
     if os.environ.get("VQCLIP_OFFLINE"):
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when open_clip is imported
     try:
         import open_clip
-    except Exception as wrong:  # a torchvision that does not fit raises whatever it meets first
-        if isinstance(wrong, ImportError) and wrong.name in ("open_clip", None) and "torchvision" not in str(wrong):
+    except Exception as error:  # a mismatched torchvision can raise any error
+        if isinstance(error, ImportError) and error.name in ("open_clip", None) and "torchvision" not in str(error):
             raise ImportError(f"perceptor {name!r} needs another package: `pip install open_clip_torch`") from None
-        if "torchvision" in str(wrong):
-            said = "needs a torchvision that fits torch, and this one does not"
-            raise ImportError(f"perceptor {name!r} {said}: `{torchvision_remedy()}`") from None
-        first = (str(wrong).splitlines() or [type(wrong).__name__])[0]
+        if "torchvision" in str(error):
+            problem = "needs a torchvision that fits torch, and this one does not"
+            raise ImportError(f"perceptor {name!r} {problem}: `{torchvision_remedy()}`") from None
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ImportError(f"perceptor {name!r} needs open_clip_torch, which cannot be imported ({first})") from None
     return open_clip
 
 
 def torchvision_remedy() -> str:
-    """The command that installs the torchvision of the torch that is here: 0.29.1 for 2.14.1, and so on."""
+    """The command that installs the torchvision for the installed torch: 0.29.1 for 2.14.1, and so on."""
     import torch
 
     release = torch.__version__.partition("+")[0]
@@ -128,37 +127,37 @@ def _check_names(open_clip: Any, name: str, model: str, tag: str | None) -> None
         tags = open_clip.list_pretrained_tags_by_model(model)
         near = difflib.get_close_matches(tag, tags, n=5, cutoff=0)
         closest = f"the closest of {model} are {', '.join(near)}"
-        known = closest if tags else "`open_clip.list_pretrained()` lists them"
-        raise UnknownModel(f"there is no open_clip model {name!r} (open_clip/MODEL/PRETRAINED); {known}")
+        hint = closest if tags else "`open_clip.list_pretrained()` lists them"
+        raise UnknownModel(f"there is no open_clip model {name!r} (open_clip/MODEL/PRETRAINED); {hint}")
 
 
 def _check_folder(name: str, folder: Path) -> None:
     if folder.is_file():
-        said = f"say which network is in it: open_clip/ViT-B-32/{folder}, for instance"
-        raise UnknownModel(f"perceptor {name!r} is a file of weights; {said}")
+        problem = f"say which network is in it: open_clip/ViT-B-32/{folder}, for instance"
+        raise UnknownModel(f"perceptor {name!r} is a file of weights; {problem}")
     if not folder.is_dir():
         existing(str(folder), "folder")
     if not (folder / CONFIG).is_file():
-        said = f"has no {CONFIG}; name its file of weights and their network: open_clip/ViT-B-32/{folder}/FILE"
-        raise UnknownModel(f"the folder {str(folder)!r} {said}")
+        problem = f"has no {CONFIG}; name its file of weights and their network: open_clip/ViT-B-32/{folder}/FILE"
+        raise UnknownModel(f"the folder {str(folder)!r} {problem}")
     weights = _weights_in(folder)
     if not weights:
         raise CannotFetch(f"the folder {str(folder)!r} has an {CONFIG} and no weights ({', '.join(SUFFIXES)})")
 
 
 def _weights_in(folder: Path) -> list[Path]:
-    """The files of weights in a folder, as open_clip prefers them."""
-    found = sorted(path for ending in ("*.safetensors", "*.bin", "*.pth") for path in folder.glob(ending))
+    """The files of weights in a folder, in open_clip's order of preference."""
+    paths = sorted(path for ending in ("*.safetensors", "*.bin", "*.pth") for path in folder.glob(ending))
     order = [f"open_clip_{kind}" for kind in ("model.safetensors", "pytorch_model.safetensors")]
     order += ["open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"]
     order += ["model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"]
-    rank = {name: place for place, name in enumerate(order)}
-    return sorted(found, key=lambda path: (rank.get(path.name, 99), path.suffix != ".safetensors"))
+    rank = {name: index for index, name in enumerate(order)}
+    return sorted(paths, key=lambda path: (rank.get(path.name, 99), path.suffix != ".safetensors"))
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[Path]:
-    """A file that open_clip reads without running anything: itself, or a copy of its tensors until they are loaded."""
+    """A file that open_clip can read without running code: the file itself, or a temporary copy of its tensors."""
     from vqclip_nb.models.checkpoints import read_weights, write_safetensors
 
     if path.suffix.lower() in AS_IS:
@@ -166,9 +165,9 @@ def _readable(path: Path) -> Iterator[Path]:
         return
     tensors = read_weights(path, marks=("logit_scale",)).tensors
     home().mkdir(parents=True, exist_ok=True)
-    for left in home().glob(f"{COPIES}*"):  # by a process that was killed
-        if time.time() - left.stat().st_mtime > 3600:
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in home().glob(f"{COPIES}*"):  # from killed processes
+        if time.time() - leftover.stat().st_mtime > 3600:
+            shutil.rmtree(leftover, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=COPIES, dir=home()) as folder:
         copy = Path(folder) / "weights.safetensors"
         write_safetensors(copy, tensors, {})
@@ -178,7 +177,7 @@ def _readable(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Without what open_clip and the hub's client log on their way; what goes wrong is raised."""
+    """Silence the logging of open_clip and the hub's client; errors are raised anyway."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -191,14 +190,14 @@ def _made(open_clip: Any, name: str, model: str, tag: str | None, cache_dir: str
     own = parse(name)[2]
     try:
         with _hushed():
-            made = open_clip.create_model(model, pretrained=tag, cache_dir=cache_dir, require_pretrained=True)
-            return made, open_clip.get_tokenizer(model)  # SigLIP's is fetched too
-    except ImportError as wrong:
-        first = str(wrong).splitlines()[0] if str(wrong) else "a package"
+            network = open_clip.create_model(model, pretrained=tag, cache_dir=cache_dir, require_pretrained=True)
+            return network, open_clip.get_tokenizer(model)  # SigLIP's tokenizer is downloaded too
+    except ImportError as error:
+        first = str(error).splitlines()[0] if str(error) else "a package"
         raise ImportError(f"perceptor {name!r} needs another package ({first}): `pip install transformers`") from None
-    except Exception as wrong:  # open_clip asserts, too, and none of it is ours to explain
-        lines = [line.strip() for line in str(wrong).splitlines() if line.strip()] or [type(wrong).__name__]
+    except Exception as error:  # open_clip also raises AssertionError and others
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         if own is not None:
-            said = " ".join(lines[:2])[:300]
-            raise BrokenWeights(f"{name} cannot be loaded: its weights do not fit ({said})") from None
+            message = " ".join(lines[:2])[:300]
+            raise BrokenWeights(f"{name} cannot be loaded: its weights do not fit ({message})") from None
         raise CannotFetch(f"{name} could not be fetched ({lines[0][:300]}); try again later") from None

@@ -1,6 +1,6 @@
-"""OpenAI's CLIP and its tokenizer, taken from the openai-clip package without running its `__init__`.
+"""OpenAI's CLIP and its tokenizer, from the openai-clip package without running its `__init__`.
 
-That file wants `pkg_resources` and torchvision, which many environments lack. `model.py` and `simple_tokenizer.py`
+That file needs `pkg_resources` and torchvision, which many environments lack. `model.py` and `simple_tokenizer.py`
 import nothing of their package, so each is loaded from its file under a name of ours: `sys.modules["clip"]` is never
 touched, and `import clip` in the same process still means the whole package.
 """
@@ -64,12 +64,12 @@ def needed(key: str) -> str | None:
 
 
 def build(state: Mapping[str, Tensor]) -> nn.Module:
-    """A frozen float32 CLIP in eval mode; every hyper-parameter is read off the shapes, as openai-clip does.
+    """A frozen float32 CLIP in eval mode; hyper-parameters are inferred from the shapes, as in openai-clip.
 
-    `known_tokens` is None, or the ids of the only tokens whose embedding the file holds.
-    Raises `BrokenWeights` when a tensor is missing.
+    `known_tokens` is None, or the ids of the only tokens with an embedding in the file. Raises `BrokenWeights` when a
+    tensor is missing.
     """
-    known = state[TOKEN_IDS].tolist() if TOKEN_IDS in state else None
+    token_ids = state[TOKEN_IDS].tolist() if TOKEN_IDS in state else None
     state = {key: value.float() if value.is_floating_point() else value for key, value in expand_clip(state).items()}
     CLIP = part("model").CLIP
     try:
@@ -77,15 +77,15 @@ def build(state: Mapping[str, Tensor]) -> nn.Module:
         _check(state, shape)
         with Unfilled():
             model = CLIP(**shape)
-    except KeyError as missing:
+    except KeyError as error:
         layout = "; it is in the layout of Hugging Face's transformers" if _is_transformers(state) else ""
-        said = f"the file holds no {missing.args[0]}; it is not a CLIP in OpenAI's layout{layout}"
-        raise BrokenWeights(said) from None
-    except (LookupError, TypeError, ArithmeticError, RuntimeError, AssertionError) as wrong:
-        said = (str(wrong).splitlines() or [type(wrong).__name__])[0]
-        raise BrokenWeights(f"its shapes make no CLIP: {said}") from None
+        message = f"the file holds no {error.args[0]}; it is not a CLIP in OpenAI's layout{layout}"
+        raise BrokenWeights(message) from None
+    except (LookupError, TypeError, ArithmeticError, RuntimeError, AssertionError) as error:
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BrokenWeights(f"its shapes make no CLIP: {message}") from None
     model.unexpected = fill(model, state)
-    model.known_tokens = set(known) if known is not None else None
+    model.known_tokens = set(token_ids) if token_ids is not None else None
     return model
 
 
@@ -94,37 +94,37 @@ def _is_transformers(state: Mapping[str, Tensor]) -> bool:
 
 
 def _check(state: Mapping[str, Tensor], shape: Mapping[str, Any]) -> None:
-    """Raise `BrokenWeights` where shapes contradict each other, so that what is built is no larger than the file."""
+    """Raise `BrokenWeights` when shapes contradict each other, so that no network larger than the file is built."""
     for name, value in shape.items():
         for one in value if isinstance(value, tuple) else (value,):
             if one is not None and not 1 <= one <= LARGEST[name]:
                 raise BrokenWeights(f"its shapes ask for a {name} of {one}, and 1 to {LARGEST[name]:,} is allowed")
     width, vision, embed = shape["transformer_width"], shape["vision_width"], shape["embed_dim"]
-    asked: dict[str, tuple[int, ...]] = {
+    sizes: dict[str, tuple[int, ...]] = {
         TOKEN_ROWS: (VOCABULARY, width),
         "positional_embedding": (shape["context_length"], width),
         "text_projection": (width, embed),
     }
     if patch := shape["vision_patch_size"]:
-        places = (shape["image_resolution"] // patch) ** 2 + 1
-        asked |= {
+        positions = (shape["image_resolution"] // patch) ** 2 + 1
+        sizes |= {
             "visual.conv1.weight": (vision, 3, patch, patch),
-            "visual.positional_embedding": (places, vision),
+            "visual.positional_embedding": (positions, vision),
             "visual.proj": (vision, embed),
         }
     else:
-        places = (shape["image_resolution"] // 32) ** 2 + 1
-        asked |= {
-            "visual.attnpool.positional_embedding": (places, vision * 32),
+        positions = (shape["image_resolution"] // 32) ** 2 + 1
+        sizes |= {
+            "visual.attnpool.positional_embedding": (positions, vision * 32),
             "visual.attnpool.c_proj.weight": (embed, vision * 32),
         }
-    for key, size in asked.items():
+    for key, size in sizes.items():
         if tuple(state[key].shape) != size:
             raise BrokenWeights(f"{key} is {tuple(state[key].shape)} in the file where {size} is asked")
 
 
 def expand_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A file of k tokens, with their rows of the embedding and their ids, made whole: zeros for all others."""
+    """Expand a file that has embeddings of k tokens and their ids: all other tokens get zeros."""
     whole = dict(state)
     ids = whole.pop(TOKEN_IDS, None)
     if ids is not None:
@@ -160,6 +160,6 @@ def _shape(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return {**common, **size, "vision_layers": layers}
 
 
-def _count(state: Mapping[str, Tensor], prefix: str, place: int) -> int:
-    """How many different names stand at this place of the dotted keys that begin so."""
-    return len({key.split(".")[place] for key in state if key.startswith(prefix)})
+def _count(state: Mapping[str, Tensor], prefix: str, index: int) -> int:
+    """The number of different names at this index of the dotted keys with this prefix."""
+    return len({key.split(".")[index] for key in state if key.startswith(prefix)})

@@ -1,4 +1,4 @@
-"""Swift: the published networks computed in less time, with the same frozen weights and, but for rounding, answers."""
+"""Optimize: computes the published networks faster, with the same weights and, except for rounding, results."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from vqclip_nb import gpu
 
-_WIDE = 64  # channels; narrower convolutions gain nothing by Winograd's transforms
-_LONG = 2**27  # places x channels x channels; in shorter ones NNPACK's threads, which go on waiting, hinder OpenMP's
-_FEW = 128  # tokens; the weights between more of them take more memory than their products save time
-_ON_A_GPU = {"Upsample", "Linear", "NonDynamicallyQuantizableLinear", "LayerNorm", "Transformer"}  # and all of WAYS
+_WIDE = 64  # channels; Winograd transforms do not help narrower convolutions
+_LONG = 2**27  # positions x channels x channels; below it, NNPACK's spinning threads slow down OpenMP's
+_FEW = 128  # tokens; above it, the attention weights need too much memory
+_ON_A_GPU = {"Upsample", "Linear", "NonDynamicallyQuantizableLinear", "LayerNorm", "Transformer"}  # and all in WAYS
 
 
 def optimize_network(network: Any) -> Any:
-    """Replace, in a frozen network, how its modules compute: their weights, names and types stay. Returns it."""
+    """Replace the forward methods of a frozen network's modules; weights, names and types stay. Returns the network."""
     for module in network.modules():
         _fold_norms(module)
         if (kind := type(module).__name__) in WAYS.keys() | _ON_A_GPU:
@@ -27,20 +27,20 @@ def optimize_network(network: Any) -> Any:
         if type(module).__name__ == "VisionTransformer":
             last = module.transformer.resblocks[-1]
             last.forward = partial(_class_token_alone, last)
-        if type(module).__name__ == "ModifiedResNet":  # its convolutions are narrow, and laid out so 20 % faster
+        if type(module).__name__ == "ModifiedResNet":  # its narrow convolutions are 20 % faster in this layout
             module.to(memory_format=torch.channels_last)
     return network
 
 
 def _computed(module: Any, way: Callable[..., Any], x: Tensor, *others: Any, **more: Any) -> Any:
-    """As the GPU's kernels do it, where they run, in half precision; else in this way."""
+    """Compute with the GPU's kernels if they can be used, or else with `way`."""
     if kernels := gpu.kernels(x):
         way = kernels.WAYS.get(type(module).__name__, way)
     return way(module, x, *others, **more)
 
 
 class _ThreeByThree(torch.autograd.Function):
-    """A 3 x 3 convolution whose weights are frozen, so that nothing is kept for the way back."""
+    """A 3 x 3 convolution with frozen weights; nothing is stored for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -57,7 +57,7 @@ class _ThreeByThree(torch.autograd.Function):
 
 
 def _by_winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """By NNPACK's transforms, a fifth of the products, where these pay. Each picture rounds as it would alone."""
+    """Use NNPACK's Winograd transforms, a fifth of the products, if faster. Pictures are computed one by one."""
     work = x.shape[2] * x.shape[3] * weight.shape[0] * weight.shape[1]
     pays = work >= _LONG or torch.get_num_threads() == 1
     way = torch._nnpack_spatial_convolution if pays else F.conv2d
@@ -66,7 +66,7 @@ def _by_winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n, d, h', w'), as the layer gives it."""
+    """A convolution by the fastest method: (n, c, h, w) -> (n, d, h', w')"""
     patch = conv.kernel_size[0]
     if conv.kernel_size == conv.stride == (patch, patch) != (1, 1) and conv.bias is None:  # a ViT's patches
         split = x.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))  # (n, c, h', patch, w', patch)
@@ -78,7 +78,7 @@ def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
     if one and plain and x.is_contiguous() and conv.bias is not None:
         weight = conv.weight.flatten(1).expand(len(x), -1, -1)
         return torch.baddbmm(conv.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
-    if three and wide and plain and torch.backends.nnpack.is_available():  # asking also makes it ready
+    if three and wide and plain and torch.backends.nnpack.is_available():  # the call also initializes it
         return _ThreeByThree.apply(x, conv)
     return conv._conv_forward(x, conv.weight, conv.bias)
 
@@ -113,7 +113,7 @@ def _decoded(decoder: Any, z: Tensor) -> Tensor:
 
 
 class _QuickGELU(torch.autograd.Function):
-    """x * sigmoid(1.702 x), which keeps x alone for the way back."""
+    """x * sigmoid(1.702 x), which stores only x for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -129,13 +129,13 @@ class _QuickGELU(torch.autograd.Function):
 def _attending(
     attn: Any, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = True, attn_mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """torch's MultiheadAttention, (tokens, m, width); on a CPU, of few tokens, by products.
+    """torch's MultiheadAttention, (tokens, m, width); for few tokens on a CPU by plain matrix products.
 
-    torch's own way there keeps no weights, which is slower, and on the way back in bfloat16 six times as slow.
+    torch's own method there does not store the weights, which is slower, in a bfloat16 backward pass six times.
     """
     if need_weights or attn_mask is not None or query.device.type != "cpu" or len(key) > _FEW:
-        asked: dict[str, Any] = {"need_weights": need_weights, "attn_mask": attn_mask}
-        return nn.MultiheadAttention.forward(attn, query, key, value, **asked)
+        options: dict[str, Any] = {"need_weights": need_weights, "attn_mask": attn_mask}
+        return nn.MultiheadAttention.forward(attn, query, key, value, **options)
     weight, bias, width = attn.in_proj_weight, attn.in_proj_bias, attn.embed_dim
     if query is key:
         parts = F.linear(query, weight, bias).chunk(3, -1)
@@ -143,32 +143,32 @@ def _attending(
         alone = F.linear(query, weight[:width], bias[:width])
         parts = (alone, *F.linear(key, weight[width:], bias[width:]).chunk(2, -1))
     q, k, v = (part.reshape(len(part), -1, attn.head_dim).transpose(0, 1) for part in parts)  # (m * heads, tokens, c)
-    mixed = (q * attn.head_dim**-0.5 @ k.mT).softmax(-1) @ v
-    return attn.out_proj(mixed.transpose(0, 1).reshape(query.shape)), None
+    values = (q * attn.head_dim**-0.5 @ k.mT).softmax(-1) @ v
+    return attn.out_proj(values.transpose(0, 1).reshape(query.shape)), None
 
 
 def _class_token_alone(block: Any, x: Tensor) -> Tensor:
-    """The last block of a VisionTransformer, for the one token that is read: (tokens, m, width) -> (1, m, width)."""
-    seen = block.ln_1(x)
-    x = x[:1] + block.attn(seen[:1], seen, seen, need_weights=False)[0]
+    """The last block of a VisionTransformer, for the class token only: (tokens, m, width) -> (1, m, width)."""
+    tokens = block.ln_1(x)
+    x = x[:1] + block.attn(tokens[:1], tokens, tokens, need_weights=False)[0]
     return x + block.mlp(block.ln_2(x))
 
 
 def _pooled(pool: Any, x: Tensor) -> Tensor:
-    """The attention pool of CLIP's ResNet, for the one query that is read: (m, c, h, w) -> (m, d)."""
+    """The attention pool of CLIP's ResNet, for the one query that is used: (m, c, h, w) -> (m, d)."""
     x = x.flatten(2).mT
     x = torch.cat([x.mean(1, keepdim=True), x], 1) + pool.positional_embedding  # (m, 1 + h * w, c)
-    asked = ((pool.q_proj, x[:, :1]), (pool.k_proj, x), (pool.v_proj, x))
-    q, k, v = (layer(part).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2) for layer, part in asked)
+    inputs = ((pool.q_proj, x[:, :1]), (pool.k_proj, x), (pool.v_proj, x))
+    q, k, v = (layer(part).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2) for layer, part in inputs)
     return pool.c_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(1))
 
 
 def _fold_norms(module: Any) -> None:
-    """Put each batch norm of a ResNet's layer into the convolution before it."""
+    """Fold each batch norm of a ResNet's layer into the convolution before it."""
     children: dict[str, Any] = dict(module.named_children())
     for name, norm in children.items():
         if type(norm).__name__ == "BatchNorm2d":
-            before = "0" if name == "1" else name.replace("bn", "conv")  # "0" and "1" stand in `downsample`
+            before = "0" if name == "1" else name.replace("bn", "conv")  # "0" and "1" are in `downsample`
             conv, scale = children[before], norm.weight * (norm.running_var + norm.eps).rsqrt()
             conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale, requires_grad=False)
             conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None], requires_grad=False)

@@ -1,4 +1,4 @@
-"""A person's own models: entered under a name once they were fetched and have loaded, and not before."""
+"""The user's own models: added to the catalog only after they were downloaded and loaded once."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from typing import Any
 from vqclip_nb.models import catalog, download
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.errors import BrokenWeights, CannotFetch
-from vqclip_nb.models.given_files import existing
+from vqclip_nb.models.local_files import existing
 
 MARK = ".adding"  # a file in a model's folder, locked by the process that adds it
 
 
 def described(kind: str, name: str, weights: str, config: Mapping[str, Any] | None = None) -> Entry:
-    """An entry for a model whose weights are at a path or address; nothing is written yet.
+    """An entry for a model with weights at a path or address; nothing is written yet.
 
-    Raises `ValueError` for a name that is none or taken, `CannotFetch` for a path where no file is.
+    Raises `ValueError` for an invalid or taken name, `CannotFetch` for a path without a file.
     """
     if not name or any(not (c.isalnum() or c in "-_.") for c in name) or name.startswith("."):
         raise ValueError(f"name must be letters, digits, '-', '_' and '.', got {name!r}")
     address = weights if "://" in weights else str(existing(weights).resolve())
     file = Path(weights.partition("?")[0]).name or "weights.ckpt"
-    if file in (catalog.ADDED, catalog.STRIPPED) or file.startswith((".", "tmp")):  # names that mean something there
+    if file in (catalog.ADDED, catalog.STRIPPED) or file.startswith((".", "tmp")):  # reserved names
         file = f"weights-{file}"
     own = dict(config) if config else None
     entry = Entry(kind, name, "your own", "yours to know", config=own, sources=(Source(file, (address,)),), added=True)
-    taken = (other for other in catalog.entries(kind) if name in (other.name, *other.aliases))
-    if any(taken) or any(entry.folder == other.folder for other in catalog.entries(kind)):
+    others = (other for other in catalog.entries(kind) if name in (other.name, *other.aliases))
+    if any(others) or any(entry.folder == other.folder for other in catalog.entries(kind)):
         remedy = f"`vqclip models remove {kind}/{name}` frees your own"
         raise ValueError(f"name must be a new one, and {name!r} is taken; {remedy}")
     return entry
 
 
 def add(entry: Entry, fetch: Callable[[Entry], Any], load: Callable[[Entry], Any]) -> Entry:
-    """Fetch a described model's file, load it once, and enter it with its size and sha256; returns what was entered.
+    """Download a model's file, load it once, and add its entry with size and sha256; returns the entry.
 
-    When that fails, or the process is killed, no entry is there, and the files go: at once, or with `clear_leftovers`.
-    What was fetched of a file stays until then, for the same call to go on with.
+    If that fails, no entry is added and the files are deleted: at once, or by `clear_leftovers` if the process was
+    killed. Until then a partial download is kept, and the same call resumes it.
     """
     import pooch
 
@@ -51,22 +51,22 @@ def add(entry: Entry, fetch: Callable[[Entry], Any], load: Callable[[Entry], Any
             fetch(entry)
             try:
                 load(entry)
-            except BrokenWeights as wrong:
-                raise BrokenWeights(f"{entry.full_name} was not added: {wrong.__cause__ or wrong}") from None
+            except BrokenWeights as error:
+                raise BrokenWeights(f"{entry.full_name} was not added: {error.__cause__ or error}") from None
             path = download.published(entry)
             if path is None:
                 raise CannotFetch(f"{entry.full_name} was not added: its file went away meanwhile")
             source = dataclasses.replace(entry.sources[0], sha256=pooch.file_hash(str(path)), size=path.stat().st_size)
             whole = dataclasses.replace(entry, sources=(source,))
             catalog.save(whole)
-        except BaseException as wrong:
-            _clear(entry.folder, keep_parts=isinstance(wrong, CannotFetch | KeyboardInterrupt))
+        except BaseException as error:
+            _clear(entry.folder, keep_parts=isinstance(error, CannotFetch | KeyboardInterrupt))
             raise
     return whole
 
 
 def clear_leftovers(but: str | None = None) -> None:
-    """Delete what processes left that were killed while they added a model, of all names but one."""
+    """Delete the files of processes that were killed while adding a model; `but` is a name to skip."""
     from filelock import FileLock, Timeout
 
     for mark in sorted(catalog.home().glob(f"*/*/{MARK}")):
@@ -78,7 +78,7 @@ def clear_leftovers(but: str | None = None) -> None:
                 if not (folder / catalog.ADDED).is_file():
                     _clear(folder)
             _unmark(mark)
-        except (Timeout, OSError):  # it is being added, or is not ours to delete
+        except (Timeout, OSError):  # being added right now, or not deletable
             continue
 
 
@@ -89,18 +89,18 @@ def _alone(entry: Entry) -> Iterator[None]:
     entry.folder.mkdir(parents=True, exist_ok=True)
     mark = entry.folder / MARK
     try:
-        held = FileLock(mark).acquire(timeout=0)
+        guard = FileLock(mark).acquire(timeout=0)
     except Timeout:
         raise ValueError(f"another process is adding {entry.full_name}; wait for it, or take another name") from None
     try:
-        with held:
+        with guard:
             yield
     finally:
         _unmark(mark)
 
 
 def _unmark(mark: Path) -> None:
-    """Take the mark off a folder whose model was entered, and delete a folder that has nothing else."""
+    """Delete the mark of a folder; delete the folder if it is then empty."""
     mark.unlink(missing_ok=True)
     if not any(mark.parent.iterdir()):
         mark.parent.rmdir()
@@ -109,7 +109,7 @@ def _unmark(mark: Path) -> None:
 
 
 def _clear(folder: Path, *, keep_parts: bool = False) -> None:
-    """Delete what is in a model's folder but the mark of who adds it; the parts of a download may be gone on with."""
+    """Delete the content of a model's folder except the mark, and with `keep_parts` partial downloads."""
     for path in folder.iterdir():
         if path.name == MARK or (keep_parts and path.name.endswith(".part") and path.stat().st_size):
             continue

@@ -1,4 +1,4 @@
-"""Pickles read as data: plain values, and inert stand-ins for the rest. Nothing in them is imported or called."""
+"""Pickles: reads pickles as data, with inert stand-ins for objects. Nothing in them is imported or called."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST = 4_000_000  # operations in a pickle
 
 
 class BadPickle(ValueError):
-    """A pickle that does not follow the rules of its own machine, or is too large."""
+    """A pickle that is invalid or too large."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Name:
 
 @dataclass(eq=False)
 class StandIn:
-    """What an object of a foreign class becomes: the name of what makes it, and what was put into it."""
+    """Stands in for an object of another class: the name of its maker, and its content."""
 
     maker: str
     fields: dict[Any, Any] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class StandIn:
 
 Builder = Callable[..., Any]
 
-# What of Python itself a pickle of plain data calls. Other calls into it are what attacks are made of.
+# The parts of the standard library that pickles of plain data call. Attacks use other calls into it.
 _PLAIN_MODULES = {"argparse", "collections", "copyreg", "copy_reg", "datetime", "decimal", "enum", "fractions"}
 _PLAIN_MODULES |= {"pathlib", "pathlib._local", "types", "typing", "uuid"}
 _PLAIN_NAMES = {"_codecs.encode", "_operator.getitem", "operator.getitem", "functools.partial", "random.Random"}
@@ -45,7 +45,7 @@ _PLAIN_BUILTINS |= {"int", "float", "str", "bool", "object", "getattr"}
 
 
 def is_plain(name: str) -> bool:
-    """Whether a call by this name is passed over: any but one into the standard library that does more than data."""
+    """Whether a call of this name is harmless: outside the standard library, or to its plain data types."""
     module, _, last = name.rpartition(".")
     package = module.partition(".")[0]
     if module in ("builtins", "__builtin__"):
@@ -56,10 +56,10 @@ def is_plain(name: str) -> bool:
 
 
 class Pickle:
-    """One pickle, read from where `file` stands to its end.
+    """One pickle, read from the current position of `file` to its end.
 
-    value    what it holds
-    refused  the stand-ins for calls into the standard library that do not just make data; nothing of them was run
+    value    its content refused  the stand-ins for calls into the standard library that are not plain data; they were
+    not run
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Pickle:
             self.value = self._run(file)
         except BadPickle:
             raise
-        except Exception as wrong:  # a hostile pickle can raise anything; none of it is ours to explain
-            said = (str(wrong).splitlines() or [type(wrong).__name__])[0]
-            raise BadPickle(f"its pickle cannot be read: {said}") from None
+        except Exception as error:  # a hostile pickle can raise anything
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BadPickle(f"its pickle cannot be read: {message}") from None
 
     def _run(self, file: Any) -> Any:
         for count, (code, argument, _) in enumerate(pickletools.genops(file)):
@@ -149,12 +149,12 @@ class Pickle:
 
     def _build(self, _: Any) -> None:
         (state,) = self._pops(1)
-        made = self.stack[-1]
-        if isinstance(made, StandIn):
+        target = self.stack[-1]
+        if isinstance(target, StandIn):
             for fields in state if isinstance(state, tuple) else (state,):
-                made.fields.update(fields if isinstance(fields, dict) else {})
-        elif isinstance(made, Name):
-            raise BadPickle(f"its pickle changes {visible(made.full)}")
+                target.fields.update(fields if isinstance(fields, dict) else {})
+        elif isinstance(target, Name):
+            raise BadPickle(f"its pickle changes {visible(target.full)}")
 
     def _global(self, argument: str) -> None:
         self.stack.append(Name(argument.replace(" ", ".")))
@@ -188,7 +188,7 @@ class Pickle:
 
 
 def _table(values: list[Any]) -> dict[Any, Any]:
-    """Keys and values in turn. A nested key is refused: the hash of one may take forever."""
+    """A dict of alternating keys and values. Nested keys are refused: hashing one may take forever."""
     keys = values[::2]
     for key in keys:
         inner = key if isinstance(key, tuple) else (key,)
@@ -214,7 +214,7 @@ _OPERATIONS: dict[str, Callable[[Pickle, Any], Any]] = {
     "EMPTY_TUPLE": lambda it, _: it.stack.append(()),
     "EMPTY_LIST": lambda it, _: it.stack.append([]),
     "EMPTY_DICT": lambda it, _: it.stack.append({}),
-    "EMPTY_SET": lambda it, _: it.stack.append([]),  # nothing here asks what is in a set
+    "EMPTY_SET": lambda it, _: it.stack.append([]),  # the content of sets is not needed
     "TUPLE": lambda it, _: it.stack.append(tuple(it._since_mark())),
     "TUPLE1": lambda it, _: it.stack.append(it._pops(1)),
     "TUPLE2": lambda it, _: it.stack.append(it._pops(2)),
@@ -241,61 +241,61 @@ _OPERATIONS: dict[str, Callable[[Pickle, Any], Any]] = {
 
 
 def _children(value: Any) -> Iterator[tuple[Any, Any]]:
-    """What a value holds, each with its key, or its place in a list."""
+    """The parts of a value, each with its key, or its index in a list."""
     if isinstance(value, dict):
         yield from value.items()
     elif isinstance(value, StandIn):
-        for held in (value.fields, value.items, value.parts):
-            yield from _children(held)
+        for part in (value.fields, value.items, value.parts):
+            yield from _children(part)
     elif isinstance(value, list | tuple):
         yield from enumerate(value)
 
 
-def find(value: Any, wanted: Any) -> str | None:
-    """Where in a value another one stands: `hyper_parameters.loss`; None when it is nowhere in it."""
-    seen: set[int] = set()
+def find(value: Any, target: Any) -> str | None:
+    """The path of `target` within a value, such as `hyper_parameters.loss`; None if it is not in it."""
+    visited: set[int] = set()
     rest = [(value, "")]
     while rest:
-        here, path = rest.pop()
-        if here is wanted:
+        current, path = rest.pop()
+        if current is target:
             return path
-        if id(here) in seen:
+        if id(current) in visited:
             continue
-        seen.add(id(here))
-        for key, inner in _children(here):
+        visited.add(id(current))
+        for key, inner in _children(current):
             rest.append((inner, f"{path}.{_word(key)}".lstrip(".") if len(path) < 400 else path))
     return None
 
 
 def _word(key: Any) -> str:
-    """A key as a person may read it."""
+    """A key as readable text."""
     if isinstance(key, int):
         return str(key) if abs(key) < 10**9 else "number"
     return visible(key.full if isinstance(key, Name) else key if isinstance(key, str) else type(key).__name__)[:80]
 
 
 def named(value: Any, kind: type) -> dict[str, Any]:
-    """The values of one kind, by the names of the tables and modules around them, joined by dots.
+    """All values of one type, by the dotted names of the tables and modules around them.
 
-    A table that stands in two places, or in itself, is looked into once.
+    A table that occurs twice, or in itself, is visited once.
     """
-    found: dict[str, Any] = {}
-    seen: set[int] = set()
+    result: dict[str, Any] = {}
+    visited: set[int] = set()
     rest = [(value, "")]
     while rest:
-        here, path = rest.pop()
-        if isinstance(here, kind):
-            found[path.removesuffix(".")] = here
-        elif isinstance(here, dict | StandIn) and len(path) < 1000 and id(here) not in seen:
-            seen.add(id(here))
-            for table in (here,) if isinstance(here, dict) else _tables(here):
+        current, path = rest.pop()
+        if isinstance(current, kind):
+            result[path.removesuffix(".")] = current
+        elif isinstance(current, dict | StandIn) and len(path) < 1000 and id(current) not in visited:
+            visited.add(id(current))
+            for table in (current,) if isinstance(current, dict) else _tables(current):
                 texts = ((key, inner) for key, inner in table.items() if isinstance(key, str) and 0 < len(key) < 500)
                 rest.extend((inner, f"{path}{key}.") for key, inner in texts)
-    return found
+    return result
 
 
 def _tables(stand_in: StandIn) -> list[dict[Any, Any]]:
-    """A pickled torch module keeps its parts in three tables of its own, which its names do not show."""
+    """The tables of a stand-in. A torch module has three inner tables, which are not part of its names."""
     parts = [stand_in.fields.get(key) for key in ("_parameters", "_buffers", "_modules")]
     if all(isinstance(part, dict) for part in parts):
         return [part for part in parts if isinstance(part, dict)]

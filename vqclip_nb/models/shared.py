@@ -1,4 +1,4 @@
-"""Shared models: networks that are loaded once for several paintings, one after another."""
+"""Shared models: loads networks once for several paintings in a row."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,17 +10,17 @@ _kept: dict[tuple[str, str], object] | None = None
 
 @contextmanager
 def keep_loaded() -> Iterator[None]:
-    """Within this, a network that was loaded is used again by the next painting. Not for two threads at once."""
+    """Inside this context, loaded networks are reused by the next painting. Not thread-safe."""
     global _kept
-    before, _kept = _kept, {} if _kept is None else _kept
+    previous, _kept = _kept, {} if _kept is None else _kept
     try:
         yield
     finally:
-        _kept = before
+        _kept = previous
 
 
 def loaded(kind: str, name: str, load: Callable[[], Loaded]) -> Loaded:
-    """What `load` returns for this name; within `keep_loaded` it is called once."""
+    """The result of `load` for this name; inside `keep_loaded` it is called once."""
     if _kept is None:
         return load()
     if (kind, name) not in _kept:
@@ -29,6 +29,6 @@ def loaded(kind: str, name: str, load: Callable[[], Loaded]) -> Loaded:
 
 
 def forget() -> None:
-    """Load anew from here on, as after memory ran out and a network was changed to need less."""
+    """Clear the cache, because a network was changed to need less memory."""
     if _kept is not None:
         _kept.clear()

@@ -1,4 +1,4 @@
-"""Taste: published linear heads that rate a picture, from 0 to 10, by what a CLIP sees in it."""
+"""Taste: published linear heads that rate CLIP embeddings of pictures from 0 to 10."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ HEADS = {  # by perceptor: the file, and where it is published
 
 
 def load_taste(perceptor: str) -> tuple[Tensor, float]:
-    """The head of a perceptor: its weights, (d,), and its bias. KeyError for a perceptor that has none.
+    """The head of a perceptor: its weights, (d,), and its bias. Raises KeyError for a perceptor without one.
 
-    The file is read from the folder `aesthetic` of the cache; nothing is fetched. Raises CannotFetch where it is not
-    there, BrokenWeights.
+    The file is read from the folder `aesthetic` of the cache; it is not downloaded. Raises CannotFetch when it is
+    missing, and BrokenWeights.
     """
     name, source = HEADS[perceptor]
     path = home() / "aesthetic" / name

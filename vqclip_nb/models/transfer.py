@@ -1,4 +1,4 @@
-"""Transfer: one address, asked until its file is here, or named for what it does instead."""
+"""Transfer: downloads a file from one address, with resumption, limits and clear errors."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vqclip_nb.models.errors import CannotFetch
-from vqclip_nb.models.given_files import mistaken
+from vqclip_nb.models.local_files import mistaken
 
 CHUNK = 1 << 18
 MOST_REQUESTS = 100  # of one address for one file
-SPARE = 200_000_000  # bytes that a file of unknown length leaves free
+SPARE = 200_000_000  # bytes of disk that a download of unknown length must leave free
 SILENT = "fell silent"
 ROOM = "Remove a model (`vqclip models`), or set VQCLIP_HOME to a folder on a larger disk"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a download stands, in bytes; `note` is a sentence for the person when there is something to say."""
+    """The state of a download, in bytes; `note` is a sentence for the user, or None."""
 
     name: str
     done: int = 0
@@ -37,8 +37,11 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Patience:
-    """How long an address may take: seconds to connect, between bytes, and until its answer begins; the slowest rate
-    while others are left, and when none is."""
+    """Time limits of an address, in seconds: to connect, between bytes, and until the answer begins.
+
+    bytes_per_second: the slowest rate accepted, measured over `window` seconds; last_bytes_per_second: the same when no
+    other address is left.
+    """
 
     connect: float = 10
     silence: float = 30
@@ -49,15 +52,15 @@ class Patience:
 
 
 class Refused(Exception):
-    """One address did not give the file, and why."""
+    """One address failed to give the file; the message says why."""
 
 
 class TooSlow(Refused):
-    """An address gives the file, but others may be faster; it is asked again when they fail."""
+    """An address is slow; it is tried again when the others fail."""
 
 
 class Transfer:
-    """A pooch downloader that fills `part`, from wherever it stands, and hands it over when it has its size."""
+    """A pooch downloader that resumes the file `part`, and moves it to its target when it is complete."""
 
     def __init__(
         self, name: str, part: Path, size: int | None, tell: Report, patience: Patience, *, most: int | None = None
@@ -71,9 +74,9 @@ class Transfer:
         else:
             self.copy(Path(address))
         if self.size is not None and self.have != self.size:
-            got, self_size = self.have, self.size
+            actual, expected = self.have, self.size
             self.part.unlink()
-            raise Refused(f"has {got:,} bytes where {self_size:,} are published")
+            raise Refused(f"has {actual:,} bytes where {expected:,} are published")
         os.replace(self.part, output_file)
 
     @property
@@ -81,7 +84,7 @@ class Transfer:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def copy(self, path: Path) -> None:
-        """From a slow or networked disk: read once, in order, never mapped."""
+        """Copy from a disk that may be slow or networked: read once, in order."""
         if not path.is_file():
             raise Refused("is not there")
         total = path.stat().st_size
@@ -89,7 +92,7 @@ class Transfer:
         copied(path, self.part, lambda done: self.tell(Progress(self.name, done, total)))
 
     def fill(self, address: str) -> None:
-        """Ask for the rest until it is there; give up once an answer brings nothing new."""
+        """Request the missing part until the file is complete; give up when an answer brings nothing new."""
         import requests
         from urllib3.exceptions import HTTPError
 
@@ -97,22 +100,22 @@ class Transfer:
         for _ in range(MOST_REQUESTS):
             if self.size is not None and self.have == self.size:
                 return
-            wrong = "ended too early"
+            failure = "ended too early"
             try:
                 if self.stream(address):
                     return
             except (requests.RequestException, HTTPError, TimeoutError, ConnectionError) as problem:
-                wrong = reason(problem)
-                if wrong == SILENT:
-                    raise TooSlow(wrong) from None
+                failure = reason(problem)
+                if failure == SILENT:
+                    raise TooSlow(failure) from None
             if self.have <= best:
-                raise Refused(wrong)
+                raise Refused(failure)
             best = self.have
-            self.tell(Progress(self.name, note=f"{short(address)} {wrong}, going on from {best / 1e6:,.0f} MB"))
+            self.tell(Progress(self.name, note=f"{short(address)} {failure}, going on from {best / 1e6:,.0f} MB"))
         raise Refused(f"broke off {MOST_REQUESTS} times")
 
     def stream(self, address: str) -> bool:
-        """One request, from where the part ends; whether it brought the file's end."""
+        """Make one request for the missing part. Returns whether the file is complete."""
         begin = self.have
         headers = {"Accept-Encoding": "identity", "Accept": "application/octet-stream, */*"}
         if begin:
@@ -142,7 +145,10 @@ class Transfer:
         return total is None or self.have == total
 
     def answered(self, address: str, headers: dict[str, str]) -> Any:
-        """The answer to one request, its body still to come. Headers that drip would otherwise hold us for weeks."""
+        """The response to a request, without its body.
+
+        The thread limits the time for servers that send headers slowly.
+        """
         import requests
 
         outcome: list[Any] = []
@@ -151,12 +157,12 @@ class Transfer:
         def ask() -> None:
             try:
                 outcome.append(requests.get(address, headers=headers, stream=True, timeout=timeout))
-            except Exception as problem:  # raised below, where somebody waits
+            except Exception as problem:  # raised in the waiting thread below
                 outcome.append(problem)
 
-        asking = threading.Thread(target=ask, name="vqclip-request", daemon=True)
-        asking.start()
-        asking.join(self.patience.answer)
+        thread = threading.Thread(target=ask, name="vqclip-request", daemon=True)
+        thread.start()
+        thread.join(self.patience.answer)
         if not outcome:
             raise Refused(f"did not answer within {self.patience.answer:.0f} s")
         if isinstance(outcome[0], Exception):
@@ -164,7 +170,7 @@ class Transfer:
         return outcome[0]
 
     def receive(self, raw: Any, begin: int, total: int | None) -> None:
-        """Append what arrives; a trickle is left for a better address."""
+        """Append the data that arrives. Raises TooSlow when the rate is too low."""
         read = getattr(raw, "read1", raw.read)
         done, clock, mark = begin, time.monotonic(), begin
         with self.part.open("r+b" if begin else "wb") as file:
@@ -187,27 +193,27 @@ class Transfer:
                     clock, mark = time.monotonic(), done
 
     def write(self, file: Any, block: bytes) -> None:
-        """Write, or say what to do when the disk has become full meanwhile; what was fetched is kept."""
+        """Write a block. Raises CannotFetch with the remedy when the disk is full; the part is kept."""
         try:
             file.write(block)
             file.flush()
-        except OSError as wrong:
-            said = f"{self.name} cannot be written to {self.part.parent} ({wrong.strerror}); what was fetched is kept"
-            raise CannotFetch(f"{said}. {ROOM}") from None
+        except OSError as error:
+            problem = f"{self.name} cannot be written to {self.part.parent} ({error.strerror})"
+            raise CannotFetch(f"{problem}; what was fetched is kept. {ROOM}") from None
 
     def make_room(self, size: int) -> None:
         free = shutil.disk_usage(self.part.parent).free
         if size > free:
-            said = f"{self.name} needs {size / 1e9:.1f} GB in {self.part.parent} where {free / 1e9:.1f} GB are free"
-            raise CannotFetch(f"{said}. {ROOM}")
+            problem = f"{self.name} needs {size / 1e9:.1f} GB in {self.part.parent} where {free / 1e9:.1f} GB are free"
+            raise CannotFetch(f"{problem}. {ROOM}")
 
 
-def copied(path: Path, part: Path, told: Callable[[int], Any]) -> None:
-    """A large file copied in blocks, the bytes so far told."""
+def copied(path: Path, part: Path, report: Callable[[int], Any]) -> None:
+    """Copy a large file in blocks, and report the bytes copied so far."""
     with path.open("rb") as source, part.open("wb") as target:
         while block := source.read(1 << 22):
             target.write(block)
-            told(target.tell())
+            report(target.tell())
 
 
 def short(address: str) -> str:
@@ -215,7 +221,7 @@ def short(address: str) -> str:
 
 
 def reason(problem: Exception) -> str:
-    """A few words for what `requests` says in a paragraph."""
+    """A short reason for an error of `requests`."""
     words = {
         "ConnectTimeout": "did not answer",
         "ReadTimeout": SILENT,

@@ -1,4 +1,4 @@
-"""VQGAN: one autoencoder with one codebook, whatever class its checkpoint was trained as."""
+"""VQGAN: one autoencoder with a codebook, for checkpoints of all classes of taming-transformers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from vqclip_nb.models.errors import BrokenWeights
 from vqclip_nb.models.vqgan_config import VQGANConfig
 
-# What of a checkpoint is used; losses, discriminators, transformers and optimizers are not.
+# The parts of a checkpoint that are used; losses, discriminators, transformers and optimizers are not.
 PARTS = (
     *("encoder.", "decoder.", "quant_conv.", "post_quant_conv."),
     *("quantize.embedding.", "quantize.embed.", "quantize.proj."),
@@ -24,7 +24,7 @@ MARKS = ("quantize.embedding.weight", "quantize.embed.weight")
 
 
 class GumbelCodes(nn.Module):
-    """A GumbelVQ's own way from features to codes: each place takes the code of its largest logit."""
+    """The quantizer of a GumbelVQ: each cell takes the code with the largest logit."""
 
     def __init__(self, width: int, n_embed: int, embed_dim: int) -> None:
         super().__init__()
@@ -39,13 +39,12 @@ class GumbelCodes(nn.Module):
 class VQGAN(nn.Module):
     """Taming's Encoder and Decoder around one codebook (Esser et al., 2021), frozen, float32.
 
-    codebook   (n_embed, embed_dim), the vectors that `decode` was trained on
-    factor     pixels per place of the grid, along each side
-    tidy_every how often a picture wants to be encoded anew while it is painted, in steps; 0 is never
-    unexpected how many tensors of the published file were not needed
+    codebook   (n_embed, embed_dim), the vectors that `decode` was trained on factor     pixels per cell of the grid,
+    along each side tidy_every the default number of steps between re-encodings of the picture; 0: never unexpected the
+    number of tensors in the published file that were not needed
 
-    A GumbelVQ's way to its codes is folded into `quant_conv`, so that its `encode` too gives vectors of the codebook's
-    space. (There they are the codes themselves; a VQModel's are continuous.)
+    The quantizer of a GumbelVQ is part of `quant_conv`, so that `encode` returns vectors in the space of the codebook.
+    (For a GumbelVQ they are codes; for a VQModel they are continuous.)
     """
 
     codebook: Tensor
@@ -84,9 +83,9 @@ def needed(key: str) -> str | None:
 
 
 def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
-    """A frozen VQGAN in eval mode from taming's keys; the tensors of `state` are used, not copied, if float32.
+    """A frozen VQGAN in eval mode from taming's keys; float32 tensors of `state` are used without a copy.
 
-    Raises `BrokenWeights` when a tensor is missing or of another shape than the config asks.
+    Raises `BrokenWeights` when a tensor is missing or its shape contradicts the config.
     """
     state = {key: value.float() for key, value in state.items()}
     gumbel = "quantize.embed.weight" in state
@@ -103,8 +102,8 @@ def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
 
     state["codebook"] = codebook
     if gumbel:
-        renamed = {"quant_conv.": "quant_conv.0.", "quantize.proj.": "quant_conv.1.proj."}
-        for old, new in renamed.items():
+        prefixes = {"quant_conv.": "quant_conv.0.", "quantize.proj.": "quant_conv.1.proj."}
+        for old, new in prefixes.items():
             state.update({new + key.removeprefix(old): state.pop(key) for key in list(state) if key.startswith(old)})
         state["quant_conv.1.embed.weight"] = codebook
 
@@ -112,14 +111,14 @@ def build(config: VQGANConfig, state: Mapping[str, Tensor]) -> VQGAN:
         with Unfilled():
             model = VQGAN(config, len(codebook), gumbel=gumbel)
     except (LookupError, TypeError, ArithmeticError, ValueError, RuntimeError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BrokenWeights(f"its config's ddconfig makes no network of taming's: {said}") from None
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BrokenWeights(f"its config's ddconfig makes no network of taming's: {message}") from None
     model.unexpected = fill(model, state)
     return model
 
 
 class Unfilled(TorchFunctionMode):
-    """Modules made inside draw no random numbers: memory that nobody writes to costs nothing, until `fill` replaces it.
+    """Inside this context modules are built without initialization; `fill` then sets their tensors.
 
     (On the "meta" device torch would import its compiler for some of CLIP's layers, which takes four seconds.)
     """
@@ -132,18 +131,18 @@ class Unfilled(TorchFunctionMode):
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> int:
-    """Give a model made `Unfilled` its tensors, freeze it, and count those that were not needed.
+    """Set the tensors of a model built inside `Unfilled`, and freeze it. Returns the number of unneeded tensors.
 
-    Raises `BrokenWeights` when one is missing or has another shape.
+    Raises `BrokenWeights` when a tensor is missing or has another shape.
     """
-    wanted = model.state_dict()
-    missing = [key for key in wanted if key not in state]
+    expected = model.state_dict()
+    missing = [key for key in expected if key not in state]
     if missing:
-        raise BrokenWeights(f"{len(missing)} of {len(wanted)} tensors are missing from the file, first {missing[0]}")
-    for key, value in wanted.items():
+        raise BrokenWeights(f"{len(missing)} of {len(expected)} tensors are missing from the file, first {missing[0]}")
+    for key, value in expected.items():
         if value.shape != state[key].shape:
-            here, asked = tuple(state[key].shape), tuple(value.shape)
-            raise BrokenWeights(f"{key} is {here} in the file where its config asks {asked}")
-    model.load_state_dict({key: state[key] for key in wanted}, assign=True)
+            actual, required = tuple(state[key].shape), tuple(value.shape)
+            raise BrokenWeights(f"{key} is {actual} in the file where its config asks {required}")
+    model.load_state_dict({key: state[key] for key in expected}, assign=True)
     model.eval().requires_grad_(False)
-    return len(state) - len(wanted)
+    return len(state) - len(expected)

@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from vqclip_nb.models.errors import BrokenWeights
-from vqclip_nb.models.given_files import REMEDIES, mistaken
+from vqclip_nb.models.local_files import REMEDIES, mistaken
 
 LARGEST_FILE = 20_000  # bytes; the published configs have less than two thousand
 DEEPEST = 30  # tables in tables
-MOST_VALUES = 5_000  # with what its aliases repeat
-GROUPS = 32  # of taming's group norms, which must divide every count of channels
+MOST_VALUES = 5_000  # with aliases expanded
+GROUPS = 32  # of taming's group norms; they must divide the numbers of channels
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,10 @@ PARAMS: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class VQGANConfig:
-    """What a VQGAN is built from; `n_embed` None means as many codes as the file holds.
+    """The config of a VQGAN; `n_embed` None means the number of codes in the file.
 
-    Two are our own additions to taming's form, which the published models lack. `patch_size`: the network works on
-    patches of so many pixels a side, stacked as channels. `tidy_every`: it paints best when its picture is encoded anew
-    every so many steps; 0 is never.
+    Two fields are additions to taming's format. `patch_size`: the network works on patches with this side in pixels,
+    stacked as channels. `tidy_every`: the default number of steps between re-encodings of the picture; 0: never.
     """
 
     ddconfig: Mapping[str, Any]
@@ -113,15 +112,15 @@ class VQGANConfig:
     def from_taming(cls, config: Mapping[str, Any]) -> VQGANConfig:
         """Read taming's `target`/`params` table (or the `model:` around it); losses and paths are ignored.
 
-        Raises `ValueError` that names the field, its value and what is allowed.
+        Raises `ValueError` with the field, its value and what is allowed.
         """
         try:
             params = config.get("model", config).get("params", {})
             params = params.get("first_stage_config", {}).get("params", params)
             missing = [key for key in ("ddconfig", "embed_dim") if key not in {**params}]
         except (AttributeError, TypeError):
-            said = f"config must be a taming VQGAN's, whose params are a table, got {reprlib.repr(config)}"
-            raise ValueError(said) from None
+            message = f"config must be a taming VQGAN's, whose params are a table, got {reprlib.repr(config)}"
+            raise ValueError(message) from None
         if missing:
             keys = reprlib.repr(sorted(map(str, params)))
             raise ValueError(f"config must be a taming VQGAN's, with params.{missing[0]}, got keys {keys}")
@@ -131,8 +130,8 @@ class VQGANConfig:
         ddconfig = {**DEFAULTS, **{name: params["ddconfig"][name] for name in DDCONFIG if name in params["ddconfig"]}}
         _check(own, PARAMS, "")
         _check(ddconfig, DDCONFIG, "ddconfig.")
-        if lacks := [name for name in DDCONFIG if name not in ddconfig]:
-            raise ValueError(f"config must have ddconfig.{lacks[0]}, {DDCONFIG[lacks[0]]}")
+        if missing_names := [name for name in DDCONFIG if name not in ddconfig]:
+            raise ValueError(f"config must have ddconfig.{missing_names[0]}, {DDCONFIG[missing_names[0]]}")
         channels = 3 * own.get("patch_size", 1) ** 2
         for name in ("in_channels", "out_ch"):
             if ddconfig[name] != channels:
@@ -145,23 +144,23 @@ class VQGANConfig:
         return cls.from_taming(read_yaml(path))
 
     def to_taming(self) -> dict[str, Any]:
-        """The part of taming's table that is used, in types that JSON has."""
+        """The used part of taming's table, in JSON types."""
         ddconfig = {key: list(value) if isinstance(value, tuple) else value for key, value in self.ddconfig.items()}
         own = {name: value for name in PARAMS if (value := getattr(self, name)) is not None}
         return {"target": "taming.models.vqgan.VQModel", "params": {**own, "ddconfig": ddconfig}}
 
     def check_against(self, state: Mapping[str, Tensor]) -> None:
-        """Raise `BrokenWeights` when a field says otherwise than the keys and shapes of the weights, in taming's names.
+        """Raise `BrokenWeights` when a field contradicts the keys and shapes of the weights, in taming's names.
 
-        What is built is then no larger than what the file holds.
+        So no network larger than the file is built.
         """
-        found = _shape(state)
-        for name, value in found.items():
-            said = self.embed_dim if name == "embed_dim" else self.ddconfig[name]
-            said = list(said) if isinstance(said, tuple) else said
-            if said != value:
-                place = name if name == "embed_dim" else f"ddconfig.{name}"
-                raise BrokenWeights(f"its config says {place} {reprlib.repr(said)} where the weights have {value}")
+        shapes = _shape(state)
+        for name, value in shapes.items():
+            own = self.embed_dim if name == "embed_dim" else self.ddconfig[name]
+            own = list(own) if isinstance(own, tuple) else own
+            if own != value:
+                field = name if name == "embed_dim" else f"ddconfig.{name}"
+                raise BrokenWeights(f"its config says {field} {reprlib.repr(own)} where the weights have {value}")
 
 
 def _check(values: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str) -> None:
@@ -171,7 +170,7 @@ def _check(values: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str) ->
 
 
 def _shape(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The fields of a config that the weights show."""
+    """The fields of a config that can be inferred from weights."""
 
     def channels(key: str, kernel: int) -> tuple[int, int]:
         if key not in state:
@@ -202,19 +201,19 @@ def _shape(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A taming YAML file as a table. Raises `ValueError` when it is none, or too large with what its aliases repeat."""
+    """Read a taming YAML file as a dict. Raises `ValueError` when it is not one, or too large with aliases expanded."""
     import yaml
 
-    shown = repr(str(path))
+    label = repr(str(path))
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
-    except OSError as wrong:
-        raise ValueError(f"config {shown} cannot be read: {wrong.strerror}") from None
+    except OSError as error:
+        raise ValueError(f"config {label} cannot be read: {error.strerror}") from None
     if kind := mistaken(data):
-        raise ValueError(f"config {shown} is {kind} in the place of the file; {REMEDIES[kind]}")
+        raise ValueError(f"config {label} is {kind} in the place of the file; {REMEDIES[kind]}")
     if len(data) > LARGEST_FILE:
-        raise ValueError(f"config {shown} has more than {LARGEST_FILE:,} bytes; a VQGAN's has a few thousand")
+        raise ValueError(f"config {label} has more than {LARGEST_FILE:,} bytes; a VQGAN's has a few thousand")
     try:
         text = data.decode("utf-8")
         depth = 0
@@ -226,20 +225,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
         node = loader.get_single_node()
         count = 0 if node is None else _count(node, {})
         table = loader.construct_document(node) if 0 < count <= MOST_VALUES else None
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError, OverflowError, LookupError, AttributeError) as wrong:
-        said = (str(wrong).splitlines() or [type(wrong).__name__])[0]
-        raise ValueError(f"config {shown} cannot be read as YAML: {said}") from None
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, OverflowError, LookupError, AttributeError) as error:
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"config {label} cannot be read as YAML: {message}") from None
     if count > MOST_VALUES:
-        raise ValueError(f"config {shown} has more than {MOST_VALUES:,} values; a VQGAN's has about thirty")
+        raise ValueError(f"config {label} has more than {MOST_VALUES:,} values; a VQGAN's has about thirty")
     if not isinstance(table, dict):
-        raise ValueError(f"config {shown} must be a YAML table, got {type(table).__name__}")
+        raise ValueError(f"config {label} must be a YAML table, got {type(table).__name__}")
     return table
 
 
 def _count(node: Any, counts: dict[int, int]) -> int:
-    """How many values a YAML node has, counting what an alias repeats as often as it does."""
+    """The number of values of a YAML node, with aliases expanded."""
     if id(node) not in counts:
-        counts[id(node)] = MOST_VALUES + 1  # until it is known: what holds itself has no end
+        counts[id(node)] = MOST_VALUES + 1  # until it is known: a node that contains itself is infinite
         inner = node.value if isinstance(node.value, list) else []
         parts = (part for one in inner for part in (one if isinstance(one, tuple) else (one,)))
         counts[id(node)] = 1 + sum(_count(part, counts) for part in parts)

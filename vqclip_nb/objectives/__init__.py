@@ -1,6 +1,6 @@
-"""Objectives: what pulls at a picture. Terms weigh them; `build` makes the terms that settings ask for.
+"""Objectives: losses of a picture. Terms give them weights; `build` makes the terms of settings.
 
-To add a loss that `--losses` can name: a class in `losses.py`, and a row in `LOSSES` of `vqclip_nb/loss_names.py`.
+To add a loss for `--losses`, write a class in `losses.py` and a row in `LOSSES` of `vqclip_nb/loss_names.py`.
 """
 
 from vqclip_nb.objectives.distances import DISTANCES, great_circle

@@ -1,4 +1,4 @@
-"""Build: from settings to the terms that a painting makes small."""
+"""Build: makes the terms of a painting from its settings."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +29,10 @@ from vqclip_nb.settings import Settings
 
 
 class Builder:
-    """Makes the terms for settings, and makes them anew when settings change; embeddings are kept in between.
+    """Makes the terms for settings. Called again when settings change; embeddings are cached.
 
-    perceptors: the networks of each perceptor, by the name that settings give it. inputs: the folder that holds
-    pictures named by their sha256.
+    perceptors: the networks of each perceptor, by its name in the settings. inputs: the folder with the pictures that
+    are named by their sha256.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Builder:
         self.canvas, self.perceptors, self.device, self.inputs = canvas, perceptors, device, inputs
         self.embeddings = Embeddings()
         self._tastes: dict[str, Taste | None] = {}  # by the perceptor's name
-        self._doubted = ""  # the prompt whose doubtful parts were said
+        self._doubted = ""  # the last prompt checked for doubtful parts
 
     def __call__(self, settings: Settings) -> list[Term]:
-        """One term for each network (of weight 0 it watches), then one for each other loss whose weight is not 0.
+        """One term for each network (with weight 0 it only reports), then one for each other loss with a weight.
 
         Raises PictureError when a picture prompt cannot be read.
         """
@@ -71,16 +71,16 @@ class Builder:
         if settings.init_weight:
             terms.append(Term(Likeness(self.canvas), settings.init_weight))
         others = loss_names.parse(settings.losses)
-        others.pop("aesthetic", None)  # the guides' own
+        others.pop("aesthetic", None)  # computed by the guides
         self.canvas.keeps_uncut = "range" in others
         return terms + [Term(loss_names.make(name, self.canvas), weight) for name, weight in others.items()]
 
     def _networks(self) -> list[Perceptor]:
-        """All networks that judge."""
+        """All networks of all perceptors."""
         return [network for each in self.perceptors.values() for network in each]
 
     def _taste(self, perceptor: Perceptor) -> Taste | None:
-        """A perceptor's published head, read once; None where it has none."""
+        """A perceptor's published aesthetic head, read once; None if it has none."""
         if perceptor.name not in self._tastes:
             from vqclip_nb.models import load_taste
 
@@ -94,9 +94,9 @@ class Builder:
     def _guides(
         self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]
     ) -> list[Guide]:
-        """A perceptor's guide towards the texts and pictures for the whole, and one for each region that is named.
+        """A perceptor's guide for the prompts of the whole picture, and one for each region of the prompt.
 
-        They share the cutouts evenly. `share` is the perceptor's part of a number of cutouts.
+        They share the cutouts evenly. `share` gives this network's part of a number of cutouts.
         """
         texts = self._texts(settings, perceptor, label)
         regions = list(dict.fromkeys(region for region, _ in texts))
@@ -104,7 +104,7 @@ class Builder:
             regions.insert(0, None)
         guides = []
         for index, region in enumerate(regions):
-            targets = [target for where, target in texts if where == region]
+            targets = [target for target_region, target in texts if target_region == region]
             among = _share(index, len(regions))
             guides.append(self._guide(settings, perceptor, targets, label, region, partial(_within, share, among)))
             guides[-1].taste_share = 1 / len(regions)
@@ -119,7 +119,7 @@ class Builder:
         region: Region | None,
         share: Callable[[int], int],
     ) -> Guide:
-        """The guide towards these texts in a region, or in the whole, where pictures and extra prompts pull too."""
+        """The guide for these texts in a region, or in the whole picture, with image prompts and extra prompts."""
         cutn, taste = settings.cutn, loss_names.parse(settings.losses).get("aesthetic")
         cutouts = Cutouts(
             settings.cutouts,
@@ -147,84 +147,84 @@ class Builder:
         )
 
     def _texts(self, settings: Settings, perceptor: Perceptor, label: str) -> list[tuple[Region | None, Target]]:
-        """Each text as a target, and the region that it is for."""
+        """Each text of the prompt as a target, with its region."""
         texts = prompts.parse(settings.prompt)
-        if settings.prompt != self._doubted:  # once for each line, not for each network
+        if settings.prompt != self._doubted:  # once for each prompt, not for each network
             self._doubted = settings.prompt
             for doubt in prompts.doubts(settings.prompt):
                 warnings.warn(doubt, PaintWarning, stacklevel=2)
-        if not texts:  # pictures alone may be prompts
+        if not texts:  # there may be image prompts only
             return []
         embeddings = self._embedded(settings, perceptor, [prompt.text for prompt in texts])
-        found = []
+        pairs = []
         for prompt, embedding in zip(texts, embeddings, strict=True):
             name = f"{label}{prompt.text} {prompt.region}" if prompt.region else f"{label}{prompt.text}"
             target = Target(name, embedding[None, None], prompt.weight, prompt.stop, prompt.span)
-            found.append((prompt.region, target))
-        return found
+            pairs.append((prompt.region, target))
+        return pairs
 
     def _embedded(self, settings: Settings, perceptor: Perceptor, texts: Sequence[str]) -> Tensor:
-        """Texts as the perceptor sees them, averaged over the templates, (m, d), unit length."""
+        """The embeddings of texts, averaged over the templates, (m, d), unit length."""
         templates = extra_prompts.parse_templates(settings.templates)
         each = [self.embeddings.of_texts(perceptor, texts, template=template) for template in templates]
         return each[0] if len(each) == 1 else normalize(torch.stack(each).mean(0), dim=-1)
 
     def _extra(self, settings: Settings, perceptor: Perceptor, label: str) -> list[Target]:
-        """Noise to paint towards (Crowson, 2021), and words for writing to push away from."""
+        """Targets of noise prompts (Crowson, 2021), and of words for writing, to push away from."""
         targets = []
         if noise := extra_prompts.parse_noise(settings.noise_prompts):
             with torch.no_grad():
                 blank = torch.zeros(1, 3, perceptor.cut_size, perceptor.cut_size, device=self.device)
                 length = perceptor.encode_image(blank).shape[-1]
         for seed, weight in noise:
-            drawn = torch.randn(1, 1, length, generator=torch.Generator().manual_seed(seed))
-            targets.append(Target(f"{label}noise {seed}", normalize(drawn, dim=-1).to(self.device), weight))
+            direction = torch.randn(1, 1, length, generator=torch.Generator().manual_seed(seed))
+            targets.append(Target(f"{label}noise {seed}", normalize(direction, dim=-1).to(self.device), weight))
         if settings.textoff:
             words = self.embeddings.of_texts(perceptor, extra_prompts.WRITING)
             targets.append(Target(f"{label}writing", words[None], -settings.textoff))
         return targets
 
     def _pictures(self, settings: Settings, perceptor: Perceptor, label: str, cutouts: Cutouts) -> list[Target]:
-        """Picture prompts, each as the cutouts of it that a step makes at most."""
+        """Targets of image prompts: each is embedded as the largest number of cutouts of a step."""
         targets = []
         for index, line in enumerate(settings.image_prompts, 1):
             prompt = prompts.parse_picture(line)
             path = images.locate(prompt.text, field="image_prompts", inputs=self.inputs)
-            changed = path.stat().st_mtime_ns
+            mtime = path.stat().st_mtime_ns
 
             def read(path: Path = path) -> Tensor:
                 pil = shrunk(images.read(path, field="image_prompts"), settings.size)
                 return images.to_tensor(pil).to(self.device)
 
             draws = Draws(settings.seeds, device=self.device).of(f"{perceptor.name}/picture {index}")
-            name = f"{path.absolute()} {changed} {settings.size}"
-            seen = self.embeddings.of_picture(perceptor, name, read, cutouts, draws)
-            targets.append(Target(f"{label}picture {index}", seen, prompt.weight, prompt.stop))
+            name = f"{path.absolute()} {mtime} {settings.size}"
+            embeddings = self.embeddings.of_picture(perceptor, name, read, cutouts, draws)
+            targets.append(Target(f"{label}picture {index}", embeddings, prompt.weight, prompt.stop))
         return targets
 
 
 def distance_of(perceptor: Perceptor, name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """The distance of this name; `sigmoid` is for networks that were trained so, and is the great circle for others."""
+    """The distance of this name; `sigmoid` becomes the great circle for networks not trained with it."""
     if name != "sigmoid":
         return DISTANCES[name]
-    trained = _trained_so(perceptor)
-    return SigmoidLoss(*trained) if trained else DISTANCES["great-circle"]
+    parameters = _trained_so(perceptor)
+    return SigmoidLoss(*parameters) if parameters else DISTANCES["great-circle"]
 
 
 def _trained_so(perceptor: Perceptor) -> tuple[float, float] | None:
-    """Scale and bias of SigLIP's loss, where a network was trained by it."""
+    """Scale and bias of SigLIP's loss, if the network was trained with it."""
     return getattr(perceptor, "sigmoid", None)
 
 
 def shrunk(pil: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """A picture of its own shape, and of no more pixels than `size`, width and height, has (Crowson, 2021)."""
+    """Shrink a picture to at most as many pixels as `size` (width, height) has; keeps proportions (Crowson, 2021)."""
     shrink = min(1.0, (size[0] * size[1] / (pil.width * pil.height)) ** 0.5)
-    fitted = tuple(max(1, round(side * shrink)) for side in pil.size)
-    return pil.resize((fitted[0], fitted[1]), Image.Resampling.LANCZOS)
+    fit = tuple(max(1, round(side * shrink)) for side in pil.size)
+    return pil.resize((fit[0], fit[1]), Image.Resampling.LANCZOS)
 
 
 def _share(index: int, count: int) -> Callable[[int], int]:
-    """The part of a number of cutouts that one of `count` networks of a perceptor makes; the first make more."""
+    """The part of a number of cutouts for the network `index` of `count`; the first ones get the remainder."""
     return lambda cutn: max(1, (cutn - 1 - index) // count + 1)
 
 

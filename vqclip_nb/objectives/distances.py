@@ -1,4 +1,4 @@
-"""Distances: how far what a perceptor sees is from what a prompt means. All take unit vectors, (..., d) -> (...)."""
+"""Distances between the embeddings of a view and of a prompt. All take unit vectors, (..., d) -> (...)."""
 
 from collections.abc import Callable
 
@@ -12,19 +12,19 @@ def great_circle(x: Tensor, y: Tensor) -> Tensor:
 
 
 def cosine(x: Tensor, y: Tensor) -> Tensor:
-    """-100 times the cosine, in [-100, 100]: Big Sleep's and Deep Daze's."""
+    """-100 times the cosine, in [-100, 100], as in Big Sleep and Deep Daze."""
     return -100 * (x * y).sum(-1)
 
 
 def dot(x: Tensor, y: Tensor) -> Tensor:
-    """Minus the dot product, in [-1, 1]: Aphantasia's plain cosine, since the vectors are of unit length."""
+    """The negative dot product, in [-1, 1], as in Aphantasia (the cosine, since the vectors have unit length)."""
     return -(x * y).sum(-1)
 
 
 class SigmoidLoss:
-    """SigLIP's loss of a pair, -log sigmoid(scale cos + bias), and `away` for a pair that does not belong together.
+    """SigLIP's loss of a matching pair, -log sigmoid(scale cos + bias), and `away`, that of a mismatch.
 
-    In Zhai et al., 2023, scale and bias are learned with the network; `scale` is its exponential.
+    Scale and bias are learned with the network (Zhai et al., 2023); `scale` is the exponential of the learned one.
     """
 
     def __init__(self, scale: float, bias: float) -> None:

@@ -1,4 +1,4 @@
-"""Embeddings: prompts as perceptors see them, encoded once and kept."""
+"""Embeddings: a cache of encoded prompts."""
 
 from collections.abc import Callable, Hashable, Sequence
 
@@ -13,10 +13,10 @@ _MOST_KEPT = 64
 
 
 class Embeddings:
-    """A cache of text and picture embeddings: only a prompt, template or perceptor that is new is encoded.
+    """A cache of text and picture embeddings, by prompt, template and perceptor.
 
-    Texts are encoded and kept as the group that stands in one prompt: a network may round a text's embedding otherwise
-    in another group, and a resumed run, which knows only the last prompt, must find the same numbers.
+    The texts of one prompt are encoded and cached together: rounding may depend on the batch, and a resumed run, which
+    knows only the last prompt, must get the same numbers.
     """
 
     def __init__(self) -> None:
@@ -30,9 +30,9 @@ class Embeddings:
     def of_picture(
         self, perceptor: Perceptor, name: str, read: Callable[[], Tensor], cutouts: Cutouts, draws: Draws
     ) -> Tensor:
-        """The cutouts of a picture, drawn anew for each of the n pictures to be painted -> (n, cutn, d), unit length.
+        """The embeddings of a picture's cutouts, other ones for each of n paintings: (n, cutn, d), unit length.
 
-        `name` tells the picture from others, `read` gives it as (1, 3, H, W) RGB in [0, 1].
+        `name` is the cache key of the picture; `read` returns it as (1, 3, H, W) RGB in [0, 1].
         """
 
         @torch.no_grad()
@@ -44,9 +44,9 @@ class Embeddings:
         return self._once((perceptor, name, cutouts, draws), encoded)
 
     def _once(self, key: Hashable, encode: Callable[[], Tensor]) -> Tensor:
-        """What is kept under this key, or is encoded now; the oldest is dropped where too much is kept."""
-        found = self._kept.pop(key, None)
-        self._kept[key] = encode() if found is None else found  # the newest stands last
+        """The cached value of this key, or a new one. Drops the least recently used values when the cache is full."""
+        embedding = self._kept.pop(key, None)
+        self._kept[key] = encode() if embedding is None else embedding  # most recently used last
         while len(self._kept) > _MOST_KEPT:
             del self._kept[next(iter(self._kept))]
         return self._kept[key]

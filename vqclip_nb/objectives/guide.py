@@ -1,4 +1,4 @@
-"""Guide: how far a picture, as a perceptor sees it, is from texts and pictures."""
+"""Guide: the distance of a picture to prompts, by one perceptor."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ from vqclip_nb.spans import Span
 
 @dataclass(frozen=True)
 class Target:
-    """A prompt as a perceptor sees it.
+    """An encoded prompt.
 
     name: of its loss. embeddings: (1 or n, m, d), of unit length; the loss is the mean over the m. weight: below 0
-    pushes away; a schedule is read at each step. span: the part of the run in which it pulls, or None. stop: the loss
-    has no gradient while the signed distance is below it.
+    pushes away; a schedule is read at each step. span: the part of the run that it applies to, or None. stop: there is
+    no gradient while the signed distance is below it.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Taste:
     weight: Tensor
     bias: float
 
-    def loss(self, seen: Tensor) -> Tensor:
-        """How far what is seen, (n, m, d), is from a rating of 10, (n,): 0.02 times the mean square (pixray)."""
-        return 0.02 * (seen @ self.weight + self.bias - 10).square().mean(1)
+    def loss(self, embeddings: Tensor) -> Tensor:
+        """The loss of embeddings, (n, m, d) -> (n,): 0.02 times the mean squared distance to 10 (pixray)."""
+        return 0.02 * (embeddings @ self.weight + self.bias - 10).square().mean(1)
 
 
 def pull(distance: Tensor, weight: Tensor, stop: Tensor) -> Tensor:
-    """The signed, weighted distance; its gradient ends where the signed distance is below `stop` (Crowson, 2021).
+    """The signed, weighted distance, without gradient where the signed distance is below `stop` (Crowson, 2021).
 
     The signed distance is `distance`, or `-distance` for a negative weight. All three broadcast together.
     """
@@ -59,11 +59,11 @@ def pull(distance: Tensor, weight: Tensor, stop: Tensor) -> Tensor:
 class Guide(Objective):
     """One perceptor, its cutouts and its targets.
 
-    cutn_at: the number of cutouts of each step, where it changes from step to step; else that of `cutouts` holds.
-    distance: one of DISTANCES. averaging_weight: how much of the loss is that of the mean of all views' embeddings, as
-    in Deep Daze; the rest is the mean of the losses of the views. In [0, 1]. window: the part of the picture that is
-    seen, or None for the whole. stream: of the draws, the perceptor's name where it is left out. taste: rates what is
-    seen, where asked for; of several guides each has a share of its weight.
+    cutn_at: the number of cutouts of each step, if it changes during the run; otherwise that of `cutouts` is used.
+    distance: one of DISTANCES. averaging_weight: in [0, 1], the share of the loss of the mean embedding of all views,
+    as in Deep Daze; the rest is the mean of the views' losses. window: the part of the picture that is seen, or None
+    for the whole. stream: the name of the random draws; default: the perceptor's name. taste: an aesthetic head, or
+    None; several guides share its weight.
     """
 
     def __init__(
@@ -95,37 +95,37 @@ class Guide(Objective):
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
         """One loss per target, each (n,)."""
         cutouts = replace(self.cutouts, cutn=self.cutn_at(draws.step)) if self.cutn_at else self.cutouts
-        seen_part = image if self.window is None else self.window(image)
-        views = cutouts(seen_part, draws.of(self.stream), progress)
+        part = image if self.window is None else self.window(image)
+        views = cutouts(part, draws.of(self.stream), progress)
         with self.precision.within(views.device):
-            seen = self._encoded(views)
-        seen = seen.unflatten(0, (len(image), -1))  # (n, cutn, d)
+            embeddings = self._encoded(views)
+        embeddings = embeddings.unflatten(0, (len(image), -1))  # (n, cutn, d)
         if any(target.span or isinstance(target.weight, Schedule) for target in self._targets):
             self.weights = self._weights_at(draws.step, progress)
-        losses = self._pulls(seen).mean(1)  # (n, T)
+        losses = self._pulls(embeddings).mean(1)  # (n, T)
         if self.averaging_weight:
-            mean = torch.nn.functional.normalize(seen.mean(1, keepdim=True), dim=-1)
+            mean = torch.nn.functional.normalize(embeddings.mean(1, keepdim=True), dim=-1)
             losses = losses.lerp(self._pulls(mean)[:, 0], self.averaging_weight)
-        named: dict[str, Tensor] = {}
+        result: dict[str, Tensor] = {}
         for name, part in zip(self.names, losses.split(self.counts, 1), strict=True):
-            named[name] = named.get(name, 0) + part.sum(1)  # a text that stands twice counts twice
+            result[name] = result.get(name, 0) + part.sum(1)  # a repeated text counts twice
         if self.taste:
-            weight = tensor_at(self.taste_weight, draws.step, progress, seen.device)
-            named["aesthetic"] = self.taste_share * weight * self.taste.loss(seen)
-        return named
+            weight = tensor_at(self.taste_weight, draws.step, progress, embeddings.device)
+            result["aesthetic"] = self.taste_share * weight * self.taste.loss(embeddings)
+        return result
 
-    def _pulls(self, seen: Tensor) -> Tensor:
-        """The pull of each embedding at each view: (n, m, d) -> (n, m, T)"""
-        pair = seen[:, :, None], self.embeddings[:, None]
+    def _pulls(self, embeddings: Tensor) -> Tensor:
+        """The loss of each view for each target embedding: (n, m, d) -> (n, m, T)"""
+        pair = embeddings[:, :, None], self.embeddings[:, None]
         distance = self.distance(*pair)
-        if isinstance(self.distance, SigmoidLoss):  # `pull` turns the sign of what is pushed away
+        if isinstance(self.distance, SigmoidLoss):  # `pull` negates it again for negative weights
             distance = torch.where(self.weights < 0, -self.distance.away(*pair), distance)
         return pull(distance, self.weights, self.stops)
 
     def _encoded(self, views: Tensor) -> Tensor:
-        """The views' embeddings, (m, d). Of several parts, each is computed again in the backward pass, alone."""
+        """The views' embeddings, (m, d). If there are several parts, each is recomputed alone in the backward pass."""
         if self.parts == 1:
-            # A graph is recorded for one number of views: where that changes from step to step, none is.
+            # A CUDA graph holds one number of views, so that none is recorded if the number changes.
             return self.perceptor.encode_image(views) if self.cutn_at else replayed(self.perceptor.encode_image, views)
         from torch.utils.checkpoint import checkpoint
 
@@ -134,7 +134,7 @@ class Guide(Objective):
         return torch.cat([again(part) for part in parts])
 
     def _weights_at(self, step: int, progress: float) -> Tensor:
-        """The weight of each embedding for the step that is made after `step` steps, (T,)."""
+        """The weight of each embedding after `step` steps, (T,)."""
         weights = [
             value_at(target.weight, step, progress) * (target.span.share(progress) if target.span else 1)
             for target in self._targets
@@ -143,5 +143,5 @@ class Guide(Objective):
 
     def _per_embedding(self, values: Sequence[float]) -> Tensor:
         """One value per target, repeated for each of its embeddings. Nothing waits for the device."""
-        repeated = torch.tensor(values).repeat_interleave(torch.tensor(self.counts)).to(self.embeddings.dtype)
-        return to_device(repeated, self.embeddings.device)
+        tensor = torch.tensor(values).repeat_interleave(torch.tensor(self.counts)).to(self.embeddings.dtype)
+        return to_device(tensor, self.embeddings.device)

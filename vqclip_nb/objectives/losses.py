@@ -24,7 +24,7 @@ class Smoothness(Objective):
 
 
 class Likeness(Objective):
-    """How far a canvas has moved from its start: mse(z, start) / 2, as published for VQGAN (Crowson, 2021)."""
+    """The distance of a canvas from its start: mse(z, start) / 2, as published for VQGAN (Crowson, 2021)."""
 
     def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
@@ -35,13 +35,13 @@ class Likeness(Objective):
 
 
 class Saturation(Objective):
-    """Minus the colourfulness of a picture (Hasler & Suesstrunk, 2003), so that less of this loss is more colour."""
+    """The negative colourfulness of a picture (Hasler & Suesstrunk, 2003): a lower loss is more colourful."""
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
         """{"saturation": (n,)}, 0 for grey."""
         red, green, blue = image.flatten(2).unbind(1)  # (n, H * W) each
         opponents = torch.stack([red - green, (red + green) / 2 - blue])  # (2, n, H * W)
-        deviation = (opponents.var(-1).sum(0) + 1e-8).sqrt() - 1e-4  # the root's slope at 0 stays finite
+        deviation = (opponents.var(-1).sum(0) + 1e-8).sqrt() - 1e-4  # keeps the gradient of the root finite at 0
         mean = (opponents.mean(-1).square().sum(0) + 1e-8).sqrt() - 1e-4
         return {"saturation": -(deviation + 0.3 * mean)}
 
@@ -55,13 +55,13 @@ class Symmetry(Objective):
 
 
 class Edges(Objective):
-    """How far the frame of a picture, a twentieth of each side, is from a colour: the mean squared difference there."""
+    """The mean squared difference between the border of a picture, a twentieth of each side, and a colour."""
 
     def __init__(self, colours: Sequence[Colour] = ((1.0, 1.0, 1.0),)) -> None:
         self.colour = torch.tensor(colours[0])[:, None]  # (3, 1)
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
-        """{"edges": (n,)}, 0 for a frame of that colour."""
+        """{"edges": (n,)}, 0 for a border of that colour."""
         frame = torch.ones(image.shape[-2:], dtype=torch.bool, device=image.device)
         down, across = (max(1, round(side / 20)) for side in image.shape[-2:])
         frame[down:-down, across:-across] = False
@@ -81,20 +81,20 @@ class Palette(Objective):
 
 
 class Range(Objective):
-    """How far colours lie beyond black and white before they are cut off (Disco Diffusion, 2021).
+    """The mean squared excess of colours over black and white before clamping, in [-1, 1] (Disco Diffusion, 2021).
 
-    The mean square of what is beyond [-1, 1]; the canvas keeps its last picture from before the cut for it.
+    The canvas stores its last rendering before clamping for it.
     """
 
     def __init__(self, canvas: Canvas) -> None:
         if not canvas.cuts_off:
-            raise SettingsError("the loss range has nothing to do: this canvas cuts no colours off; leave it out")
+            raise SettingsError("the loss range has no effect: this canvas clamps no colours; leave it out")
         self.canvas = canvas
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
-        """{"range": (n,)}, 0 for a picture that is not cut off."""
-        whole, self.canvas.uncut = self.canvas.uncut, None  # a step's picture is not kept longer than the step
-        if whole is None:
+        """{"range": (n,)}, 0 if nothing is clamped."""
+        uncut, self.canvas.uncut = self.canvas.uncut, None  # free the picture after the step
+        if uncut is None:
             raise RuntimeError("the canvas has not kept its picture")
-        beyond = 2 * (whole - whole.clamp(0, 1))
+        beyond = 2 * (uncut - uncut.clamp(0, 1))
         return {"range": beyond.square().mean((1, 2, 3))}

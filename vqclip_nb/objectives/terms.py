@@ -1,4 +1,4 @@
-"""Terms: an objective, how strongly it pulls, and where in the picture."""
+"""Terms: an objective with its weight and its region of the picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ from vqclip_nb.schedules import Number, tensor_at
 
 
 class Objective(Protocol):
-    """Measures what is wrong with a picture.
+    """Computes losses of pictures.
 
     `image` is (n, 3, H, W) RGB in [0, 1]; `draws.step` is the number of steps made; `progress`, in [0, 1), is its share
-    of all steps. Returns losses, each (n,), under names that a person understands, such as the prompt's text. No
-    picture's loss depends on another picture.
+    of all steps. Returns losses by name, each (n,); names are for people, such as the prompt's text. The loss of a
+    picture does not depend on the others.
     """
 
-    parts: int = 1  # micro-batches that it judges in, to save memory, where it has many views to judge
-    precision: Precision = FLOAT32  # that its network computes in, where it has one
+    parts: int = 1  # micro-batches that its views are split into, to save memory
+    precision: Precision = FLOAT32  # of its network, if it has one
 
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]: ...
 
 
 @dataclass
 class Term:
-    """A weighted objective: one summand of what the optimizer makes small.
+    """A weighted objective: one summand of the total loss.
 
-    weight: multiplies the losses; a schedule is read at each step. watches: whether it is computed alone to be known,
-    and has no part in what is made small. region: None for the whole picture, or a mask
-    (1 or n, 1, H, W) in [0, 1] on the picture's device and of its size. The objective still sees the whole picture, but
-    each pixel's gradient is multiplied by the mask: where it is 0, the term changes nothing directly.
+    weight: multiplies the losses; a schedule is read at each step. watches: whether it is only computed for the log,
+    and not part of the total. region: None for the whole picture, or a mask (1 or n, 1, H, W) in [0, 1] on the
+    picture's device and of its size. The objective still sees the whole picture, but each pixel's gradient is
+    multiplied by the mask: where it is 0, the term changes nothing directly.
     """
 
     objective: Objective
@@ -54,7 +54,7 @@ class Term:
 
 
 def losses_of(terms: Sequence[Term], image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
-    """All losses of a picture, by name, each (n,). Losses of one name are added: one text's by two networks."""
+    """All losses of pictures, by name, each (n,). Losses of one name are added, such as those of two networks."""
     losses: dict[str, Tensor] = {}
     for term in terms:
         for name, loss in term(image, draws, progress).items():

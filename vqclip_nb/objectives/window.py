@@ -1,4 +1,4 @@
-"""Windows: the part of a picture that a prompt with a region sees and changes."""
+"""Windows: the part of a picture for a prompt with a region."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +13,15 @@ from vqclip_nb.gradients import straight_through
 from vqclip_nb.regions import Region
 from vqclip_nb.settings import Settings
 
-_MARGIN = 0.1  # of the shorter side of a region: how far a window reaches beyond it
+_MARGIN = 0.1  # how far a window exceeds its region, as a share of the region's shorter side
 
 
 @dataclass
 class Window:
     """Cuts a region, with a margin around it, out of pictures.
 
-    Within the region gradients pass as they are; over the margin they fade to nothing. area: grey of the picture's
-    shape; 255 is within the region, and what is darker pulls partly.
+    Within the region gradients pass unchanged; over the margin they fade to 0. area: grey, of the picture's
+    proportions; 255 is within the region, and darker values weaken the prompt.
     """
 
     area: Image.Image
@@ -38,8 +38,8 @@ class Window:
         path = images.locate(name, field="prompt_masks", inputs=inputs)
         area = images.covering(images.read(path, field="prompt_masks").convert("L"), settings.size)
         if not area.getbbox():
-            remedy = "paint white where the prompt is to pull"
-            raise PictureError(f"prompt_masks must show where a prompt pulls, got {name!r}, all black; {remedy}")
+            remedy = "paint it white where the prompt applies"
+            raise PictureError(f"prompt_masks must show where a prompt applies, got {name!r}, all black; {remedy}")
         return cls(area)
 
     def __call__(self, image: Tensor) -> Tensor:
@@ -57,15 +57,15 @@ class Window:
         inside = region[0, 0] > 0.01
         bands = []
         for across, side in ((1, height), (0, width)):
-            found = inside.any(across).nonzero()[:, 0].tolist()
-            bands.append((found[0], found[-1] + 1, side))
+            indices = inside.any(across).nonzero()[:, 0].tolist()
+            bands.append((indices[0], indices[-1] + 1, side))
         margin = round(_MARGIN * min(end - begin for begin, end, _ in bands))
         rows, columns = (slice(max(begin - margin, 0), min(end + margin, side)) for begin, end, side in bands)
         return rows, columns, _faded(region, margin)[..., rows, columns].to(image)
 
 
 def _faded(region: Tensor, margin: int) -> Tensor:
-    """A region spread over so many pixels around it, weaker with each."""
+    """Extend a region by `margin` pixels, fading to 0."""
     spread, result = region, region
     for distance in range(1, margin + 1):
         spread = torch.nn.functional.max_pool2d(spread, 3, 1, padding=1)

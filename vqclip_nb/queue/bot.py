@@ -170,7 +170,7 @@ def _imagine_command(bot: Bot) -> app_commands.Command[Any, Any, None]:
     @app_commands.command(name="imagine", description="Paint a picture from a sentence")
     @app_commands.describe(
         prompt="what to paint",
-        steps="how often the picture is judged and changed",
+        steps="number of updates of the picture",
         seed="the same seed paints the same picture",
         side="pixels of each side",
         picture="a picture to begin with",

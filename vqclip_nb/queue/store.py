@@ -19,7 +19,7 @@ from typing import Any
 from vqclip_nb.errors import RunError
 from vqclip_nb.queue.limits import Limits
 from vqclip_nb.queue.records import Ending, Job, NoSuchJob, Person, QueueFull, StoreBroken, UnknownToken
-from vqclip_nb.runs.founding import slug
+from vqclip_nb.runs.creation import slug
 from vqclip_nb.settings import Settings
 
 FILE, RUNS, UPLOADS = "queue.sqlite3", "runs", "uploads"

@@ -1,1 +1,1 @@
-"""Runs: what survives of a painting, as a folder on the disk."""
+"""Runs: paintings saved as folders on the disk."""

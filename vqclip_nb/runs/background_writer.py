@@ -1,4 +1,4 @@
-"""The background writer: puts files into a folder without delaying the painting, and holds what cannot be written."""
+"""The background writer: writes a run's files in a thread, and holds in memory what cannot be written."""
 
 import queue
 import threading
@@ -12,25 +12,25 @@ from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.runs.layout import LOCK
 from vqclip_nb.safe_files import kind, need, write
 
-MOST_HELD = 512 * 2**20  # bytes; beyond it every second of the pictures held is let go
+MOST_HELD = 512 * 2**20  # bytes; above it every second held picture is dropped
 
 
 def claim(folder: Path) -> Any:
-    """A folder's lock, taken. Raises RunError when another process has it; one that died has it no more.
+    """Take a folder's lock. Raises RunError when another process has it; a dead process no longer has it.
 
-    This process may claim a folder again, to take up a run that it let drop. A drive that knows no locks has none.
+    This process may claim a folder again, to resume a run that it abandoned. On drives without locks nothing is locked.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / LOCK, thread_local=False, is_singleton=True)
     try:
         if kind(folder / LOCK) not in ("a file", None):
-            (folder / LOCK).unlink()  # no lock of ours is a link; what it points to stays
-        if folder.is_dir():  # a lock makes the folders above it, which would hide a drive that is gone
-            lock.acquire(timeout=0.2)  # a moment, since `check_free` holds it for one
+            (folder / LOCK).unlink()  # a link or folder is not our lock; unlink does not touch its target
+        if folder.is_dir():  # FileLock creates parent folders, which would hide an unmounted drive
+            lock.acquire(timeout=0.2)  # `check_free` may hold it for a moment
     except Timeout:
-        said = f"the run {str(folder)!r} is being painted in another notebook or terminal; stop it there first"
-        raise RunError(said) from None
+        message = f"the run {str(folder)!r} is being painted in another notebook or terminal; stop it there first"
+        raise RunError(message) from None
     except (OSError, NotImplementedError):
         pass
     return lock
@@ -43,16 +43,19 @@ def check_free(folder: Path) -> None:
 
 
 class BackgroundWriter:
-    """A thread that writes files in the order they came, each whole or not at all. Raises RunError as `claim` does.
+    """A thread that writes files in order, each atomically. Raises RunError as `claim` does.
 
-    A full disk, or a folder that is gone, is said once: what could not be written is held in memory and tried again
-    with whatever comes next. `founding` are the files without which the folder, were it made again, would say nothing.
+    If the disk is full or the folder is gone, it warns once, holds the files in memory, and tries again with each new
+    file. `first_files` are the files that the folder needs if it has to be created again.
     """
 
-    def __init__(self, folder: Path, founding: Mapping[str, bytes]) -> None:
-        self.folder, self.founding = folder.absolute(), dict(founding)  # wherever this process goes
+    def __init__(self, folder: Path, first_files: Mapping[str, bytes]) -> None:
+        self.folder, self.first_files = (
+            folder.absolute(),
+            dict(first_files),
+        )
         self._lock = claim(folder)
-        self.held: dict[str, bytes | None] = {}  # by name within the folder, in the order they came; None deletes
+        self.held: dict[str, bytes | None] = {}  # by name within the folder, in order; None deletes
         self._coming: queue.Queue[tuple[str, Callable[[], bytes] | None] | None] = queue.Queue(maxsize=8)
         self._failing = False
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -60,36 +63,36 @@ class BackgroundWriter:
         self._thread.start()
 
     def put(self, name: str, make: Callable[[], bytes]) -> None:
-        """Keep what `make` gives under this name. Returns at once, unless eight are waiting already."""
+        """Write the result of `make` under this name. Returns at once, unless eight files are waiting."""
         self._coming.put((name, make))
         self._say()
 
     def remove(self, name: str) -> None:
-        """Delete the file of this name, in its turn."""
+        """Delete the file of this name, after the files before it are written."""
         self._coming.put((name, None))
 
     def has(self, name: str) -> bool:
-        """Whether the file of this name is on the disk, or held until it can be."""
+        """Whether the file of this name is on the disk, or held in memory."""
         return self.held.get(name) is not None or (self.folder / name).exists()
 
     def flush(self) -> bool:
-        """Wait until everything that came was tried. Whether all of it is on the disk."""
+        """Wait until all files were tried. Returns whether all are on the disk."""
         self._coming.join()
         self._say()
         return not self.held
 
     def close(self) -> bool:
-        """As `flush`, end the thread, and give the folder free."""
-        done = self.flush()
+        """Flush, end the thread and release the folder. Returns whether all files are on the disk."""
+        complete = self.flush()
         self._coming.put(None)
         self._thread.join()
         with suppress(OSError):
             Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release(force=True)
-        return done
+        return complete
 
     def move(self, folder: Path) -> None:
-        """From now on write into another folder, first of all what is held."""
+        """From now on write into another folder, beginning with the held files."""
         self.folder = folder
         self._write_held()
 
@@ -99,17 +102,17 @@ class BackgroundWriter:
             self.held.pop(name, None)
             try:
                 self.held[name] = make and make()
-            except Exception as error:  # the painting is worth more than one file
+            except Exception as error:  # one file must not end the painting
                 self._news.put(f"{name} could not be made: {error}")
             self._write_held()
             self._coming.task_done()
 
     def _write_held(self) -> None:
-        """Write all that is held, oldest first, until one cannot be."""
+        """Write the held files, oldest first, until one fails."""
         try:
             if not self.folder.is_dir():
-                self.folder.mkdir()  # not its parents: under a drive that is gone they would hide it when it comes back
-                self.held = {**self.founding, **self.held}
+                self.folder.mkdir()  # not its parents: they would hide an unmounted drive
+                self.held = {**self.first_files, **self.held}
             while self.held:
                 name, data = next(iter(self.held.items()))
                 path = self.folder / name
@@ -136,7 +139,7 @@ class BackgroundWriter:
             self._failing = False
 
     def _thin(self) -> None:
-        """Let go of every second picture that is held, when there are too many."""
+        """Drop every second held picture when they use too much memory."""
         if sum(len(data or b"") for data in self.held.values()) > MOST_HELD:
             for name in [name for name in self.held if name.startswith("frames/")][::2]:
                 del self.held[name]

@@ -1,4 +1,4 @@
-"""States: all that a painting needs to go on, as one safetensors file with a digest over everything in it.
+"""Checkpoints: the state of a painting as one safetensors file, with a digest of its whole content.
 
 Its header holds, under `vqclip`, the version and the facts of `Painting.state_dict` as JSON.
 """
@@ -20,7 +20,7 @@ FACTS = {"step": int, "optimizer": int, "parts": int, "thrifty": bool, "settings
 
 
 def pack(state: Mapping[str, Any]) -> bytes:
-    """The file of what `Painting.state_dict` gave."""
+    """The file of a state that `Painting.state_dict` returned."""
     from safetensors.torch import save
 
     facts = json.dumps({"version": VERSION, **state["facts"]}, ensure_ascii=False)
@@ -28,7 +28,7 @@ def pack(state: Mapping[str, Any]) -> bytes:
 
 
 def unpack(path: Path) -> dict[str, Any]:
-    """What was packed into a file. Raises RunError when it is not whole, or from a later version."""
+    """The state in a file. Raises RunError when it is damaged, or from a later version."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -50,8 +50,8 @@ def unpack(path: Path) -> dict[str, Any]:
 def _digest(facts: str, tensors: "Mapping[str, Tensor]") -> str:
     import torch
 
-    seen = blake2b(facts.encode(), digest_size=16)
+    digest = blake2b(facts.encode(), digest_size=16)
     for name, value in sorted(tensors.items()):
-        seen.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        seen.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
-    return seen.hexdigest()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

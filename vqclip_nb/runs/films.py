@@ -1,4 +1,4 @@
-"""Films of runs: how the frames that a run has kept are shown."""
+"""Films of runs: makes films of the frames in a run's folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,40 +13,40 @@ from vqclip_nb.settings import Settings
 from vqclip_nb.video_reader import VideoReader
 
 
-def make_film(frames: Sequence[Path], path: Path, settings: Settings, inputs: Path, **wishes: Any) -> None:
-    """A film of a run's frames, as `video.film` makes it; `wishes` are its options, where a person has some.
+def make_film(frames: Sequence[Path], path: Path, settings: Settings, inputs: Path, **options: Any) -> None:
+    """Write the film of a run's frames with `video.film`; `options` are options of that function.
 
-    A film that was painted as one shows every frame once, at its own rate and with the sound of its video. Raises
-    RunError, FilmError.
+    If the run paints a film, every frame is shown once, at the film's frame rate and with the sound of its video.
+    Raises RunError, FilmError.
     """
-    if not settings.frame_steps or wishes.get("seconds"):
-        video.film(frames, path, **wishes)
+    if not settings.frame_steps or options.get("seconds"):
+        video.film(frames, path, **options)
         return
     source = _video(settings, inputs)
     fps = settings.fps or (source.fps / settings.every if source else DEFAULT_FPS)
-    usual: dict[str, Any] = {"fps": fps, "hold": 0.0, "sound": source.path if source else None}
-    video.film(frames, path, **usual | wishes)
+    defaults: dict[str, Any] = {"fps": fps, "hold": 0.0, "sound": source.path if source else None}
+    video.film(frames, path, **defaults | options)
 
 
 def beside_video(frames: Sequence[Path], settings: Settings, inputs: Path, folder: Path) -> list[Path]:
-    """Each kept frame with the video's frame to its left, written into `folder`. Raises RunError, PictureError."""
+    """Write each frame with the video's frame to its left into `folder`. Raises RunError, PictureError."""
     source = _video(settings, inputs)
     if source is None:
         raise RunError("the run repaints no video, or it is not in the run's folder; leave out --beside")
     pairs = []
     for path in frames:
-        with Image.open(path) as painted:
+        with Image.open(path) as frame:
             number = min(settings.frame_after(int(path.stem)), len(source)) - 1
-            sheet = Image.new("RGB", (2 * painted.width, painted.height))
-            sheet.paste(images.covering(source.frame(max(number, 0)), painted.size), (0, 0))
-            sheet.paste(painted, (painted.width, 0))
+            sheet = Image.new("RGB", (2 * frame.width, frame.height))
+            sheet.paste(images.covering(source.frame(max(number, 0)), frame.size), (0, 0))
+            sheet.paste(frame, (frame.width, 0))
         pairs.append(folder / f"{path.stem}.png")
         sheet.save(pairs[-1])
     return pairs
 
 
 def _video(settings: Settings, inputs: Path) -> VideoReader | None:
-    """The video that a run repaints, or None where there is none, or it is lost."""
+    """The video that a run repaints, or None if there is none, or its file is missing."""
     if not settings.video:
         return None
     try:

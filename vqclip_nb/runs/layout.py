@@ -1,4 +1,4 @@
-"""Where everything of a run lies in its folder, and what must not stand in its way. No link is followed."""
+"""The layout of a run's folder, and checks that nothing is in the way. Links are not followed."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from vqclip_nb.safe_files import files, is_plain, kind, need, numbered
 
 FRAMES, STATES, INPUTS = "frames", "state", "inputs"
 FRAME, STATE = ".jpg", ".safetensors"
-MADE_WHEN_ASKED = ("progress.gif", "progress.webp", "run.zip")  # of the frames there were; the panel makes them
+MADE_WHEN_ASKED = ("progress.gif", "progress.webp", "run.zip")  # films and archives that the panel makes
 LOCK = ".lock"  # locked by the process that paints the run
 _TABLES = ("settings.json", "timeline.jsonl", "losses.csv")
 _REPLACED = ("result.png", "progress.mp4", *MADE_WHEN_ASKED)
@@ -15,12 +15,12 @@ _OURS = re.compile(r"\d+\.(jpg|safetensors)|[0-9a-f]{64}\..*|\..*\.part", re.ASC
 
 
 def frames(folder: Path) -> list[Path]:
-    """The pictures that a run has kept, in order."""
+    """The pictures in a run's folder, in order."""
     return [path for _, path in sorted(numbered(folder / FRAMES, FRAME).items())]
 
 
 def states(folder: Path) -> dict[int, Path]:
-    """The states that a run has kept, by step, the latest last."""
+    """The saved states of a run, by step, the latest last."""
     return dict(sorted(numbered(folder / STATES, STATE).items()))
 
 
@@ -30,10 +30,10 @@ def inputs(folder: Path) -> list[Path]:
 
 
 def check(folder: Path) -> None:
-    """Raise InTheWay, before anything is deleted, when a run cannot be written as it should be.
+    """Raise InTheWay, before anything is deleted, when something is in the way of a run's files.
 
-    That is when a subfolder is a link, or when a link or a folder stands where a file of the run belongs. Links in the
-    place of a result or a film are no trouble: they are replaced, and what they point to stays.
+    That is a subfolder that is a link, or a link or folder in the place of a file. Links in the place of a result or a
+    film are allowed: they are replaced, and their targets are not changed.
     """
     for name in (FRAMES, STATES, INPUTS):
         need(folder / name, "a folder")
@@ -52,15 +52,15 @@ def check(folder: Path) -> None:
 
 
 def after(folder: Path, step: int) -> list[Path]:
-    """The frames and states of later steps, and the films that were made of them."""
+    """The frames and states of later steps, and the films made of them."""
     late = [*numbered(folder / FRAMES, FRAME).items(), *numbered(folder / STATES, STATE).items()]
     return [path for number, path in late if number > step] + [folder / name for name in MADE_WHEN_ASKED]
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """What a run that was killed left half written."""
-    below = [folder / name for name in (FRAMES, STATES, INPUTS) if kind(folder / name) == "a folder"]
-    return [path for place in (folder, *below) for path in place.glob(".*.part")]
+    """The temporary files that a killed run left behind."""
+    subfolders = [folder / name for name in (FRAMES, STATES, INPUTS) if kind(folder / name) == "a folder"]
+    return [path for parent in (folder, *subfolders) for path in parent.glob(".*.part")]
 
 
 def is_run(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Losses: the numbers of a run, kept in little memory, and their table, losses.csv."""
+"""The loss log: the losses of a run, stored compactly, and their table, losses.csv."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ HEAD = ("step", "picture", "name", "value")  # pictures count from 1
 
 
 class LossLog:
-    """Rows in the order of their steps, twelve bytes each: a long run has a million of them."""
+    """Losses in the order of their steps, twelve bytes each: a long run has a million of them."""
 
     def __init__(self) -> None:
         self._names: dict[str, int] = {}
@@ -21,19 +21,19 @@ class LossLog:
 
     @classmethod
     def read(cls, path: Path, until: int, *, only: int | None = None) -> Self:
-        """The rows of a table up to a step, what is none left out; of `only` one picture, which becomes the first."""
+        """Read a table up to a step; invalid rows are skipped. With `only`, one picture, which becomes the first."""
         losses = cls()
         try:
             rows = csv.reader(read(path).decode("utf-8", "replace").splitlines())
             for step, picture, name, value in (row for row in rows if len(row) == 4 and row[0].isdecimal()):
                 if int(step) <= until and only in (None, int(picture)):
                     losses._append(int(step), int(picture) if only is None else 1, name, float(value))
-        except (OSError, csv.Error, ValueError, OverflowError):  # what stands before the damage is kept
+        except (OSError, csv.Error, ValueError, OverflowError):  # rows before the damage are kept
             pass
         return losses
 
     def add(self, step: int, name: str, values: Iterable[float]) -> None:
-        """Take in the values of a step under one name, one for each picture."""
+        """Add the values of one loss at a step, one for each picture."""
         for picture, value in enumerate(values, 1):
             self._append(step, picture, name, value)
 
@@ -52,7 +52,7 @@ class LossLog:
         return sums
 
     def table(self) -> bytes:
-        """All of it as losses.csv, values to six digits."""
+        """The content of losses.csv, with values to six digits."""
         file, names = io.BytesIO(), list(self._names)
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         rows = zip(self._steps, self._pictures, self._named, self._values, strict=True)

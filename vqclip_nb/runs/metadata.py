@@ -1,16 +1,16 @@
-"""Metadata: what a picture says about itself, enough to paint it again.
+"""Metadata: the description inside a picture, enough to paint it again.
 
 It is a JSON object:
 
     version     2; a reader refuses later ones. Version 1 had `tidy` among the settings, not in `canvas_options`
-    settings    those at the first step, as `Settings.to_dict` gives them
-    timeline    what changed while painting: [{"step": 40, "settings": {"lr": 0.05}}, …], with "variation": k where one
-                picture of several was picked
-    step        the steps made when the picture was finished
+    settings    those at the first step, from `Settings.to_dict`
+    timeline    the edits: [{"step": 40, "settings": {"lr": 0.05}}, …], with "variation": k when one picture of
+                several was picked
+    step        the number of steps made
     package     the version of vqclip_nb
     models      the sha256 of each model's file, by its full name
 
-Pictures that were given are named by their sha256; no path, user or machine is in it. `embedded` writes and reads it.
+Input pictures are named by their sha256; paths, users and machines are not in it. `embedded` writes and reads it.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ from vqclip_nb.layout_fields import ALPHA
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
-PICTURES = ("init_image", "mask", "video")  # the fields that name one picture, or a film
-PICTURE_LISTS = ("image_prompts", "prompt_masks")  # and those that name several
+PICTURES = ("init_image", "mask", "video")  # fields that name one picture, or a film
+PICTURE_LISTS = ("image_prompts", "prompt_masks")  # fields that name several pictures
 
 
 def describe(
     settings: Settings, *, timeline: Sequence[Mapping[str, Any]] = (), step: int, hashes: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What a picture says, painted with settings and changes that name given pictures by sha256 alone.
+    """The description of a picture. Settings and timeline must name input pictures by sha256.
 
-    `hashes` is what `model_hashes` gave.
+    `hashes` is the result of `model_hashes`.
     """
     return {
         "version": VERSION,
@@ -49,47 +49,47 @@ def describe(
     }
 
 
-def given_pictures(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """The names of the pictures that a recipe, or a change, gives, each with its field."""
-    lists = ((name, line) for name in PICTURE_LISTS for line in recipe.get(name) or ())
-    named = {prompts.parse_picture(line).text: name for name, line in lists}
-    return named | {recipe[name]: name for name in PICTURES if _is_picture(recipe.get(name))}
+def input_pictures(values: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the input pictures in settings, or in the changes of an edit, each with its field."""
+    lists = ((name, line) for name in PICTURE_LISTS for line in values.get(name) or ())
+    pictures = {prompts.parse_picture(line).text: name for name, line in lists}
+    return pictures | {values[name]: name for name in PICTURES if _is_picture(values.get(name))}
 
 
-def unnamed(recipe: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
-    """A recipe, or a change, with each given picture's name replaced by `sha256:<hex>`; `digests` has them by name."""
-    hidden = dict(recipe)
+def hash_names(values: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
+    """Settings or changes with each input picture's name replaced by `sha256:<hex>`; `digests` has them by name."""
+    result = dict(values)
     for name in PICTURES:
-        if _is_picture(recipe.get(name)):
-            hidden[name] = _hashed(recipe[name], digests)
+        if _is_picture(values.get(name)):
+            result[name] = _hashed(values[name], digests)
     for name in PICTURE_LISTS:
-        if recipe.get(name):
-            hidden[name] = renamed(recipe[name], lambda picture: _hashed(picture, digests))
-    return hidden
+        if values.get(name):
+            result[name] = rename_pictures(values[name], lambda picture: _hashed(picture, digests))
+    return result
 
 
-def renamed(lines: Sequence[str], name: Callable[[str], str]) -> list[str]:
-    """Lines that name pictures, each `file:weight:stop`, with other names for the files."""
+def rename_pictures(lines: Sequence[str], name: Callable[[str], str]) -> list[str]:
+    """Lines of the form `file:weight:stop` with each file replaced by `name(file)`."""
     pictures = map(prompts.parse_picture, lines)
     return [str(replace(picture, text=name(picture.text))) for picture in pictures]
 
 
 def _is_picture(name: str | None) -> bool:
-    """Whether a field that may name a picture does so."""
+    """Whether the value of a field names a picture."""
     return bool(name) and name != ALPHA
 
 
 def differs(name: str, one: Settings, other: Settings) -> bool:
-    """Whether a field of the two differs; given pictures are the same when what is in them is the same."""
+    """Whether a field differs between two settings. Input pictures are compared by content."""
     first, second = one.value(name), other.value(name)
     return _by_content(name, first) != _by_content(name, second) if name in PICTURE_LISTS else first != second
 
 
 def _by_content(field: str, lines: Sequence[str]) -> list[str]:
-    names = [name for name in given_pictures({field: lines}) if not HASHED.fullmatch(name)]
+    names = [name for name in input_pictures({field: lines}) if not HASHED.fullmatch(name)]
     files = {name: locate(name, field=field) for name in names}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    return list(unnamed({field: lines}, digests)[field])
+    return list(hash_names({field: lines}, digests)[field])
 
 
 def _hashed(name: str, digests: Mapping[str, str]) -> str:
@@ -97,47 +97,45 @@ def _hashed(name: str, digests: Mapping[str, str]) -> str:
 
 
 def load_settings(path: str | Path) -> Settings:
-    """The settings in a JSON file, or those that a picture was painted with, as they were at its end.
+    """The settings in a JSON file, or the final settings of a picture.
 
-    Opens nothing else and fetches nothing. Warns (PaintWarning) when a picture was changed while it was painted, or
-    branched. Raises PictureError, RunError, SettingsError.
+    Opens no other file and downloads nothing. Warns (PaintWarning) when settings changed while the picture was painted.
+    Raises PictureError, RunError, SettingsError.
     """
     if str(path).lower().endswith(".json"):
         return Settings.from_json(Path(path).read_bytes())
     description = read(path)
     if description["timeline"]:
-        said = f"{str(path)!r} was changed while it was painted; its settings at the end are used"
-        warnings.warn(f"{said}. `vqclip replay` repeats the whole run", PaintWarning, stacklevel=2)
-    return settled(description)
+        message = f"settings changed while {str(path)!r} was painted; its final settings are used"
+        warnings.warn(f"{message}. `vqclip replay` repeats the whole run", PaintWarning, stacklevel=2)
+    return final_settings(description)
 
 
-def settled(told: Mapping[str, Any]) -> Settings:
-    """The settings at the end of what `read` gave. Raises RunError, SettingsError."""
-    timeline = [Edit.from_dict(change).to_dict() for change in told["timeline"]]
-    return Settings(**at_the_end(Settings(**told["settings"]).to_dict(), timeline))
+def final_settings(description: Mapping[str, Any]) -> Settings:
+    """The final settings of a description from `embedded.read`. Raises RunError, SettingsError."""
+    timeline = [Edit.from_dict(change).to_dict() for change in description["timeline"]]
+    return Settings(**at_the_end(Settings(**description["settings"]).to_dict(), timeline))
 
 
 def compare(hashes: Mapping[str, str], settings: Settings) -> None:
-    """Warn when the models here are other files than those with these hashes. Raises models.UnknownModel."""
-    here = model_hashes(settings)
-    if others := [name for name, digest in hashes.items() if here.get(name) not in (digest, None)]:
-        said = f"{others[0]} is another file here than the one this was painted with; the picture may differ"
-        warnings.warn(said, PaintWarning, stacklevel=3)
+    """Warn when the model files on this machine have other hashes. Raises models.UnknownModel."""
+    own = model_hashes(settings)
+    if others := [name for name, digest in hashes.items() if own.get(name) not in (digest, None)]:
+        message = f"{others[0]} is another file here than the one this was painted with; the picture may differ"
+        warnings.warn(message, PaintWarning, stacklevel=3)
 
 
 def model_hashes(settings: Settings) -> dict[str, str]:
-    """The sha256 of each model's published file, or of its packaged ones together, by the model's full name.
+    """The sha256 of each model's published file, or of its packaged files together, by the model's full name.
 
-    Of open_clip's it is known for files of one's own alone.
-
-    Raises models.UnknownModel.
+    For open_clip models it is known only for local files. Raises models.UnknownModel.
     """
     hashes = {}
     for entry in models.chosen(settings.canvases, settings.perceptor):
         files = entry.weights or [path for path in entry.files() if path.suffix == ".safetensors"][:1]
         if entry.sha256 or files:
-            joined = entry.sha256 or hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-            hashes[entry.full_name] = joined
+            combined = entry.sha256 or hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+            hashes[entry.full_name] = combined
     for name in perceptor_names.parse(settings.perceptor):
         if name.startswith(models.OPEN_CLIP) and (digest := models.local_sha256(name)):
             hashes[name] = digest

@@ -1,12 +1,12 @@
-"""Runs: what survives of a painting, as a folder that explains itself.
+"""Writer: writes a run's folder.
 
 runs/<date-time>-<slug>-<seed>/
-    settings.json       version, settings at the first step, where and how they were painted, the parent of a branch
-    timeline.jsonl      what was changed while painting, each with its step
-    state/000120.safetensors   all that is needed to go on (checkpoint.py); the last two, and some for branches
-    frames/000001.jpg   the pictures kept, for the film
+    settings.json       version, settings at the first step, run options, versions of models, the parent of a branch
+    timeline.jsonl      the edits, each with its step
+    state/000120.safetensors   states to resume from (checkpoint.py): the last two, and some for branches
+    frames/000001.jpg   the frames of the film
     losses.csv          step, picture (from 1), name and value (loss_log.py)
-    inputs/             the pictures it was given, by sha256
+    inputs/             the input pictures, by sha256
     result.png          (result-1.png … for variations)   progress.mp4
     copies.json         where a command wrote the picture besides; not in every run
 
@@ -33,19 +33,19 @@ from vqclip_nb.painting import Painting
 from vqclip_nb.paths import expanded
 from vqclip_nb.runs import checkpoint, layout, metadata
 from vqclip_nb.runs.background_writer import BackgroundWriter
-from vqclip_nb.runs.films import make_film
-from vqclip_nb.runs.founding import (
-    given_files,
+from vqclip_nb.runs.creation import (
+    edits_to_dicts,
     identity,
+    input_files,
     lines_of,
     make_folder,
     replacements,
     slug,
     unwritable,
-    written,
 )
+from vqclip_nb.runs.films import make_film
 from vqclip_nb.runs.loss_log import LossLog
-from vqclip_nb.runs.reader import PLACE, VERSION, RunInfo
+from vqclip_nb.runs.reader import RUN_OPTIONS, VERSION, RunInfo
 from vqclip_nb.safe_files import read
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
@@ -55,20 +55,20 @@ STATES_KEPT = 2
 
 
 class RunWriter:
-    """A painting's folder. Files are written by a thread of their own; each appears whole or not at all."""
+    """Writes the folder of a run. Files are written by a thread, each atomically."""
 
-    def __init__(self, story: RunInfo, founding: Mapping[str, bytes], digests: Mapping[str, str]) -> None:
-        self.settings = story.settings  # as they were at the first step
+    def __init__(self, info: RunInfo, first_files: Mapping[str, bytes], digests: Mapping[str, str]) -> None:
+        self.settings = info.settings  # at the first step
         self.film_failed = False  # whether `finish` could not make the film
-        self.latest: Frame | None = None  # the last frame that carried a picture
-        self._hashes = story.hashes or metadata.model_hashes(story.settings)
-        self._keeper = BackgroundWriter(story.folder, founding)
-        self._digests = dict(digests)  # the sha256 of each given picture, by the name it was given under
-        self._identity = story.identity
+        self.latest: Frame | None = None  # the last frame with a picture
+        self._hashes = info.hashes or metadata.model_hashes(info.settings)
+        self._writer = BackgroundWriter(info.folder, first_files)
+        self._digests = dict(digests)  # the sha256 of each input picture, by its name in the settings
+        self._identity = info.identity
         self._losses = LossLog()
-        self._unread: list[Frame] = []  # whose losses are still on the device
-        self._states = story.kept
-        self._changes = 0  # of the painting's, whose pictures have been taken in
+        self._unread: list[Frame] = []  # frames whose losses are still on the device
+        self._states = info.kept
+        self._changes = 0  # the number of edits whose pictures have been copied
         self._saved_at = time.monotonic()
 
     @classmethod
@@ -81,149 +81,147 @@ class RunWriter:
         parent: tuple[str, int] | None = None,
         name: str | None = None,
     ) -> Self:
-        """A new folder under `settings.out`, with the settings and the given pictures in it.
+        """Create a folder in `settings.out`, with the settings and the input pictures.
 
-        `name` is that of the folder, which is otherwise made of the time, the prompt and the seed.
-
-        Pictures named by their sha256 are looked for in the folder `inputs`. `changes` are those that are known
-        already, made or still ahead: of a branch, which has a `parent`, or a replay. Raises RunError, PictureError.
+        `name` is the name of the folder; by default it consists of the time, the prompt and the seed. Pictures named by
+        their sha256 are looked up in the folder `inputs`. `changes` are edits known already, of a branch (which has a
+        `parent`) or a replay. Raises RunError, PictureError.
         """
         hashes = metadata.model_hashes(settings)
-        given = given_files([settings.to_dict(), *(change.settings for change in changes)], inputs)
-        given |= replacements(changes, inputs)
-        digests = {name: hashlib.sha256(data).hexdigest() for name, (_, data) in given.items()}
-        story = RunInfo(Path(), settings, tuple(changes), parent)
-        name = name or f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(story.current.prompt)}-{story.current.seed}"
-        settings = settings.replace(**metadata.unnamed(settings.to_dict(), digests))
-        told = {
+        files = input_files([settings.to_dict(), *(change.settings for change in changes)], inputs)
+        files |= replacements(changes, inputs)
+        digests = {name: hashlib.sha256(data).hexdigest() for name, (_, data) in files.items()}
+        info = RunInfo(Path(), settings, tuple(changes), parent)
+        name = name or f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(info.current.prompt)}-{info.current.seed}"
+        settings = settings.replace(**metadata.hash_names(settings.to_dict(), digests))
+        description = {
             "version": VERSION,
             "settings": settings.to_dict(),
-            "place": {field: getattr(settings, field) for field in PLACE},
+            "place": {field: getattr(settings, field) for field in RUN_OPTIONS},
             "package": __version__,
             "models": hashes,
             "begun": time.strftime("%Y-%m-%dT%H:%M:%S"),
         } | ({"parent": {"run": parent[0], "step": parent[1]}} if parent else {})
-        founding = {f"inputs/{digests[name]}{suffix}": data for name, (suffix, data) in given.items()}
-        founding["settings.json"] = (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
-        founding |= {"timeline.jsonl": lines_of(changes, digests)} if changes else {}
+        first_files = {f"inputs/{digests[name]}{suffix}": data for name, (suffix, data) in files.items()}
+        first_files["settings.json"] = (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode()
+        first_files |= {"timeline.jsonl": lines_of(changes, digests)} if changes else {}
         try:
-            folder = make_folder(expanded(settings.out), name, founding)
+            folder = make_folder(expanded(settings.out), name, first_files)
         except OSError as error:
             raise unwritable(settings.out, error.strerror or str(error)) from None
-        known_by = identity(json.loads(founding["settings.json"]))
-        return cls(RunInfo(folder, settings, parent=parent, hashes=hashes, identity=known_by), founding, digests)
+        run_identity = identity(json.loads(first_files["settings.json"]))
+        return cls(RunInfo(folder, settings, parent=parent, hashes=hashes, identity=run_identity), first_files, digests)
 
     @classmethod
-    def open(cls, story: RunInfo) -> Self:
-        """Go on in a folder that is there. Raises RunError, OSError, models.UnknownModel."""
-        layout.check(story.folder)
-        metadata.compare(story.hashes or {}, story.settings)
-        given = layout.inputs(story.inputs)
-        founding = {f"inputs/{path.name}": read(path) for path in given}
-        founding["settings.json"] = read(story.folder / "settings.json")
-        digests = {f"sha256:{path.stem}": path.stem for path in given}
-        return cls(story, founding, digests)
+    def open(cls, info: RunInfo) -> Self:
+        """Continue in an existing folder. Raises RunError, OSError, models.UnknownModel."""
+        layout.check(info.folder)
+        metadata.compare(info.hashes or {}, info.settings)
+        paths = layout.inputs(info.inputs)
+        first_files = {f"inputs/{path.name}": read(path) for path in paths}
+        first_files["settings.json"] = read(info.folder / "settings.json")
+        digests = {f"sha256:{path.stem}": path.stem for path in paths}
+        return cls(info, first_files, digests)
 
     @property
     def folder(self) -> Path:
-        """Where it is kept, seen from here; elsewhere than where it was made if that could not be written to."""
-        here = self._keeper.folder
-        return here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
+        """The run's folder, relative to the working directory if inside it. It changes when a run has to be rescued."""
+        folder = self._writer.folder
+        return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """The steps whose state is kept, the latest last."""
+        """The steps with a saved state, the latest last."""
         return tuple(self._states)
 
     def add(self, frame: Frame, painting: Painting) -> None:
-        """Take in a step: its losses, its picture, if that is one to keep, and, when it is time, the whole state."""
-        changed = len(painting.timeline) != self._changes
+        """Record a step: its losses, its picture if it belongs to the film, and the whole state when it is due."""
+        is_edited = len(painting.timeline) != self._changes
         self._take_in(painting)
         self._unread.append(frame)
         if frame.image is not None:
             self.latest = frame
             if frame.kept:
                 about = self.about(painting)
-                # Here, not in the keeper: torch at work in a second thread makes every later step on a CPU slower.
+                # Converted here: torch running in a second thread makes every later step on a CPU slower.
                 pixels = cuda_graphs.to_host(images.to_bytes(frame.image))
-                self._keeper.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(pixels(), about))
-        if (changed or self._due(frame.step)) and frame.step < frame.steps:  # the last is kept when all is written
+                self._writer.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(pixels(), about))
+        if (is_edited or self._due(frame.step)) and frame.step < frame.steps:  # `finish` saves the last state
             self.save(painting)
 
     def save(self, painting: Painting) -> bool:
-        """Keep the state as it is now, and wait until it is on the disk. Whether it is; if not, older ones stay."""
+        """Save the state and wait for the disk. Returns whether it is written; if not, older states are kept."""
         self._take_in(painting)
         self._read_losses()
         state = painting.state_dict()
         state["facts"] |= {
             "run": self._identity,
-            "settings": metadata.unnamed(state["facts"]["settings"], self._digests),
-            "timeline": written(painting.timeline, self._digests),
+            "settings": metadata.hash_names(state["facts"]["settings"], self._digests),
+            "timeline": edits_to_dicts(painting.timeline, self._digests),
         }
         table, step = self._losses.table(), painting.step_count
         lines = lines_of([*painting.timeline, *painting.ahead], self._digests)
-        self._keeper.put("timeline.jsonl", lambda: lines)
-        self._keeper.put("losses.csv", lambda: table)
-        self._keeper.put(name := f"state/{step:06}.safetensors", lambda: checkpoint.pack(state))
-        saved, self._saved_at = self._keeper.flush(), time.monotonic()
-        if not self._keeper.has(name):
+        self._writer.put("timeline.jsonl", lambda: lines)
+        self._writer.put("losses.csv", lambda: table)
+        self._writer.put(name := f"state/{step:06}.safetensors", lambda: checkpoint.pack(state))
+        complete, self._saved_at = self._writer.flush(), time.monotonic()
+        if not self._writer.has(name):
             return False
-        self._states = [*(kept for kept in self._states if kept != step), step]
-        wanted = _states_to_keep(self._states, painting.settings.steps)
-        for old in sorted(set(self._states) - set(wanted)):
-            self._keeper.remove(f"state/{old:06}.safetensors")
-        self._states = wanted
-        return saved
+        self._states = [*(saved for saved in self._states if saved != step), step]
+        steps = _states_to_keep(self._states, painting.settings.steps)
+        for old in sorted(set(self._states) - set(steps)):
+            self._writer.remove(f"state/{old:06}.safetensors")
+        self._states = steps
+        return complete
 
     def rewind(self, painting: Painting, step: int) -> None:
-        """Undo: take the painting back to a step whose state is kept; what came after is deleted. Raises RunError."""
-        self._keeper.flush()
+        """Undo: set the painting back to a step with a saved state; later steps are deleted. Raises RunError."""
+        self._writer.flush()
         layout.check(self.folder)
         state = RunInfo(self.folder, self.settings, identity=self._identity).state(step)
-        here = {f"sha256:{digest}": name for name, digest in self._digests.items()}  # as this painting can open them
-        told = state["facts"]["settings"]
+        names = {f"sha256:{digest}": name for name, digest in self._digests.items()}
+        settings = state["facts"]["settings"]
         for field in metadata.PICTURE_LISTS:
-            told[field] = metadata.renamed(told.get(field) or (), lambda name: here.get(name, name))
+            settings[field] = metadata.rename_pictures(settings.get(field) or (), lambda name: names.get(name, name))
         painting.load_state_dict(state)
         painting.ahead.clear()
         self.cut(painting)
 
     def cut(self, painting: Painting) -> None:
-        """Forget, on the disk too, what came after the painting's step, and what was made of it; changes ahead stay."""
+        """Delete everything after the painting's step, in memory and on the disk; edits still ahead are kept."""
         step, folder = painting.step_count, self.folder
         for path in (*layout.after(folder, step), *layout.unfinished(folder)):
             path.unlink(missing_ok=True)
         self.latest = None
         self._losses, self._unread = LossLog.read(folder / "losses.csv", step), []
-        self._states = [kept for kept in self._states if kept <= step]
+        self._states = [saved for saved in self._states if saved <= step]
         self._take_in(painting)
         table, lines = self._losses.table(), lines_of([*painting.timeline, *painting.ahead], self._digests)
-        self._keeper.put("losses.csv", lambda: table)
-        self._keeper.put("timeline.jsonl", lambda: lines)
-        self._keeper.flush()
+        self._writer.put("losses.csv", lambda: table)
+        self._writer.put("timeline.jsonl", lambda: lines)
+        self._writer.flush()
 
-    def inherit(self, parent: RunInfo, painting: Painting, *, of: int, variation: int | None) -> None:
-        """Take over the frames and losses of the parent, of one `variation` where that was picked, and save."""
+    def inherit(self, parent: RunInfo, painting: Painting, *, count: int, variation: int | None) -> None:
+        """Copy the frames and losses of the parent, of one `variation` if that is given, and save."""
         step = painting.step_count
         for path in layout.frames(parent.folder):
             if int(path.stem) <= step:
-                self._keeper.put(f"frames/{path.name}", lambda path=path: _picked(path, variation, of))  # type: ignore[misc]
+                self._writer.put(f"frames/{path.name}", lambda path=path: _frame_bytes(path, variation, count))  # type: ignore[misc]
         self._losses = LossLog.read(parent.folder / "losses.csv", step, only=variation)
         self.save(painting)
 
     def finish(self, painting: Painting, *, hurry: Callable[[], bool] = lambda: False) -> Path:
         """Write state, result and film, however the painting ended; returns the path of result.png.
 
-        Where the folder cannot be written to at the end, all that is held goes into a new one among the temporary
-        files. What was painted is what counts: when the film fails that is a PaintWarning, no more. As soon as there is
-        `hurry`, the film is left out. Raises RunError.
+        If the folder cannot be written to, the held files are written to a new temporary folder. If the film fails, a
+        PaintWarning says so. When `hurry` returns True, the film is skipped. Raises RunError.
         """
-        done = painting.step_count >= painting.settings.steps
-        if not done:  # a state after the last step says that all is there, and comes last
+        complete = painting.step_count >= painting.settings.steps
+        if not complete:  # a state after the last step marks the run complete, so it is written last
             self.save(painting)
         for name, data in self._results(self._last_picture(painting), painting).items():
-            self._keeper.put(name, lambda data=data: data)  # type: ignore[misc]
-        if not self._keeper.flush():
+            self._writer.put(name, lambda data=data: data)  # type: ignore[misc]
+        if not self._writer.flush():
             self._rescue()
         result = self.folder / "result.png"
         try:
@@ -233,55 +231,55 @@ class RunWriter:
         except RunError as error:
             self.film_failed = not hurry()
             warnings.warn(str(error), PaintWarning, stacklevel=2)
-        if done:
+        if complete:
             self.save(painting)
-        self._keeper.close()
+        self._writer.close()
         return result
 
     def close(self) -> None:
-        """End without a picture, as of a run that made no step, and give the folder free."""
-        self._keeper.close()
+        """End without a result, for a run without steps, and release the folder."""
+        self._writer.close()
 
     def _rescue(self) -> None:
-        lost = self.folder
+        folder = self.folder
         try:
-            rescue = Path(tempfile.mkdtemp(prefix=f"{lost.name}-"))
+            rescue = Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
         except OSError as error:
-            raise unwritable(str(lost), error.strerror or str(error)) from None
-        for name, data in self._keeper.founding.items():
-            self._keeper.held.setdefault(name, data)
-        self._keeper.move(rescue)
-        if not self._keeper.flush():
-            raise unwritable(str(lost), f"and {rescue}, where it was to be rescued, cannot either")
-        warnings.warn(f"{lost} could not be written to; what it lacks is in {rescue}", PaintWarning, stacklevel=3)
+            raise unwritable(str(folder), error.strerror or str(error)) from None
+        for name, data in self._writer.first_files.items():
+            self._writer.held.setdefault(name, data)
+        self._writer.move(rescue)
+        if not self._writer.flush():
+            raise unwritable(str(folder), f"and {rescue}, where it was to be rescued, cannot either")
+        warnings.warn(f"{folder} could not be written to; what it lacks is in {rescue}", PaintWarning, stacklevel=3)
 
     def _due(self, step: int) -> bool:
-        """Whether it is time to save."""
+        """Whether a state is due by `save_every`."""
         every = self.settings.save_every
         if every.endswith("s"):
             return time.monotonic() - self._saved_at >= int(every[:-1])
         return step % int(every) == 0
 
     def _take_in(self, painting: Painting) -> None:
-        """Copy the pictures that changes gave while painting."""
+        """Copy the input pictures of new edits into the folder."""
         new = painting.timeline[self._changes :]
         self._changes = len(painting.timeline)
-        given = given_files([change.settings for change in new], self.folder / "inputs", known=self._digests)
-        given |= replacements(new, self.folder / "inputs", known=self._digests)
-        for name, (suffix, data) in given.items():
+        files = input_files([change.settings for change in new], self.folder / "inputs", skip=self._digests)
+        files |= replacements(new, self.folder / "inputs", skip=self._digests)
+        for name, (suffix, data) in files.items():
             digest = self._digests[name] = hashlib.sha256(data).hexdigest()
-            self._keeper.founding[f"inputs/{digest}{suffix}"] = data
-            self._keeper.put(f"inputs/{digest}{suffix}", lambda data=data: data)  # type: ignore[misc]
+            self._writer.first_files[f"inputs/{digest}{suffix}"] = data
+            self._writer.put(f"inputs/{digest}{suffix}", lambda data=data: data)  # type: ignore[misc]
 
     def about(self, painting: Painting, alone: int | None = None) -> dict[str, Any] | None:
-        """What a picture says of itself, or None for one that shall not say anything.
+        """The description of a picture, or None with `metadata=False`.
 
-        `alone` is the one of the variations, from 0, that it shows.
+        `alone` is the index of the one variation that it shows.
         """
         if not painting.settings.metadata:
             return None
         self._take_in(painting)
-        settings, timeline = self.settings, written(painting.timeline, self._digests)
+        settings, timeline = self.settings, edits_to_dicts(painting.timeline, self._digests)
         if alone is not None:
             settings = settings.replace(seed=settings.seeds[alone], variations=1)
             for change in timeline:
@@ -291,36 +289,36 @@ class RunWriter:
         return metadata.describe(settings, timeline=timeline, step=step, hashes=self._hashes)
 
     def _read_losses(self) -> None:
-        """Bring the losses of the last frames from the device."""
+        """Copy the losses of the last frames from the device."""
         for frame in self._unread:
             for name, loss in (*frame.losses.items(), *frame.scores.items()):
                 self._losses.add(frame.step, name, loss.tolist())
         self._unread = []
 
     def _last_picture(self, painting: Painting) -> Tensor:
-        """The last picture that was judged; for a run that ended early, the one after it, when it can be shown."""
+        """The last frame's picture; for a run that ended early, the current picture, if it is finite."""
         if self.latest and self.latest.image is not None and self.latest.step == painting.settings.steps:
             return self.latest.image
         image = painting.picture()
-        judged = self.latest.image if self.latest else None
-        return image if judged is None or image.isfinite().all() else judged
+        latest = self.latest.image if self.latest else None
+        return image if latest is None or image.isfinite().all() else latest
 
     def _results(self, image: Tensor, painting: Painting) -> dict[str, bytes]:
-        """result.png; for variations that is the grid of them, and each is beside it, with its own seed inside."""
+        """result.png; for variations a grid of them, and a file of each, with its own seed inside."""
         pils = images.to_pils(image)
-        made = {}
+        files = {}
         for index, pil in enumerate(pils if len(pils) > 1 else ()):
-            made[f"result-{index + 1}.png"] = embedded.encode(pil, "PNG", self.about(painting, alone=index))
-        return made | {"result.png": embedded.encode(images.grid(pils), "PNG", self.about(painting))}
+            files[f"result-{index + 1}.png"] = embedded.encode(pil, "PNG", self.about(painting, alone=index))
+        return files | {"result.png": embedded.encode(images.grid(pils), "PNG", self.about(painting))}
 
 
 def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
-    """Pictures side by side as a JPEG."""
+    """Encode pictures as one JPEG, in a grid."""
     return embedded.encode(images.grid(images.to_pils(pixels)), "JPEG", about, quality=FRAME_QUALITY)
 
 
-def _picked(path: Path, variation: int | None, count: int) -> bytes:
-    """A kept frame; of a sheet of `count` pictures that of one variation, from 1."""
+def _frame_bytes(path: Path, variation: int | None, count: int) -> bytes:
+    """The bytes of a frame; of a grid of `count` pictures, one variation, from 1."""
     if variation is None or count == 1:
         return read(path)
     with Image.open(path) as pil:
@@ -328,9 +326,9 @@ def _picked(path: Path, variation: int | None, count: int) -> bytes:
 
 
 def _states_to_keep(states: list[int], steps: int) -> list[int]:
-    """The latest states, and of those before them some on the way, an eighth of the run apart, for branches there."""
-    apart, wanted, last = max(10, steps // 8), states[-STATES_KEPT:], 0
+    """The steps of states to keep: the latest ones, and earlier ones an eighth of the run apart, for branches."""
+    distance, steps_kept, last = max(10, steps // 8), states[-STATES_KEPT:], 0
     for step in states[:-STATES_KEPT]:
-        if step - last >= apart:
-            wanted, last = [*wanted, step], step
-    return sorted(wanted)
+        if step - last >= distance:
+            steps_kept, last = [*steps_kept, step], step
+    return sorted(steps_kept)

@@ -158,7 +158,7 @@ def make(folder: Path, name: str) -> Path:
 
 def python(run: RunInfo) -> str:
     """Python that paints a run again: three lines, or where it was steered or given pictures, its replay."""
-    if run.timeline or run.parent or metadata.given_pictures(run.settings.to_dict()):
+    if run.timeline or run.parent or metadata.input_pictures(run.settings.to_dict()):
         return (
             "from pathlib import Path\nfrom vqclip_nb.session import replay\n"
             f"active = replay(Path({str(run.folder)!r}))  # it was steered, or given pictures: the folder knows them\n"

@@ -91,7 +91,7 @@ class Library:
             path.write_bytes(data)
             try:
                 about = embedded.read(path)
-                settings = metadata.settled(about)
+                settings = metadata.final_settings(about)
                 shown = _shown(path)
             except PictureError as error:
                 raise PictureError(str(error).replace(repr(str(path)), "that file")) from None

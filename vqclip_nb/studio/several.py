@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.errors import RunError, SettingsError
 from vqclip_nb.fields import fields
-from vqclip_nb.runs.founding import slug
+from vqclip_nb.runs.creation import slug
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.studio import opening
 from vqclip_nb.studio.problems import in_titles, listening
@@ -42,7 +42,7 @@ class Several:
 
     @staticmethod
     def _comparable(field: Any) -> bool:
-        return not field.owner and field.group != "Place" and (field.kind in KINDS or field.name == "perceptor")
+        return not field.owner and field.group != "Run" and (field.kind in KINDS or field.name == "perceptor")
 
     def paint_list(self) -> None:
         """Paint the prompts of the list, each once. Raises SettingsError."""

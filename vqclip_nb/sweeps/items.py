@@ -14,7 +14,7 @@ from typing import Any
 from vqclip_nb import presets
 from vqclip_nb.documents import parsed, text_of
 from vqclip_nb.errors import SettingsError
-from vqclip_nb.runs.founding import slug
+from vqclip_nb.runs.creation import slug
 from vqclip_nb.schema import closest
 from vqclip_nb.settings import Settings
 

@@ -9,27 +9,33 @@ from vqclip_nb.schema import option
 
 
 class BigGANOptions(CanvasOptions):
-    """What can be chosen of a BigGAN canvas. The defaults are Big Sleep's, but for `penalty`."""
+    """The options of a BigGAN canvas. The defaults are Big Sleep's, except `penalty`."""
 
     max_classes: int | None = option(
-        None, "Classes at most", "mix at most so many ImageNet classes in each layer; left out, all", ge=1, le=1000
+        None, "Classes at most", "mix at most this many ImageNet classes in each layer; default: all", ge=1, le=1000
     )
     class_temperature: float = option(
         2.0, "Class temperature", "with max_classes: higher mixes them more evenly", gt=0, le=100, live=True
     )
     gumbel: bool = option(
-        False, "Gumbel classes", "draw one class for each layer, anew at each step, at the class temperature"
+        False, "Gumbel classes", "draw one class for each layer at every step, at the class temperature"
     )
     truncation: float = option(
-        1.0, "Truncation", "whose stored statistics are used: 1 is the whole variety of pictures", ge=0.02, le=1
+        1.0,
+        "Truncation",
+        "the truncation of the stored statistics: 1 gives the full variety of pictures",
+        ge=0.02,
+        le=1,
     )
     statistics: Literal["published", "plain"] = option(
-        "published", "Statistics", "how those of two truncations are mixed: as the converted model does, or linearly"
+        "published",
+        "Statistics",
+        "how the statistics of two truncations are mixed: as in the published port, or linearly",
     )
     penalty: float = option(
         0.01,
         "Penalty",
-        "how strongly latents stay normal and classes few; Big Sleep's is 1, with the distance cosine",
+        "weight of losses that keep latents normal and classes few; Big Sleep's is 1, with the distance cosine",
         ge=0,
         le=100,
         live=True,

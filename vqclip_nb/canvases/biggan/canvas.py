@@ -1,4 +1,4 @@
-"""The BigGAN canvas: latents and classes that a frozen generator draws (Brock et al., 2019; Big Sleep, 2021)."""
+"""The BigGAN canvas: latents and classes of a frozen generator (Brock et al., 2019; Big Sleep, 2021)."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from vqclip_nb.gradients import straight_through
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws, generator
 
-_CLASS_MEAN, _CLASS_STD = -3.9, 0.3  # of the logits that it begins with: Big Sleep's
+_CLASS_MEAN, _CLASS_STD = -3.9, 0.3  # of the initial logits, as in Big Sleep
 _FIT_STEPS = 200
 
 
@@ -62,7 +62,7 @@ class BigGANCanvas(Canvas):
         return F.interpolate(image, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
 
     def classes(self) -> Tensor:
-        """How much of each class each layer draws, (n, latents, classes), in [0, 1]."""
+        """The share of each class in each layer, (n, latents, classes), in [0, 1]."""
         if self.options.gumbel:
             return one_class(self.logits, self.options.class_temperature, self.draws)
         if self.options.max_classes is None:
@@ -70,22 +70,22 @@ class BigGANCanvas(Canvas):
         return largest(self.logits, self.options.max_classes, self.options.class_temperature)
 
     def penalties(self, progress: float) -> dict[str, Tensor]:
-        """Big Sleep's: latents as normal numbers are, and no class but one in each layer."""
+        """Big Sleep's losses: latents like standard normal numbers, and one class per layer."""
         if not (weight := self.options.penalty):
             return {}
         few = self.classes().topk(self.biggan.num_classes - 1, dim=-1, largest=False).values
         return {"latents": weight * abnormality(self.z), "classes": weight * (50 * few).square().mean((1, 2))}
 
     def start_from(self, image: Tensor) -> None:
-        """Fit latents and classes to the picture by 200 steps of Adam; what the generator cannot draw is lost."""
+        """Fit latents and classes to the picture by 200 steps of Adam; the generator cannot match every picture."""
         width, height = self.size
-        wanted = F.interpolate(image, (height, width), mode="bilinear", antialias=True)
+        target = F.interpolate(image, (height, width), mode="bilinear", antialias=True)
         optimizer = Optimizer("adam", self.learnable())
-        sound = torch.ones(len(self.z), dtype=torch.bool, device=self.z.device)
+        valid = torch.ones(len(self.z), dtype=torch.bool, device=self.z.device)
         with torch.enable_grad():
             for step in range(_FIT_STEPS):
-                (self() - wanted).square().mean((1, 2, 3)).sum().backward()
-                optimizer.step(self.lr * (1 + math.cos(math.pi * step / _FIT_STEPS)) / 2, sound)
+                (self() - target).square().mean((1, 2, 3)).sum().backward()
+                optimizer.step(self.lr * (1 + math.cos(math.pi * step / _FIT_STEPS)) / 2, valid)
 
     def save_memory(self) -> bool:
         """Compute each layer of the generator again in the backward pass (Chen et al., 2016)."""
@@ -99,9 +99,10 @@ class BigGANCanvas(Canvas):
 
 
 def abnormality(z: Tensor) -> Tensor:
-    """How far latents are from normal numbers: (n, latents, z_dim) -> (n,). Big Sleep's loss on latents.
+    """The deviation of latents from normal numbers: (n, latents, z_dim) -> (n,). Big Sleep's loss on latents.
 
-    |1 - std| + |mean| + 4 max(mean z², 1) + |kurtosis - 3| + |skew|; std is unbiased, that of the last two is not.
+    |1 - std| + |mean| + 4 max(mean z², 1) + |kurtosis - 3| + |skew|; std is unbiased, kurtosis and skew use the biased
+    one.
     """
     spread = (1 - z.std(-1)).abs().mean(1) + z.mean(-1).abs().mean(1)
     power = 4 * z.square().mean((1, 2)).clamp(min=1)
@@ -113,7 +114,7 @@ def abnormality(z: Tensor) -> Tensor:
 def one_class(logits: Tensor, temperature: float, draws: Draws | None) -> Tensor:
     """One class for each layer, as one-hot numbers with the gradient of a softmax (Jang et al., 2017).
 
-    Drawn by Gumbel noise, or the likeliest where there are no draws.
+    Sampled with Gumbel noise, or the likeliest class without draws.
     """
     if draws is not None:
         logits = logits + draws.gumbel("classes", logits.shape[1:])
@@ -122,13 +123,13 @@ def one_class(logits: Tensor, temperature: float, draws: Draws | None) -> Tensor
 
 
 def largest(logits: Tensor, count: int, temperature: float) -> Tensor:
-    """Soft choices of the `count` largest: the largest's softmax, then that of the rest, and so on, as Big Sleep."""
-    kept = torch.zeros_like(logits)
+    """Soft choices of the `count` largest, as in Big Sleep: the softmax of the largest, then of the rest, and so on."""
+    result = torch.zeros_like(logits)
     for _ in range(count):
         value, index = (logits / temperature).softmax(-1).max(-1, keepdim=True)
-        kept = kept.scatter(-1, index, value)
+        result = result.scatter(-1, index, value)
         logits = logits.scatter(-1, index, -torch.inf)
-    return kept
+    return result
 
 
 CANVAS = BigGANCanvas

@@ -1,4 +1,4 @@
-"""The Fourier canvas: a spectrum whose low frequencies weigh more, in decorrelated colours (Olah et al., 2017)."""
+"""The Fourier canvas: a spectrum in decorrelated colours, with more weight on low frequencies (Olah et al., 2017)."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -13,7 +13,7 @@ from vqclip_nb.rng import generator
 
 
 class FourierCanvas(Canvas):
-    """A picture as the sigmoid of a scaled inverse Fourier transform. Begins with faint, smooth noise on grey."""
+    """A picture as the sigmoid of a scaled inverse Fourier transform. It starts as faint, smooth noise on grey."""
 
     lr = SPEC.lr
     scale: Tensor
@@ -40,13 +40,15 @@ class FourierCanvas(Canvas):
         return self._shown(self._waves(), self.width, self.height)
 
     def render(self, width: int, height: int) -> Tensor:
-        """At no smaller a size: the same waves, sampled more closely."""
+        """Render at the same or a larger size: the same waves, sampled more densely."""
         waves, rows = self._waves(), self.height // 2
-        if self.height % 2 == 0:  # the highest wave down stands for both directions
+        if self.height % 2 == 0:  # the highest vertical frequency stands for both signs
             middle = waves[:, :, rows : rows + 1] / 2
             waves = torch.cat([waves[:, :, :rows], middle, middle, waves[:, :, rows + 1 :]], 2)
         upper, lower = waves.split([waves.shape[2] - rows, rows], 2)
-        if self.width % 2 == 0 and width > self.width:  # so does the highest across, counted twice from here on
+        if (
+            self.width % 2 == 0 and width > self.width
+        ):  # so does the highest horizontal one, which is counted twice here
             upper, lower = (torch.cat([part[..., :-1], part[..., -1:] / 2], -1) for part in (upper, lower))
         finer = waves.new_zeros(*waves.shape[:2], height, width // 2 + 1)
         finer[:, :, : upper.shape[2], : waves.shape[3]] = upper
@@ -58,15 +60,15 @@ class FourierCanvas(Canvas):
         return torch.view_as_complex((self.spectrum * self.scale).contiguous())
 
     def _shown(self, waves: Tensor, width: int, height: int) -> Tensor:
-        """A spectrum's picture of this size."""
-        decorrelated = torch.fft.irfft2(waves, s=(height, width), norm="forward")  # (n, 3, H, W)
-        return to_rgb(decorrelated, self.colours, self.contrast)
+        """The picture of a spectrum at this size."""
+        components = torch.fft.irfft2(waves, s=(height, width), norm="forward")  # (n, 3, H, W)
+        return to_rgb(components, self.colours, self.contrast)
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:
-        fitted = nn.functional.interpolate(image, (self.height, self.width), mode="bilinear", antialias=True)
-        decorrelated = from_rgb(fitted, self.colours, self.contrast)
-        waves = torch.view_as_real(torch.fft.rfft2(decorrelated, norm="forward"))
+        resized = nn.functional.interpolate(image, (self.height, self.width), mode="bilinear", antialias=True)
+        components = from_rgb(resized, self.colours, self.contrast)
+        waves = torch.view_as_real(torch.fft.rfft2(components, norm="forward"))
         self.spectrum.copy_(waves / self.scale)
 
 

@@ -10,13 +10,13 @@ from vqclip_nb.schema import option
 
 
 class PixelsOptions(CanvasOptions):
-    """What can be chosen of a pixels canvas."""
+    """The options of a pixels canvas."""
 
-    palette: int = option(0, "Palette", "paint with so many colours, which are learned too; 0 for any", ge=0, le=64)
+    palette: int = option(0, "Palette", "paint with this many colours, which are learned too; 0 for any", ge=0, le=64)
     fixed_palette: str = option(
         "",
         "Fixed palette",
-        "paint with these colours alone, such as navy, #ffcc00, white; on the command line also photo.jpg 5, for five "
+        "paint with these colours only, such as navy, #ffcc00, white; on the command line also photo.jpg 5, for five "
         "colours of a picture",
     )
 

@@ -14,11 +14,11 @@ from vqclip_nb.rng import generator
 
 
 class PixelsCanvas(Canvas):
-    """RGB itself, held in [0, 1]. Begins with faint noise on grey.
+    """RGB values in [0, 1]. The picture starts as faint noise on grey.
 
-    With a palette each pixel shows the nearest of a few colours (as pytti's limited palette, with one palette for the
-    whole picture). Its gradient reaches the pixel, which may go to another colour, and the colour that it shows, unless
-    the palette is fixed.
+    With a palette each pixel shows the nearest of a few colours (as in pytti's limited palette, with one palette for
+    the whole picture). The gradient reaches the pixel, so that it can change its colour, and the colour in the palette,
+    unless that is fixed.
     """
 
     lr = SPEC.lr
@@ -31,11 +31,11 @@ class PixelsCanvas(Canvas):
         noise = [torch.randn(3, height, width, generator=generator(seed, 0, "pixels")) for seed in seeds]
         self.pixels = nn.Parameter((0.5 + 0.1 * torch.stack(noise)).clamp(0, 1))  # (n, 3, H, W)
         if count := self.options.palette:
-            drawn = [torch.rand(count, 3, generator=generator(seed, 0, "palette")) for seed in seeds]
-            self.palette = nn.Parameter(0.25 + 0.5 * torch.stack(drawn))  # (n, colours, 3)
+            start = [torch.rand(count, 3, generator=generator(seed, 0, "palette")) for seed in seeds]
+            self.palette = nn.Parameter(0.25 + 0.5 * torch.stack(start))  # (n, colours, 3)
         if self.options.fixed_palette:
-            fixed = colours.parse(self.options.fixed_palette, name="fixed_palette")
-            self.register_buffer("fixed", torch.tensor(fixed))  # (colours, 3)
+            palette = colours.parse(self.options.fixed_palette, name="fixed_palette")
+            self.register_buffer("fixed", torch.tensor(palette))  # (colours, 3)
 
     @classmethod
     def open(cls, model: str, *, size: tuple[int, int], seeds: Sequence[int], options: PixelsOptions) -> Self:
@@ -43,12 +43,12 @@ class PixelsCanvas(Canvas):
 
     def forward(self) -> Tensor:
         if self.options.fixed_palette:
-            shown = colours_of(self.pixels, self.fixed.expand(len(self.pixels), -1, -1))
+            image = colours_of(self.pixels, self.fixed.expand(len(self.pixels), -1, -1))
         elif self.options.palette:
-            shown = clamp_with_grad(colours_of(self.pixels, self.palette))
+            image = clamp_with_grad(colours_of(self.pixels, self.palette))
         else:
             return clamp_with_grad(self.pixels)
-        return shown + (self.pixels - self.pixels.detach())
+        return image + (self.pixels - self.pixels.detach())
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:
@@ -65,18 +65,18 @@ class PixelsCanvas(Canvas):
 def colours_of(pixels: Tensor, palette: Tensor) -> Tensor:
     """Nearest colours, with the gradient of the palette: (n, 3, H, W) and (n, colours, 3) -> (n, 3, H, W)"""
     nearest = _nearest(pixels.flatten(2).mT, palette)  # (n, H * W)
-    chosen = palette.gather(1, nearest[..., None].expand(-1, -1, 3))
-    return chosen.mT.unflatten(2, pixels.shape[-2:])
+    colours = palette.gather(1, nearest[..., None].expand(-1, -1, 3))
+    return colours.mT.unflatten(2, pixels.shape[-2:])
 
 
 def common_colours(image: Tensor, count: int) -> Tensor:
-    """A palette for a picture by k-means, begun with frequent colours far from each other: (3, H, W) -> (count, 3)"""
+    """The palette of a picture by k-means, which starts from frequent, distant colours: (3, H, W) -> (count, 3)"""
     points = image.flatten(1).T  # (H * W, 3)
     shades, times = (points * 32).round().unique(dim=0, return_counts=True)
     palette = shades[times.argmax()][None]
     for _ in range(count - 1):
-        apart = torch.cdist(shades, palette).amin(1).square()
-        palette = torch.cat([palette, shades[(times * apart).argmax()][None]])
+        distance = torch.cdist(shades, palette).amin(1).square()
+        palette = torch.cat([palette, shades[(times * distance).argmax()][None]])
     palette = palette / 32
     for _ in range(10):
         nearest = _nearest(points[None], palette[None])[0]

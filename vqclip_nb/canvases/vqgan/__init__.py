@@ -9,12 +9,12 @@ from vqclip_nb.schema import option
 
 
 class VQGANOptions(CanvasOptions):
-    """What can be chosen of a VQGAN canvas."""
+    """The options of a VQGAN canvas."""
 
     tidy: int | None = option(
         None,
         "Tidy every",
-        "re-encode the picture every so many steps, against cracks; 0 is never; left out, what suits the model",
+        "re-encode the picture every so many steps, to clear cracks; 0: never; default: what suits the model",
         live=True,
         ge=0,
         le=100_000,
@@ -22,9 +22,9 @@ class VQGANOptions(CanvasOptions):
     codes: Literal["nearest", "multinomial", "gumbel"] = option(
         "nearest",
         "Codes",
-        "how codes are chosen: the nearest to z, or drawn anew at each step by logits of all codes (step size 0.05)",
+        "how codes are chosen: the nearest to z, or sampled at each step from logits of all codes (step size 0.05)",
     )
-    temperature: float = option(1.0, "Temperature", "of codes that are drawn: lower is surer", live=True, gt=0, le=100)
+    temperature: float = option(1.0, "Temperature", "of sampled codes: lower is less random", live=True, gt=0, le=100)
 
     @model_validator(mode="after")
     def _nothing_to_tidy(self) -> Self:

@@ -15,21 +15,21 @@ from vqclip_nb.gpu.cuda_graphs import replayed
 from vqclip_nb.gradients import nearest_codes, quantize, straight_through
 from vqclip_nb.rng import generator
 
-_SURE = 6.0  # how far above log(codes) the logit of a given picture's code is: it is drawn in 99.7 % of all steps
-_BLOCKS = {"ResnetBlock", "AttnBlock", "Upsample"}  # of taming's Decoder: what lies between them is small
+_SURE = 6.0  # the start image's codes get the logit log(codes) + 6, and are sampled in 99.7 % of all steps
+_BLOCKS = {"ResnetBlock", "AttnBlock", "Upsample"}  # of taming's Decoder; the rest of it needs little memory
 
 
 class VQGANCanvas(Canvas):
-    """z on the codebook's grid, quantized to its nearest codes and decoded (z+quantize, Crowson, 2021).
+    """A latent grid z, quantized to its nearest codes and decoded (z+quantize, Crowson, 2021).
 
-    `vqgan` has `codebook` (codes, c), `factor`, `encode` and `decode`; its pictures are in [-1, 1]. It is frozen.
-    The size is rounded down to a multiple of `factor`. Begins with random codes on a grid four times as coarse,
-    interpolated (published: one at every cell): a small perceptor does not see the speckle of those.
+    `vqgan` has `codebook` (codes, c), `factor`, `encode` and `decode`; its pictures are in [-1, 1]. It is frozen. The
+    size is rounded down to a multiple of `factor`. z starts as random codes on a grid four times as coarse,
+    interpolated. The published method has one at every cell; a small perceptor does not see that speckle.
     """
 
     lr = SPEC.lr
     spherical = True
-    _margin = 4  # cells of the opposite edge that a tile is decoded with, and cut off again
+    _margin = 4  # cells of the opposite edges that are decoded with a tile, and then cropped
     cuts_off = True
     lowest: Tensor
     highest: Tensor
@@ -45,10 +45,10 @@ class VQGANCanvas(Canvas):
         self.register_buffer("highest", codebook.amax(0)[:, None, None])
         columns, rows = (max(side // vqgan.factor, 1) for side in size)
         coarse = (-(-rows // 4), -(-columns // 4))
-        chosen = torch.stack(
+        index = torch.stack(
             [torch.randint(len(codebook), coarse, generator=generator(seed, 0, "codes")) for seed in seeds]
         )
-        codes = codebook[chosen].movedim(-1, 1)  # (n, c, *coarse)
+        codes = codebook[index].movedim(-1, 1)  # (n, c, *coarse)
         self.z = nn.Parameter(nn.functional.interpolate(codes, (rows, columns), mode="bilinear"))
 
     @classmethod
@@ -63,11 +63,11 @@ class VQGANCanvas(Canvas):
 
     @property
     def tidy_every(self) -> int:  # type: ignore[override]
-        """The steps between two encodings: as the options say, or what suits the model."""
+        """The steps between two encodings: the option, or the model's default."""
         return self.vqgan.tidy_every if self.options.tidy is None else self.options.tidy
 
     def codes(self) -> Tensor:
-        """What is decoded, (n, c, h, w)."""
+        """The quantized grid, (n, c, h, w), which is decoded."""
         return quantize(self.z, self.vqgan.codebook)
 
     def forward(self) -> Tensor:
@@ -81,19 +81,19 @@ class VQGANCanvas(Canvas):
     def start_from(self, image: Tensor) -> None:
         self.z.copy_(quantize(self._encoded(image, self.z.shape[-2:]), self.vqgan.codebook))
 
-    def _encoded(self, image: Tensor, places: Sequence[int]) -> Tensor:
-        """A picture of any size, encoded on a grid of so many rows and columns."""
-        height, width = (number * self.vqgan.factor for number in places)
-        fitted = nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
-        return self._z_of(fitted)
+    def _encoded(self, image: Tensor, grid: Sequence[int]) -> Tensor:
+        """Encode a picture of any size on a grid of these rows and columns."""
+        height, width = (number * self.vqgan.factor for number in grid)
+        resized = nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
+        return self._z_of(resized)
 
     def _z_of(self, image: Tensor) -> Tensor:
-        """A picture encoded; of a tile, with the opposite edges beside it."""
+        """Encode a picture; a tile is padded with its opposite edges."""
         if not self.tiled:
             z: Tensor = self.vqgan.encode(image * 2 - 1)
             return z
-        beside = symmetry.wrapped(image, self._margin * self.vqgan.factor)
-        return symmetry.cropped(self.vqgan.encode(beside * 2 - 1), self._margin)
+        padded = symmetry.wrapped(image, self._margin * self.vqgan.factor)
+        return symmetry.cropped(self.vqgan.encode(padded * 2 - 1), self._margin)
 
     @torch.no_grad()
     def constrain(self) -> None:
@@ -101,14 +101,14 @@ class VQGANCanvas(Canvas):
 
     @torch.no_grad()
     def tidy(self) -> None:
-        """Re-encode the picture, which clears cracks: a step of a denoising autoencoder (Bengio et al., 2013)."""
+        """Re-encode the picture to clear cracks: a step of a denoising autoencoder (Bengio et al., 2013)."""
         image = self()
         with self.precision.rendering(image.device):
             z = self._z_of(image)
         self.z.copy_(quantize(z.float(), self.vqgan.codebook))
 
     def save_memory(self) -> bool:
-        """Decode block by block, and compute each block again on the way back (Chen et al., 2016)."""
+        """Decode block by block, and recompute each block in the backward pass (Chen et al., 2016)."""
         from torch.utils.checkpoint import checkpoint
 
         from vqclip_nb.models import shared
@@ -124,11 +124,11 @@ class VQGANCanvas(Canvas):
 
 
 class CodebookCanvas(VQGANCanvas):
-    """Logits of each code at each place, (n, codes, h, w). The code that is drawn is decoded.
+    """Logits of each code at each cell, (n, codes, h, w). Codes are sampled from them at each step and decoded.
 
-    Gradients go straight through the draw: to the softmax for `multinomial`, and for `gumbel` to that of the logits
-    with Gumbel noise, over the temperature (Jang et al., 2017). The result shows the likeliest codes. The logits are
-    normal numbers at first.
+    The gradient is straight-through: with `multinomial` that of the softmax, with `gumbel` that of the softmax of the
+    logits with Gumbel noise, over the temperature (Jang et al., 2017). The result shows the likeliest codes. The logits
+    start as normal numbers.
     """
 
     lr = 0.05
@@ -137,19 +137,19 @@ class CodebookCanvas(VQGANCanvas):
         super().__init__(vqgan, size=size, seeds=seeds, options=options)
         shape = (len(vqgan.codebook), *self.z.shape[-2:])
         del self.z
-        drawn = [torch.randn(shape, generator=generator(seed, 0, "logits")) for seed in seeds]
-        self.logits = nn.Parameter(torch.stack(drawn))
+        logits = [torch.randn(shape, generator=generator(seed, 0, "logits")) for seed in seeds]
+        self.logits = nn.Parameter(torch.stack(logits))
 
     @property
     def tidy_every(self) -> int:  # type: ignore[override]
-        """Never: encoding would end all doubt between codes."""
+        """Never: encoding would leave one certain code per cell."""
         return 0
 
     def tidy(self) -> None:
         """Nothing."""
 
     def codes(self) -> Tensor:
-        """The codes that are drawn, or the likeliest where no draws are given: (n, c, h, w)"""
+        """The sampled codes, or the likeliest without draws: (n, c, h, w)"""
         logits = self.logits / self.options.temperature
         if self.draws is None:
             soft, index = logits.softmax(1), self.logits.argmax(1)
@@ -165,20 +165,20 @@ class CodebookCanvas(VQGANCanvas):
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:
-        chosen = nearest_codes(self._encoded(image, self.logits.shape[-2:]), self.vqgan.codebook)[
+        index = nearest_codes(self._encoded(image, self.logits.shape[-2:]), self.vqgan.codebook)[
             :, None
         ]  # (1 or n, 1, h, w)
-        sure = torch.log(torch.tensor(float(self.logits.shape[1]))) + _SURE
-        self.logits.zero_().scatter_(1, chosen.expand(len(self.logits), -1, -1, -1), float(sure))
+        height = torch.log(torch.tensor(float(self.logits.shape[1]))) + _SURE
+        self.logits.zero_().scatter_(1, index.expand(len(self.logits), -1, -1, -1), float(height))
 
     def constrain(self) -> None:
-        """Logits may be anything."""
+        """Logits have no limits."""
 
 
-def drawn(shares: Tensor, places: Tensor) -> Tensor:
-    """The index of the share that a number in [0, 1) falls into: (n, k, h, w) and (n, h, w) -> (n, h, w)"""
-    reached = shares.cumsum(1) <= places[:, None] * shares.sum(1, keepdim=True)
-    return reached.sum(1).clamp(max=shares.shape[1] - 1)
+def drawn(shares: Tensor, uniform: Tensor) -> Tensor:
+    """Sample an index from probabilities, (n, k, h, w), with uniform numbers, (n, h, w) -> (n, h, w)"""
+    passed = shares.cumsum(1) <= uniform[:, None] * shares.sum(1, keepdim=True)
+    return passed.sum(1).clamp(max=shares.shape[1] - 1)
 
 
 CANVAS = VQGANCanvas

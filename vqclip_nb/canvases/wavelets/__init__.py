@@ -7,14 +7,14 @@ from vqclip_nb.schema import option
 
 
 class WaveletOptions(CanvasOptions):
-    """Which wavelets, and how they become colours. Aphantasia's are coif2, sharp 0.3, contrast 1.1, colours 1.8."""
+    """The options of a wavelets canvas. Aphantasia uses coif2, sharp 0.3, contrast 1.1 and colours 1.8."""
 
     wave: Literal["coif1", "coif2", "coif3", "db2", "db4", "haar", "sym4", "sym8"] = option(
         "coif2", "Wavelet", "the wavelet: haar shows blocks, coif2 and sym8 are smooth"
     )
-    sharp: float = option(0.3, "Sharpness", "how much fine wavelets weigh: higher is sharper", ge=0, le=1)
-    contrast: float = option(1.0, "Contrast", "how far colours lie from grey, in units of the default", gt=0, le=10)
-    colours: float = option(1.0, "Colours", "how strong colours are beside light and dark", gt=0, le=10)
+    sharp: float = option(0.3, "Sharpness", "weight of fine wavelets: higher is sharper", ge=0, le=1)
+    contrast: float = option(1.0, "Contrast", "distance of colours from grey, relative to the default", gt=0, le=10)
+    colours: float = option(1.0, "Colours", "strength of hues relative to brightness", gt=0, le=10)
 
 
 SPEC = CanvasSpec(

@@ -13,10 +13,10 @@ from vqclip_nb.rng import generator
 
 
 class WaveletsCanvas(Canvas):
-    """A picture as the sigmoid of an inverse wavelet transform. Begins with faint noise on grey.
+    """A picture as the sigmoid of an inverse wavelet transform. It starts as faint noise on grey.
 
-    `coarse` is the mean of large blocks; `details` has three directions for each level, coarse first. A level weighs
-    (its places)^(sharp - 1), as in Aphantasia, in units of the coarsest.
+    `coarse` is the mean of large blocks; `details` has three directions for each level, coarse first. The weight of a
+    level is (its number of coefficients)^(sharp - 1), as in Aphantasia, relative to the coarsest.
     """
 
     lr = SPEC.lr
@@ -31,8 +31,8 @@ class WaveletsCanvas(Canvas):
         wavelets, levels = _library()
         self.levels = max(1, levels((self.height, self.width), self.options.wave))
         empty = wavelets.wavedec2(torch.zeros(1, 3, self.height, self.width), self.options.wave, level=self.levels)
-        places = [detail[0].shape[-2] * detail[0].shape[-1] for detail in empty[1:]]
-        self.weights = [2**self.levels * (places[0] / number) ** (1 - self.options.sharp) for number in places]
+        sizes = [detail[0].shape[-2] * detail[0].shape[-1] for detail in empty[1:]]
+        self.weights = [2**self.levels * (sizes[0] / number) ** (1 - self.options.sharp) for number in sizes]
         draw = [generator(seed, 0, "wavelets") for seed in seeds]
         shapes = [(3, 3, *detail[0].shape[-2:]) for detail in empty[1:]]  # (direction, colour, rows, columns)
         coarse = [torch.randn(3, *empty[0].shape[-2:], generator=each) for each in draw]
@@ -47,17 +47,17 @@ class WaveletsCanvas(Canvas):
 
     def forward(self) -> Tensor:
         wavelets, _ = _library()
-        scaled = [detail * weight for detail, weight in zip(self.details, self.weights, strict=True)]
-        bands = [self.coarse * 2**self.levels, *(tuple(each.unbind(1)) for each in scaled)]
-        decorrelated = wavelets.waverec2(bands, self.options.wave)[..., : self.height, : self.width]
-        return to_rgb(decorrelated, self.colours, self.contrast)
+        details = [detail * weight for detail, weight in zip(self.details, self.weights, strict=True)]
+        bands = [self.coarse * 2**self.levels, *(tuple(each.unbind(1)) for each in details)]
+        components = wavelets.waverec2(bands, self.options.wave)[..., : self.height, : self.width]
+        return to_rgb(components, self.colours, self.contrast)
 
     @torch.no_grad()
     def start_from(self, image: Tensor) -> None:
         wavelets, _ = _library()
-        fitted = nn.functional.interpolate(image, (self.height, self.width), mode="bilinear", antialias=True)
-        decorrelated = from_rgb(fitted, self.colours, self.contrast)
-        coarse, *details = wavelets.wavedec2(decorrelated, self.options.wave, level=self.levels)
+        resized = nn.functional.interpolate(image, (self.height, self.width), mode="bilinear", antialias=True)
+        components = from_rgb(resized, self.colours, self.contrast)
+        coarse, *details = wavelets.wavedec2(components, self.options.wave, level=self.levels)
         self.coarse.copy_(coarse / 2**self.levels)
         for own, detail, weight in zip(self.details, details, self.weights, strict=True):
             own.copy_(torch.stack([*detail], 1) / weight)
@@ -69,8 +69,8 @@ def _library() -> tuple[Any, Any]:
         import ptwt
         import pywt
     except ImportError:
-        needed = 'pip install "vqclip_nb[wavelets]"'
-        raise ImportError(f"the canvas wavelets needs another package: `{needed}`") from None
+        command = 'pip install "vqclip_nb[wavelets]"'
+        raise ImportError(f"the canvas wavelets needs another package: `{command}`") from None
     return ptwt, pywt.dwtn_max_level
 
 

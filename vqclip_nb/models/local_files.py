@@ -1,4 +1,4 @@
-"""Files that a person gave, by a path that may be mistyped, or that are not what their name says."""
+"""Local files: checks files that a user names, with clear errors."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from vqclip_nb.paths import expanded
 from vqclip_nb.schema import closest
 
 
-def existing(place: str, what: str = "file") -> Path:
-    """The path of a file that is there. Raises `CannotFetch` that says what is there instead."""
-    path = expanded(place)
+def existing(source: str, what: str = "file") -> Path:
+    """The path of an existing file. Raises `CannotFetch` that says what exists instead."""
+    path = expanded(source)
     if path.is_file():
         return path
     if path.is_dir():
-        raise CannotFetch(f"{place!r} is a folder; name the {what} in it")
+        raise CannotFetch(f"{source!r} is a folder; name the {what} in it")
     folder = path.parent
     if not folder.is_dir():
-        raise CannotFetch(f"there is no {what} {place!r}, and no folder {str(folder)!r}")
+        raise CannotFetch(f"there is no {what} {source!r}, and no folder {str(folder)!r}")
     try:
         near = closest(path.name, [name for name in os.listdir(folder) if (folder / name).is_file()])
     except OSError:
         near = ""
-    raise CannotFetch(f"there is no {what} {place!r}{near}")
+    raise CannotFetch(f"there is no {what} {source!r}{near}")
 
 
 WEB_PAGE, POINTER = "a web page", "a Git LFS pointer"
@@ -35,7 +35,7 @@ REMEDIES = {
 
 
 def mistaken(head: bytes) -> str | None:
-    """What some hosts give in the place of a file, by how it begins; None where it may be the file."""
+    """What a host sent instead of the file, by its first bytes: WEB_PAGE, POINTER, or None if it may be the file."""
     if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return WEB_PAGE
     return POINTER if head.startswith(b"version https://git-lfs") else None

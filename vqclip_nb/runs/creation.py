@@ -1,0 +1,117 @@
+"""Creation of a run's folder, atomically and with a name that is legal on every system."""
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vqclip_nb import images, prompts
+from vqclip_nb.errors import RunError
+from vqclip_nb.paths import expanded
+from vqclip_nb.runs import metadata
+from vqclip_nb.safe_files import kind, write
+from vqclip_nb.timeline import Edit
+
+UNFINISHED = ".part"  # suffix of a folder that is being created or deleted
+
+
+def identity(values: Mapping[str, Any]) -> str:
+    """The identity of a run: a digest of the settings, the parent and the start time in settings.json.
+
+    It stays the same when the run is moved, renamed or copied, and differs for other settings and for branches.
+    """
+    facts = {name: values.get(name) for name in ("settings", "parent", "begun")}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def check_out(out: str) -> None:
+    """Raise RunError when no folder can be created in `out`. Creates nothing."""
+    folder = expanded(out)
+    nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
+    if not nearest.is_dir():
+        raise unwritable(out, f"{nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise unwritable(out, f"{nearest} may not be written to")
+
+
+def slug(prompt: str) -> str:
+    """A prompt's first text as part of a file name that is legal on every system: `a-red-house-by-the-sea`."""
+    texts = prompts.parse(prompt)
+    plain = unicodedata.normalize("NFKD", texts[0].text if texts else "").encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    short = [word for index, word in enumerate(words) if len("-".join(words[: index + 1])) <= 40]
+    return "-".join(short) or "picture"
+
+
+def input_files(
+    settings: Sequence[Mapping[str, Any]], inputs: Path | None, *, skip: Mapping[str, str] = {}
+) -> dict[str, tuple[str, bytes]]:
+    """The suffix and the bytes of each input picture of the settings, by name, except those in `skip`."""
+    fields = {name: field for values in settings for name, field in metadata.input_pictures(values).items()}
+    paths = {name: images.locate(name, field=of, inputs=inputs) for name, of in fields.items() if name not in skip}
+    return {name: (path.suffix.lower() or ".img", path.read_bytes()) for name, path in paths.items()}
+
+
+def replacements(
+    changes: Sequence[Edit], inputs: Path | None, *, skip: Mapping[str, str] = {}
+) -> dict[str, tuple[str, bytes]]:
+    """The suffix and the bytes of each picture that replaces the painted one, by name, as in `input_files`."""
+    files = {change.image: change.file for change in changes if change.image and change.image not in skip}
+    pictures = {name: file or images.PictureFile.of(name, inputs=inputs) for name, file in files.items()}
+    return {name: (file.suffix, file.data) for name, file in pictures.items()}
+
+
+def edits_to_dicts(changes: Sequence[Edit], digests: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Edits as JSON values, with input pictures named by hash."""
+    return [{**each.to_dict(), "settings": metadata.hash_names(each.settings, digests)} for each in changes]
+
+
+def lines_of(changes: Sequence[Edit], digests: Mapping[str, str]) -> bytes:
+    """Edits as the content of timeline.jsonl."""
+    return "".join(
+        json.dumps(values, ensure_ascii=False) + "\n" for values in edits_to_dicts(changes, digests)
+    ).encode()
+
+
+def make_folder(out: Path, name: str, first_files: Mapping[str, bytes]) -> Path:
+    """Create a folder with these files, atomically; a number is appended if the name is taken.
+
+    Several processes may do so at once. Raises OSError.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    temporary = _first(out, f".{name}-{os.getpid()}", UNFINISHED, lambda path: path.mkdir())
+    try:
+        (temporary / "frames").mkdir()
+        for file, data in first_files.items():
+            (temporary / file).parent.mkdir(exist_ok=True)
+            write(temporary / file, data)
+        return _first(out, name, "", temporary.rename)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _first(out: Path, name: str, suffix: str, make: Callable[[Path], object]) -> Path:
+    """Create the first free path of `name`, `name-2`, … with `make`, and return it. Raises OSError."""
+    for number in itertools.count(1):
+        path = out / f"{name if number == 1 else f'{name}-{number}'}{suffix}"
+        try:
+            if kind(path) is None:
+                make(path)
+                return path
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) or kind(path) is None:
+                raise
+    raise AssertionError("numbers do not end")
+
+
+def unwritable(out: str, reason: str) -> RunError:
+    """The error for a folder that cannot be written to."""
+    return RunError(f"out must be a folder that can be written to, got {out!r}: {reason}; choose another with --out")
