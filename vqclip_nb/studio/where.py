@@ -65,7 +65,7 @@ class Where:
         self.surface = widgets.HTML()
         self.board = widgets.VBox([self.under, self.surface])
         self.board.add_class("vq-board")
-        self.wire = widgets.Textarea(continuous_update=False, layout={"display": "none"})  # what where.js sends
+        self.wire = widgets.Textarea(description="What is drawn", continuous_update=False, layout={"display": "none"})
         self.wire.add_class("vq-wire")
         self.tools = widgets.HTML(markup.tools())
         self.upload = upload_button("Upload a mask: white is marked")
