@@ -37,6 +37,7 @@ def test_an_uploaded_mask_says_where_is_painted_and_the_rest_of_the_start_image_
     shown = studio(steps=4, feather=0.0)
     where = shown.ui.where
     assert seen(where.board, where.upload, where.take) == [False, False, False], "there is nothing to keep parts of"
+    assert "needs a start image" in where.hint.value
     shown.ui.images.take(picture("blue"), "init_image")
     upload(where.upload, picture("black", box=(0, 0, 8, 16)))
     assert tint(shown).getbbox() == (0, 0, 8, 16)

@@ -128,7 +128,8 @@ class Where:
             self._quiet = True
             self.role.options, self.role.value = offered, number
             self._quiet = False
-        self.hint.value = markup.small(_HINTS[number == RUN].format(number))
+        missing = "" if start or number != RUN else " It needs a start image: upload one in the tab Basic."
+        self.hint.value = markup.small(_HINTS[number == RUN].format(number) + missing)
         _visible(self.take, not start and self._shown() is not None)
         for part in (self.tools, self.board, self.upload):
             _visible(part, bool(start) or number != RUN)
