@@ -7,7 +7,7 @@ from pathlib import Path
 from vqclip_nb import session
 from vqclip_nb.errors import NotANumber, OutOfMemory
 from vqclip_nb.models import shared
-from vqclip_nb.queue.desk import Desk
+from vqclip_nb.queue.desk import Desk, noted
 from vqclip_nb.queue.records import Ending, Job
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
@@ -28,11 +28,11 @@ def paint(desk: Desk, job: Job, *, device: str = "auto", stop: Callable[[], bool
     if active is None:
         return Ending("done")
     painting, record = active.painting, active.record
-    noted, ending = 0.0, Ending("done")
+    noted_at, ending = 0.0, Ending("done")
     try:
         for frame in active:
-            if frame.step >= job.steps or time.monotonic() - noted > NOTED_EVERY:
-                noted = time.monotonic()
+            if frame.step >= job.steps or time.monotonic() - noted_at > NOTED_EVERY:
+                noted_at = time.monotonic()
                 if not noted(desk, job, frame.step):
                     ending = Ending("cancelled")
                     break
