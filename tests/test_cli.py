@@ -214,6 +214,11 @@ def test_options_of_older_tools_name_what_they_are_called_here(words, sentence, 
     assert sentence in capsys.readouterr().err
 
 
+def test_an_option_of_paint_after_another_command_is_named_as_such(capsys):
+    assert vqclip("replay", "a.png", "--steps", "9") == 2
+    assert "there is no option '--steps' of `vqclip replay`; `vqclip paint` takes it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "meant"),
     [(["a red house"], "vqclip paint 'a red house'"), (["piant", "red"], "vqclip paint"), (["-5"], None)],

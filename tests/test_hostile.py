@@ -68,6 +68,14 @@ def test_a_linked_subfolder_is_refused_before_anything_is_deleted(tmp_path, name
     assert (untouched(outside), sorted(path.name for path in run.rglob("*"))) == left
 
 
+def test_a_film_of_linked_frames_names_the_link(tmp_path, capsys):
+    run, outside = painted(tmp_path / "runs"), precious(tmp_path)
+    (run / "frames").rename(tmp_path / "moved")
+    (run / "frames").symlink_to(outside)
+    assert cli.main(["film", str(run)]) == 2
+    assert "must be a folder of its own, and is a link to" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["progress.mp4", ".progress.mp4.part", ".result.png.part", "result.png", ".lock"])
 def test_a_link_where_a_file_is_written_is_replaced_and_its_target_stays(tmp_path, name):
     run, outside = painted(tmp_path / "runs"), tmp_path / "precious.txt"

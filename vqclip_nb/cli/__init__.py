@@ -82,6 +82,8 @@ class Parser(argparse.ArgumentParser):
             subparser = getattr(arguments, "parser", self)
             options = subparser._option_string_actions
             word = extra[0].partition("=")[0]
+            if _is_setting(word) and subparser.prog != "vqclip paint":
+                self.error(f"there is no option {word!r} of `{subparser.prog}`; `vqclip paint` takes it")
             if word.startswith("-") and (explanation := subparser.explain(word)) is not None:
                 self.error(f"there is no option {word!r}; {explanation}")
             near = difflib.get_close_matches(word, options, 1)
@@ -95,6 +97,13 @@ class Parser(argparse.ArgumentParser):
                 hint = f"; put what to paint in quotes: `{command(*subparser.prog.split(), *before, text)}`"
             self.error(f"there is no {kind} {extra[0]!r}{hint}")
         return arguments
+
+
+def _is_setting(word: str) -> bool:
+    """Whether an option is one of `vqclip paint`."""
+    from vqclip_nb.settings import Settings
+
+    return word.startswith("--") and word[2:].replace("-", "_") in Settings.model_fields
 
 
 def _prompts(command: str) -> list[str] | None:

@@ -34,6 +34,7 @@ def film(arguments: argparse.Namespace) -> int:
     from vqclip_nb.runs.films import beside_video, make_film
     from vqclip_nb.runs.metadata import describe
     from vqclip_nb.runs.reader import RunInfo, frames
+    from vqclip_nb.safe_files import need
 
     limits = {"fps": (0.1, 120), "seconds": (0.1, 3600), "hold": (0, 60)}
     for name, (low, high) in limits.items():
@@ -42,6 +43,7 @@ def film(arguments: argparse.Namespace) -> int:
             raise RunError(f"{name} must be from {low} to {high}, got {value}")
     info = RunInfo.read(find(arguments.folder))
     path = expanded(arguments.to) if arguments.to else info.folder / "progress.mp4"
+    need(info.folder / "frames", "a folder")  # no link is followed
     paths = frames(info.folder)
     about = describe(
         info.settings,
