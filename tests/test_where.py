@@ -156,3 +156,18 @@ def test_what_is_drawn_in_the_page_is_the_mask_at_the_size_of_the_start_image_an
     assert shown.ui.where.prompt_masks == ()
     where.role.value = RUN
     assert tint(shown).point(lambda alpha: 255 * (alpha > 127)).getbbox() == (0, 0, 256, 256)
+
+
+def test_a_form_that_needs_pictures_is_remembered_without_them():
+    shown = studio(steps=2)
+    shown.ui.images.take(picture("blue"), "init_image")
+    shown.ui.where.role.value = 1
+    upload(shown.ui.where.upload, picture("white"))
+    shown.ui.form.prompt.text.value = "red [mask 1]"
+    shown.ui.form.controls["extend"].value = "left 4"
+    assert not shown.ui.messages.field_errors
+    shown.ui.start.click()
+    ended(shown)
+    again = shown.controller.library.remembered("runs")
+    assert (again["prompt"], again["extend"], again["steps"]) == ("red [mask 1]", "left 4", 2)
+    assert not again.keys() & {"init_image", "prompt_masks"}

@@ -232,7 +232,12 @@ class Library:
         folder = Path.cwd() / expanded(out or by_name("out").default)
         try:
             values = json.loads((folder / FORM_FILE).read_bytes())
-            settings = Settings(**{name: value for name, value in values.items() if name in Settings.model_fields})
+            named = {
+                "init_image": "start",
+                "prompt_masks": ("mask",) * 9,
+            }  # that the rest may refer to
+            known = {name: value for name, value in values.items() if name in Settings.model_fields}
+            settings = Settings(**named | known)
         except (OSError, ValueError, AttributeError, TypeError, RecursionError, SettingsError):
             return {}
         return {name: value for name, value in settings.model_dump().items() if name in values}
