@@ -45,7 +45,8 @@ class Lab:
     ready, running = running.replace("IDLE", "kernel.status === 'idle'"), running.replace("IDLE", "true")
     state = """() => {
         const panel = jupyterapp.shell.currentWidget, kernel = panel.context.sessionContext.session.kernel;
-        return { kernel: [kernel.connectionStatus, kernel.status],
+        return { status: (document.querySelector('.vq-said') || {}).innerText,
+            kernel: [kernel.connectionStatus, kernel.status],
             cells: [...panel.content.model.cells].map((cell) => cell.toJSON())
                 .map((cell) => [cell.execution_count, JSON.stringify(cell.outputs || '').slice(0, 500)]) };
     }"""
@@ -82,7 +83,8 @@ class Classic:
     ready = f"async () => ({running})() && {IN_TIME.format(reading)}"
     state = """() => {
         const kernel = Jupyter.notebook.kernel;
-        return { kernel: [kernel.is_connected(), kernel.info_reply.status, Jupyter.notebook.kernel_busy],
+        return { status: (document.querySelector('.vq-said') || {}).innerText,
+            kernel: [kernel.is_connected(), kernel.info_reply.status, Jupyter.notebook.kernel_busy],
             manager: !!kernel.widget_manager, targets: Object.keys(kernel.comm_manager.targets),
             cells: Jupyter.notebook.get_cells().map((cell) => cell.toJSON())
                 .map((cell) => [cell.execution_count, JSON.stringify(cell.outputs || '').slice(0, 500)]) };

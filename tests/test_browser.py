@@ -34,10 +34,10 @@ def page(browser, request, tmp_path):
     with served(front, tmp_path, log) as address:
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
         watch(request.node, page, state=front.state, server_log=log)
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(300_000)  # with thirty processes on two cores the first step took over two minutes
         page.front, page.folder = front, folder
         try:
-            page.goto(address, timeout=300_000)
+            page.goto(address)
             wait_until(page, front.ready)
         except Exception:
             testify(request.node, "setup")
