@@ -39,4 +39,4 @@ def _with_files(settings: Settings, files: dict[str, Path]) -> dict[str, object]
 
     single = {field: here(name) for field in metadata.PICTURES if (name := getattr(settings, field)) in files}
     lists = {field: getattr(settings, field) for field in metadata.PICTURE_LISTS}
-    return single | {field: metadata.renamed(lines, here) for field, lines in lists.items() if lines}
+    return single | {field: metadata.rename_pictures(lines, here) for field, lines in lists.items() if lines}
