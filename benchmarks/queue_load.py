@@ -3,7 +3,8 @@
 python benchmarks/queue_load.py --people 200 --json queue-load.json
 
 Each person sends three pictures: the first all at the same instant, the second all within one second, the third while
-the server is killed. The models are toys, so that the queue is measured and not the painting.
+the server is killed. The models are toys, so that the queue is measured and not the painting. With --waves N nobody is
+killed: N times all send at the same instant, and the processor time that the server takes is measured too (on Linux).
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from statistics import median
 from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,10 +35,15 @@ BODY = json.dumps({"prompt": "red", "size": [32, 32], "steps": STEPS, "cutn": 2}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--people", type=int, default=200)
+    parser.add_argument("--waves", type=int, default=0, metavar="N")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), arguments.people)
+        figures = (
+            measure_waves(Path(folder), arguments.people, arguments.waves)
+            if arguments.waves
+            else measure(Path(folder), arguments.people)
+        )
     print(json.dumps(figures, indent=2))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -69,6 +76,39 @@ def measure(folder: Path, people: int) -> dict[str, object]:
         "promised while the server was killed": sum(1 for _, job in third if job),
         "seconds in all": round(seconds, 1),
     }
+
+
+def measure_waves(folder: Path, people: int, waves: int) -> dict[str, object]:
+    """How long the answers take when all send at the same instant, several times; the middle of the waves."""
+    (folder / "limits.toml").write_text(LIMITS.replace("= 3", f"= {waves}"))
+    store = Store(folder)
+    tokens = [store.add_person(f"person {number}") for number in range(people)]
+    store.close()
+    port = free_port()
+    server = begin(folder, port)
+    each, taken = [], []
+    try:
+        for _ in range(waves):
+            before = processor_time(server.pid)
+            sent = asyncio.run(send_at_once(port, tokens))
+            each.append(answers("at the same instant", [lasted for lasted, job in sent if job]))
+            taken.append(processor_time(server.pid) - before)
+    finally:
+        server.terminate()
+        server.wait(60)
+    return {
+        "people": people,
+        "waves": waves,
+        "load average": round(os.getloadavg()[0], 1),
+        **{name: median(wave[name] for wave in each) for name in each[0]},
+        "processor time of the server for a request, ms": round(1000 * median(taken) / people, 2),
+    }
+
+
+def processor_time(process: int) -> float:
+    """The seconds of a processor that a process has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def outcome(store: Store, promised: list[str]) -> dict[str, object]:
