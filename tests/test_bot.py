@@ -19,7 +19,7 @@ from vqclip_nb import cli
 from vqclip_nb.errors import RunError
 from vqclip_nb.queue import Limits, Store, connection, follower
 from vqclip_nb.queue.bot import Bot
-from vqclip_nb.queue.worker import work
+from vqclip_nb.queue.worker import painted, work
 
 LIMITS = Limits(canvases=("pixels",), longest_text=4000, most_steps=40)
 SECRET = "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"
@@ -73,7 +73,11 @@ class Painter:
 
     def __init__(self, store):
         self.stop = threading.Event()
-        self.thread = threading.Thread(target=work, args=(store, "worker-1", "cpu", self.stop))
+        self.thread = threading.Thread(target=work, args=(store, "worker-1", self.stop, self.paint))
+        self.store = store
+
+    def paint(self, job):
+        return painted(job, self.store, device="cpu", stop=self.stop.is_set)
 
     def __enter__(self):
         self.thread.start()

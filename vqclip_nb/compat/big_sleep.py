@@ -65,8 +65,8 @@ class Imagine(Imagining):
         runs: str = "runs",
         demo: bool = False,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        super().__init__(TOOL, dream.plan, given)
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__(TOOL, dream.plan, arguments)
 
     def set_text(self, text: str) -> None:
         """Paint towards these words from now on."""

@@ -53,24 +53,24 @@ class Copies:
         if number is None or frame.image is None:
             return
         (pil,) = images.to_pils(frame.image[:1])
-        wanted = [expanded(self.outputs.picture)]
+        paths = [expanded(self.outputs.picture)]
         if self.outputs.numbered and number >= self.outputs.first_number:
-            wanted.append(Path(self.outputs.numbered.format(number)))
+            paths.append(Path(self.outputs.numbered.format(number)))
         if self.outputs.best and (pull := self._pull(frame)) < self._best:
             self._best = pull
-            wanted.append(self.outputs.best)
-        for path in wanted:
+            paths.append(self.outputs.best)
+        for path in paths:
             self._write(pil, path)
 
     def finish(self, result: Path) -> list[Path]:
         """The picture, with its settings inside, and the films of the run in whose folder `result` lies."""
         picture, run = expanded(self.outputs.picture), result.parent
         embedded.copy(result, picture)
-        made = [picture]
+        paths = [picture]
         for path in self.outputs.films:
             make_film(layout.frames(run), path, self.settings, run / "inputs", seconds=self.outputs.seconds)
-            made.append(path)
-        return made
+            paths.append(path)
+        return paths
 
     def _pull(self, frame: Frame) -> float:
         return sum(float(frame.losses[text].mean()) for text in self._texts if text in frame.losses)
@@ -81,8 +81,8 @@ class Copies:
             self.written.append(path)
         except OSError as error:
             if not self._failed:
-                said = f"{path} could not be written: {error.strerror}; the run's folder has all pictures"
-                warnings.warn(said, PaintWarning, stacklevel=3)
+                message = f"{path} could not be written: {error.strerror}; the run's folder has all pictures"
+                warnings.warn(message, PaintWarning, stacklevel=3)
             self._failed = True
 
 
@@ -111,11 +111,11 @@ class Duration:
         if self._first is None:
             self._first = (step, now)
             return None
-        begun, since = self._first
-        if self._said or step < begun + 2 or now - since < self.TIMED:
+        first_step, since = self._first
+        if self._said or step < first_step + 2 or now - since < self.TIMED:
             return None
         self._said = True
-        each = (now - since) / (step - begun)
+        each = (now - since) / (step - first_step)
         if self.steps * each < self.LONG and self.steps < self.MANY:
             return None
         return f"{self._counted} take {spoken(self.steps * each)} here; Ctrl-C ends it and keeps the picture so far"

@@ -78,8 +78,8 @@ class Imagine(Imagining):
         runs: str = "runs",
         demo: bool = False,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        super().__init__(TOOL, imagine.plan, given)
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__(TOOL, imagine.plan, arguments)
 
     def set_clip_encoding(self, text: str | None = None, img: Any = None, encoding: Any = None) -> None:
         """Paint towards a text, a picture or both from now on."""

@@ -58,10 +58,10 @@ TOOL = Tool(
 )
 
 
-def plan(given: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
+def plan(arguments: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
     """What options of Big Sleep, by name, ask for; `tool` has its defaults. Raises SettingsError."""
-    notes, values = tool.notes(given), tool.read(given)
-    changes = tool.direct({**values, **given})
+    notes, values = tool.notes(arguments), tool.read(arguments)
+    changes = tool.direct({**values, **arguments})
     changes |= pulls(plain(values["text"] or ""), values["img"], values["text_min"] or "")
     size = values["image_size"]
     if size not in SIZES:
@@ -75,9 +75,9 @@ def plan(given: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
     if values.get("larger_model") or values.get("larger_clip"):
         changes["perceptor"] = "ViT-L/14"
     outputs = _outputs(values, changes["seed"])
-    usual = {option.setting for option in tool.options if option.name not in given} - {"", "seed"}
-    usual |= set() if "image_size" in given else {"size"}
-    usual |= set() if {"epochs", "iterations"} & given.keys() else {"steps"}
+    usual = {option.setting for option in tool.options if option.name not in arguments} - {"", "seed"}
+    usual |= set() if "image_size" in arguments else {"size"}
+    usual |= set() if {"epochs", "iterations"} & arguments.keys() else {"steps"}
     return Plan(tool.preset, changes, outputs, notes, length, frozenset(usual), asks=not values.get("overwrite", True))
 
 
@@ -87,10 +87,10 @@ def pulls(texts: Sequence[Prompt], image: Any, text_min: str = "") -> dict[str, 
         raise SettingsError('there is nothing to imagine; give a text, as in "a pyramid made of ice", or --img FILE')
     half = 0.5 if texts and image is not None else 1.0
     pushed = [replace(prompt, weight=-1.0) for prompt in plain(text_min)]
-    told = {"prompt": joined([*(replace(prompt, weight=half) for prompt in texts), *pushed])}
+    changes = {"prompt": joined([*(replace(prompt, weight=half) for prompt in texts), *pushed])}
     if image is None:
-        return told
-    return told | {"image_prompts": (str(Prompt(str(image), half * max(1, len(texts)))),)}
+        return changes
+    return changes | {"image_prompts": (str(Prompt(str(image), half * max(1, len(texts)))),)}
 
 
 def steps_of(values: Mapping[str, Any]) -> tuple[int, str]:
@@ -100,8 +100,8 @@ def steps_of(values: Mapping[str, Any]) -> tuple[int, str]:
         if values[name] < 1:
             raise SettingsError(f"--{name} must be 1 or more, got {values[name]}")
     if epochs * iterations > 100_000:
-        said = f"--epochs {epochs} of --iterations {iterations} are {epochs * iterations:,} steps"
-        raise SettingsError(f"{said}, more than 100,000; lower one of them, and go on with `vqclip resume`")
+        problem = f"--epochs {epochs} of --iterations {iterations} are {epochs * iterations:,} steps"
+        raise SettingsError(f"{problem}, more than 100,000; lower one of them, and go on with `vqclip resume`")
     one = f"; --epochs 1 is {iterations:,} of them" if epochs > 1 else ""
     return epochs * iterations, f"{epochs} epochs of {iterations:,}{one}"
 

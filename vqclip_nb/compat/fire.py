@@ -20,32 +20,32 @@ def rewritten(words: Sequence[str], options: Sequence[Option], own: Mapping[str,
 
     own: whether an option takes a value, by name. Raises SettingsError for a text that lacks its quotes.
     """
-    left, result, named = list(words), [], set[str]()
+    rest, result, names = list(words), [], set[str]()
     loose: list[str] = []
-    while left:
-        word = left.pop(0)
+    while rest:
+        word = rest.pop(0)
         if word == "--":
-            loose += left
+            loose += rest
             break
         if not _OPTION.match(word) or re.search(r"\s", word.partition("=")[0]):
             loose.append(word)
             continue
-        typed, equals, value = word.partition("=")
-        option, negated = _named(typed.lstrip("-").replace("-", "_"), options)
-        if option is None or typed.lstrip("-") in own:
+        name, equals, value = word.partition("=")
+        option, negated = _named(name.lstrip("-").replace("-", "_"), options)
+        if option is None or name.lstrip("-") in own:
             result.append(word)
-            if own.get(typed.lstrip("-")) and not equals and left:
-                result.append(left.pop(0))
+            if own.get(name.lstrip("-")) and not equals and rest:
+                result.append(rest.pop(0))
             continue
         if not equals:
-            value = _value(option, left, negated)
+            value = _value(option, rest, negated)
         result.append(f"--{option.name}={value}")
-        named.add(option.name)
-    if "text" not in named and len(loose) > 2 and not Path(loose[1]).suffix:  # the second would be a picture
+        names.add(option.name)
+    if "text" not in names and len(loose) > 2 and not Path(loose[1]).suffix:  # the second would be a picture
         raise SettingsError(f"a text of several words needs quotes: {shlex.quote(' '.join(loose))}")
-    places = [option for option in options if option.name not in named]
+    positional = [option for option in options if option.name not in names]
     for index, word in enumerate(loose):
-        result.append(f"--{places[index].name}={word}" if index < len(places) else word)
+        result.append(f"--{positional[index].name}={word}" if index < len(positional) else word)
     return result
 
 
@@ -62,10 +62,10 @@ def _named(name: str, options: Sequence[Option]) -> tuple[Option | None, bool]:
     return None, False
 
 
-def _value(option: Option, left: list[str], negated: bool) -> str:
+def _value(option: Option, rest: list[str], negated: bool) -> str:
     """The value of an option without `=`: the next word, but of a switch only one that says yes or no."""
-    follows = bool(left) and not _OPTION.match(left[0])
+    follows = bool(rest) and not _OPTION.match(rest[0])
     if option.kind == "switch":
-        takes = follows and not negated and left[0].lower() in ("true", "false", "0", "1", "yes", "no")
-        return left.pop(0) if takes else str(not negated)
-    return left.pop(0) if follows else ""
+        takes = follows and not negated and rest[0].lower() in ("true", "false", "0", "1", "yes", "no")
+        return rest.pop(0) if takes else str(not negated)
+    return rest.pop(0) if follows else ""

@@ -166,18 +166,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(*names, **words)
 
 
-def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
+def plan(arguments: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     """What options of generate.py, by name, ask for. memory: the bytes of the GPU, or None without one.
 
     Raises SettingsError.
     """
-    notes, values = TOOL.notes(given), TOOL.read(given)
-    changes = {"seed": -1} | TOOL.direct(given) | {"device": device_of(given)}
+    notes, values = TOOL.notes(arguments), TOOL.read(arguments)
+    changes = {"seed": -1} | TOOL.direct(arguments) | {"device": device_of(arguments)}
     changes["size"] = _size(values["size"], memory)
     changes |= (
         _prompts(values)
         | noise_prompts(values["noise_prompt_seeds"], values["noise_prompt_weights"])
-        | _cutouts(values, "augments" in given)
+        | _cutouts(values, "augments" in arguments)
     )
     if model := _model(values):
         changes["canvas"] = f"vqgan/{model}"
@@ -191,7 +191,7 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
         changes |= _zooming(values)
         seconds = None  # the film has a rate of its own
     sources = {"size": {"size"}, "cutouts": {"cut_method"}, "augments": {"cut_method", "augments"}}
-    usual = frozenset(name for name, options in sources.items() if not options & given.keys())
+    usual = frozenset(name for name, options in sources.items() if not options & arguments.keys())
     noise = ""
     if values["init_noise"] and not values["init_image"]:
         if (noise := values["init_noise"].lower()) not in KINDS:
@@ -202,9 +202,9 @@ def plan(given: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     return Plan(TOOL.preset, changes, outputs, notes, usual=usual, noise=noise)
 
 
-def device_of(given: Mapping[str, Any]) -> str:
+def device_of(arguments: Mapping[str, Any]) -> str:
     """The device; the one that generate.py takes when it can is the best there is."""
-    name = given.get("cuda_device", "auto")
+    name = arguments.get("cuda_device", "auto")
     return "auto" if name == TOOL.option("cuda_device").default else str(name)
 
 
@@ -231,19 +231,19 @@ def _size(size: tuple[int, ...] | None, memory: int | None) -> tuple[int, int]:
 def _prompts(values: Mapping[str, Any]) -> dict[str, Any]:
     """Texts and pictures; a story's phrases follow each other, and its pictures end with the first phrase."""
     pictures = [part.strip() for part in (values["image_prompts"] or "").split("|") if part.strip()]
-    told = values["prompts"] or ("" if pictures else "A cute, smiling, Nerdy Rodent")
-    parts, every = [phrases(part) for part in told.split("^")], values["change_prompt_every"]
+    text = values["prompts"] or ("" if pictures else "A cute, smiling, Nerdy Rodent")
+    parts, every = [phrases(part) for part in text.split("^")], values["change_prompt_every"]
     if len(parts) > 1 and every > 0:
         return story(parts, every, values["iterations"], pictures)
     prompt = joined(parts[0])
     return {"prompt": prompt} | ({"image_prompts": tuple(pictures)} if pictures else {})
 
 
-def _cutouts(values: Mapping[str, Any], chosen: bool) -> dict[str, Any]:
+def _cutouts(values: Mapping[str, Any], explicit: bool) -> dict[str, Any]:
     if (method := values["cut_method"].lower()) not in _METHODS:
         raise SettingsError(f"--cut_method must be one of {', '.join(_METHODS)}, got {values['cut_method']!r}")
     cutouts, varied = _METHODS[method]
-    letters = " ".join(values["augments"]) if chosen else "Af Pe Ji Er"
+    letters = " ".join(values["augments"]) if explicit else "Af Pe Ji Er"
     return {"cutouts": cutouts, "augments": letters if varied else ""}
 
 

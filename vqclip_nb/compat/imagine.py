@@ -95,20 +95,20 @@ TOOL = Tool(
 )
 
 
-def plan(given: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
+def plan(arguments: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
     """What options of Deep Daze, by name, ask for; `tool` has its defaults. Raises SettingsError."""
-    notes, values = tool.notes(given), tool.read(given)
+    notes, values = tool.notes(arguments), tool.read(arguments)
     groups = _story(values) if values["create_story"] else []
     values |= {"epochs": len(groups)} if groups else {}
     steps, length = steps_of(values)
-    changes = {"seed": -1} | tool.direct(given) | {"steps": steps}
+    changes = {"seed": -1} | tool.direct(arguments) | {"steps": steps}
     changes |= story(groups, values["iterations"], steps) if groups else _pulls(values)
     changes["size"] = (values["image_width"], values["image_width"])
     if values.get("deeper"):
         changes["layers"] = 32
     changes |= _cutouts(values)
-    usual = set() if "image_width" in given else {"size"}
-    usual |= set() if {"epochs", "iterations", "create_story"} & given.keys() else {"steps"}
+    usual = set() if "image_width" in arguments else {"size"}
+    usual |= set() if {"epochs", "iterations", "create_story"} & arguments.keys() else {"steps"}
     return Plan(
         tool.preset, changes, _outputs(values), notes, length, frozenset(usual), asks=not values.get("overwrite", True)
     )
@@ -161,5 +161,5 @@ def _outputs(values: Mapping[str, Any]) -> Outputs:
         max(1, values["save_every"]),
         numbered=pattern if values["save_progress"] else "",
         first_number=1,
-        films=tuple(Path(name + end) for end, wanted in kinds.items() if wanted),
+        films=tuple(Path(name + end) for end, is_wanted in kinds.items() if is_wanted),
     )

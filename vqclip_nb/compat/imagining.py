@@ -31,15 +31,19 @@ class Imagining:
     come with the package paint. Raises SettingsError for what cannot be painted.
     """
 
-    def __init__(self, tool: Tool, plan: Callable[[Mapping[str, Any], Tool], Plan], given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, tool: Tool, plan: Callable[[Mapping[str, Any], Tool], Plan], arguments: Mapping[str, Any]
+    ) -> None:
         self._tool, self._plan_of = tool, plan
 
         def usual(name: str) -> bool:
-            value, default = given[name], tool.option(name).default
+            value, default = arguments[name], tool.option(name).default
             return value is default or (isinstance(value, str | float) and value == default)
 
-        self._place = {name: given[name] for name in PLACE}
-        self._given = {name: _as_file(value) for name, value in given.items() if name not in PLACE and not usual(name)}
+        self._place = {name: arguments[name] for name in PLACE}
+        self._given = {
+            name: _as_file(value) for name, value in arguments.items() if name not in PLACE and not usual(name)
+        }
         self.run: Path | None = None  # the folder of the latest run
         self._seed: int | None = None
         self._seed = self._plan().settings.seed
@@ -71,14 +75,14 @@ class Imagining:
             tqdm.write(duration.ahead, file=sys.stderr)
         ending = _painted(active, copies, duration)
         self.run = active.record.folder
-        written = copies.finish(self.run / "result.png")
-        tqdm.write(f"{ending}Written: {kept([*copies.written, *written])}; the run is in {self.run}", file=sys.stderr)
+        paths = copies.finish(self.run / "result.png")
+        tqdm.write(f"{ending}Written: {kept([*copies.written, *paths])}; the run is in {self.run}", file=sys.stderr)
         return plan.outputs.picture
 
-    def _encode(self, **asked: Any) -> None:
+    def _encode(self, **changes: Any) -> None:
         """Ask for another text or picture from now on. Raises SettingsError, and then nothing is changed."""
         before = self._given
-        self._given = {**before, **{name: _as_file(value) for name, value in asked.items()}}
+        self._given = {**before, **{name: _as_file(value) for name, value in changes.items()}}
         try:
             self._plan()
         except SettingsError:
@@ -93,10 +97,12 @@ class Imagining:
 
     def _on_from(self, plan: Plan, run: Path) -> session.ActiveRun:
         """A branch of the latest run that makes as many steps as were asked for, towards what is asked for now."""
-        done = max(RunInfo.read(run).kept, default=0)
+        last_step = max(RunInfo.read(run).kept, default=0)
         settings = plan.settings
         words = {"prompt": settings.prompt, "image_prompts": settings.image_prompts}
-        return session.branch(run, Edit({**words, "steps": done + settings.steps}), run_options={"out": settings.out})
+        return session.branch(
+            run, Edit({**words, "steps": last_step + settings.steps}), run_options={"out": settings.out}
+        )
 
 
 def _painted(active: session.ActiveRun, copies: Copies, duration: Duration) -> str:
@@ -109,8 +115,8 @@ def _painted(active: session.ActiveRun, copies: Copies, duration: Duration) -> s
                 for frame in active:
                     bar.update()
                     copies.add(frame)
-                    if said := duration.add(frame.step):
-                        bar.write(said, file=sys.stderr)
+                    if message := duration.add(frame.step):
+                        bar.write(message, file=sys.stderr)
                     if stop.heard:
                         ending = f"Stopped at step {frame.step} of {frame.steps}. "
                         break

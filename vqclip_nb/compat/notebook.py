@@ -62,11 +62,11 @@ TOOL = Tool(
 )
 
 
-def plan(given: Mapping[str, Any], preset: str = TOOL.preset) -> Plan:
+def plan(arguments: Mapping[str, Any], preset: str = TOOL.preset) -> Plan:
     """What fields of the notebook ask for; the preset is that of its version, as `pooling`. Raises SettingsError."""
-    notes, values = TOOL.notes(given), TOOL.read(given)
-    chosen = {name: value for name, value in given.items() if value not in ("", None)}
-    changes = {"seed": -1} | TOOL.direct(chosen)
+    notes, values = TOOL.notes(arguments), TOOL.read(arguments)
+    explicit = {name: value for name, value in arguments.items() if value not in ("", None)}
+    changes = {"seed": -1} | TOOL.direct(explicit)
     pictures = tuple(part.strip() for part in values["target_images"].split("|") if part.strip())
     if not values["texts"].strip() and not pictures:
         raise SettingsError("texts and target_images are both empty; one of them says what to paint")

@@ -56,42 +56,42 @@ class Tool:
 
     def option(self, name: str) -> Option:
         """An option by its name, with `-` for `_` where somebody likes. Raises SettingsError with the nearest name."""
-        known = {option.name: option for option in self.options}
+        options = {option.name: option for option in self.options}
         plain = name.strip("-").replace("-", "_")
-        if plain not in known:
-            near = difflib.get_close_matches(plain, known, 1)
+        if plain not in options:
+            near = difflib.get_close_matches(plain, options, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise SettingsError(f"{self.title} has no option {name!r}{hint}")
-        return known[plain]
+        return options[plain]
 
-    def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """All options by name: those given, as their kind, and the defaults. Raises SettingsError."""
         values = {option.name: option.default for option in self.options}
-        for name, value in given.items():
+        for name, value in arguments.items():
             option = self.option(name)
             values[option.name] = converted(option, value)
         return values
 
-    def notes(self, given: Mapping[str, Any]) -> tuple[str, ...]:
+    def notes(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
         """A sentence for each option given that has no meaning here. Raises SettingsError for one that is refused."""
-        said = []
-        for option, value in ((self.option(name), value) for name, value in given.items()):
+        sentences = []
+        for option, value in ((self.option(name), value) for name, value in arguments.items()):
             if converted(option, value) == option.default:
                 continue
             if option.fate == "refused":
                 raise SettingsError(f"{option.flag} cannot be had here: {option.here}")
             if option.fate == "moot":
-                said.append(f"{option.flag} changes nothing here: {option.here}")
-        return tuple(said)
+                sentences.append(f"{option.flag} changes nothing here: {option.here}")
+        return tuple(sentences)
 
-    def direct(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def direct(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The settings that take the value of an option unchanged."""
-        values = self.read(given)
-        chosen = {self.option(name).name for name in given}
+        values = self.read(arguments)
+        names = {self.option(name).name for name in arguments}
         return {
             option.setting: values[option.name]
             for option in self.options
-            if option.setting and option.name in chosen and values[option.name] is not None
+            if option.setting and option.name in names and values[option.name] is not None
         }
 
 

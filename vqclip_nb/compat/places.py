@@ -30,11 +30,11 @@ def keep(outputs: Outputs, folder: Path) -> None:
     """Write down in a run's folder where its copies go. Raises OSError."""
     picture = expanded(outputs.picture).absolute()
     try:
-        place = os.path.relpath(picture.parent, folder.absolute())
+        folder_name = os.path.relpath(picture.parent, folder.absolute())
     except ValueError:  # on another drive
-        place = str(picture.parent)
+        folder_name = str(picture.parent)
     values = {
-        "folder": Path(place).as_posix(),
+        "folder": Path(folder_name).as_posix(),
         "picture": picture.name,
         "numbered": Path(outputs.numbered).name,
         "best": outputs.best.name if outputs.best else "",
@@ -45,22 +45,22 @@ def keep(outputs: Outputs, folder: Path) -> None:
     write(folder / FILE, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def kept(story: RunInfo) -> Outputs | None:
+def kept(info: RunInfo) -> Outputs | None:
     """Where the copies of a run go, or None where it has none, or they cannot be written; that is a PaintWarning."""
-    path = story.folder / FILE
+    path = info.folder / FILE
     if kind(path) is None:
         return None
     try:
-        outputs = _read(json.loads(read(path, most=MOST_BYTES)), story.folder)
+        outputs = _read(json.loads(read(path, most=MOST_BYTES)), info.folder)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return _said(f"{str(path)!r} cannot be read")
     picture = outputs.picture
     if not picture.parent.is_dir():
         return _said(f"the folder {str(picture.parent)!r}, where the picture was written, is not there")
     if kind(picture) is None:
-        if there := _others(outputs):
-            return _said(f"{str(there)!r} is there without the picture of this run, and stays as it is")
-    elif not _is_of(story, picture):
+        if existing := _others(outputs):
+            return _said(f"{str(existing)!r} is there without the picture of this run, and stays as it is")
+    elif not _is_of(info, picture):
         return _said(f"{str(picture)!r} is not the picture of this run any more, and stays as it is")
     return outputs
 
@@ -70,8 +70,8 @@ def _others(outputs: Outputs) -> Path | None:
     picture = outputs.picture
     stem, numbers = picture.name.partition(".")[0], bool(outputs.numbered)
     alike = (path for path in picture.parent.iterdir() if path.suffix == picture.suffix and path.name.startswith(stem))
-    named = [path for path in (*outputs.films, outputs.best) if path and kind(path) is not None]
-    return next(iter([*named, *(alike if numbers else ())]), None)
+    paths = [path for path in (*outputs.films, outputs.best) if path and kind(path) is not None]
+    return next(iter([*paths, *(alike if numbers else ())]), None)
 
 
 def _said(reason: str) -> Outputs | None:
@@ -80,10 +80,10 @@ def _said(reason: str) -> Outputs | None:
     return None
 
 
-def _is_of(story: RunInfo, picture: Path) -> bool:
+def _is_of(info: RunInfo, picture: Path) -> bool:
     """Whether a picture says that this run painted it."""
     try:
-        return kind(picture) == "a file" and embedded.read(picture)["settings"] == _plain(story.settings.to_dict())
+        return kind(picture) == "a file" and embedded.read(picture)["settings"] == _plain(info.settings.to_dict())
     except PictureError:
         return False
 
@@ -94,8 +94,8 @@ def _plain(values: Any) -> Any:
 
 def _read(values: dict[str, Any], run: Path) -> Outputs:
     """What `keep` wrote. Raises ValueError, TypeError, KeyError or AttributeError for anything else."""
-    place = Path(os.path.normpath(run.absolute() / values["folder"]))
-    place = place.relative_to(here) if place.is_relative_to(here := Path.cwd()) else place
+    target = Path(os.path.normpath(run.absolute() / values["folder"]))
+    target = target.relative_to(cwd) if target.is_relative_to(cwd := Path.cwd()) else target
     picture, counts = _name(values["picture"], tuple(embedded.FORMATS)), {name: values[name] for name in _COUNTS}
     stem = picture.partition(".")[0]
     if (numbered := values["numbered"]) and not _PATTERN.fullmatch(numbered):
@@ -109,10 +109,10 @@ def _read(values: dict[str, Any], run: Path) -> Outputs:
     if any(type(count) is not int or count < 0 for count in counts.values()):
         raise ValueError("a count is not a whole number")
     return Outputs(
-        place / picture,
-        numbered=str(_braced(place) / numbered) if numbered else "",
-        best=place / values["best"] if values["best"] else None,
-        films=tuple(place / film for film in films),
+        target / picture,
+        numbered=str(_braced(target) / numbered) if numbered else "",
+        best=target / values["best"] if values["best"] else None,
+        films=tuple(target / film for film in films),
         seconds=seconds,
         **counts,
     )

@@ -33,8 +33,8 @@ class Outputs:
 
     def number(self, step: int) -> int | None:
         """The number of the writing after this step, or None where nothing is written then."""
-        done = step - self.after
-        return done // self.every if self.every and done >= 0 and done % self.every == 0 else None
+        count = step - self.after
+        return count // self.every if self.every and count >= 0 and count % self.every == 0 else None
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,17 @@ class Plan:
         """What was typed, by the models that come with the package and the settings that suit them."""
         canvas = str({**presets.load(self.preset).settings, **self.changes}["canvas"])
         canvas = "vqgan/demo" if canvases.spec(canvas).model_kind else canvas
-        typed = {name: value for name, value in self.changes.items() if name not in self.usual}
+        explicit = {name: value for name, value in self.changes.items() if name not in self.usual}
         return replace(
-            self, preset="", changes=canvases.suiting(typed, canvas) | {"canvas": canvas, "perceptor": "demo"}
+            self, preset="", changes=canvases.suiting(explicit, canvas) | {"canvas": canvas, "perceptor": "demo"}
         )
 
-    def at(self, **place: Any) -> "Plan":
+    def at(self, **run_options: Any) -> "Plan":
         """The same at another place: settings such as `device` and `out`."""
-        return replace(self, changes={**self.changes, **place})
+        return replace(self, changes={**self.changes, **run_options})
 
 
-def kept_every(steps: int, written: int) -> int:
+def kept_every(steps: int, interval: int) -> int:
     """Of how many frames one is kept, so that a long run keeps one to two thousand; each that is written is kept."""
     most = max(1, steps // MOST_FRAMES)
-    return max(number for number in range(1, most + 1) if written % number == 0)
+    return max(number for number in range(1, most + 1) if interval % number == 0)

@@ -88,9 +88,11 @@ def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: S
         own = [index % len(parts) == number for index in range(windows)]
         lines += [replace(prompt, weight=_during(own, every, value_at(prompt.weight, 0))) for prompt in group]
     first = [index == 0 for index in range(windows)]
-    shown = [parse_picture(name) for name in pictures]
-    seen = [str(replace(each, weight=_during(first, every, value_at(each.weight, 0)))) for each in shown]
-    return {"prompt": joined(lines)} | ({"image_prompts": tuple(seen)} if seen else {})
+    image_prompts = [parse_picture(name) for name in pictures]
+    picture_lines = [
+        str(replace(each, weight=_during(first, every, value_at(each.weight, 0)))) for each in image_prompts
+    ]
+    return {"prompt": joined(lines)} | ({"image_prompts": tuple(picture_lines)} if picture_lines else {})
 
 
 def _during(windows: Sequence[bool], every: int, weight: float) -> float | Schedule:

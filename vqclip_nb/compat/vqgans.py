@@ -15,9 +15,9 @@ def vqgan(name: str, *, config: str = "", weights: str = "") -> str:
     """
     stem = Path(name).stem if Path(name).suffix in (".yaml", ".yml", ".ckpt", ".pt", ".safetensors") else name
     plain = stem.removeprefix("vqgan_")
-    for tried in (stem, plain, _OTHERS.get(plain, plain)):
+    for candidate in (stem, plain, _OTHERS.get(plain, plain)):
         try:
-            return catalog.info(tried, "vqgan").name
+            return catalog.info(candidate, "vqgan").name
         except catalog.UnknownModel:
             continue
     config, weights = config or f"{stem}.yaml", weights or f"{stem}.ckpt"

@@ -56,15 +56,15 @@ class Board:
     async def progress(self, job: str) -> dict[str, Any]:
         """How far one job is."""
         await self.refresh()
-        for known, _, place in self._open:
-            if known.id == job:
-                return self.view(known, place)
+        for open_job, _, place in self._open:
+            if open_job.id == job:
+                return self.view(open_job, place)
         return self.view(self.store.job(job), self.store.place(job))
 
     def view(self, job: Job, place: int) -> dict[str, Any]:
         """A job as the person who asked for it sees it."""
-        here = f"/api/jobs/{job.id}"
-        files = {} if job.is_open else {name: f"{here}/{name}" for name in FILES if self.file(job, name)}
+        address = f"/api/jobs/{job.id}"
+        files = {} if job.is_open else {name: f"{address}/{name}" for name in FILES if self.file(job, name)}
         return {
             "id": job.id,
             "state": job.state,
@@ -77,15 +77,15 @@ class Board:
             "error": job.error,
             "joined": job.joined,
             "ended": job.ended,
-            "preview": f"{here}/preview?step={job.step}" if job.step else None,
+            "preview": f"{address}/preview?step={job.step}" if job.step else None,
             **{name: files.get(name) for name in FILES},
         }
 
     def preview(self, job: Job, step: int) -> Path | None:
         """The frame of this step, or the last one before it that is there; None before the first."""
         frames = layout.frames(self.store.runs / job.run)
-        there = [path for path in frames if int(path.stem) <= step] or frames[:1]
-        return there[-1] if there else None
+        earlier = [path for path in frames if int(path.stem) <= step] or frames[:1]
+        return earlier[-1] if earlier else None
 
     def file(self, job: Job, name: str) -> Path | None:
         """The picture, film or settings of a job, where it is there."""
@@ -98,17 +98,17 @@ class Board:
 
     def seen(self, person: Person, job: str) -> Job:
         """A job that this person may look at. Raises NoSuchJob, also for one of somebody else."""
-        found = self.store.job(job)
-        if not self.may_see(person, found):
+        record = self.store.job(job)
+        if not self.may_see(person, record):
             raise NoSuchJob(f"there is no picture {job[:40]!r}")
-        return found
+        return record
 
     def owned(self, person: Person, job: str) -> Job:
         """A job that this person may change. Raises NoSuchJob."""
-        found = self.store.job(job)
-        if found.person != person.id:
+        record = self.store.job(job)
+        if record.person != person.id:
             raise NoSuchJob(f"there is no picture {job[:40]!r}")
-        return found
+        return record
 
     async def stream(self, event: str, view: Callable[[], Any], *, until: Callable[[Any], bool]) -> AsyncIterator[str]:
         """Server-sent events: a view whenever it has changed, until one is the last."""
@@ -133,8 +133,8 @@ class Board:
         mine = job.person == person.id
         if mine:
             return {**self.view(job, place), "name": "you", "mine": True}
-        shown = {"place": place, "name": public(name), "mine": False, "step": job.step, "steps": job.steps}
-        return {**shown, "prompt": job.settings["prompt"]} if self.limits.shared_gallery else shown
+        view = {"place": place, "name": public(name), "mine": False, "step": job.step, "steps": job.steps}
+        return {**view, "prompt": job.settings["prompt"]} if self.limits.shared_gallery else view
 
 
 def public(name: str) -> str:

@@ -65,9 +65,9 @@ class Bot(discord.Client):
 
     async def on_message(self, message: discord.Message) -> None:
         """Hear `.imagine`."""
-        if message.author.bot or not self.dot or not (heard := COMMAND.fullmatch(message.content.strip())):
+        if message.author.bot or not self.dot or not (match := COMMAND.fullmatch(message.content.strip())):
             return
-        wish: dict[str, Any] = {"prompt": (heard["prompt"] or "").strip(), "seed": -1}
+        wish: dict[str, Any] = {"prompt": (match["prompt"] or "").strip(), "seed": -1}
         try:
             if not wish["prompt"]:
                 raise SettingsError(HOW)
@@ -98,19 +98,19 @@ class Bot(discord.Client):
     async def pressed(self, act: str, job: str, interaction: Any) -> None:
         """Do what a button says."""
         try:
-            found, person = self.store.job(job), self._person(interaction.user)
-            if act in ("more", "cancel") and found.person != person.id:
+            job_record, person = self.store.job(job), self._person(interaction.user)
+            if act in ("more", "cancel") and job_record.person != person.id:
                 raise RunError("only who asked for this picture can do that; `/imagine` begins your own")
             if act == "settings":
-                await self._send_settings(interaction, found)
+                await self._send_settings(interaction, job_record)
             elif act == "cancel":
                 await asyncio.to_thread(self.store.cancel, job)
                 await interaction.response.defer()
             elif act == "more":
-                steps = min(2 * found.steps, self.limits.most_steps)
+                steps = min(2 * job_record.steps, self.limits.most_steps)
                 await self._answer(interaction, await asyncio.to_thread(self.store.go_on, job, steps, self.limits))
             else:
-                wish = wishes.wish_of(found.settings)
+                wish = wishes.wish_of(job_record.settings)
                 count = self.limits.most_variations if act == "variations" else wish.get("variations", 1)
                 await self.imagine(interaction, {**wish, "seed": -1, "variations": count})
         except WRONG as error:
@@ -183,8 +183,8 @@ def _imagine_command(bot: Bot) -> app_commands.Command[Any, Any, None]:
         side: app_commands.Range[int, 16] | None = None,
         picture: discord.Attachment | None = None,
     ) -> None:
-        asked = {"prompt": prompt, "steps": steps, "seed": -1 if seed is None else seed, "size": side}
-        wish = {name: value for name, value in asked.items() if value is not None}
+        values = {"prompt": prompt, "steps": steps, "seed": -1 if seed is None else seed, "size": side}
+        wish = {name: value for name, value in values.items() if value is not None}
         await bot.imagine(interaction, wish, picture)
 
     return imagine
@@ -203,7 +203,7 @@ async def _refuse(interaction: Any, error: Exception) -> None:
         await _quietly(interaction.response.send_message(_line(error), ephemeral=True))
 
 
-async def _quietly(said: Any) -> None:
+async def _quietly(reply: Any) -> None:
     """Say something that nobody needs: Discord may refuse it."""
     with suppress(discord.HTTPException):
-        await said
+        await reply

@@ -42,7 +42,7 @@ def buttons(view: dict[str, Any]) -> discord.ui.View:
         acts = ["seed", "variations", "more", "settings"]
     else:
         acts = ["seed"]
-    shown = discord.ui.View(timeout=None)
+    row = discord.ui.View(timeout=None)
     for act in acts:
-        shown.add_item(Press(act, view["id"]))
-    return shown
+        row.add_item(Press(act, view["id"]))
+    return row

@@ -18,21 +18,21 @@ NO_CONTENT = (
 
 def connect(store: Store, limits: Limits, token: str, *, dot: bool, tell: Callable[[str], object]) -> None:
     """Run the bot until Ctrl-C, and `tell` when it is on Discord. Raises RunError, in one line without the token."""
-    said = None
+    message = None
     try:
         asyncio.run(_serve(Bot(store, limits, dot=dot, tell=tell), token))
     except KeyboardInterrupt:
         pass
     except discord.LoginFailure:
-        said = "Discord does not know the token in DISCORD_TOKEN; copy it anew from discord.com/developers"
+        message = "Discord does not know the token in DISCORD_TOKEN; copy it anew from discord.com/developers"
     except discord.PrivilegedIntentsRequired:
-        said = NO_CONTENT
+        message = NO_CONTENT
     except (discord.DiscordException, OSError) as error:
-        said = f"Discord cannot be reached: {' '.join(str(error).split()) or type(error).__name__}"
+        message = f"Discord cannot be reached: {' '.join(str(error).split()) or type(error).__name__}"
     except ValueError:  # a token with letters that no header can hold
-        said = "DISCORD_TOKEN must hold the bot's token alone, without other letters"
-    if said:
-        raise RunError(said.replace(token, "…"))  # here, so that no chain of errors leads to the token
+        message = "DISCORD_TOKEN must hold the bot's token alone, without other letters"
+    if message:
+        raise RunError(message.replace(token, "…"))  # here, so that no chain of errors leads to the token
 
 
 async def _serve(bot: Bot, token: str) -> None:

@@ -13,14 +13,14 @@ _TYPES = {"whole number": "integer", "number": "number", "switch": "boolean", "p
 
 def wish_body(limits: Limits) -> dict[str, Any]:
     """The body of a wish within these limits, as OpenAPI describes it."""
-    known = defaults(limits)
-    properties = {name: _schema(name, limits, known.get(name, by_name(name).default)) for name in ALLOWED}
+    default_values = defaults(limits)
+    properties = {name: _schema(name, limits, default_values.get(name, by_name(name).default)) for name in ALLOWED}
     del properties["prompt"]["default"]  # a wish must say what to paint
     properties[PICTURE] = {"type": "string", "description": "the name of a picture that was sent, to begin with"}
-    told = body(**properties)
-    told["content"]["application/json"]["schema"]["required"] = ["prompt"]
-    told["content"]["application/json"]["example"] = {"prompt": "a castle at night", "steps": 100}
-    return told
+    schema = body(**properties)
+    schema["content"]["application/json"]["schema"]["required"] = ["prompt"]
+    schema["content"]["application/json"]["example"] = {"prompt": "a castle at night", "steps": 100}
+    return schema
 
 
 def body(**properties: dict[str, Any]) -> dict[str, Any]:
@@ -31,9 +31,9 @@ def body(**properties: dict[str, Any]) -> dict[str, Any]:
 
 def form(limits: Limits) -> dict[str, Any]:
     """What a page needs to know to ask: the limits, and what counts where a wish does not say."""
-    told = ("jobs_a_person", "largest_side", "most_steps", "most_variations", "longest_text", "shared_gallery")
+    names = ("jobs_a_person", "largest_side", "most_steps", "most_variations", "longest_text", "shared_gallery")
     return {
-        "limits": {name: getattr(limits, name) for name in told},
+        "limits": {name: getattr(limits, name) for name in names},
         "canvases": limits.canvases,
         "perceptors": limits.perceptors,
         "defaults": defaults(limits),
@@ -44,10 +44,12 @@ def page(openapi: dict[str, Any]) -> str:
     """All addresses with what they want and do, as a page that needs nothing from elsewhere."""
     parts = [f"<p>{_marked(openapi['info']['description'])}</p>", '<p><a href="/openapi.json">openapi.json</a></p>']
     for path, methods in openapi["paths"].items():
-        for method, told in methods.items():
-            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(told['summary'])}.</p>")
-            parts.append(f"<p>{_marked(told['description'])}</p>" if "description" in told else "")
-            content = told.get("requestBody", {}).get("content", {}).get("application/json", {})
+        for method, description in methods.items():
+            parts.append(
+                f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(description['summary'])}.</p>"
+            )
+            parts.append(f"<p>{_marked(description['description'])}</p>" if "description" in description else "")
+            content = description.get("requestBody", {}).get("content", {}).get("application/json", {})
             if fields := content.get("schema", {}).get("properties"):
                 rows = (
                     f"<tr><td><code>{escape(name)}</code><td>{escape(field['description'])}"
@@ -69,8 +71,11 @@ def _schema(name: str, limits: Limits, default: Any) -> dict[str, Any]:
         "cutn": limits.most_cutouts,
     }.get(name)
     choices = {"canvas": limits.canvases, "perceptor": limits.perceptors}.get(name, field.choices)
-    allowed = f"one of {', '.join(choices)}" if choices else f"up to {most}" if most else field.allowed
-    schema: dict[str, Any] = {"description": f"{field.help}; {allowed}".removesuffix("; a text"), "default": default}
+    limits_text = f"one of {', '.join(choices)}" if choices else f"up to {most}" if most else field.allowed
+    schema: dict[str, Any] = {
+        "description": f"{field.help}; {limits_text}".removesuffix("; a text"),
+        "default": default,
+    }
     if field.choices:
         return {**schema, "enum": list(field.choices)}
     kind = _TYPES.get(field.kind, "string")

@@ -31,7 +31,7 @@ class Follower:
 
     async def follow(self, post: Post, message: Any) -> None:
         """Edit a message until its job has ended. One that was deleted cancels its job."""
-        shown: tuple[Any, ...] = ()
+        last_state: tuple[Any, ...] = ()
         while True:
             try:
                 view = await self.board.progress(post.job)
@@ -41,9 +41,9 @@ class Follower:
                 await self._end(post, message, view)
                 break
             now = (view["state"], view["place"], view["step"])
-            if now != shown and not await self._edit(post, message, view):
+            if now != last_state and not await self._edit(post, message, view):
                 break
-            shown = now
+            last_state = now
             await asyncio.sleep(LOOK_EVERY)
         self.posts.forget(post)
 
@@ -85,9 +85,9 @@ class Follower:
         """Edit a message in its turn; without files where they are not allowed."""
         async with self._locks[post.channel]:
             try:
-                allowed = post.channel not in self._no_files
-                attached = await asyncio.to_thread(self._attached, view, files if allowed else (), room(message))
-                text = words(view, NO_FILES if not allowed else "")
+                with_file = post.channel not in self._no_files
+                attached = await asyncio.to_thread(self._attached, view, files if with_file else (), room(message))
+                text = words(view, NO_FILES if not with_file else "")
                 await message.edit(content=text, attachments=attached, view=buttons(view))
             except discord.Forbidden:
                 if post.channel in self._no_files:
@@ -117,14 +117,14 @@ def room(message: Any) -> int:
 def words(view: dict[str, Any], note: str = "") -> str:
     """What a message says of a job, within the letters that Discord allows. No word of a prompt is markup or a call."""
     place = view["place"]
-    told = {
+    sentence = {
         "waiting": "You are next." if place == 1 else f"Place {place} in the queue.",
         "painting": f"Step {view['step']} of {view['steps']}" if view["step"] else "The painting begins.",
         "done": f"Seed {view['seed']}, {view['steps']} steps",
         "cancelled": f"Cancelled at step {view['step']} of {view['steps']}",
         "failed": f"It failed: {view['error']}",
     }[view["state"]]
-    rest = "\n".join(part for part in (told, note) if part)[:1000]
+    rest = "\n".join(part for part in (sentence, note) if part)[:1000]
     return f"**{shortened(discord.utils.escape_markdown(view['prompt']), MOST_LETTERS - len(rest) - 5)}**\n{rest}"
 
 

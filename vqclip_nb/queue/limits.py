@@ -73,5 +73,5 @@ class Limits(BaseModel):
             if first["type"] == "extra_forbidden":
                 hint = closest(name, cls.model_fields) or f"; there are {', '.join(cls.model_fields)}"
                 raise SettingsError(f"{where}: there is no limit {name!r}{hint}") from None
-            said = first["msg"].removeprefix("Input ")
-            raise SettingsError(f"{where}: {name} {said}, got {first['input']!r}") from None
+            reason = first["msg"].removeprefix("Input ")
+            raise SettingsError(f"{where}: {name} {reason}, got {first['input']!r}") from None

@@ -146,25 +146,25 @@ class Store:
             raise added
         return added
 
-    def add_all(self, wanted: Sequence[tuple[Person, Settings]], limits: Limits) -> list[Job | QueueFull]:
+    def add_all(self, requests: Sequence[tuple[Person, Settings]], limits: Limits) -> list[Job | QueueFull]:
         """Put jobs into the queue with one write to the disk. For each the job, or why it was not taken."""
-        added: list[Job | QueueFull] = []
+        results: list[Job | QueueFull] = []
         rows: list[list[Any]] = []
         with self._writing() as base:
             open_now, line = self._open_counts(), self._end_of_line()
-            for person, settings in wanted:
+            for person, settings in requests:
                 if full := _no_room(open_now, person.id, limits):
-                    added.append(full)
+                    results.append(full)
                     continue
                 open_now[person.id] += 1
                 job, now = secrets.token_hex(8), time.time()
                 run = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(settings.prompt)}-{settings.seed}-{job[:6]}"
-                recipe = settings.to_dict()
-                text = json.dumps(recipe, ensure_ascii=False)
-                rows.append([job, person.id, text, run, settings.steps, now, line + len(added)])
-                added.append(Job(job, person.id, recipe, "waiting", run, 0, settings.steps, "", now, None))
+                values = settings.to_dict()
+                text = json.dumps(values, ensure_ascii=False)
+                rows.append([job, person.id, text, run, settings.steps, now, line + len(results)])
+                results.append(Job(job, person.id, values, "waiting", run, 0, settings.steps, "", now, None))
             base.execute(_INSERT, (json.dumps(rows, ensure_ascii=False),))
-        return added
+        return results
 
     def go_on(self, job: str, steps: int, limits: Limits) -> Job:
         """Put a job that is done into the queue again, to be painted on to `steps`. Raises RunError, QueueFull."""
@@ -198,8 +198,8 @@ class Store:
             places = {job: place for place, job in enumerate(self.order(), start=1)}
             jobs = self._jobs("WHERE state IN ('waiting', 'painting')")
             names = dict(self._rows("SELECT id, name FROM people"))
-        placed = [(job, names[job.person], places.get(job.id, 0)) for job in jobs]
-        return sorted(placed, key=lambda each: each[2])
+        rows = [(job, names[job.person], places.get(job.id, 0)) for job in jobs]
+        return sorted(rows, key=lambda each: each[2])
 
     def order(self) -> list[str]:
         """The jobs that wait, in the order in which they will be painted."""
@@ -242,8 +242,8 @@ class Store:
         begun_by = "SELECT id FROM jobs WHERE state = 'painting' AND (worker = ? OR worker IS NULL) ORDER BY line"
         with self._writing() as base:
             rows = base.execute(begun_by, (worker,)).fetchall()
-            begun = [job for (job,) in rows]
-            for job in [*begun, *self.order()]:
+            jobs = [job for (job,) in rows]
+            for job in [*jobs, *self.order()]:
                 tries = base.execute("SELECT tries FROM jobs WHERE id = ?", (job,)).fetchone()[0]
                 if tries >= MOST_TRIES:
                     self.end(job, Ending("failed", f"the painting stopped the server's worker {tries} times"))
@@ -251,7 +251,7 @@ class Store:
                 base.execute(
                     "UPDATE jobs SET state = 'painting', worker = ?, tries = tries + 1 WHERE id = ?", (worker, job)
                 )
-                if job not in begun:
+                if job not in jobs:
                     base.execute(
                         "UPDATE people SET served = (SELECT max(served) + 1 FROM people) "
                         "WHERE id = (SELECT person FROM jobs WHERE id = ?)",

@@ -104,6 +104,6 @@ def _parts(perceptors: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(part for known in perceptors for part in perceptor_names.parse(known))
 
 
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SettingsError(f"{name} must be one of {', '.join(allowed)} here, got {str(value)[:60]!r}")
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SettingsError(f"{name} must be one of {', '.join(choices)} here, got {str(value)[:60]!r}")

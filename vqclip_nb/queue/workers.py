@@ -50,10 +50,10 @@ class Workers:
         try:
             self._lock.acquire(timeout=0.2)
         except Timeout:
-            said = (
+            message = (
                 f"the queue in {str(self.store.folder)!r} is served already; stop that server, or take another --data"
             )
-            raise RunError(said) from None
+            raise RunError(message) from None
         for path in self.store.folder.glob("worker-*.lock"):  # of a server that was killed: they end with their step
             with suppress(Timeout), FileLock(path, timeout=PATIENCE):
                 pass
@@ -103,9 +103,9 @@ def clean(store: Store, limits: Limits) -> None:
     for job in store.ended_before(too_old):
         delete(store, job.run)
         store.forget(job.id)
-    wanted = store.begun_with()
+    inputs_used = store.begun_with()
     for path in store.uploads.iterdir():
-        if path.stat().st_mtime < time.time() - 86_400 and f"sha256:{path.stem}" not in wanted:
+        if path.stat().st_mtime < time.time() - 86_400 and f"sha256:{path.stem}" not in inputs_used:
             path.unlink(missing_ok=True)
 
 

@@ -135,8 +135,8 @@ class _Driver:
     def _lost(self, item: Item | None, error: Exception) -> Iterator[Result]:
         """A worker is dead: its item comes first in the queue, and another worker is hired."""
         if item is None and not self._started:
-            said = str(error).strip().splitlines()[-1]
-            raise RunError(f"a Ray worker could not be started: {said}; each machine needs this vqclip_nb") from None
+            message = str(error).strip().splitlines()[-1]
+            raise RunError(f"a Ray worker could not be started: {message}; each machine needs this vqclip_nb") from None
         if item is not None:
             self._deaths[item.name] += 1
             if self._deaths[item.name] > TRIES:

@@ -59,7 +59,7 @@ def _step(item: Item) -> float:
     """The seconds of one step, the first left out."""
     painting = paint(item.settings.replace(steps=4, quiet=True))
     next(painting)
-    begun = time.monotonic()
+    start = time.monotonic()
     for _ in painting:
         pass
-    return (time.monotonic() - begun) / 3
+    return (time.monotonic() - start) / 3

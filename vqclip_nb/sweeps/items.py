@@ -48,8 +48,8 @@ class Item:
     @property
     def name(self) -> str:
         """The name of its folder: the same settings always give the same name."""
-        recipe = json.dumps(self.settings.to_dict(), sort_keys=True, ensure_ascii=False)
-        return f"{slug(self.settings.prompt)}-{self.settings.seed}-{sha256(recipe.encode()).hexdigest()[:8]}"
+        text = json.dumps(self.settings.to_dict(), sort_keys=True, ensure_ascii=False)
+        return f"{slug(self.settings.prompt)}-{self.settings.seed}-{sha256(text.encode()).hexdigest()[:8]}"
 
     @property
     def label(self) -> str:
@@ -91,11 +91,11 @@ def make_items(rows: Iterable[Mapping[str, Any]], common: Mapping[str, Any] | No
 
 def distinct(items: list[Item]) -> list[Item]:
     """The items, where no two are the same picture. Raises SettingsError."""
-    known: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for number, item in enumerate(items, 1):
-        if earlier := known.get(item.name):
+        if earlier := counts.get(item.name):
             raise SettingsError(f"items {earlier} and {number} of the sweep are the same picture; leave one out")
-        known[item.name] = number
+        counts[item.name] = number
     return items
 
 

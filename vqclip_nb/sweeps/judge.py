@@ -16,8 +16,8 @@ from vqclip_nb.sweeps.results import Result
 def at_hand(items: Iterable[Item]) -> str | None:
     """A perceptor on this disk that guides none of the items, or None. The demo's knows few words, and is left out."""
     guides = {name for item in items for name in perceptor_names.parse(item.settings.perceptor)}
-    found = (entry.name for entry in models.entries("clip") if entry.on_disk and not entry.packaged)
-    return next((name for name in found if name not in guides), None)
+    names = (entry.name for entry in models.entries("clip") if entry.on_disk and not entry.packaged)
+    return next((name for name in names if name not in guides), None)
 
 
 def check(items: Iterable[Item], name: str) -> None:
@@ -48,9 +48,9 @@ def score(results: Sequence[Result], name: str) -> dict[str, float]:
         distances = []
         for network in networks:
             square = pil.resize((network.cut_size, network.cut_size), Image.Resampling.LANCZOS)
-            seen = network.encode_image(images.to_tensor(square).to(network.mean.device))  # (1, d)
-            meant = network.encode_text([text for text, _ in texts])  # (texts, d)
-            weights = torch.tensor([weight for _, weight in texts]).to(seen)
-            distances.append((great_circle(seen, meant) * weights).sum() / weights.sum())
+            picture = network.encode_image(images.to_tensor(square).to(network.mean.device))  # (1, d)
+            targets = network.encode_text([text for text, _ in texts])  # (texts, d)
+            weights = torch.tensor([weight for _, weight in texts]).to(picture)
+            distances.append((great_circle(picture, targets) * weights).sum() / weights.sum())
         scores[result.item.name] = float(torch.stack(distances).mean())
     return scores

@@ -36,28 +36,28 @@ def sweep(
 
 def paint_item(item: Item, out: Path, stop: Callable[[], bool]) -> Result:
     """Paint an item in its folder under `out`, or find it there."""
-    folder, begun = out / item.name, time.monotonic()
+    folder, start = out / item.name, time.monotonic()
     if complete(folder):
         return Result(item, folder, "there", losses=last_losses(folder))
     for attempt in range(TRIES):
         try:
-            whole = _paint(item, folder, stop)
+            is_complete = _paint(item, folder, stop)
         except (ValueError, OSError, ImportError, NotANumber, OutOfMemory) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             if attempt + 1 == TRIES or isinstance(error, ImportError) or not writable(out):
-                return Result(item, folder, "failed", reason, time.monotonic() - begun)
+                return Result(item, folder, "failed", reason, time.monotonic() - start)
             shared.forget()
             continue
         break
-    state = "painted" if whole else "stopped"
-    return Result(item, folder, state, "", time.monotonic() - begun, last_losses(folder))
+    state = "painted" if is_complete else "stopped"
+    return Result(item, folder, state, "", time.monotonic() - start, last_losses(folder))
 
 
 def _paint(item: Item, folder: Path, stop: Callable[[], bool]) -> bool:
     """Paint or resume one item. Whether it was painted to its end."""
-    place = {"device": item.settings.device}
+    run_options = {"device": item.settings.device}
     if (folder / "settings.json").exists():
-        active = session.resume(folder, run_options=place)
+        active = session.resume(folder, run_options=run_options)
     else:
         settings = item.settings.replace(out=str(folder.parent))
         active = session.start(settings, name=folder.name)

@@ -34,8 +34,8 @@ class RayWorker:
 
     def wait_for(self, folder: Path) -> None:
         """Wait until no other worker is at a run's folder, for as long as one may take to end."""
-        begun = time.monotonic()
-        while time.monotonic() - begun < LEFT and not self.stopping:
+        start = time.monotonic()
+        while time.monotonic() - start < LEFT and not self.stopping:
             try:
                 check_free(folder)
                 return

@@ -119,8 +119,8 @@ def table(results: Sequence[Result], scores: Mapping[str, float]) -> str:
     losses = [*dict.fromkeys(name for result in results for name in result.losses)]
     file = io.StringIO()
     writer = csv.writer(file)
-    judged = ["score"] if scores else []
-    writer.writerow(["name", "state", *names, "seconds", *judged, *(f"loss {name}" for name in losses), "error"])
+    score_column = ["score"] if scores else []
+    writer.writerow(["name", "state", *names, "seconds", *score_column, *(f"loss {name}" for name in losses), "error"])
     for result in results:
         values = [result.item.settings.value(name) for name in names]
         score = [scores.get(result.item.name, "")] if scores else []
@@ -177,10 +177,10 @@ def _wrapped(text: str, font: Any, width: int, most: int) -> list[str]:
             lines[-1] = joined
         else:
             lines.append(word)
-    shown = lines[:most]
+    visible_lines = lines[:most]
     if len(lines) > most:
-        shown[-1] += " …"
-    return [_cut(line, font, width) for line in shown]
+        visible_lines[-1] += " …"
+    return [_cut(line, font, width) for line in visible_lines]
 
 
 def _cut(text: str, font: Any, width: int) -> str:

@@ -44,8 +44,8 @@ def peers() -> Mapping[str, Peer]:
 def _peer(file: resources.abc.Traversable) -> Peer:
     table = tomllib.loads(file.read_text(encoding="utf-8"))
     rows = [
-        Row(tuple(name.strip() for name in names.split(",")), fate, said)  # type: ignore[arg-type]
+        Row(tuple(name.strip() for name in names.split(",")), fate, meaning)  # type: ignore[arg-type]
         for fate in FATES
-        for names, said in table.get(fate, {}).items()
+        for names, meaning in table.get(fate, {}).items()
     ]
     return Peer(file.name.removesuffix(".toml"), table["title"], table["preset"], table["direct"], tuple(rows))

@@ -21,10 +21,10 @@ def read(path: Path) -> list[Imported]:
     if suffix in pictures.SUFFIXES:
         return [pictures.read(path)]
     text = text_of(path)
-    if suffix in COMMANDS and not text.lstrip().startswith("{") and (found := commands.read(text)):
-        return found
+    if suffix in COMMANDS and not text.lstrip().startswith("{") and (results := commands.read(text)):
+        return results
     values = documents.fields_of_notebook(text, path) if suffix == ".ipynb" else documents.mapping(text, path)
     if values is None:
-        wanted = "a command of generate.py, dream or imagine, or the settings of a tool"
-        raise SettingsError(f"{str(path)!r} holds nothing that is known here; it must hold {wanted}")
+        expectation = "a command of generate.py, dream or imagine, or the settings of a tool"
+        raise SettingsError(f"{str(path)!r} holds nothing that is known here; it must hold {expectation}")
     return [translate.translated(values, path)]

@@ -28,8 +28,8 @@ _END = set("();<>|&")
 def read(text: str) -> list[Imported]:
     """The settings of each command in a text. Raises SettingsError, naming the line, for one that is wrong."""
     joined = re.sub(r"[\\^`]\r?\n", " ", text)
-    known = dict(_ASSIGNED.findall(joined))
-    found = []
+    variables = dict(_ASSIGNED.findall(joined))
+    results = []
     for number, line in enumerate(joined.splitlines(), 1):
         if len(line) > MOST_TEXT or line.lstrip().startswith(("#", "::", "rem ", "REM ")):
             continue
@@ -37,34 +37,34 @@ def read(text: str) -> list[Imported]:
             continue
         tool, plan = _TOOLS[match["fire"] or "generate"]
         try:
-            words, lost = _filled(_words(match["generate"] or match["words"]), known)
-            given = tool(words)
-            found.append(_imported(given, plan, lost))
+            words, missing = _filled(_words(match["generate"] or match["words"]), variables)
+            arguments = tool(words)
+            results.append(_imported(arguments, plan, missing))
         except SettingsError as error:
             raise SettingsError(f"line {number}: {error}") from None
-        if len(found) == MOST:
+        if len(results) == MOST:
             break
-    return found
+    return results
 
 
-def _imported(given: Mapping[str, Any], plan: Callable[[Mapping[str, Any]], Plan], lost: list[str]) -> Imported:
+def _imported(arguments: Mapping[str, Any], plan: Callable[[Mapping[str, Any]], Plan], missing: list[str]) -> Imported:
     tool = generate.TOOL if plan is generate.plan else dream.TOOL if plan is dream.plan else imagine.TOOL
-    kept = {name: value for name, value in given.items() if value != ""}  # which a shell would have filled
-    for name in list(kept):
+    filled = {name: value for name, value in arguments.items() if value != ""}  # which a shell would have filled
+    for name in list(filled):
         option = tool.option(name)
         if option.fate == "refused":
-            lost.append(f"{option.flag}: {option.here}")
-            del kept[name]
-    if lost and {"prompts", "text"} & given.keys() - kept.keys():
+            missing.append(f"{option.flag}: {option.here}")
+            del filled[name]
+    if missing and {"prompts", "text"} & arguments.keys() - filled.keys():
         raise SettingsError(
-            f"its prompt is known to the shell alone; write it out in place of {lost[0].partition(':')[0]}"
+            f"its prompt is known to the shell alone; write it out in place of {missing[0].partition(':')[0]}"
         )
-    made = plan(kept)
-    settings = made.settings
-    if made.noise:
-        lost.append("--init_noise: `vqclip generate` with the same options makes the noise, and begins with it")
+    tool_plan = plan(filled)
+    settings = tool_plan.settings
+    if tool_plan.noise:
+        missing.append("--init_noise: `vqclip generate` with the same options makes the noise, and begins with it")
         settings = settings.replace(init_image=None)
-    return Imported(tool.title, settings, made.preset, tuple(dict.fromkeys((*lost, *made.notes))))
+    return Imported(tool.title, settings, tool_plan.preset, tuple(dict.fromkeys((*missing, *tool_plan.notes))))
 
 
 def _words(text: str) -> list[str]:
@@ -82,23 +82,23 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _filled(words: Sequence[str], known: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def _filled(words: Sequence[str], variables: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Words with the script's variables filled in, and a sentence for each that only a shell would know.
 
     known: what follows `name=` in the script, by name.
     """
-    lost: list[str] = []
+    missing: list[str] = []
 
     def value(match: re.Match[str]) -> str:
         name = next((group for group in match.groups() if group), "")
         with suppress(SettingsError):
-            told = _words(known.get(name, "")[:MOST_TEXT])[:1]
-            if told and not _VARIABLE.search(told[0]):
-                return told[0]
-        lost.append(f"{match[0]}: only the shell that runs the script knows it; write it out")
+            words_of_value = _words(variables.get(name, "")[:MOST_TEXT])[:1]
+            if words_of_value and not _VARIABLE.search(words_of_value[0]):
+                return words_of_value[0]
+        missing.append(f"{match[0]}: only the shell that runs the script knows it; write it out")
         return ""
 
-    return [_VARIABLE.sub(value, word) for word in words], lost
+    return [_VARIABLE.sub(value, word) for word in words], missing
 
 
 class _Parser(argparse.ArgumentParser):
@@ -109,10 +109,10 @@ class _Parser(argparse.ArgumentParser):
 def _of_generate(words: Sequence[str]) -> dict[str, Any]:
     parser = _Parser(add_help=False)
     generate.add_options(parser)
-    known, unknown = parser.parse_known_args(list(words))
-    if unknown:
-        raise SettingsError(f"generate.py has no option {unknown[0]!r}")
-    return vars(known)
+    options, extra = parser.parse_known_args(list(words))
+    if extra:
+        raise SettingsError(f"generate.py has no option {extra[0]!r}")
+    return vars(options)
 
 
 def _of_fire(tool: Tool) -> Callable[[Sequence[str]], dict[str, Any]]:

@@ -26,9 +26,9 @@ def fields_of_notebook(text: str, path: Path) -> dict[str, Any] | None:
     for cell in cells:
         source = cell.get("source") if isinstance(cell, Mapping) else None
         lines = "".join(map(str, source)) if isinstance(source, list) else str(source or "")
-        for name, written in filter(None, map(_field, lines.splitlines())):
+        for name, literal in filter(None, map(_field, lines.splitlines())):
             try:
-                values[name] = ast.literal_eval(written)
+                values[name] = ast.literal_eval(literal)
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 continue
     return values or None

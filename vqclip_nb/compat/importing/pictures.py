@@ -26,7 +26,7 @@ def read(path: Path) -> Imported:
         raise SettingsError(f"{str(path)!r} was painted by vqclip; `vqclip info` shows how, and paints it again")
     ours = {name: value for name, value in texts.items() if name not in _PATHS}
     paths = [name for name in texts if name.removeprefix("pixray_") in _PATHS and texts[name] not in ("", "None", "[]")]
-    lost = [f"{name.removeprefix('pixray_')}: a path inside a picture is not opened; name the file" for name in paths]
+    notes = [f"{name.removeprefix('pixray_')}: a path inside a picture is not opened; name the file" for name in paths]
     if str(texts.get("Software", "")).startswith("pixray"):
         values = {
             name.removeprefix("pixray_"): _value(text) for name, text in ours.items() if name.startswith("pixray_")
@@ -34,32 +34,32 @@ def read(path: Path) -> Imported:
         values = {name: value for name, value in values.items() if name not in _PATHS}
         if "seed_used" in values:
             values["seed"] = values.pop("seed_used")
-        return translated_by("pixray", values, lost)
+        return translated_by("pixray", values, notes)
     if {"text_prompts", "iterations"} <= texts.keys():
-        return translated_by("rkhamilton", {name: _value(text) for name, text in ours.items()}, lost)
+        return translated_by("rkhamilton", {name: _value(text) for name, text in ours.items()}, notes)
     if "comment" in texts and isinstance(prompts := _value(texts["comment"]), list):
         plan = generate.plan({"prompts": " | ".join(map(str, prompts))})
         more = "all but the prompts: generate.py wrote nothing else into its pictures"
-        return Imported(generate.TOOL.title, plan.settings, plan.preset, (more, *lost))
-    if found := dict(_XMP.findall(texts.get("XML:com.adobe.xmp", ""))):
-        return _of_notebook(found, lost)
+        return Imported(generate.TOOL.title, plan.settings, plan.preset, (more, *notes))
+    if fields := dict(_XMP.findall(texts.get("XML:com.adobe.xmp", ""))):
+        return _of_notebook(fields, notes)
     raise SettingsError(f"{str(path)!r} holds no settings of a tool that is known here")
 
 
-def _of_notebook(found: dict[str, str], lost: list[str]) -> Imported:
-    given: dict[str, Any] = {"texts": found.get("title", "")}
-    given |= {"seed": found["seed"]} if found.get("seed", "").isdecimal() else {}
-    plan = notebook.plan(given)
+def _of_notebook(fields: dict[str, str], notes: list[str]) -> Imported:
+    arguments: dict[str, Any] = {"texts": fields.get("title", "")}
+    arguments |= {"seed": fields["seed"]} if fields.get("seed", "").isdecimal() else {}
+    plan = notebook.plan(arguments)
     more = "size, cutn and step_size: the notebook did not write them into its pictures"
-    return Imported(notebook.TOOL.title, plan.settings, plan.preset, (more, *lost))
+    return Imported(notebook.TOOL.title, plan.settings, plan.preset, (more, *notes))
 
 
 def _texts(path: Path) -> dict[str, str]:
     """The texts in a picture, each at most so long; no pixels are decoded. Raises PictureError."""
     try:
         with Image.open(path, formats=["PNG", "JPEG", "WEBP"]) as pil:
-            found = getattr(pil, "text", None) or {k: v for k, v in pil.info.items() if isinstance(v, str)}
-            return {str(name): str(value)[:MOST_TEXT] for name, value in found.items()}
+            texts = getattr(pil, "text", None) or {k: v for k, v in pil.info.items() if isinstance(v, str)}
+            return {str(name): str(value)[:MOST_TEXT] for name, value in texts.items()}
     except FileNotFoundError:
         raise PictureError(f"there is no file {str(path)!r}") from None
     except BROKEN as error:

@@ -62,16 +62,16 @@ def pixray(values: Mapping[str, Any], lost: Lost) -> Read:
     changes |= _canvas(values, lost) | _pictures(values.get("image_prompts"), lost)
     if drops := [float(each) for each in _names(values.get("learning_rate_drops", "75")) if _is_number(each)]:
         changes["lr"] = _drops(float(values.get("learning_rate") or 0.2), drops, steps)
-    used = {"prompts", "quality", "aspect", "ezsize", "scale", "size", "vector_prompts", "clip_models", "drawer"}
-    used |= {"vqgan_model", "image_prompts", "learning_rate", "learning_rate_drops", "auto_stop", "iterations"}
-    used |= {"losses", "custom_loss"}
+    fields_read = {"prompts", "quality", "aspect", "ezsize", "scale", "size", "vector_prompts", "clip_models", "drawer"}
+    fields_read |= {"vqgan_model", "image_prompts", "learning_rate", "learning_rate_drops", "auto_stop", "iterations"}
+    fields_read |= {"losses", "custom_loss"}
     if "tiler" in _names(values.get("filters")):
         changes["seamless"] = True
-        used |= {"filters"} if _names(values.get("filters")) == ["tiler"] else set()
+        fields_read |= {"filters"} if _names(values.get("filters")) == ["tiler"] else set()
     changes |= _pixray_losses(_names(values.get("losses") or values.get("custom_loss")), lost)
     if values.get("auto_stop"):
         changes |= {"plateau": 12, "plateau_factor": 0.1, "early_stop": 12 * (len(drops) + 1)}
-    return changes, used
+    return changes, fields_read
 
 
 def _pixray_size(values: Mapping[str, Any], scale: float) -> tuple[int, int]:
@@ -80,24 +80,24 @@ def _pixray_size(values: Mapping[str, Any], scale: float) -> tuple[int, int]:
         return (size[0], size[1])
     base = _ASPECTS.get(str(values.get("aspect")), _ASPECTS["widescreen"])
     scale = _EZSIZES.get(str(values.get("ezsize")), scale)
-    chosen = values.get("scale")
-    scale = float(chosen) if isinstance(chosen, int | float) and 0 < chosen <= 20 else scale
+    own_scale = values.get("scale")
+    scale = float(own_scale) if isinstance(own_scale, int | float) and 0 < own_scale <= 20 else scale
     return (round(base[0] * scale), round(base[1] * scale))
 
 
 def _pixray_losses(names: Sequence[str], lost: Lost) -> dict[str, Any]:
     """Losses by name and weight; that of edges has another name, and smoothness is a setting of its own."""
-    kept, changes = [], dict[str, Any]()
+    losses, changes = [], dict[str, Any]()
     for text in names:
         name, _, weight = text.partition(":")
         number = float(weight) if _is_number(weight) else 1.0
         if name == "smoothness":
             changes["smoothness"] = number
         elif name in _LOSSES:
-            kept.append(f"{_LOSSES[name]}:{number:g}")
+            losses.append(f"{_LOSSES[name]}:{number:g}")
         else:
             lost.add(f"the loss {name}", f"losses are {', '.join(sorted(_LOSSES.values()))} and palette(navy, white)")
-    return changes | ({"losses": " | ".join(kept)} if kept else {})
+    return changes | ({"losses": " | ".join(losses)} if losses else {})
 
 
 def _drops(lr: float, drops: Sequence[float], steps: int) -> str | float:
@@ -143,8 +143,8 @@ def rkhamilton(values: Mapping[str, Any], lost: Lost) -> Read:
     changes |= {"perceptor": values["clip_model"]} if isinstance(values.get("clip_model"), str) else {}
     changes |= {"plateau": 20} if values.get("adaptiveLR") else {}
     changes |= _vqgan(values, lost, "vqgan_model_name") | _pictures(values.get("image_prompts"), lost)
-    used = {"text_prompts", "noise_prompts", "image_prompts", "cut_method", "clip_model", "adaptiveLR"}
-    return changes, used | {"vqgan_model_name", "iterations"}
+    fields_read = {"text_prompts", "noise_prompts", "image_prompts", "cut_method", "clip_model", "adaptiveLR"}
+    return changes, fields_read | {"vqgan_model_name", "iterations"}
 
 
 def pytti(values: Mapping[str, Any], lost: Lost) -> Read:
@@ -171,20 +171,28 @@ def pytti(values: Mapping[str, Any], lost: Lost) -> Read:
         changes |= _vqgan(values, lost)
     film, moves = _pytti_film(values)
     changes |= film
-    used = {"scenes", "scene_prefix", "scene_suffix", "steps_per_scene", "width", "height", "image_model"} | moves
-    return changes, used | {"vqgan_model", "palette_size", "palettes", "cutout_border", "border_mode", *CLIPS}
+    fields_read = {
+        "scenes",
+        "scene_prefix",
+        "scene_suffix",
+        "steps_per_scene",
+        "width",
+        "height",
+        "image_model",
+    } | moves
+    return changes, fields_read | {"vqgan_model", "palette_size", "palettes", "cutout_border", "border_mode", *CLIPS}
 
 
 def _pytti_film(values: Mapping[str, Any]) -> Read:
     """A film, where pytti painted one; moves that are formulas are left to be named as lost."""
-    used = {"animation_mode", "steps_per_frame", "pre_animation_steps", "frames_per_second"}
+    fields_read = {"animation_mode", "steps_per_frame", "pre_animation_steps", "frames_per_second"}
     if str(values.get("animation_mode") or "off").lower() == "off":
-        return {}, used
+        return {}, fields_read
     names = {"steps_per_frame": "frame_steps", "pre_animation_steps": "first_steps", "frames_per_second": "fps"}
     names |= {"translate_x": "shift_x", "translate_y": "shift_y", "rotate_2d": "rotate"}
     names |= {"video_path": "video", "frame_stride": "video_nth"} if values.get("video_path") else {}
     plain = {name for name in names if name == "video_path" or _is_number(str(values.get(name)))}
-    return {"frame_steps": 50} | {names[name]: values[name] for name in names if name in plain}, used | plain
+    return {"frame_steps": 50} | {names[name]: values[name] for name in names if name in plain}, fields_read | plain
 
 
 def _pytti_prompt(part: str, lost: Lost) -> Prompt | None:
@@ -204,8 +212,8 @@ def _pytti_prompt(part: str, lost: Lost) -> Prompt | None:
 
 def disco(values: Mapping[str, Any], lost: Lost) -> Read:
     """Disco's and DiscoArt's: prompts by frame, and looks of its own."""
-    told = values.get("text_prompts")
-    frames = {str(name): texts for name, texts in told.items()} if isinstance(told, dict) else {"0": told}
+    by_frame = values.get("text_prompts")
+    frames = {str(name): texts for name, texts in by_frame.items()} if isinstance(by_frame, dict) else {"0": by_frame}
     first = min(frames, key=lambda name: int(name) if name.isdecimal() else 0) if frames else "0"
     if len(frames) > 1:
         lost.add("text_prompts of later frames", "a story is written `a house @ 0-50% | a castle @ 50-100%`")
@@ -224,8 +232,18 @@ def disco(values: Mapping[str, Any], lost: Lost) -> Read:
     changes |= _check_boxes(values)
     if models := [_clip_of_discoart(name) for name in _names(values.get("clip_models"))]:
         changes["perceptor"] = " + ".join(models)
-    used = {"text_prompts", "width_height", "width", "height", "steps", "seed", "set_seed", "clip_models", *CLIPS}
-    return changes, used
+    fields_read = {
+        "text_prompts",
+        "width_height",
+        "width",
+        "height",
+        "steps",
+        "seed",
+        "set_seed",
+        "clip_models",
+        *CLIPS,
+    }
+    return changes, fields_read
 
 
 def _clip_of_discoart(name: str) -> str:
@@ -272,8 +290,8 @@ def _pictures(value: Any, lost: Lost) -> dict[str, Any]:
 
 
 def _check_boxes(values: Mapping[str, Any]) -> dict[str, Any]:
-    chosen = [name for box, name in CLIPS.items() if values.get(box) is True]
-    return {"perceptor": " + ".join(chosen)} if chosen else {}
+    names = [name for box, name in CLIPS.items() if values.get(box) is True]
+    return {"perceptor": " + ".join(names)} if names else {}
 
 
 def _line(value: Any) -> str:

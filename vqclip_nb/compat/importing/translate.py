@@ -25,8 +25,8 @@ def translated(values: Mapping[str, Any], path: Path) -> Imported:
         raise SettingsError(f"{str(path)!r} has {len(values):,} options, and no tool has more than {MOST_OPTIONS:,}")
     ours = {option.name for option in notebook.TOOL.options}
     if {"texts", "max_iterations"} <= values.keys():
-        known = {name: value for name, value in values.items() if name in ours}
-        return _of_notebook(known, [name for name in values if name not in ours])
+        own = {name: value for name, value in values.items() if name in ours}
+        return _of_notebook(own, [name for name in values if name not in ours])
     peer = max(peers().values(), key=lambda each: _known(each, values))
     if _known(peer, values) < min(LEAST, len(values)) or not values:
         tools = ", ".join(each.title for each in peers().values())
@@ -41,7 +41,7 @@ def translated_by(name: str, values: Mapping[str, Any], lost: Sequence[str] = ()
         missed.add(option, f"it has more than {MOST_TEXT:,} letters, as no setting has")
     values = {option: value for option, value in values.items() if len(repr(value)) <= MOST_TEXT}
     try:
-        special, used = READERS[name](values, missed)
+        special, names = READERS[name](values, missed)
     except SettingsError:
         raise
     except (TypeError, ValueError, ArithmeticError) as error:
@@ -55,7 +55,7 @@ def translated_by(name: str, values: Mapping[str, Any], lost: Sequence[str] = ()
     for setting, value in special.items():
         _take(base, setting, value, setting, missed)
     for option, value in values.items():
-        if option in used or (_is_empty(value) and not _is_zero(peer, option, value)):
+        if option in names or (_is_empty(value) and not _is_zero(peer, option, value)):
             continue
         if option in peer.direct:
             _take(base, peer.direct[option], value, option, missed)
@@ -79,8 +79,8 @@ def _take(base: dict[str, Any], setting: str, value: Any, option: str, missed: L
 
 def _of_notebook(values: Mapping[str, Any], others: Sequence[str]) -> Imported:
     plan = notebook.plan(values)
-    left = (f"{', '.join(others)}: no field of the notebook",) if others else ()
-    return Imported(notebook.TOOL.title, plan.settings, plan.preset, (*plan.notes, *left))
+    notes = (f"{', '.join(others)}: no field of the notebook",) if others else ()
+    return Imported(notebook.TOOL.title, plan.settings, plan.preset, (*plan.notes, *notes))
 
 
 def _say(peer: Peer, option: str, missed: Lost) -> None:
@@ -101,8 +101,8 @@ def _is_empty(value: Any) -> bool:
 
 def _is_zero(peer: Peer, option: str, value: Any) -> bool:
     """Whether a 0 is a number like others: a seed, or a weight that the preset has. rkhamilton's seed 0 draws one."""
-    drawn = peer.name == "rkhamilton" and option == "seed"
-    return option in peer.direct and str(value) in ("0", "0.0") and not drawn
+    is_random = peer.name == "rkhamilton" and option == "seed"
+    return option in peer.direct and str(value) in ("0", "0.0") and not is_random
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
