@@ -129,14 +129,14 @@ def judged(place: str, count: int, workers: int) -> dict[str, float]:
     from judge import load_judge
     from scenes import caption
 
-    wanted = prompts()
-    asked = range(0, len(wanted), max(1, len(wanted) // count))
-    jobs = [(way, caption(wanted[k][1]), place) for way in WAYS for k in asked]
+    scenes = prompts()
+    asked = range(0, len(scenes), max(1, len(scenes) // count))
+    jobs = [(way, caption(scenes[k][1]), place) for way in WAYS for k in asked]
     begun = time.perf_counter()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         pictures = np.stack(list(pool.map(painted, jobs)))
     print(f"{len(jobs)} pictures in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
-    scores = load_judge().scores(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, [s for _, s in wanted])
+    scores = load_judge().scores(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, [s for _, s in scenes])
     right = np.equal(scores.argmax(1).tolist(), len(WAYS) * list(asked)).reshape(len(WAYS), -1)
     return {way: round(float(row.mean()), 3) for way, row in zip(WAYS, right, strict=True)} | {"prompts": len(asked)}
 

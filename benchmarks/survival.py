@@ -22,13 +22,13 @@ def main() -> None:
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as out:
-        asked = Settings(steps=arguments.steps, device=arguments.device, save_every="100000", out=out)
+        run_settings = Settings(steps=arguments.steps, device=arguments.device, save_every="100000", out=out)
         began = time.perf_counter()
-        active = start(asked)
+        active = start(run_settings)
         *_, whole = active
         painted = time.perf_counter() - began
 
-        dropped = start(asked)
+        dropped = start(run_settings)
         list(islice(dropped, arguments.steps // 2))
         began = time.perf_counter()
         dropped.record.save(dropped.painting)

@@ -141,9 +141,9 @@ def looks(k: int, *, changes: dict[str, Any], steps: int, look_every: int) -> li
     """One prompt's picture, looked at on the way."""
     from judge import load_judge
 
-    wanted = prompts()
-    judge, candidates, seen, spent = load_judge(), [scene for _, scene in wanted], [], 0.0
-    painted = stepping({"prompt": caption(wanted[k][1]), "device": "cpu", "every": 100_000, **changes}, steps)
+    scenes = prompts()
+    judge, candidates, seen, spent = load_judge(), [scene for _, scene in scenes], [], 0.0
+    painted = stepping({"prompt": caption(scenes[k][1]), "device": "cpu", "every": 100_000, **changes}, steps)
     for step in range(1, steps + 1):
         start = time.process_time()
         painting = next(painted)

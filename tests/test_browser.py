@@ -152,10 +152,10 @@ def paint_steer_stop_and_take_home(page):
     assert Image.open(io.BytesIO(data)).size == (128, 128)
     taken = page.folder / "taken.png"
     taken.write_bytes(data)
-    told = read(taken)
-    assert told["settings"]["prompt"] == "a yellow circle on a blue background"
-    assert told["settings"]["init_image"].startswith("sha256:")
-    changes = [change["settings"] for change in told["timeline"]]
+    description = read(taken)
+    assert description["settings"]["prompt"] == "a yellow circle on a blue background"
+    assert description["settings"]["init_image"].startswith("sha256:")
+    changes = [change["settings"] for change in description["timeline"]]
     assert {"prompt": steered} in changes
     assert {"cutn": cutn} in changes
 
@@ -171,7 +171,7 @@ def paint_steer_stop_and_take_home(page):
     says(page, "everything is kept")
     ((story,), wrong) = read_all(page.folder / "runs")
     assert not wrong
-    assert story.kept[-1] < told["step"], "it was taken back"
+    assert story.kept[-1] < description["step"], "it was taken back"
 
     write(page, "something else")
     upload(page, "vq-load", taken)

@@ -34,18 +34,18 @@ def vqclip(*words):
 
 def test_paint_writes_a_run_and_the_last_line_says_where(capsys, tmp_path):
     assert vqclip("paint", "red", *SMALL) == 0
-    said = capsys.readouterr()
-    where = re.fullmatch(r"Painted: (runs/\S+-red-0/result\.png)", said.out.splitlines()[-1])[1]
+    output = capsys.readouterr()
+    where = re.fullmatch(r"Painted: (runs/\S+-red-0/result\.png)", output.out.splitlines()[-1])[1]
     assert Image.open(tmp_path / where).size == (32, 24)
-    assert "4/4" in said.err
-    assert "loss=" in said.err
+    assert "4/4" in output.err
+    assert "loss=" in output.err
 
 
 def test_quiet_says_the_path_alone(capsys):
     assert vqclip("paint", "red", *SMALL, "--quiet", "--out", "a place") == 0
-    said = capsys.readouterr()
-    assert said.err == ""
-    assert said.out.startswith("a place/")
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert output.out.startswith("a place/")
 
 
 def test_info_prints_the_command_that_paints_the_same_pixels_again(capsys):
@@ -119,10 +119,10 @@ def test_bad_input_is_one_line_status_2_and_nothing_half_written(capsys, tmp_pat
     before = sorted(tmp_path.rglob("*"))
 
     assert vqclip("paint", *words) == 2
-    said = capsys.readouterr()
-    assert sentence in said.err
-    assert len(said.err.strip().splitlines()) == 1
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert sentence in output.err
+    assert len(output.err.strip().splitlines()) == 1
+    assert output.out == ""
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -136,9 +136,9 @@ def test_ctrl_c_is_a_normal_ending(capsys):
     presser.start()
     assert vqclip("paint", "red", *SMALL, "--steps", "100000") == 0
     presser.join()
-    said = capsys.readouterr()
-    assert re.search(r"stopped at step \d+ of 100000; the picture so far is kept", said.err)
-    result = said.out.splitlines()[-1].removeprefix("Painted: ")
+    output = capsys.readouterr()
+    assert re.search(r"stopped at step \d+ of 100000; the picture so far is kept", output.err)
+    result = output.out.splitlines()[-1].removeprefix("Painted: ")
     assert Image.open(result).size == (32, 24)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -162,11 +162,11 @@ def test_ctrl_c_while_the_film_is_made_leaves_out_the_film_alone(capsys, monkeyp
 
 def test_help_explains_every_setting_in_its_group(capsys):
     assert vqclip("paint", "--help") == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in {field.name for field in fields()} - {"prompt"}:
-        assert "--" + name.replace("_", "-") in shown
+        assert "--" + name.replace("_", "-") in output
     for heading in ("What:", "Models:", "Canvas:", "Picture:", "Painting:", "Cutouts:", "Run:"):
-        assert heading in shown
+        assert heading in output
 
 
 def test_every_command_is_a_module_that_adds_itself(capsys):
@@ -225,9 +225,9 @@ def test_an_option_of_paint_after_another_command_is_named_as_such(capsys):
 )
 def test_a_sentence_without_a_command_names_the_one_that_paints(words, meant, capsys):
     assert vqclip(*words) == 2
-    said = capsys.readouterr().err
-    assert meant is None or f"; did you mean `{meant}`?" in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert meant is None or f"; did you mean `{meant}`?" in output
+    assert len(output.splitlines()) == 1
 
 
 def test_words_of_other_tools_are_taken_as_they_are_meant(tmp_path, capsys):

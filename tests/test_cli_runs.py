@@ -200,10 +200,10 @@ def test_a_model_that_is_not_here_is_announced_and_fetched_before_painting(capsy
         entry = standins.entered("mine", server.at("good"))
         file = entry.folder / entry.sources[0].file
         assert vqclip("paint", "red", *loud, "--canvas", "vqgan/mine", "--steps", "1") == 0
-        shown = capsys.readouterr()
-        result = shown.out.split()[-1]
-        assert f"vqclip: fetching vqgan/mine (size unknown) once, into {tmp_path / 'home'}" in shown.err
-        assert shown.err.index("fetching") < shown.err.index("1/1")
+        output = capsys.readouterr()
+        result = output.out.split()[-1]
+        assert f"vqclip: fetching vqgan/mine (size unknown) once, into {tmp_path / 'home'}" in output.err
+        assert output.err.index("fetching") < output.err.index("1/1")
         run = os.path.dirname(result)
         for words in (["resume", run, "--steps", "2"], ["branch", run], ["replay", run], ["replay", result]):
             file.unlink()
@@ -280,9 +280,9 @@ def test_render_says_which_canvases_can(capsys, run):
 def test_a_run_that_ended_early_says_so_and_how_to_go_on(capsys):
     words = ["paint", "red", *SMALL[:-1], "--steps", "30", "--canvas", "pixels", "--lr", "1e-9", "--early-stop", "3"]
     assert vqclip(*words) == 0
-    told = capsys.readouterr()
-    assert re.search(r"Ended at step \d+: no lower loss for 3 steps", told.err)
-    command = re.search(r"`(vqclip resume [^`]*--early-stop 0[^`]*)` goes on", told.err)[1]
+    output = capsys.readouterr()
+    assert re.search(r"Ended at step \d+: no lower loss for 3 steps", output.err)
+    command = re.search(r"`(vqclip resume [^`]*--early-stop 0[^`]*)` goes on", output.err)[1]
     assert vqclip(*shlex.split(command)[1:], "--steps", "32", "--quiet") == 0
     (result,) = said(capsys)
     assert RunInfo.read(Path(result).parent).kept[-1] == 32

@@ -165,10 +165,10 @@ def test_tables_and_importing_need_no_torch():
 def test_generate_paints_as_it_was_typed_and_the_paint_line_paints_the_same(tmp_path, capsys):
     words = "-p red:2|blue:-0.5 -i 6 -s 32 24 -cuts 2 -se 3 -o output.png -cd cpu -opt AdamW -d --num-cuts 3"
     assert vqclip("generate", *words.split(), "-vid") == 0
-    said = capsys.readouterr()
-    assert "--deterministic changes nothing here" in said.err
-    assert "Written: output.png, output.mp4" in said.err
-    run = Path(re.fullmatch(r"Painted: (\S+)/result.png", said.out.splitlines()[-1])[1])
+    output = capsys.readouterr()
+    assert "--deterministic changes nothing here" in output.err
+    assert "Written: output.png, output.mp4" in output.err
+    run = Path(re.fullmatch(r"Painted: (\S+)/result.png", output.out.splitlines()[-1])[1])
     assert len(list(run.glob("frames/*.jpg"))) == 6
     with Image.open("output.png") as written, Image.open(run / "result.png") as result:
         assert written.tobytes() == result.tobytes()
@@ -176,7 +176,7 @@ def test_generate_paints_as_it_was_typed_and_the_paint_line_paints_the_same(tmp_
     assert (settings.prompt, settings.steps, settings.size) == ("red:2 | blue:-0.5", 6, (32, 24))
     assert (settings.cutn, settings.optimizer, settings.augments) == (3, "adamw", "Af Pe Ji Er")
 
-    line = next(line for line in said.err.splitlines() if line.startswith("The same: ")).removeprefix("The same: ")
+    line = next(line for line in output.err.splitlines() if line.startswith("The same: ")).removeprefix("The same: ")
     (tmp_path / "again").mkdir()
     again = [word.replace("output.png", "again/output.png") for word in shlex.split(line)[1:]]
     assert vqclip(*again, "--quiet") == 0
@@ -194,8 +194,8 @@ def test_dream_writes_the_pictures_that_big_sleep_did_while_it_paints(tmp_path, 
     words = ["red", "--save-progress", "--save_every=2", "--iterations", "5", "--epochs", "1", "-n", "2"]
     words += ["--image_size", "128", "--text_min", "blue|green", "--append_seed", "--save_best", "--ema-decay=.9"]
     assert vqclip("dream", *words, "--noopen_folder", "--device", "cpu") == 0
-    said = capsys.readouterr()
-    assert "--open_folder changes nothing here" in said.err
+    output = capsys.readouterr()
+    assert "--open_folder changes nothing here" in output.err
     names = {path.name for path in tmp_path.iterdir()} - {"runs"}
     stem = "red_wout_blue--green"
     assert names == {f"{stem}.{end}.png" for end in ("0", "0.best", "0.0", "1.0")}
@@ -345,9 +345,9 @@ def test_the_size_that_was_left_out_goes_by_the_memory_as_there():
 )
 def test_what_dream_refuses_is_one_line(capsys, words, sentence):
     assert vqclip("dream", *words) == 2
-    said = capsys.readouterr()
-    assert sentence in said.err
-    assert len(said.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert sentence in output.err
+    assert len(output.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -370,9 +370,9 @@ def test_what_dream_refuses_is_one_line(capsys, words, sentence):
 )
 def test_a_wrong_word_is_one_line_and_nothing_is_written(tmp_path, capsys, words, sentence):
     assert vqclip("generate", *words) == 2
-    said = capsys.readouterr()
-    assert sentence in said.err
-    assert len(said.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert sentence in output.err
+    assert len(output.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -381,8 +381,8 @@ def test_without_a_model_or_a_network_the_command_that_paints_at_once_is_named(c
     monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("VQCLIP_OFFLINE", "1")
     assert vqclip("generate", "-p", "a house", "-i", "2") == 2
-    shown = re.search(r"`(vqclip generate --demo .*?)` paints at once", capsys.readouterr().err)[1]
-    assert vqclip(*shlex.split(shown)[1:], "-s", "32", "-cuts", "2", "--quiet", "-p", "red") == 0
+    output = re.search(r"`(vqclip generate --demo .*?)` paints at once", capsys.readouterr().err)[1]
+    assert vqclip(*shlex.split(output)[1:], "-s", "32", "-cuts", "2", "--quiet", "-p", "red") == 0
     assert Image.open("output.png").size == (32, 32)
 
 

@@ -52,10 +52,10 @@ def test_the_demo_pair_knows_its_words_and_names_those_it_does_not():
 
 def test_a_picture_without_words_is_painted_towards(tmp_path):
     Image.new("RGB", (20, 20), "blue").save(tmp_path / "blue.png")
-    asked = Settings(
+    run_settings = Settings(
         prompt="", image_prompts=(str(tmp_path / "blue.png"),), size=(32, 32), cutn=2, steps=1, device="cpu"
     )
-    (frame,) = paint(asked)
+    (frame,) = paint(run_settings)
     assert frame.losses.keys() == {"picture 1", "smoothness"}
 
 

@@ -89,20 +89,20 @@ def test_colab_without_a_gpu_says_how_to_get_one(gpus, monkeypatch):
 )
 def test_the_precision_fits_the_gpu(monkeypatch, capability, name, scaled):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    wanted = device.precision(torch.device("cuda"))
-    assert (wanted.name, wanted.scaled) == (name, scaled)
+    preferred = device.precision(torch.device("cuda"))
+    assert (preferred.name, preferred.scaled) == (name, scaled)
 
 
 @pytest.mark.parametrize(("multiplies", "name"), [(True, "bfloat16"), (False, "float32")])
 def test_a_cpu_has_its_perceptor_alone_in_bfloat16_where_it_multiplies_it(monkeypatch, multiplies, name):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: multiplies, raising=False)
-    wanted = device.precision(torch.device("cpu"))
-    assert (wanted.name, wanted.scaled) == (name, False)
+    preferred = device.precision(torch.device("cpu"))
+    assert (preferred.name, preferred.scaled) == (name, False)
     assert device.precision(torch.device("cpu"), side=64).name == "float32", "small views gain nothing"
     assert torch.is_autocast_enabled("cpu") is False
-    with wanted.within(torch.device("cpu")):
+    with preferred.within(torch.device("cpu")):
         assert torch.is_autocast_enabled("cpu") == multiplies
-    with wanted.rendering(torch.device("cpu")):
+    with preferred.rendering(torch.device("cpu")):
         assert not torch.is_autocast_enabled("cpu")
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")  # a torch that cannot say
     assert device.precision(torch.device("cpu")) == device.FLOAT32

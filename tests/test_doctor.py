@@ -19,7 +19,7 @@ def home(tmp_path, monkeypatch):
 def test_it_names_versions_device_precision_disk_and_cache(capsys, home, monkeypatch):
     monkeypatch.setattr(device, "precision", lambda place, **_: device.FLOAT32)
     main(["doctor"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for word in (
         "torch ",
         "numpy ",
@@ -29,8 +29,8 @@ def test_it_names_versions_device_precision_disk_and_cache(capsys, home, monkeyp
         str(home),
         "✓ openai-clip's model",
     ):
-        assert word in said
-    assert "Traceback" not in said
+        assert word in output
+    assert "Traceback" not in output
 
 
 def test_what_is_missing_comes_with_its_remedy_and_status_1(capsys, monkeypatch, tmp_path):
@@ -50,10 +50,10 @@ def test_online_it_asks_each_address_and_checks_the_numbers(capsys, monkeypatch)
         tiny = catalog.Entry("vqgan", "tiny", sources=(catalog.Source("last.ckpt", addresses),))
         monkeypatch.setattr(catalog, "entries", lambda kind=None: [tiny, *(e for e in published if e.kind == kind)])
         assert main(["doctor", "--online"]) == 1
-    said = capsys.readouterr().out
-    assert f"✓ vqgan/tiny {addresses[0]}: 7 bytes" in said
-    assert f"✗ vqgan/tiny {addresses[1]}: 404" in said
-    assert "not on the disk yet" in said  # the anchors, with what to do for them
+    output = capsys.readouterr().out
+    assert f"✓ vqgan/tiny {addresses[0]}: 7 bytes" in output
+    assert f"✗ vqgan/tiny {addresses[1]}: 404" in output
+    assert "not on the disk yet" in output  # the anchors, with what to do for them
 
 
 def test_the_anchors_run_and_tell_random_weights_from_right_ones(tmp_path):

@@ -35,8 +35,8 @@ def test_the_form_draws_the_film_and_each_number_that_changes():
 def test_a_film_may_be_set_in_any_order():
     from vqclip_nb.studio import Studio
 
-    shown = Studio()
-    form, errors = shown.ui.form, shown.ui.messages.field_errors
+    panel = Studio()
+    form, errors = panel.ui.form, panel.ui.messages.field_errors
     form.controls["zoom"].value = "1.02"
     assert "zoom is for a film" in errors["zoom"]
     form.controls["frame_steps"].value = 4
@@ -45,4 +45,4 @@ def test_a_film_may_be_set_in_any_order():
     assert "at the ^" in errors["rotate"]
     form.controls["rotate"].value = "sin(t)"
     assert not errors
-    assert shown.controller.settings().frame_steps == 4
+    assert panel.controller.settings().frame_steps == 4

@@ -111,13 +111,17 @@ MOVING = {
 
 @pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier"])
 def test_a_film_is_resumed_replayed_and_branched_to_the_pixel(tmp_path, toys, canvas):
-    asked = settings(tmp_path, canvas=canvas, steps=12, average=0.6, lr=1.0, loop_frames=2, variations=2, **MOVING)
-    whole = see_through(start(asked))
+    run_settings = settings(
+        tmp_path, canvas=canvas, steps=12, average=0.6, lr=1.0, loop_frames=2, variations=2, **MOVING
+    )
+    whole = see_through(start(run_settings))
     assert [path.stem for path in sorted((whole / "frames").iterdir())] == [f"{step:06}" for step in range(4, 13, 2)]
     for after in (3, 4, 11):
-        assert outcome(see_through(resume(left_off(start(asked), after=after)))) == outcome(whole)
+        assert outcome(see_through(resume(left_off(start(run_settings), after=after)))) == outcome(whole)
     assert outcome(see_through(replay(whole))) == outcome(whole)
-    same, other = (see_through(branch(whole, Edit({"prompt": prompt}), step=6)) for prompt in (asked.prompt, "blue"))
+    same, other = (
+        see_through(branch(whole, Edit({"prompt": prompt}), step=6)) for prompt in (run_settings.prompt, "blue")
+    )
     frames = [
         [Image.open(path).tobytes() for path in sorted((run / "frames").iterdir())] for run in (whole, same, other)
     ]
@@ -135,8 +139,8 @@ def test_without_a_move_a_film_is_the_picture_that_is_painted_without_one(tmp_pa
 
 def test_the_last_frames_of_a_loop_come_back_to_the_first(tmp_path, toys):
     def frames(**more):
-        asked = settings(tmp_path, canvas="pixels", steps=16, average=0, lr=1e-4, shift_x=1, **MOVING | more)
-        folder = see_through(start(asked))
+        run_settings = settings(tmp_path, canvas="pixels", steps=16, average=0, lr=1e-4, shift_x=1, **MOVING | more)
+        folder = see_through(start(run_settings))
         return [np.asarray(Image.open(path), float) for path in sorted((folder / "frames").iterdir())]
 
     def apart(all_frames):
@@ -171,7 +175,7 @@ def test_a_video_is_read_frame_by_frame_forwards_and_back(tmp_path):
 
 def test_a_video_is_repainted_frame_by_frame_with_its_sound_and_its_rate(tmp_path):
     pixels = clip(tmp_path / "clip.mp4")
-    asked = settings(
+    run_settings = settings(
         tmp_path,
         canvas="pixels",
         size=(32, 32),
@@ -184,8 +188,8 @@ def test_a_video_is_repainted_frame_by_frame_with_its_sound_and_its_rate(tmp_pat
         video_weight=1.0,
     )
     with toy_models():
-        whole = see_through(start(asked))
-        cut = left_off(start(asked), after=7)
+        whole = see_through(start(run_settings))
+        cut = left_off(start(run_settings), after=7)
         (tmp_path / "clip.mp4").unlink()
         assert outcome(see_through(resume(cut))) == outcome(whole)
         frames = [np.asarray(Image.open(path), float) for path in sorted((whole / "frames").iterdir())]
@@ -243,21 +247,21 @@ def test_a_video_of_large_frames_is_scaled_down_as_it_is_read(tmp_path):
     ],
 )
 def test_a_keyframe_beyond_the_end_is_said(tmp_path, toys, values, sentence):
-    asked = settings(tmp_path, canvas="pixels", steps=24).replace(**values)
+    run_settings = settings(tmp_path, canvas="pixels", steps=24).replace(**values)
     if sentence is None:
-        build_painting(asked)
+        build_painting(run_settings)
         return
     with pytest.warns(PaintWarning, match=sentence):
-        build_painting(asked)
+        build_painting(run_settings)
 
 
 def test_a_video_that_is_none_or_too_short_is_one_line(tmp_path, toys):
     clip(tmp_path / "clip.mp4")
     (tmp_path / "text.mp4").write_text("#EXTM3U\nfile:///etc/passwd\n")
     (tmp_path / "empty.mp4").write_bytes(b"")
-    asked = settings(tmp_path, frame_steps=2, first_steps=6, steps=24)
+    run_settings = settings(tmp_path, frame_steps=2, first_steps=6, steps=24)
     with pytest.raises(PictureError, match=r"^video has 6 frames to paint, .* need 10; add --steps 16"):
-        build_painting(asked.replace(video=str(tmp_path / "clip.mp4")))
+        build_painting(run_settings.replace(video=str(tmp_path / "clip.mp4")))
     for name, reason in (
         ("text.mp4", "must be a film, got"),
         ("none.mp4", "there is no such file"),
@@ -265,7 +269,7 @@ def test_a_video_that_is_none_or_too_short_is_one_line(tmp_path, toys):
         ("empty.mp4", "no pictures were found in it"),
     ):
         with pytest.raises(PictureError, match=reason) as error:
-            build_painting(asked.replace(video=str(tmp_path / name)))
+            build_painting(run_settings.replace(video=str(tmp_path / name)))
         assert "\n" not in str(error.value)
 
 

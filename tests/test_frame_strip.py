@@ -16,11 +16,11 @@ def colour(widget):
 
 
 def test_the_frames_painted_so_far_can_be_scrubbed_while_it_paints_and_after():
-    shown = studio(steps=4000, frame_steps=2, first_steps=2)
-    strip = shown.ui.view.strip
+    panel = studio(steps=4000, frame_steps=2, first_steps=2)
+    strip = panel.ui.view.strip
     assert strip.box.layout.display == "none"
-    shown.ui.start.click()
-    paused(shown, 9)
+    panel.ui.start.click()
+    paused(panel, 9)
     kept = frames(REGISTRY.job.status.folder)
     assert strip.slider.max == strip.slider.value >= 3, "the newest is shown"
     assert f"{strip.slider.max} of {strip.slider.max}, at" in strip.about.value
@@ -32,15 +32,15 @@ def test_the_frames_painted_so_far_can_be_scrubbed_while_it_paints_and_after():
     assert colour(strip.picture)[1] > 200 > colour(strip.picture)[2]
     assert "2 of" in strip.about.value
 
-    shown.ui.pause.click()
-    paused(shown, REGISTRY.job.status.step + 4)
+    panel.ui.pause.click()
+    paused(panel, REGISTRY.job.status.step + 4)
     assert strip.slider.max > len(kept)
     assert strip.slider.value == 2, "the eye stays where it was"
     assert len(strip._thumbs) <= 8
-    shown.ui.stop.click()
-    ended(shown, "stopped")
+    panel.ui.stop.click()
+    ended(panel, "stopped")
     assert strip.box.layout.display == ""
-    shown.ui.form.load({"frame_steps": 0, "first_steps": 30, "steps": 2})
-    shown.ui.start.click()
-    ended(shown)
+    panel.ui.form.load({"frame_steps": 0, "first_steps": 30, "steps": 2})
+    panel.ui.start.click()
+    ended(panel)
     assert strip.box.layout.display == "none", "a picture is no film"

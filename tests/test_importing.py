@@ -223,11 +223,11 @@ def test_a_notebooks_fields_are_read_and_none_of_its_code_runs(here):
 def test_the_command_writes_settings_that_paint_takes_and_overwrites_nothing(here, capsys):
     source = written(here / "old.txt", "python generate.py -p 'a house' -i 30 -s 64 64 -sd 3")
     assert cli.main(["import", str(source)]) == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     settings = load_settings("old.settings.json")
     assert (settings.prompt, settings.steps, settings.seed) == ("a house", 30, 3)
-    assert "the same: vqclip paint 'a house' --preset nerdyrodent --size 64 64 --seed 3 --steps 30" in shown
-    (line,) = (part for part in shown.split("`") if part.startswith("vqclip paint --settings"))
+    assert "the same: vqclip paint 'a house' --preset nerdyrodent --size 64 64 --seed 3 --steps 30" in output
+    (line,) = (part for part in output.split("`") if part.startswith("vqclip paint --settings"))
     assert shlex.split(line)[-1] == "old.settings.json"
     before = (here / "old.settings.json").read_bytes()
     assert cli.main(["import", str(source)]) == 2
@@ -268,10 +268,10 @@ BOMB = "a: &a [x, x]\n" + "".join(f"k{n}: &b{n} [*{'a' if not n else f'b{n - 1}'
 def test_a_file_that_is_hostile_or_of_nobody_is_one_line(here, capsys, name, content, sentence):
     path = written(here / name, content)
     assert cli.main(["import", str(path)]) == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert len(said.splitlines()) == 1
-    assert len(said) < 700
+    output = capsys.readouterr().err
+    assert sentence in output
+    assert len(output.splitlines()) == 1
+    assert len(output) < 700
     assert [each.name for each in here.iterdir()] == [name]
 
 

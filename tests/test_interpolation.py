@@ -35,8 +35,8 @@ def runs(tmp_path, monkeypatch):
         for prompt, canvas in (("red", "vqgan/demo"), ("blue", "vqgan/demo"), ("blue", "pixels")):
             with monkeypatch.context() as patch:
                 patch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
-                asked = settings(tmp_path, prompt=prompt, canvas=canvas, steps=12, lr=0.5, average=0.5)
-                made.append(see_through(start(asked)))
+                run_settings = settings(tmp_path, prompt=prompt, canvas=canvas, steps=12, lr=0.5, average=0.5)
+                made.append(see_through(start(run_settings)))
         yield made
 
 

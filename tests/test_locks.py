@@ -70,15 +70,15 @@ def test_a_run_that_another_process_paints_is_left_alone_until_it_dies(elsewhere
 
 
 def test_the_panel_says_that_another_process_paints_and_offers_it_when_that_died(elsewhere):
-    shown = Studio(out="runs")
-    shown.controller.looking.join(20)
-    assert shown.ui.messages.offered == ""
-    assert "is being painted in another notebook or terminal" in shown.ui.messages.text.value
-    shown.controller.safe(shown.controller.continue_run)(read_all("runs")[0][0])
+    panel = Studio(out="runs")
+    panel.controller.looking.join(20)
+    assert panel.ui.messages.offered == ""
+    assert "is being painted in another notebook or terminal" in panel.ui.messages.text.value
+    panel.controller.safe(panel.controller.continue_run)(read_all("runs")[0][0])
     assert REGISTRY.job.wait(20)
-    shown.controller.tick()
+    panel.controller.tick()
     assert REGISTRY.job.status.state == "failed"
-    assert "is being painted in another notebook or terminal" in shown.ui.messages.text.value
+    assert "is being painted in another notebook or terminal" in panel.ui.messages.text.value
 
     elsewhere.kill()
     elsewhere.wait()

@@ -107,11 +107,11 @@ def test_when_nothing_is_left_to_save_it_stops_with_the_remedy_and_the_state(cap
     monkeypatch.setattr(ToyPerceptor, "encode_image", failing_after(ToyPerceptor.encode_image, 2))
     words = ["paint", "red", "--canvas", "pixels", "--size", "32", "24", "--cutn", "4", "--device", "cpu"]
     assert cli.main([*words, "--out", str(tmp_path), "--quiet"]) == 1
-    said = capsys.readouterr()
-    assert "the picture is rendered piece by piece, slower" in said.err
-    assert "stopped: memory ran out at step 3 with all savings made; paint smaller than --size 32 24" in said.err
+    output = capsys.readouterr()
+    assert "the picture is rendered piece by piece, slower" in output.err
+    assert "stopped: memory ran out at step 3 with all savings made; paint smaller than --size 32 24" in output.err
     (folder,) = tmp_path.iterdir()
-    assert f"`vqclip resume {folder}` goes on from here" in said.err
+    assert f"`vqclip resume {folder}` goes on from here" in output.err
     monkeypatch.undo()
     with toy_models():
         assert session.resume(folder).painting.step_count == 2
@@ -188,8 +188,8 @@ def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpu_that_is_full_goes_on_in_parts():
-    asked = settings(device="cuda", size=(1024, 1024), cutn=64)
-    painting = build_painting(asked)
+    run_settings = settings(device="cuda", size=(1024, 1024), cutn=64)
+    painting = build_painting(run_settings)
     needed = painting.peak()
     torch.cuda.set_per_process_memory_fraction(0.7 * needed / torch.cuda.get_device_properties(0).total_memory)
     try:

@@ -59,12 +59,12 @@ def test_no_file_names_a_path_a_user_or_a_machine(told):
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 def test_any_letters_come_back_from_any_format(tmp_path, format):
-    asked = Settings(prompt='"grün: 火 🙂":2 | fog:-1', seed=7)
-    about = describe(asked, step=120, hashes={})
+    run_settings = Settings(prompt='"grün: 火 🙂":2 | fog:-1', seed=7)
+    about = describe(run_settings, step=120, hashes={})
     path = tmp_path / "picture"
     path.write_bytes(encode(Image.new("RGB", (8, 8)), format, about))
     assert read(path) == about
-    assert metadata.load_settings(path).to_dict() == asked.to_dict()
+    assert metadata.load_settings(path).to_dict() == run_settings.to_dict()
 
     pil = Image.open(path)
     shown = pil.text["parameters"] if format == "PNG" else pil.getexif().get_ifd(0x8769)[0x9286][8:].decode("utf-16-be")

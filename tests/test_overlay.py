@@ -48,12 +48,12 @@ def left(pil):
 def test_what_is_kept_is_the_start_image_to_the_pixel(tmp_path, photo, canvas, by):
     mask = mask_of(tmp_path) if by == "file" else "alpha"
     more = {"canvas": canvas, "init_image": str(tmp_path / "photo.png"), "mask": mask, "feather": 2.0, "average": 0.7}
-    asked = settings(tmp_path, **more, variations=2)
-    whole = see_through(start(asked))
+    run_settings = settings(tmp_path, **more, variations=2)
+    whole = see_through(start(run_settings))
     for path in whole.glob("result-*.png"):
         assert (left(Image.open(path)) == left(photo)).all()
         assert (np.asarray(Image.open(path)) != np.asarray(photo)).any(), "the other half is painted"
-    cut = left_off(start(asked), after=5)
+    cut = left_off(start(run_settings), after=5)
     (tmp_path / "photo.png").unlink()
     (tmp_path / "mask.png").unlink(missing_ok=True)
     assert outcome(see_through(resume(cut))) == outcome(whole)

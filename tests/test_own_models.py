@@ -79,9 +79,9 @@ def test_a_failed_add_says_what_is_wrong_and_leaves_nothing(tmp_path, capsys, ho
 def test_a_pointer_from_an_address_is_named(home, capsys):
     with mirror(b"") as server:
         assert add(weights=server.at("pointer")) == 2
-    said = capsys.readouterr().err
-    assert "sent a Git LFS pointer instead of the file. Open the address in a browser" in said
-    assert "Try again later" not in said
+    output = capsys.readouterr().err
+    assert "sent a Git LFS pointer instead of the file. Open the address in a browser" in output
+    assert "Try again later" not in output
 
 
 def test_a_file_that_went_away_is_asked_back(home, weights, capsys):
@@ -202,8 +202,8 @@ def test_a_clip_of_ones_own_is_a_perceptor_in_every_form(tmp_path, capsys, resne
     image = torch.rand(1, 3, clip.visual.input_resolution, clip.visual.input_resolution)
     for index, file in enumerate(files):
         assert main(["models", "add", f"mine{index}", "--clip", file]) == 0
-        shown = capsys.readouterr().out
-        assert f"clip/mine{index} is ready: vqclip paint PROMPT --perceptor mine{index}" in shown
+        output = capsys.readouterr().out
+        assert f"clip/mine{index} is ready: vqclip paint PROMPT --perceptor mine{index}" in output
         assert not load_clip(f"mine{index}").training
         (perceptor,) = perceptors.load(f"mine{index}")
         wanted = clip.encode_image((image - perceptor.mean) / perceptor.std)

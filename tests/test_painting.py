@@ -48,8 +48,8 @@ def test_only_frames_that_are_kept_or_looked_at_carry_a_picture_of_their_own():
 @pytest.mark.parametrize("average", [0.0, 0.9])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_the_same_settings_paint_the_same_pixels(optimizer, average):
-    asked = settings(optimizer=optimizer, average=average, smoothness=1.0, init_weight=0.5)
-    one, again = ([frame.image for frame in paint(asked)] for _ in range(2))
+    run_settings = settings(optimizer=optimizer, average=average, smoothness=1.0, init_weight=0.5)
+    one, again = ([frame.image for frame in paint(run_settings)] for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(one, again, strict=True))
 
 
@@ -57,8 +57,8 @@ def test_the_same_settings_paint_the_same_pixels(optimizer, average):
 @pytest.mark.parametrize("cutouts", ["pooling", "crops"])
 def test_picture_k_of_a_batch_is_the_one_that_seed_plus_k_paints(canvas, cutouts):
     """The same losses within 1e-5, and gradients of cosine 0.99999, from the same state and draws."""
-    asked = settings(canvas=canvas, cutouts=cutouts, seed=5, variations=3, init_weight=0.1, smoothness=0.1)
-    batch, alone = build_painting(asked), build_painting(asked.replace(seed=6, variations=1))
+    run_settings = settings(canvas=canvas, cutouts=cutouts, seed=5, variations=3, init_weight=0.1, smoothness=0.1)
+    batch, alone = build_painting(run_settings), build_painting(run_settings.replace(seed=6, variations=1))
     torch.testing.assert_close(batch.picture()[1:2], alone.picture())
 
     def judged(painting):
@@ -94,10 +94,10 @@ def test_a_change_that_cannot_be_is_refused_and_changes_nothing(change):
 
 
 def test_a_painting_taken_up_goes_on_with_the_same_pixels():
-    asked = settings(steps=8, average=0.8, variations=2, init_weight=0.3)
+    run_settings = settings(steps=8, average=0.8, variations=2, init_weight=0.3)
 
     def halfway():
-        painting = build_painting(asked)
+        painting = build_painting(run_settings)
         for _ in range(3):
             painting.step()
         painting.apply(Edit({"prompt": "green"}))
@@ -107,7 +107,7 @@ def test_a_painting_taken_up_goes_on_with_the_same_pixels():
     first = halfway()
     state = first.state_dict()
     *_, expected = run(first)
-    other = build_painting(asked)
+    other = build_painting(run_settings)
     other.load_state_dict(state)
     *_, resumed = run(other)
     assert torch.equal(expected.image, resumed.image)
@@ -200,14 +200,14 @@ def test_a_start_image_and_an_image_prompt_are_painted_from_and_towards(tmp_path
 
     Image.new("RGB", (50, 40), "blue").save(tmp_path / "blue.png")
     Image.new("RGB", (30, 90), "red").save(tmp_path / "red.png")
-    asked = settings(
+    run_settings = settings(
         prompt="",
         init_image=str(tmp_path / "blue.png"),
         image_prompts=(f"{tmp_path / 'red.png'}:2",),
         steps=60,
         smoothness=0,
     )
-    first, *_, last = paint(asked)
+    first, *_, last = paint(run_settings)
     assert first.image.mean((0, 2, 3)).argmax() == 2
     assert last.image.mean((0, 2, 3)).argmax() == 0
     assert first.losses.keys() == {"picture 1"}, "never a path"
@@ -235,10 +235,10 @@ def test_perceptors_of_one_name_share_its_cutouts_and_pull_to_a_text_together():
 
 def test_accumulated_judgements_step_by_the_mean_of_their_gradients():
     """One step of Adam, as Deep Daze and Big Sleep take it: each judgement has cutouts of its own."""
-    asked = settings(canvas="pixels", accumulate=3, average=0.0, smoothness=0.1)
-    painting, plain = build_painting(asked), build_painting(asked)
+    run_settings = settings(canvas="pixels", accumulate=3, average=0.0, smoothness=0.1)
+    painting, plain = build_painting(run_settings), build_painting(run_settings)
     frame = painting.step(look=True)
-    pixels, losses, draws = plain.canvas.pixels, [], Draws(asked.seeds, 0)
+    pixels, losses, draws = plain.canvas.pixels, [], Draws(run_settings.seeds, 0)
     for each in (draws, draws.of("judgement 2"), draws.of("judgement 3")):
         loss = torch.stack([loss for term in plain.terms for loss in term(plain.canvas(), each, 0.0).values()]).sum()
         (loss / 3).backward()
@@ -265,7 +265,7 @@ def test_the_step_size_falls_on_a_plateau_as_torch_s_does():
     """For each picture by its own loss, with torch's scheduler as the measure."""
     from vqclip_nb.lowest import LowestLoss
 
-    asked = settings(plateau=3, plateau_factor=0.4)
+    run_settings = settings(plateau=3, plateau_factor=0.4)
     totals = torch.tensor([[5.0, 4, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3], [1, 2, 2, 2, 0, 0, 9, 9, 9, -1, -1, -1, -1]]).T
     lowest, theirs = LowestLoss(2, torch.device("cpu")), []
     for _ in range(2):
@@ -273,17 +273,17 @@ def test_the_step_size_falls_on_a_plateau_as_torch_s_does():
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.4, patience=2, threshold=0)
         theirs.append((optimizer, plateau))
     for total in totals:
-        lowest.see(total, torch.zeros(2, 3, 4, 4), asked)
+        lowest.see(total, torch.zeros(2, 3, 4, 4), run_settings)
         for (_, plateau), loss in zip(theirs, total, strict=True):
             plateau.step(float(loss))
         expected = torch.tensor([optimizer.param_groups[0]["lr"] for optimizer, _ in theirs])
-        torch.testing.assert_close(lowest.lr(0.1, asked), expected)
+        torch.testing.assert_close(lowest.lr(0.1, run_settings), expected)
     assert lowest.drops.tolist() == [3, 3]
 
 
 def test_after_a_drop_a_step_is_shorter_for_that_picture_alone():
-    asked = settings(canvas="pixels", optimizer="sgd", variations=2, plateau=3, plateau_factor=0.25, average=0.0)
-    slow, plain = build_painting(asked), build_painting(asked.replace(plateau=0))
+    run_settings = settings(canvas="pixels", optimizer="sgd", variations=2, plateau=3, plateau_factor=0.25, average=0.0)
+    slow, plain = build_painting(run_settings), build_painting(run_settings.replace(plateau=0))
     slow.lowest.drops = torch.tensor([0.0, 1.0])
     before = plain.canvas.pixels.detach().clone()
     slow.step(), plain.step()
@@ -301,11 +301,13 @@ def test_a_perceptor_of_weight_0_watches_and_keeps_the_best():
         def encode_text(self, texts):
             return super().encode_text(["blue" for _ in texts])
 
-    asked = settings(prompt="red", canvas="pixels", perceptor="demo + other:0", average=0.0, keep="best", smoothness=0)
+    run_settings = settings(
+        prompt="red", canvas="pixels", perceptor="demo + other:0", average=0.0, keep="best", smoothness=0
+    )
     kinds = {"demo": ToyPerceptor, "other": Watching}
     with mock.patch("vqclip_nb.perceptors.load", side_effect=lambda name: [kinds[name]()]):
-        painting = build_painting(asked)
-    plain = build_painting(asked.replace(perceptor="demo", keep="last"))
+        painting = build_painting(run_settings)
+    plain = build_painting(run_settings.replace(perceptor="demo", keep="last"))
     frames = [painting.step(look=True) for _ in range(5)]
     unwatched = [plain.step(look=True) for _ in range(5)]
     for watched, alone in zip(frames, unwatched, strict=True):

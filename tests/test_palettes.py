@@ -52,13 +52,13 @@ def test_the_panel_takes_the_colours_of_a_picture(flag):
     from tests.test_studio import upload
     from vqclip_nb.studio import Studio
 
-    shown = Studio()
-    images, controls = shown.ui.images, shown.ui.form.controls
+    panel = Studio()
+    images, controls = panel.ui.images, panel.ui.form.controls
     controls["losses"].value = "saturation:0.1 | palette(red):2"
     images.role.value = "colours"
     upload(images.upload, flag.read_bytes())
     assert controls["losses"].value == "saturation:0.1 | palette(#000080, #ffcc00, #ffffff):1"
-    assert shown.controller.settings().init_image is None
+    assert panel.controller.settings().init_image is None
     controls["canvas"].value = "pixels"
     upload(images.upload, flag.read_bytes())
-    assert shown.controller.settings().canvas_options["fixed_palette"] == "#000080, #ffcc00, #ffffff"
+    assert panel.controller.settings().canvas_options["fixed_palette"] == "#000080, #ffcc00, #ffffff"

@@ -123,8 +123,8 @@ def test_an_open_clip_model_is_a_perceptor_like_any_other(open_clip):
     torch.testing.assert_close(embedding, torch.full((2, 3), 3**-0.5))
     torch.testing.assert_close(perceptor.encode_text(["two"]), torch.tensor([[1.0, 3.0, 3.0]]) / 19**0.5)
 
-    asked = Settings(prompt="red", canvas="pixels", perceptor=f"{OPEN} + demo", size=(16, 16), steps=1, cutn=1)
-    (frame,) = paint(asked.replace(device="cpu"))
+    run_settings = Settings(prompt="red", canvas="pixels", perceptor=f"{OPEN} + demo", size=(16, 16), steps=1, cutn=1)
+    (frame,) = paint(run_settings.replace(device="cpu"))
     assert {"demo: red", f"{OPEN}: red"} < frame.losses.keys()
 
 

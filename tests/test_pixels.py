@@ -67,10 +67,10 @@ def pixels_start(seed):
 @pytest.mark.parametrize("decay", [0.0, 0.8])
 @pytest.mark.parametrize(("smoothness", "likeness"), [(0.0, 0.0), (2.5, 0.0), (0.7, 30.0)])
 def test_pixels_are_painted_as_by_a_plain_loop(decay, smoothness, likeness):
-    asked = Settings(
+    run_settings = Settings(
         **KEYS, canvas="pixels", cutn=3, lr=0.02, smoothness=smoothness, init_weight=likeness, average=decay, seed=4
     )
-    frames = list(paint(asked))
+    frames = list(paint(run_settings))
     numbers = {"smoothness": smoothness, "likeness": likeness, "decay": decay}
     pictures, loss = reference(pixels_start(4), lambda z: z, cutn=3, lr=0.02, seed=4, **numbers)
     for frame, picture in zip(frames, pictures, strict=True):
@@ -79,10 +79,10 @@ def test_pixels_are_painted_as_by_a_plain_loop(decay, smoothness, likeness):
 
 
 def test_keyframes_and_a_perceptor_s_weight_are_followed_as_by_a_plain_loop():
-    asked = Settings(
+    run_settings = Settings(
         **KEYS, canvas="pixels", cutn=3, lr="1:(0.02), 3:(0.06)", smoothness=1, average=0, perceptor="demo:0.3"
     )
-    frames = list(paint(asked))
+    frames = list(paint(run_settings))
     rate = {0: 0.02, 1: 0.02, 2: 0.04, 3: 0.06, 4: 0.06}
     numbers = {"smoothness": 1, "likeness": 0, "decay": 0}
     pictures, loss = reference(pixels_start(0), lambda z: z, cutn=3, lr=rate.get, weight=lambda step: 0.3, **numbers)
@@ -93,7 +93,7 @@ def test_keyframes_and_a_perceptor_s_weight_are_followed_as_by_a_plain_loop():
 
 def test_codes_are_decoded_at_their_nearest_and_followed_straight_through():
     """One step of the VQGAN canvas: the gradient at the codes is the one at z."""
-    asked = Settings(**KEYS | {"steps": 1}, cutn=4, lr=0.3, smoothness=0, average=0)
+    run_settings = Settings(**KEYS | {"steps": 1}, cutn=4, lr=0.3, smoothness=0, average=0)
     vqgan = ToyVQGAN()
     columns, rows = 32 // vqgan.factor, 24 // vqgan.factor
     chosen = torch.randint(len(vqgan.codebook), (-(-rows // 4), -(-columns // 4)), generator=generator(0, 0, "codes"))
@@ -114,7 +114,7 @@ def test_codes_are_decoded_at_their_nearest_and_followed_straight_through():
 
     from vqclip_nb.session import build_painting
 
-    painting = build_painting(asked)
+    painting = build_painting(run_settings)
     torch.testing.assert_close(painting.canvas.z.detach(), z)
     frame = painting.step(look=True)
     assert frame.loss == pytest.approx(float(loss.detach()), abs=1e-5)

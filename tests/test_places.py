@@ -74,9 +74,9 @@ def test_resume_writes_the_picture_where_the_command_put_it(name, tmp_path, monk
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert vqclip("resume", f"../{run}", "--steps", "8", "--lr", "0.3", "--quiet") == 0
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert not list(Path().iterdir())
-    assert f"Written: {tmp_path / files[0]}" in said
+    assert f"Written: {tmp_path / files[0]}" in output
     monkeypatch.chdir(tmp_path)
     assert alike(files[0], run / "result.png")
     ends = Path(files[0]), *(Path(file) for file in files if file.endswith((".mp4", ".gif")))

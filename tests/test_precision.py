@@ -98,8 +98,8 @@ def test_a_painting_taken_up_computes_as_it_did_and_does_not_choose_again(monkey
 @pytest.mark.parametrize("precision", [FLOAT32, Precision("bfloat16", decoder=False)], ids=["float32", "bfloat16"])
 def test_the_demo_pair_paints_the_same_pixels_again(monkeypatch, precision):
     monkeypatch.setattr(device, "precision", lambda place, **_: precision)
-    asked = Settings(prompt="a red house by the sea", size=(64, 64), cutn=4, steps=3, device="cpu")
-    one, again = (list(run(build_painting(asked)))[-1].image for _ in range(2))
+    run_settings = Settings(prompt="a red house by the sea", size=(64, 64), cutn=4, steps=3, device="cpu")
+    one, again = (list(run(build_painting(run_settings)))[-1].image for _ in range(2))
     assert torch.equal(one, again)
 
 

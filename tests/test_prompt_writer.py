@@ -103,14 +103,14 @@ def test_a_long_line_is_cut_between_two_words():
 def test_without_the_extra_the_grammar_writes_and_says_so(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert cli.main(["imagine-prompts", FEW[0], "-n", "6"]) == 0
-    said = capsys.readouterr()
-    lines = said.out.splitlines()
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
     assert len(set(lines)) == 6
     assert all("house" in line or "at night" in line for line in lines), "those that are most like the example"
-    assert "the grammar writes these prompts, not a language model" in said.err
-    assert '`pip install "vqclip_nb[prompts]"`' in said.err
+    assert "the grammar writes these prompts, not a language model" in output.err
+    assert '`pip install "vqclip_nb[prompts]"`' in output.err
     assert cli.main(["imagine-prompts", FEW[0], "-n", "6", "--model", "grammar"]) == 0
-    assert capsys.readouterr() == (said.out, "")
+    assert capsys.readouterr() == (output.out, "")
     assert cli.main(["imagine-prompts", FEW[0], "--model", "some/model"]) == 2, "it was asked for"
 
 

@@ -72,9 +72,9 @@ def test_a_ray_that_cannot_be_had_is_one_line_and_leaves_nothing(words, sentence
     if not words:
         monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:2")
     assert cli.main(["serve", *words]) == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert sentence in output
+    assert len(output.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -100,10 +100,12 @@ def test_the_views_are_cut_from_the_region_and_gradients_fade_beside_it():
 
 
 def test_regions_share_the_cutouts_of_a_step(tmp_path):
-    asked = settings(tmp_path, prompt="red | blue [0 0 50% 100%] | green [mask 1]", cutn=8, prompt_masks=("m.png",))
+    run_settings = settings(
+        tmp_path, prompt="red | blue [0 0 50% 100%] | green [mask 1]", cutn=8, prompt_masks=("m.png",)
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Window, "of", classmethod(lambda *_, **__: Window(Image.new("L", (16, 16), 255))))
-        terms = Builder(mock.Mock(), {"demo": [ToyPerceptor()]}, device=torch.device("cpu"))(asked)
+        terms = Builder(mock.Mock(), {"demo": [ToyPerceptor()]}, device=torch.device("cpu"))(run_settings)
     guides = [term.objective for term in terms if hasattr(term.objective, "cutouts")]
     assert [guide.cutouts.cutn for guide in guides] == [3, 3, 2]
     losses = [name for guide in guides for name in guide(torch.rand(1, 3, 16, 16), Draws((0,)), 0)]
@@ -122,7 +124,7 @@ def test_each_half_becomes_its_own_colour_when_resumed_and_replayed_too(tmp_path
     mask = Image.new("L", (32, 32))
     mask.paste(255, (16, 0, 32, 32))
     mask.save(tmp_path / "mask.png")
-    asked = settings(
+    run_settings = settings(
         tmp_path,
         prompt=f"red [0 0 50% 100%] | {right}",
         prompt_masks=(str(tmp_path / "mask.png"),),
@@ -134,8 +136,8 @@ def test_each_half_becomes_its_own_colour_when_resumed_and_replayed_too(tmp_path
         average=0,
         smoothness=0,
     )
-    whole = see_through(start(asked))
-    cut = left_off(start(asked), after=5)
+    whole = see_through(start(run_settings))
+    cut = left_off(start(run_settings), after=5)
     (tmp_path / "mask.png").unlink()
     assert outcome(see_through(resume(cut))) == outcome(whole)
     assert outcome(see_through(replay(whole))) == outcome(whole)
@@ -147,6 +149,6 @@ def test_each_half_becomes_its_own_colour_when_resumed_and_replayed_too(tmp_path
 
 def test_a_black_mask_is_refused(tmp_path, toys):
     Image.new("L", (8, 8)).save(tmp_path / "black.png")
-    asked = settings(tmp_path, prompt="red [mask 1]", prompt_masks=(str(tmp_path / "black.png"),))
+    run_settings = settings(tmp_path, prompt="red [mask 1]", prompt_masks=(str(tmp_path / "black.png"),))
     with pytest.raises(PictureError, match="must show where a prompt applies"):
-        start(asked)
+        start(run_settings)

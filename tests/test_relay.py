@@ -47,17 +47,17 @@ WAYS = [
 
 @pytest.mark.parametrize("more", WAYS, ids=["to a model", "twice", "from a model"])
 def test_such_a_run_is_resumed_replayed_and_branched_exactly(tmp_path, more):
-    asked = settings(tmp_path, **more)
-    folder = see_through(start(asked))
+    run_settings = settings(tmp_path, **more)
+    folder = see_through(start(run_settings))
     whole = outcome(folder)
     edits = [json.loads(line) for line in whole[2][1].splitlines()]
     assert [(edit["step"], edit["settings"]["canvas"]) for edit in edits] == {
         "4:vqgan/demo": [(4, "vqgan/demo")],
         "25%:pixels | 6:vqgan/demo": [(2, "pixels"), (6, "vqgan/demo")],
         "3:fourier": [(3, "fourier")],
-    }[asked.relay]
+    }[run_settings.relay]
     for after in (3, 5):  # on either side of a relay
-        cut = left_off(start(asked), after=after)
+        cut = left_off(start(run_settings), after=after)
         assert outcome(see_through(resume(cut))) == whole
     assert outcome(see_through(replay(folder)))[0] == whole[0]
     assert outcome(see_through(replay(folder / "result.png")))[0] == whole[0]

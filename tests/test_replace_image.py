@@ -30,13 +30,13 @@ def noise(side=16):
 @pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier"])
 def test_it_goes_on_as_a_painting_that_begins_there(tmp_path, canvas):
     images.to_pils(noise(20))[0].save(tmp_path / "noise.png")
-    asked = settings(tmp_path, canvas=canvas, variations=2, average=0.7, init_weight=0.4)
-    painting = build_painting(asked)
+    run_settings = settings(tmp_path, canvas=canvas, variations=2, average=0.7, init_weight=0.4)
+    painting = build_painting(run_settings)
     list(run(painting, until=3))
     painting.replace_image(noise(20))
     assert painting.canvas.drift().tolist() == [0, 0]
 
-    fresh = build_painting(asked.replace(init_image=str(tmp_path / "noise.png")))
+    fresh = build_painting(run_settings.replace(init_image=str(tmp_path / "noise.png")))
     fresh.step_count = fresh.averages.since = 3
     assert torch.equal(painting.picture(), fresh.picture())
     pairs = list(zip(run(painting, look=True), run(fresh, look=True), strict=True))
@@ -72,8 +72,8 @@ def test_a_run_whose_picture_was_replaced_is_resumed_replayed_and_branched_exact
         def __iter__(self):
             return self.frames
 
-    asked = settings(tmp_path, **more)
-    folder = see_through(Steered(start(asked)))
+    run_settings = settings(tmp_path, **more)
+    folder = see_through(Steered(start(run_settings)))
     whole = outcome(folder)
     (edit,) = map(json.loads, whole[2][1].splitlines())
     name = edit["image"].removeprefix("sha256:")
@@ -82,7 +82,7 @@ def test_a_run_whose_picture_was_replaced_is_resumed_replayed_and_branched_exact
     assert read(folder / "result.png")["timeline"] == [edit]
     assert not [file for file in folder.rglob("*") if file.is_file() and b"secret-name" in file.read_bytes()]
 
-    cut = left_off(Steered(start(asked)), after=5)
+    cut = left_off(Steered(start(run_settings)), after=5)
     path.unlink()
     assert outcome(see_through(resume(cut))) == whole
     assert outcome(see_through(replay(folder))) == whole

@@ -74,24 +74,24 @@ def outcome(folder):
 
 @pytest.mark.parametrize("more", [PLAIN, *WAYS], ids=lambda more: next(iter(more.values())))
 def test_a_run_taken_up_paints_the_pixels_it_would_have_painted(tmp_path, more):
-    asked = settings(tmp_path, **more)
-    whole = outcome(see_through(start(asked)))
-    cut = left_off(start(asked), after=5)
+    run_settings = settings(tmp_path, **more)
+    whole = outcome(see_through(start(run_settings)))
+    cut = left_off(start(run_settings), after=5)
     active = resume(cut)
     assert active.painting.step_count == 4, "the last state before the kill"
     assert outcome(see_through(active)) == whole
 
 
 def test_changes_made_while_painting_are_taken_up_and_painted_again(tmp_path):
-    asked = settings(tmp_path)
+    run_settings = settings(tmp_path)
     changes = [Edit({"prompt": "green", "lr": 0.2}, 2), Edit({"cutn": 3, "seed": 9, "steps": 9}, 4)]
-    folder = see_through(start(asked), changes)
+    folder = see_through(start(run_settings), changes)
     whole = outcome(folder)
     assert [json.loads(line) for line in whole[2][1].splitlines()] == [
         {"step": 2, "settings": {"prompt": "green", "lr": 0.2}},
         {"step": 4, "settings": {"cutn": 3, "seed": 9, "steps": 9}},
     ]
-    active = start(asked)
+    active = start(run_settings)
     cut = left_off_with(active, changes, after=6)
     assert outcome(see_through(resume(cut))) == whole
 
@@ -100,9 +100,9 @@ def test_changes_made_while_painting_are_taken_up_and_painted_again(tmp_path):
 
 
 def test_a_replay_or_a_changed_run_that_is_killed_still_makes_its_changes(tmp_path):
-    asked = settings(tmp_path, save_every="1000")
+    run_settings = settings(tmp_path, save_every="1000")
     changes = [Edit({"prompt": "green"}, 2), Edit({"lr": 0.3, "steps": 9}, 5)]
-    folder = see_through(start(asked), changes)
+    folder = see_through(start(run_settings), changes)
     whole = outcome(folder)
     killed = left_off(replay(folder), after=3)
     assert [change.step for change in RunInfo.read(killed).timeline] == [2, 5], "one made, one ahead"
@@ -136,9 +136,9 @@ def left_off_with(active, changes, after):
 
 
 def test_a_run_that_was_stopped_goes_on_and_may_be_painted_further(tmp_path):
-    asked = settings(tmp_path)
-    whole = outcome(see_through(start(asked)))
-    folder = see_through(start(asked), stop_after=3)
+    run_settings = settings(tmp_path)
+    whole = outcome(see_through(start(run_settings)))
+    folder = see_through(start(run_settings), stop_after=3)
     assert read(folder / "result.png")["step"] == 3
     assert outcome(see_through(resume(folder))) == whole
 
@@ -151,9 +151,9 @@ def test_a_run_that_was_stopped_goes_on_and_may_be_painted_further(tmp_path):
 
 
 def test_undo_takes_back_what_came_after_a_kept_state(tmp_path):
-    asked = settings(tmp_path, variations=2)
-    whole = outcome(see_through(start(asked)))
-    active = start(asked)
+    run_settings = settings(tmp_path, variations=2)
+    whole = outcome(see_through(start(run_settings)))
+    active = start(run_settings)
     for frame in active:
         if frame.step == 5:
             active.painting.apply(Edit({"prompt": "green"}, variation=2))
@@ -170,8 +170,8 @@ def test_undo_takes_back_what_came_after_a_kept_state(tmp_path):
 
 
 def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
-    asked = settings(tmp_path, variations=3, seed=5)
-    parent = see_through(start(asked), stop_after=4)
+    run_settings = settings(tmp_path, variations=3, seed=5)
+    parent = see_through(start(run_settings), stop_after=4)
     before = outcome(parent)
 
     active = branch(parent, Edit({"prompt": "green"}, variation=2))
@@ -192,15 +192,15 @@ def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
     with pytest.raises(SettingsError, match="variation must be from 1 to 3, got 4"):
         branch(parent, Edit({}, variation=4))
 
-    same = {name: asked.value(name) for name in live_fields(asked)}
+    same = {name: run_settings.value(name) for name in live_fields(run_settings)}
     short = branch(parent, Edit({**same, "prompt": "white", "steps": 3}))
     assert dict(short.painting.timeline[-1].settings) == {"prompt": "white", "steps": 4 + 3}, "what differs alone"
 
 
 def test_a_branch_begins_at_any_step_whether_its_state_is_kept_or_not(tmp_path):
-    asked = settings(tmp_path, steps=12)
-    parent = see_through(start(asked), [Edit({"prompt": "green"}, 3)])
-    assert RunInfo(parent, asked).kept == [10, 12]
+    run_settings = settings(tmp_path, steps=12)
+    parent = see_through(start(run_settings), [Edit({"prompt": "green"}, 3)])
+    assert RunInfo(parent, run_settings).kept == [10, 12]
     way = []
     for step, begun in ((5, list(range(1, 6))), (11, [11])):
         way.clear()
@@ -218,8 +218,8 @@ def test_given_pictures_of_changes_are_taken_in_by_hash(tmp_path):
     secret.mkdir()
     for name in ("blue", "red"):
         Image.new("RGB", (20, 20), name).save(secret / f"{name}.png")
-    asked = settings(tmp_path, init_image=str(secret / "blue.png"))
-    folder = see_through(start(asked), [Edit({"image_prompts": (f"{secret / 'red.png'}:2",)}, 2)])
+    run_settings = settings(tmp_path, init_image=str(secret / "blue.png"))
+    folder = see_through(start(run_settings), [Edit({"image_prompts": (f"{secret / 'red.png'}:2",)}, 2)])
     whole = outcome(folder)
     assert len(list((folder / "inputs").iterdir())) == 2
     assert not [path for path in folder.rglob("*") if path.is_file() and b"secret-name" in path.read_bytes()]
@@ -231,9 +231,9 @@ def test_given_pictures_of_changes_are_taken_in_by_hash(tmp_path):
 
 
 def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path):
-    asked = settings(tmp_path)
-    whole = outcome(see_through(start(asked)))
-    cut = left_off(start(asked), after=5)
+    run_settings = settings(tmp_path)
+    whole = outcome(see_through(start(run_settings)))
+    cut = left_off(start(run_settings), after=5)
     newest = cut / "state" / "000004.safetensors"
     data = bytearray(newest.read_bytes())
     data[-5] ^= 1
@@ -245,11 +245,11 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path):
 
 
 def test_a_folder_of_an_older_version_still_opens(tmp_path):
-    asked = settings(tmp_path)
-    whole = outcome(see_through(start(asked)))
+    run_settings = settings(tmp_path)
+    whole = outcome(see_through(start(run_settings)))
     old = tmp_path / "runs" / "old"
     (old / "frames").mkdir(parents=True)
-    (old / "settings.json").write_text(asked.to_json())
+    (old / "settings.json").write_text(run_settings.to_json())
     assert outcome(see_through(resume(old, run_options={"save_every": "2", "every": 1, "device": "cpu"}))) == whole
     newer = json.loads((see_through(replay(old)) / "settings.json").read_text()) | {"version": 99}
     (old / "settings.json").write_text(json.dumps(newer))
@@ -278,8 +278,8 @@ def test_a_painting_says_the_same_in_every_seed_that_changes(tmp_path):
 
 
 def test_a_run_that_ended_early_is_over_when_it_is_taken_up(tmp_path):
-    asked = settings(tmp_path, lr=1e-9, steps=50, cutouts="pooling-published", early_stop=4)
-    folder = see_through(start(asked))
+    run_settings = settings(tmp_path, lr=1e-9, steps=50, cutouts="pooling-published", early_stop=4)
+    folder = see_through(start(run_settings))
     made = len(list((folder / "frames").iterdir()))
     assert 5 <= made < 50
     assert (folder / "result.png").is_file()

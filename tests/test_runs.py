@@ -34,13 +34,13 @@ def painted(tmp_path, stop_after=None, **more):
         "device": "cpu",
         "out": str(tmp_path / "runs"),
     }
-    asked = Settings(**{**values, **more})
-    painting, record = build_painting(asked), RunWriter.create(asked)
+    run_settings = Settings(**{**values, **more})
+    painting, record = build_painting(run_settings), RunWriter.create(run_settings)
     for frame in run(painting):
         record.add(frame, painting)
         if frame.step == stop_after:
             break
-    return asked, record.finish(painting)
+    return run_settings, record.finish(painting)
 
 
 def test_a_run_is_a_folder_that_explains_itself(tmp_path):
@@ -133,8 +133,8 @@ def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path):
-    asked = Settings(prompt="red", out=str(tmp_path))
-    folders = {RunWriter.create(asked).folder for _ in range(3)}
+    run_settings = Settings(prompt="red", out=str(tmp_path))
+    folders = {RunWriter.create(run_settings).folder for _ in range(3)}
     assert len(folders) == 3
 
 

@@ -15,29 +15,29 @@ def fill(shown, *scenes):
 
 
 def test_rows_are_the_film_that_an_animation_of_these_scenes_is():
-    shown = studio(fps=6)
-    fill(shown, ("a red house", 2, 0), ("", 9, 1), ("red snow:2 | fog:-1", 3, 0.5))
-    shown.ui.scenes.use.click()
-    settings = shown.controller.settings()
+    panel = studio(fps=6)
+    fill(panel, ("a red house", 2, 0), ("", 9, 1), ("red snow:2 | fog:-1", 3, 0.5))
+    panel.ui.scenes.use.click()
+    settings = panel.controller.settings()
     right = Animation((Scene("a red house", 2, 0), Scene("red snow:2 | fog:-1", 3, 0.5)), eased=True, fps=6).settings()
     for name in ("prompt", "steps", "frame_steps", "first_steps", "fps"):
         assert settings.value(name) == right.value(name), name
-    assert "30 frames, 5.0 seconds" in shown.ui.form.film_preview.value
-    assert not shown.ui.messages.field_errors
+    assert "30 frames, 5.0 seconds" in panel.ui.form.film_preview.value
+    assert not panel.ui.messages.field_errors
 
-    for row in shown.ui.scenes.rows.children:
+    for row in panel.ui.scenes.rows.children:
         row.children[3].click()
-    shown.ui.scenes.use.click()
-    assert "an animation needs scenes" in shown.ui.messages.text.value
+    panel.ui.scenes.use.click()
+    assert "an animation needs scenes" in panel.ui.messages.text.value
 
 
 def test_scenes_may_be_changed_while_the_film_is_painted():
-    shown = studio(fps=6, frame_steps=2, first_steps=2)
-    fill(shown, ("red", 600, 0))
-    shown.ui.scenes.use.click()
-    shown.ui.start.click()
-    painting(shown, 3)
-    fill(shown, ("red", 300, 0), ("blue", 300, 1))
-    shown.ui.scenes.use.click()
+    panel = studio(fps=6, frame_steps=2, first_steps=2)
+    fill(panel, ("red", 600, 0))
+    panel.ui.scenes.use.click()
+    panel.ui.start.click()
+    painting(panel, 3)
+    fill(panel, ("red", 300, 0), ("blue", 300, 1))
+    panel.ui.scenes.use.click()
     until(lambda: "blue" in REGISTRY.job.status.settings.prompt)
     assert REGISTRY.job.status.settings.frame_steps == 2

@@ -221,14 +221,14 @@ def painting_texts():
 
 @pytest.mark.usefixtures("toys")
 def test_a_run_by_keyframes_is_resumed_and_replayed_to_the_pixel_and_tells_them(tmp_path):
-    asked = settings(
+    run_settings = settings(
         out=str(tmp_path / "runs"),
         prompt="red @ 0-50% | green @ 50-100% fade 30% eased | blue:(-0.2*s)",
         lr="0:(0.1), 6:(0.013)",
         cutn="1:(2), 5:(4)",
         smoothness="9*s*abs(noise(t))",
     )
-    whole = start(asked)
+    whole = start(run_settings)
     pixels = [frame.image for frame in whole]
     folder = whole.record.finish(whole.painting).parent
     recipe = read(folder / "result.png")["settings"]
@@ -259,10 +259,10 @@ def test_the_panel_keeps_keyframes_until_the_control_is_moved():
 
     heard = []
     form = Form(heard.append)
-    asked = Settings(lr="0:(0.1), 9:(0.2)", cutn="0:(8), 9:(16)")
-    form.load(asked.to_dict())
-    assert (form.value("lr"), form.value("cutn")) == (asked.lr, asked.cutn)
-    assert Settings(**form.values()).lr == asked.lr
+    run_settings = Settings(lr="0:(0.1), 9:(0.2)", cutn="0:(8), 9:(16)")
+    form.load(run_settings.to_dict())
+    assert (form.value("lr"), form.value("cutn")) == (run_settings.lr, run_settings.cutn)
+    assert Settings(**form.values()).lr == run_settings.lr
     form.controls["cutn"].value = 32
     assert (form.value("cutn"), heard) == (32, ["cutn"])
 

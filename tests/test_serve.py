@@ -233,9 +233,9 @@ def vqclip(*words):
 def test_people_are_added_listed_and_removed_from_the_command_line(capsys, tmp_path):
     folder = ["--data", str(tmp_path / "q")]
     assert vqclip("serve", *folder, "--add-person", "Ada") == 0
-    said = capsys.readouterr()
-    assert Store(tmp_path / "q").person(said.out.strip()).name == "Ada"
-    assert said.err == "vqclip: the token of Ada; it is shown only now\n"
+    output = capsys.readouterr()
+    assert Store(tmp_path / "q").person(output.out.strip()).name == "Ada"
+    assert output.err == "vqclip: the token of Ada; it is shown only now\n"
     assert vqclip("serve", *folder, "--people") == 0
     assert capsys.readouterr().out == "Ada\n"
     assert vqclip("serve", *folder, "--remove-person", "Ada") == 0
@@ -261,9 +261,9 @@ def test_a_server_that_cannot_begin_says_why_and_leaves_nothing(capsys, tmp_path
         taken.listen()
         words = [str(taken.getsockname()[1]) if word == "PORT" else word for word in words]
         assert vqclip("serve", *words) == 2
-    said = capsys.readouterr()
-    assert sentence in said.err
-    assert len(said.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert sentence in output.err
+    assert len(output.err.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.toml"]
 
 

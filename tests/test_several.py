@@ -34,9 +34,9 @@ def toys(monkeypatch, tmp_path):
 
 
 def studio(**values):
-    shown = Studio(out="runs", settings=Settings(**SMALL | values))
-    shown.controller.looking.join(20)
-    return shown
+    panel = Studio(out="runs", settings=Settings(**SMALL | values))
+    panel.controller.looking.join(20)
+    return panel
 
 
 def until(condition, seconds=60):
@@ -57,29 +57,29 @@ def paint_list(shown, text):
 
 
 def test_a_list_of_prompts_is_painted_one_after_another(tmp_path):
-    shown = studio()
-    paint_list(shown, "red\n\n green \nred\nblue")
-    assert shown.ui.start.disabled
+    panel = studio()
+    paint_list(panel, "red\n\n green \nred\nblue")
+    assert panel.ui.start.disabled
     assert REGISTRY.series.wait(60)
     assert [item.settings.prompt for item in REGISTRY.series.items] == ["red", "green", "blue"]
     assert REGISTRY.series.states == ["painted"] * 3
     runs, _ = read_all(tmp_path / "runs")
     assert sorted(run.current.prompt for run in runs) == ["blue", "green", "red"]
     assert {run.settings.steps for run in runs} == {12}
-    until(lambda: not shown.ui.start.disabled)
-    assert "3 of 3 painted" in shown.ui.several.said.value
-    assert len(shown.ui.several.grid.children) == 3
+    until(lambda: not panel.ui.start.disabled)
+    assert "3 of 3 painted" in panel.ui.several.said.value
+    assert len(panel.ui.several.grid.children) == 3
     assert Image.open(REGISTRY.series.sheet).width > 192
-    assert "Contact sheet" in shown.ui.several.sheet.value
-    until(lambda: len(shown.ui.history.runs) == 3)
+    assert "Contact sheet" in panel.ui.several.sheet.value
+    until(lambda: len(panel.ui.history.runs) == 3)
 
 
 def test_used_prompts_are_remembered_without_their_runs_and_can_be_searched(tmp_path):
-    shown = studio()
-    paint_list(shown, "red\ngreen")
+    panel = studio()
+    paint_list(panel, "red\ngreen")
     assert REGISTRY.series.wait(60)
-    until(lambda: not shown.ui.start.disabled)
-    paint_list(shown, "red")
+    until(lambda: not panel.ui.start.disabled)
+    paint_list(panel, "red")
     assert REGISTRY.series.wait(60)
     for folder in (tmp_path / "runs").glob("red*"):
         shutil.rmtree(folder)
@@ -96,8 +96,8 @@ def test_used_prompts_are_remembered_without_their_runs_and_can_be_searched(tmp_
 
 
 def test_the_prompt_book_adds_a_word_and_takes_it_out():
-    shown = studio(prompt="red")
-    box = shown.ui.form.prompt
+    panel = studio(prompt="red")
+    box = panel.ui.form.prompt
     assert {label.partition(":")[0] for label, word in box.book.options if word} == {"Medium", "Light"}
     for prompt in ("red, at night", "red"):
         box.book.value = "at night"
@@ -108,49 +108,49 @@ def test_the_prompt_book_adds_a_word_and_takes_it_out():
 
 
 def test_stop_ends_the_list_and_the_same_button_goes_on(tmp_path):
-    shown = studio(steps=2000)
-    paint_list(shown, "red\ngreen")
+    panel = studio(steps=2000)
+    paint_list(panel, "red\ngreen")
     until(lambda: REGISTRY.job and REGISTRY.job.status.step > 2)
-    shown.ui.stop.click()
+    panel.ui.stop.click()
     assert REGISTRY.series.wait(20)
     assert REGISTRY.series.states == ["stopped", "waiting"]
-    assert "stopped, and the same again goes on" in shown.ui.several.said.value
+    assert "stopped, and the same again goes on" in panel.ui.several.said.value
     step = REGISTRY.job.status.step
-    shown.ui.several.paint_list.click()
+    panel.ui.several.paint_list.click()
     until(lambda: REGISTRY.job.status.step > step)
     assert REGISTRY.job.status.first_step == step, "not from the beginning"
 
 
 def test_an_item_that_fails_is_named_and_the_others_are_painted(tmp_path):
-    shown = studio()
-    paint_list(shown, "ochre\nred")  # the toy does not know ochre
+    panel = studio()
+    paint_list(panel, "ochre\nred")  # the toy does not know ochre
     assert REGISTRY.series.wait(60)
     assert REGISTRY.series.states == ["failed", "painted"]
-    until(lambda: "1 failed" in shown.ui.several.said.value)
-    shown.controller.several.open_cell(1)
-    assert shown.controller.library.run.current.prompt == "red"
-    shown.ui.several.grid.children[0].children[1].click()
-    assert "It failed: " in said(shown)
+    until(lambda: "1 failed" in panel.ui.several.said.value)
+    panel.controller.several.open_cell(1)
+    assert panel.controller.library.run.current.prompt == "red"
+    panel.ui.several.grid.children[0].children[1].click()
+    assert "It failed: " in said(panel)
 
 
 def test_a_grid_paints_each_value_with_each_and_goes_on_with_one(tmp_path):
-    shown = studio()
-    view = shown.ui.several
+    panel = studio()
+    view = panel.ui.several
     view.rows.values.value, view.columns.values.value = "0.05, 0.2", "3, 4, 5"
     view.paint_grid.click()
     assert REGISTRY.series.wait(60)
     settings = [item.settings for item in REGISTRY.series.items]
     assert [(each.lr, each.seed) for each in settings] == [(lr, s) for lr in (0.05, 0.2) for s in (3, 4, 5)]
-    until(lambda: "6 of 6 painted" in view.said.value and not shown.ui.start.disabled)
+    until(lambda: "6 of 6 painted" in view.said.value and not panel.ui.start.disabled)
     assert len(view.grid.children) == 12, "a head for each row and column, and a corner"
     assert "Seed 3" in view.grid.children[1].value
     assert "Step size 0.2" in view.grid.children[8].value
     cells = [cell for cell in view.grid.children if hasattr(cell, "children")]
     cells[4].children[1].click()
-    assert shown.controller.library.run is not None
+    assert panel.controller.library.run is not None
     chosen = RunInfo.read(REGISTRY.series.folder(view.chosen)).current
     view.use.click()
-    assert [float(shown.ui.form.value(name)) for name in ("lr", "seed")] == [0.2, 4]
+    assert [float(panel.ui.form.value(name)) for name in ("lr", "seed")] == [0.2, 4]
     cells[4].children[1].click()
     view.go_on.click()
     until(lambda: REGISTRY.job and REGISTRY.job.status.ended and REGISTRY.job.status.step == 24)
@@ -168,20 +168,20 @@ def test_a_grid_paints_each_value_with_each_and_goes_on_with_one(tmp_path):
     ],
 )
 def test_a_grid_that_cannot_be_is_one_sentence_and_paints_nothing(rows, columns, sentence):
-    shown = studio()
-    view = shown.ui.several
+    panel = studio()
+    view = panel.ui.several
     for axis, (name, values) in ((view.rows, rows), (view.columns, columns)):
         axis.setting.value, axis.values.value = name, values
     view.paint_grid.click()
-    assert sentence in said(shown)
+    assert sentence in said(panel)
     assert REGISTRY.series is None
-    shown.ui.several.paint_list.click()
-    assert "The list of prompts is empty" in said(shown)
+    panel.ui.several.paint_list.click()
+    assert "The list of prompts is empty" in said(panel)
 
 
 def test_a_new_panel_finds_the_series(tmp_path):
-    shown = studio(steps=2000)
-    paint_list(shown, "red\ngreen")
+    panel = studio(steps=2000)
+    paint_list(panel, "red\ngreen")
     until(lambda: REGISTRY.job and REGISTRY.job.status.step > 2)
     again = Studio(out="runs")
     assert "0 of 2 painted" in again.ui.several.said.value
@@ -199,13 +199,13 @@ def test_write_more_adds_prompts_to_the_list(monkeypatch):
         return [f"a {n}" for n in range(count)]
 
     monkeypatch.setattr("vqclip_nb.prompt_writer.write_prompts", write)
-    shown = studio()
-    shown.ui.several.write_more.click()
-    until(lambda: not shown.ui.several.write_more.disabled)
-    assert shown.ui.several.lines.value.splitlines() == [f"a {n}" for n in range(6)]
-    shown.ui.several.write_more.click()
-    until(lambda: not shown.ui.several.write_more.disabled)
-    assert len(shown.ui.several.lines.value.splitlines()) == 12
+    panel = studio()
+    panel.ui.several.write_more.click()
+    until(lambda: not panel.ui.several.write_more.disabled)
+    assert panel.ui.several.lines.value.splitlines() == [f"a {n}" for n in range(6)]
+    panel.ui.several.write_more.click()
+    until(lambda: not panel.ui.several.write_more.disabled)
+    assert len(panel.ui.several.lines.value.splitlines()) == 12
     assert asked == [(["red"], "demo"), ([f"a {n}" for n in range(6)], "demo")]
 
 
@@ -219,15 +219,15 @@ def finished(out, **values):
 def test_two_earlier_runs_are_shown_side_by_side_with_what_differs(tmp_path):
     finished(tmp_path / "runs", prompt="red")
     finished(tmp_path / "runs", prompt="blue", canvas="pixels", lr=0.3)
-    shown = studio()
-    history = shown.ui.history
+    panel = studio()
+    history = panel.ui.history
     first, second = history.thumbs.children[:2]
     first.children[1].click()
     history.compare.click()
-    assert shown.ui.versus.box.layout.display == "none"
+    assert panel.ui.versus.box.layout.display == "none"
     second.children[1].click()
-    assert shown.ui.versus.box.layout.display == ""
-    html = shown.ui.versus.html.value
+    assert panel.ui.versus.box.layout.display == ""
+    html = panel.ui.versus.html.value
     assert html.count("<img") == 2
     left, right = (next(run for run in history.runs if run.current.prompt == name) for name in ("blue", "red"))
     rows, same = differing(left, right)
@@ -235,8 +235,8 @@ def test_two_earlier_runs_are_shown_side_by_side_with_what_differs(tmp_path):
     assert {row[0]: row[1:] for row in rows}["Step size"] == ("0.3", "-")
     assert same > 10
     assert all(f"<td>{row[0]}</td>" in html for row in rows)
-    shown.ui.versus.hide.click()
-    assert shown.ui.versus.box.layout.display == "none"
+    panel.ui.versus.hide.click()
+    assert panel.ui.versus.box.layout.display == "none"
 
 
 def test_a_sweep_in_a_notebook_fills_a_grid_of_thumbnails(tmp_path, monkeypatch):

@@ -59,10 +59,10 @@ def toys(monkeypatch, tmp_path):
 
 
 def studio(**values):
-    shown = Studio(out="runs", settings=Settings(**SMALL))
-    shown.controller.looking.join(20)
-    shown.ui.form.load(values)
-    return shown
+    panel = Studio(out="runs", settings=Settings(**SMALL))
+    panel.controller.looking.join(20)
+    panel.ui.form.load(values)
+    return panel
 
 
 def until(condition, seconds=60):
@@ -144,154 +144,154 @@ def tags(shown):
 
 
 def test_a_sentence_becomes_a_picture_with_its_film_and_everything():
-    shown = studio(prompt="green", steps=12)
-    assert (shown.ui.start.disabled, shown.ui.stop.disabled, shown.ui.undo.disabled) == (False, True, True)
-    shown.ui.start.click()
+    panel = studio(prompt="green", steps=12)
+    assert (panel.ui.start.disabled, panel.ui.stop.disabled, panel.ui.undo.disabled) == (False, True, True)
+    panel.ui.start.click()
     first = REGISTRY.job
-    shown.ui.start.click()
+    panel.ui.start.click()
     assert REGISTRY.job is first, "a second click starts nothing"
-    news = ended(shown)
-    assert (news.step, news.steps, shown.ui.view.bar.value) == (12, 12, 12)
-    assert "Done" in shown.ui.view.status.value
-    assert "polyline" in shown.ui.view.chart.value
-    assert Image.open(io.BytesIO(shown.ui.view.picture.value)).size == (16, 16)
+    news = ended(panel)
+    assert (news.step, news.steps, panel.ui.view.bar.value) == (12, 12, 12)
+    assert "Done" in panel.ui.view.status.value
+    assert "polyline" in panel.ui.view.chart.value
+    assert Image.open(io.BytesIO(panel.ui.view.picture.value)).size == (16, 16)
     assert read(news.folder / "result.png")["settings"]["prompt"] == "green"
-    links = [a for tag, a in tags(shown) if tag == "a"]
+    links = [a for tag, a in tags(panel) if tag == "a"]
     assert [a["download"] for a in links] == ["result.png", "progress.mp4"]
-    shown.ui.downloads.buttons["All"].click()
-    until(lambda: "run.zip" in shown.ui.downloads.links["All"].value)
+    panel.ui.downloads.buttons["All"].click()
+    until(lambda: "run.zip" in panel.ui.downloads.links["All"].value)
     with zipfile.ZipFile(news.folder / "run.zip") as file:
         assert f"{news.folder.name}/result.png" in file.namelist()
 
-    code = html.unescape(shown.ui.downloads.code.value.partition("<pre>")[2].removesuffix("</pre>"))
+    code = html.unescape(panel.ui.downloads.code.value.partition("<pre>")[2].removesuffix("</pre>"))
     assert len(code.splitlines()) == 3
     exec(compile(code, "the code", "exec"), {})
     assert Image.open("picture.png").tobytes() == Image.open(news.folder / "result.png").tobytes()
 
 
 def test_pause_continue_steer_undo_and_stop():
-    shown = studio(steps=4000)
-    shown.ui.start.click()
-    painting(shown, 5)
-    shown.ui.pause.click()
+    panel = studio(steps=4000)
+    panel.ui.start.click()
+    painting(panel, 5)
+    panel.ui.pause.click()
     until(lambda: REGISTRY.job.status.state == "paused")
-    shown.controller.tick()
-    assert shown.ui.pause.description == "Continue"
+    panel.controller.tick()
+    assert panel.ui.pause.description == "Continue"
     held = REGISTRY.job.status.step
     time.sleep(0.1)
     assert REGISTRY.job.status.step == held
-    assert {name for name, control in shown.ui.form.controls.items() if not control.disabled} == (
-        live_fields() & shown.ui.form.controls.keys()
+    assert {name for name, control in panel.ui.form.controls.items() if not control.disabled} == (
+        live_fields() & panel.ui.form.controls.keys()
     ), "what cannot change in flight is grey"
 
-    shown.ui.form.prompt.text.value = "blue"
-    shown.ui.form.controls["lr"].value = "0.25"
+    panel.ui.form.prompt.text.value = "blue"
+    panel.ui.form.controls["lr"].value = "0.25"
     until(lambda: REGISTRY.job.status.settings.lr == 0.25)
-    shown.ui.pause.click()
-    painting(shown, held + 5)
-    shown.ui.undo.click()
+    panel.ui.pause.click()
+    painting(panel, held + 5)
+    panel.ui.undo.click()
     until(lambda: REGISTRY.job.status.state == "paused" and REGISTRY.job.status.step == held)
     assert REGISTRY.job.status.settings.prompt == "red"
-    shown.ui.pause.click()
-    painting(shown, held + 5)
-    shown.ui.form.prompt.text.value = "white"
+    panel.ui.pause.click()
+    painting(panel, held + 5)
+    panel.ui.form.prompt.text.value = "white"
     until(lambda: REGISTRY.job.status.settings.prompt == "white")
-    shown.ui.stop.click()
-    news = ended(shown, "stopped")
+    panel.ui.stop.click()
+    news = ended(panel, "stopped")
     assert [change.settings for change in RunInfo.read(news.folder).timeline] == [{"prompt": "white"}]
     assert (news.folder / "result.png").exists()
-    assert "everything is kept" in shown.ui.view.status.value
+    assert "everything is kept" in panel.ui.view.status.value
 
-    shown.ui.undo.click()
+    panel.ui.undo.click()
     until(lambda: REGISTRY.job.status.state == "paused")
     assert REGISTRY.job.status.folder == news.folder
     assert REGISTRY.job.status.step < news.step
-    shown.ui.stop.click()
-    ended(shown, "stopped")
+    panel.ui.stop.click()
+    ended(panel, "stopped")
 
 
 def test_an_undo_that_cannot_be_is_one_note_and_leaves_all_else_as_it_was():
-    shown = studio(steps=5)
-    shown.ui.start.click()
-    news, said = ended(shown), "There is nothing to undo: no earlier state of this run is kept."
+    panel = studio(steps=5)
+    panel.ui.start.click()
+    news, said = ended(panel), "There is nothing to undo: no earlier state of this run is kept."
     for _ in range(2):
-        shown.ui.undo.click()
+        panel.ui.undo.click()
     assert REGISTRY.job.status is news
-    assert shown.ui.messages.text.value == markup.messages([("note", said, "")])
-    assert all(seen(shown.ui.downloads.box, shown.ui.view.looking, shown.ui.more))
+    assert panel.ui.messages.text.value == markup.messages([("note", said, "")])
+    assert all(seen(panel.ui.downloads.box, panel.ui.view.looking, panel.ui.more))
 
 
 def test_after_a_job_that_opens_no_run_the_last_one_is_there_to_be_gone_on_with(monkeypatch):
-    shown = studio(steps=5)
-    shown.ui.start.click()
-    last, picture = ended(shown), shown.ui.view.picture.value
+    panel = studio(steps=5)
+    panel.ui.start.click()
+    last, picture = ended(panel), panel.ui.view.picture.value
 
     def there():
-        assert all(seen(shown.ui.downloads.box, shown.ui.view.looking, shown.ui.more))
-        assert shown.ui.more.description == "Paint 10 more steps"
-        assert not shown.ui.undo.disabled
+        assert all(seen(panel.ui.downloads.box, panel.ui.view.looking, panel.ui.more))
+        assert panel.ui.more.description == "Paint 10 more steps"
+        assert not panel.ui.undo.disabled
         assert (REGISTRY.job.status.folder, REGISTRY.job.status.losses) == (last.folder, last.losses)
-        assert shown.ui.view.picture.value == picture
-        assert (shown.ui.form.value("prompt"), shown.ui.form.value("seed")) == ("blue", 3), (
+        assert panel.ui.view.picture.value == picture
+        assert (panel.ui.form.value("prompt"), panel.ui.form.value("seed")) == ("blue", 3), (
             "and the form is as it was left"
         )
 
-    shown.ui.form.prompt.text.value, shown.ui.form.controls["seed"].value = "blue", 3
-    shown.ui.form.controls["out"].value = str(last.folder / "result.png")
-    shown.ui.start.click()
-    ended(shown, "failed")
-    assert "is not a folder" in shown.ui.messages.text.value
+    panel.ui.form.prompt.text.value, panel.ui.form.controls["seed"].value = "blue", 3
+    panel.ui.form.controls["out"].value = str(last.folder / "result.png")
+    panel.ui.start.click()
+    ended(panel, "failed")
+    assert "is not a folder" in panel.ui.messages.text.value
     there()
-    shown.ui.form.controls["out"].value = "runs"
+    panel.ui.form.controls["out"].value = "runs"
 
     gate = threading.Event()
     monkeypatch.setattr(opening, "fetch_models", lambda settings, tell: (gate.wait(20), tell("Fetching")))
-    shown.ui.start.click()
-    shown.ui.stop.click()
+    panel.ui.start.click()
+    panel.ui.stop.click()
     gate.set()
-    ended(shown, "stopped")
-    assert shown.ui.messages.text.value == markup.messages([])
-    assert "Stopped while loading" in shown.ui.view.status.value
+    ended(panel, "stopped")
+    assert panel.ui.messages.text.value == markup.messages([])
+    assert "Stopped while loading" in panel.ui.view.status.value
     there()
-    shown.ui.more.click()
-    news = ended(shown)
+    panel.ui.more.click()
+    news = ended(panel)
     assert (news.step, news.settings.prompt, news.folder) == (15, "blue", last.folder)
 
 
 def test_a_stop_while_a_run_is_taken_up_again_leaves_it_where_it_stood(monkeypatch):
     from vqclip_nb import session
 
-    shown = studio(steps=5)
-    shown.ui.start.click()
-    news, begun, gate = ended(shown), session.build_painting, threading.Event()
+    panel = studio(steps=5)
+    panel.ui.start.click()
+    news, begun, gate = ended(panel), session.build_painting, threading.Event()
     monkeypatch.setattr(session, "build_painting", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
-    shown.ui.more.click()
+    panel.ui.more.click()
     until(lambda: "Taking" in REGISTRY.job.status.message)
-    shown.ui.stop.click()
+    panel.ui.stop.click()
     gate.set()
-    stopped = ended(shown, "stopped")
+    stopped = ended(panel, "stopped")
     assert (stopped.step, stopped.steps, stopped.folder) == (5, 15, news.folder)
-    assert "Stopped at step 5" in shown.ui.view.status.value
-    assert shown.ui.more.description == "Continue this run"
+    assert "Stopped at step 5" in panel.ui.view.status.value
+    assert panel.ui.more.description == "Continue this run"
 
 
 def test_undo_knows_given_pictures_and_takes_back_what_was_just_changed():
-    shown = studio(steps=4000)
-    shown.ui.images.role.value = "image_prompts"
-    upload(shown.ui.images.upload, png("blue"))
-    shown.ui.start.click()
-    painting(shown, 3)
-    shown.ui.pause.click()
+    panel = studio(steps=4000)
+    panel.ui.images.role.value = "image_prompts"
+    upload(panel.ui.images.upload, png("blue"))
+    panel.ui.start.click()
+    painting(panel, 3)
+    panel.ui.pause.click()
     until(lambda: REGISTRY.job.status.state == "paused")
     held = REGISTRY.job.status.step
-    shown.ui.form.prompt.text.value = "white"
+    panel.ui.form.prompt.text.value = "white"
     until(lambda: REGISTRY.job.status.settings.prompt == "white")
-    shown.ui.undo.click()
+    panel.ui.undo.click()
     until(lambda: REGISTRY.job.status.settings.prompt == "red")
-    until(lambda: shown.ui.form.value("prompt") == "red")
+    until(lambda: panel.ui.form.value("prompt") == "red")
     assert (REGISTRY.job.status.step, REGISTRY.job.status.notes) == (held, ())
-    shown.ui.pause.click()
-    painting(shown, held + 3)
+    panel.ui.pause.click()
+    painting(panel, held + 3)
 
 
 def test_words_written_after_an_undo_was_asked_for_are_painted_and_stay():
@@ -318,27 +318,27 @@ def test_what_is_changed_while_the_run_loads_is_painted_with(monkeypatch):
         return build(*values, **options)
 
     monkeypatch.setattr(session, "build_painting", slowly)
-    shown = studio(steps=5)
-    shown.ui.start.click()
+    panel = studio(steps=5)
+    panel.ui.start.click()
     until(lambda: "Loading" in REGISTRY.job.status.message)
-    shown.ui.form.prompt.text.value = "white"
+    panel.ui.form.prompt.text.value = "white"
     gate.set()
-    assert ended(shown).settings.prompt == shown.ui.form.value("prompt") == "white"
+    assert ended(panel).settings.prompt == panel.ui.form.value("prompt") == "white"
 
     gate.clear()
     entered.clear()
-    shown.ui.start.click()
+    panel.ui.start.click()
     assert entered.wait(20)
-    shown.ui.stop.click()
+    panel.ui.stop.click()
     gate.set()
-    assert ended(shown, "stopped").step == 0
-    assert "Stopped before the first step" in shown.ui.view.status.value
+    assert ended(panel, "stopped").step == 0
+    assert "Stopped before the first step" in panel.ui.view.status.value
 
 
 def test_a_panel_shows_what_the_run_is_painted_with():
-    shown = studio(steps=4000, prompt="green", variations=2, seed=5)
-    shown.ui.start.click()
-    painting(shown, 2)
+    panel = studio(steps=4000, prompt="green", variations=2, seed=5)
+    panel.ui.start.click()
+    painting(panel, 2)
     again = Studio(out="runs")
     now = {name: again.ui.form.value(name) for name in ("prompt", "size", "variations")}
     assert now == {"prompt": "green", "size": (16, 16), "variations": 2}
@@ -359,26 +359,26 @@ def test_a_panel_shows_what_the_run_is_painted_with():
 
 
 def test_variations_are_enlarged_and_one_goes_on_alone():
-    shown = studio(variations=3, steps=4000, seed=7)
-    shown.ui.start.click()
-    painting(shown, 3)
-    until(lambda: (shown.controller.tick(), len(shown.ui.view.thumbs.children) == 3)[1])
-    shown.ui.view.thumbs.children[1].children[1].click()
-    assert shown.ui.view.selected == 1
-    shown.ui.alone.click()
+    panel = studio(variations=3, steps=4000, seed=7)
+    panel.ui.start.click()
+    painting(panel, 3)
+    until(lambda: (panel.controller.tick(), len(panel.ui.view.thumbs.children) == 3)[1])
+    panel.ui.view.thumbs.children[1].children[1].click()
+    assert panel.ui.view.selected == 1
+    panel.ui.alone.click()
     until(lambda: REGISTRY.job.status.settings.variations == 1)
     assert REGISTRY.job.status.settings.seed == 8
-    shown.ui.stop.click()
-    assert read(ended(shown, "stopped").folder / "result.png")["timeline"][0]["variation"] == 2
+    panel.ui.stop.click()
+    assert read(ended(panel, "stopped").folder / "result.png")["timeline"][0]["variation"] == 2
 
 
 def test_a_picture_picked_in_a_pause_is_shown_at_once():
-    shown = studio(variations=3, steps=4000)
-    shown.ui.start.click()
-    step = paused(shown, 3).step
-    shown.ui.view.select(1)
-    shown.ui.alone.click()
-    until(lambda: (shown.controller.tick(), not shown.ui.view.thumbs.children)[1])
+    panel = studio(variations=3, steps=4000)
+    panel.ui.start.click()
+    step = paused(panel, 3).step
+    panel.ui.view.select(1)
+    panel.ui.alone.click()
+    until(lambda: (panel.controller.tick(), not panel.ui.view.thumbs.children)[1])
     assert (REGISTRY.job.status.step, len(REGISTRY.job.status.previews)) == (step, 1)
 
 
@@ -386,86 +386,86 @@ def test_a_picture_picked_in_a_pause_is_shown_at_once():
 def test_a_picture_picked_while_the_run_is_saved_or_later_goes_on_as_a_branch(late, monkeypatch):
     encode, gate = video._encode, threading.Event()
     monkeypatch.setattr(video, "_encode", lambda *given: (gate.wait(20), encode(*given)))
-    shown = studio(variations=3, steps=5, seed=7)
-    shown.ui.start.click()
+    panel = studio(variations=3, steps=5, seed=7)
+    panel.ui.start.click()
     until(lambda: REGISTRY.job.status.state == "finishing")
-    shown.controller.tick()
+    panel.controller.tick()
     if late:
         gate.set()
-        ended(shown)
-    shown.ui.form.load({"prompt": "blue"})
+        ended(panel)
+    panel.ui.form.load({"prompt": "blue"})
     first = REGISTRY.job
-    shown.ui.view.select(1)
-    shown.ui.alone.click()
+    panel.ui.view.select(1)
+    panel.ui.alone.click()
     gate.set()
     until(lambda: REGISTRY.job is not first)
-    settings = ended(shown).settings
+    settings = ended(panel).settings
     assert (settings.prompt, settings.seed, settings.variations) == ("blue", 8, 1)
 
 
 def test_look_back_and_go_on_from_a_frame_with_other_words():
-    shown = studio(steps=9)
-    shown.ui.start.click()
-    parent = ended(shown).folder
-    assert shown.ui.view.looking.layout.display == ""
-    assert shown.ui.view.back.max == 8
-    before = shown.ui.view.picture.value
-    shown.ui.view.back.value = 3
-    assert shown.ui.view.step_looked_at == 4
-    assert shown.ui.view.picture.value != before
-    shown.ui.form.prompt.text.value = "blue"
-    shown.ui.view.again.click()
-    child = ended(shown).folder
+    panel = studio(steps=9)
+    panel.ui.start.click()
+    parent = ended(panel).folder
+    assert panel.ui.view.looking.layout.display == ""
+    assert panel.ui.view.back.max == 8
+    before = panel.ui.view.picture.value
+    panel.ui.view.back.value = 3
+    assert panel.ui.view.step_looked_at == 4
+    assert panel.ui.view.picture.value != before
+    panel.ui.form.prompt.text.value = "blue"
+    panel.ui.view.again.click()
+    child = ended(panel).folder
     story = RunInfo.read(child)
     assert (story.parent, story.current.prompt) == ((parent.name, 4), "blue")
 
 
 def test_what_goes_on_is_painted_with_what_the_form_says():
-    shown = studio(steps=4000)
-    shown.ui.start.click()
-    held = paused(shown, 12).step
-    shown.ui.form.prompt.text.value = "blue"
-    shown.ui.stop.click()
-    folder = ended(shown, "stopped").folder
-    shown.ui.form.controls["steps"].value = 10
-    shown.ui.more.click()
-    assert painting(shown, held + 1).status.steps == 4000, "so many were made already"
-    shown.ui.stop.click()
-    held = ended(shown, "stopped").step
-    shown.ui.form.controls["steps"].value = held + 3
-    shown.ui.form.prompt.text.value = "white"
-    shown.ui.more.click()
-    news = ended(shown)
+    panel = studio(steps=4000)
+    panel.ui.start.click()
+    held = paused(panel, 12).step
+    panel.ui.form.prompt.text.value = "blue"
+    panel.ui.stop.click()
+    folder = ended(panel, "stopped").folder
+    panel.ui.form.controls["steps"].value = 10
+    panel.ui.more.click()
+    assert painting(panel, held + 1).status.steps == 4000, "so many were made already"
+    panel.ui.stop.click()
+    held = ended(panel, "stopped").step
+    panel.ui.form.controls["steps"].value = held + 3
+    panel.ui.form.prompt.text.value = "white"
+    panel.ui.more.click()
+    news = ended(panel)
     assert (news.folder, news.step, news.settings.prompt) == (folder, held + 3, "white")
 
-    shown.ui.view.back.value = 3
-    shown.ui.view.again.click()
-    (change,) = RunInfo.read(ended(shown).folder).timeline
+    panel.ui.view.back.value = 3
+    panel.ui.view.again.click()
+    (change,) = RunInfo.read(ended(panel).folder).timeline
     assert (change.step, change.settings) == (4, {"prompt": "white", "steps": held + 3}), "and not as it was in the end"
 
 
 def test_chips_surprises_examples_and_recipes():
-    shown = studio(prompt="a castle")
-    assert [chip.description for chip in shown.ui.form.prompt.chips.children] == words()["chips"]["demo"]
-    chip = next(chip for chip in shown.ui.form.prompt.chips.children if chip.description == "pixel art")
+    panel = studio(prompt="a castle")
+    assert [chip.description for chip in panel.ui.form.prompt.chips.children] == words()["chips"]["demo"]
+    chip = next(chip for chip in panel.ui.form.prompt.chips.children if chip.description == "pixel art")
     chip.click()
-    assert shown.ui.form.value("prompt") == "a castle, pixel art"
+    assert panel.ui.form.value("prompt") == "a castle, pixel art"
     assert "vq-on" in chip._dom_classes
     chip.click()
-    assert shown.ui.form.value("prompt") == "a castle"
+    assert panel.ui.form.value("prompt") == "a castle"
     assert "vq-on" not in chip._dom_classes
-    shown.ui.form.prompt.surprise.click()
-    assert "{" not in shown.ui.form.value("prompt")
-    assert len(shown.ui.form.value("prompt")) > 10
-    shown.ui.form.prompt.examples.value = shown.ui.form.prompt.examples.options[1][1]
-    assert shown.ui.form.prompt.examples.value == "", "ready to be picked again"
-    assert shown.ui.form.value("prompt") == words()["examples"]["demo"]["Landscapes"][0]
-    shown.ui.presets.value = "As in 2021"
-    assert (shown.ui.form.value("cutouts"), shown.ui.form.value("average")) == ("pooling-published", 0.0)
-    shown.ui.presets.value = "Quick sketch"
-    assert (shown.ui.form.value("cutouts"), shown.ui.form.value("steps")) == ("pooling", 60)
-    shown.ui.form.controls["perceptor"].value = "ViT-B/32"
-    assert shown.ui.form.prompt.chips.children[0].description == "trending on artstation"
+    panel.ui.form.prompt.surprise.click()
+    assert "{" not in panel.ui.form.value("prompt")
+    assert len(panel.ui.form.value("prompt")) > 10
+    panel.ui.form.prompt.examples.value = panel.ui.form.prompt.examples.options[1][1]
+    assert panel.ui.form.prompt.examples.value == "", "ready to be picked again"
+    assert panel.ui.form.value("prompt") == words()["examples"]["demo"]["Landscapes"][0]
+    panel.ui.presets.value = "As in 2021"
+    assert (panel.ui.form.value("cutouts"), panel.ui.form.value("average")) == ("pooling-published", 0.0)
+    panel.ui.presets.value = "Quick sketch"
+    assert (panel.ui.form.value("cutouts"), panel.ui.form.value("steps")) == ("pooling", 60)
+    panel.ui.form.controls["perceptor"].value = "ViT-B/32"
+    assert panel.ui.form.prompt.chips.children[0].description == "trending on artstation"
     for preset in offered().values():
         Settings(**preset)
 
@@ -492,65 +492,65 @@ def test_every_surprise_of_the_demo_pair_is_known_to_it():
 
 
 def test_given_pictures_are_shown_removed_and_painted_with(tmp_path):
-    shown = studio(steps=2)
-    upload(shown.ui.images.upload, png("blue"))
-    assert len(shown.ui.images.shown.children) == 1
-    assert not shown.ui.images.upload.value
-    shown.ui.images.role.value = "image_prompts"
+    panel = studio(steps=2)
+    upload(panel.ui.images.upload, png("blue"))
+    assert len(panel.ui.images.shown.children) == 1
+    assert not panel.ui.images.upload.value
+    panel.ui.images.role.value = "image_prompts"
     (tmp_path / "red.png").write_bytes(png("red"))
-    shown.ui.images.place.value = str(tmp_path / "red.png")
-    shown.ui.images.add.click()
-    shown.ui.images.towards[0][1].value = 0.5
-    shown.ui.start.click()
-    folder = ended(shown).folder
-    told = read(folder / "result.png")["settings"]
-    assert told["init_image"].startswith("sha256:")
-    assert told["image_prompts"][0].endswith(":0.5")
-    shown.ui.images.shown.children[0].children[-1].click()
-    assert shown.ui.images.init_image is None
-    assert len(shown.ui.images.shown.children) == 1
-    upload(shown.ui.images.upload, b"no picture")
-    assert "no picture" in shown.ui.messages.text.value
+    panel.ui.images.place.value = str(tmp_path / "red.png")
+    panel.ui.images.add.click()
+    panel.ui.images.towards[0][1].value = 0.5
+    panel.ui.start.click()
+    folder = ended(panel).folder
+    description = read(folder / "result.png")["settings"]
+    assert description["init_image"].startswith("sha256:")
+    assert description["image_prompts"][0].endswith(":0.5")
+    panel.ui.images.shown.children[0].children[-1].click()
+    assert panel.ui.images.init_image is None
+    assert len(panel.ui.images.shown.children) == 1
+    upload(panel.ui.images.upload, b"no picture")
+    assert "no picture" in panel.ui.messages.text.value
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     plain = png()
     bomb = plain[:16] + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + plain[33:]
-    upload(shown.ui.images.upload, bomb)
-    assert "larger than 100,000,000 pixels" in shown.ui.messages.text.value
-    assert len(shown.ui.images.shown.children) == 1
-    upload(shown.ui.images.upload, plain)
-    assert "pixels" not in shown.ui.messages.text.value
+    upload(panel.ui.images.upload, bomb)
+    assert "larger than 100,000,000 pixels" in panel.ui.messages.text.value
+    assert len(panel.ui.images.shown.children) == 1
+    upload(panel.ui.images.upload, plain)
+    assert "pixels" not in panel.ui.messages.text.value
 
 
 def test_given_pictures_follow_the_run():
-    shown = studio(steps=4000)
-    shown.ui.images.take(png("white"), "init_image")
-    shown.ui.start.click()
-    paused(shown, 3)
+    panel = studio(steps=4000)
+    panel.ui.images.take(png("white"), "init_image")
+    panel.ui.start.click()
+    paused(panel, 3)
     run = lambda: len(REGISTRY.job.status.settings.image_prompts)  # noqa: E731
 
-    def shows(count, panel_shown=shown):
+    def shows(count, panel_shown=panel):
         until(
             lambda: run() == count and (panel_shown.controller.tick(), len(panel_shown.ui.images.towards) == count)[1]
         )
         assert len(panel_shown.ui.images.shown.children) == count + 1
         assert panel_shown.ui.images.init_image
 
-    shown.ui.images.take(png("blue"), "image_prompts")
+    panel.ui.images.take(png("blue"), "image_prompts")
     shows(1)
-    shown.ui.undo.click()
+    panel.ui.undo.click()
     shows(0)
-    shown.ui.images.take(png("green"), "image_prompts")
+    panel.ui.images.take(png("green"), "image_prompts")
     shows(1)
-    shown.ui.pause.click()
-    paused(shown, REGISTRY.job.status.step + 2)
-    card = shown.ui.images.shown.children[1]
-    shown.ui.form.prompt.text.value = "blue"
-    shown.ui.undo.click()
-    until(lambda: (shown.controller.tick(), shown.ui.form.value("prompt") == "red")[1])
-    assert shown.ui.images.shown.children[1] is card, "what is as it was is not drawn anew"
+    panel.ui.pause.click()
+    paused(panel, REGISTRY.job.status.step + 2)
+    card = panel.ui.images.shown.children[1]
+    panel.ui.form.prompt.text.value = "blue"
+    panel.ui.undo.click()
+    until(lambda: (panel.controller.tick(), panel.ui.form.value("prompt") == "red")[1])
+    assert panel.ui.images.shown.children[1] is card, "what is as it was is not drawn anew"
     card.children[-1].click()
     shows(0)
-    shown.ui.undo.click()
+    panel.ui.undo.click()
     shows(1)
 
     again = studio()
@@ -567,75 +567,75 @@ def test_given_pictures_follow_the_run():
 
 
 def test_settings_of_a_picture_are_data_and_text_that_is_not_ours_is_escaped(tmp_path):
-    shown = studio(steps=2, prompt="red")
-    shown.ui.start.click()
-    folder = ended(shown).folder
-    told = read(folder / "result.png")
-    told["settings"] |= {"prompt": EVIL, "init_image": "/etc/passwd", "lr": 0.25}
-    told["timeline"] = [{"step": 1, "settings": {"lr": 0.5}}]
+    panel = studio(steps=2, prompt="red")
+    panel.ui.start.click()
+    folder = ended(panel).folder
+    description = read(folder / "result.png")
+    description["settings"] |= {"prompt": EVIL, "init_image": "/etc/passwd", "lr": 0.25}
+    description["timeline"] = [{"step": 1, "settings": {"lr": 0.5}}]
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
-    info.add_itxt("vqclip", json.dumps(told))
-    upload(shown.ui.load, png(pnginfo=info))
-    assert shown.ui.form.value("prompt") == EVIL
-    assert shown.ui.form.value("lr") == 0.5
-    assert shown.ui.images.init_image is None, "no path of a stranger is opened"
-    assert "/etc/passwd" in shown.ui.messages.text.value
+    info.add_itxt("vqclip", json.dumps(description))
+    upload(panel.ui.load, png(pnginfo=info))
+    assert panel.ui.form.value("prompt") == EVIL
+    assert panel.ui.form.value("lr") == 0.5
+    assert panel.ui.images.init_image is None, "no path of a stranger is opened"
+    assert "/etc/passwd" in panel.ui.messages.text.value
     settings = folder / "settings.json"
     settings.write_text(settings.read_text().replace('"red"', json.dumps(EVIL)))
     broken = tmp_path / "runs" / EVIL.replace("/", "")
     broken.mkdir()
     (broken / "settings.json").write_text("{")
-    shown.controller.library.read_history()
-    shown.controller.fail(ValueError(EVIL))
-    shown.ui.messages.note(EVIL)
-    shown.ui.view.show(JobStatus(message=EVIL, losses={EVIL: ((1, 0.0), (2, 1.0))}))
-    shown.ui.downloads.show(RunInfo.read(folder))
-    seen = tags(shown)
+    panel.controller.library.read_history()
+    panel.controller.fail(ValueError(EVIL))
+    panel.ui.messages.note(EVIL)
+    panel.ui.view.show(JobStatus(message=EVIL, losses={EVIL: ((1, 0.0), (2, 1.0))}))
+    panel.ui.downloads.show(RunInfo.read(folder))
+    seen = tags(panel)
     assert not [tag for tag, attributes in seen if tag in ("img", "script") or "onerror" in attributes]
-    assert sum(markup.escape(EVIL)[:20] in w.value for w in children(shown) if isinstance(w, widgets.HTML)) >= 4
-    upload(shown.ui.load, b"<html>")
-    assert "that file cannot be read as a picture" in shown.ui.messages.text.value
+    assert sum(markup.escape(EVIL)[:20] in w.value for w in children(panel) if isinstance(w, widgets.HTML)) >= 4
+    upload(panel.ui.load, b"<html>")
+    assert "that file cannot be read as a picture" in panel.ui.messages.text.value
 
 
 def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
-    shown = studio(prompt="  ")
-    shown.ui.start.click()
-    assert "Prompt must say what to paint" in shown.ui.messages.text.value
+    panel = studio(prompt="  ")
+    panel.ui.start.click()
+    assert "Prompt must say what to paint" in panel.ui.messages.text.value
     assert REGISTRY.job is None
     from vqclip_nb import session
 
     def full(*_, **__):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    shown.ui.form.prompt.text.value = "red"
-    shown.ui.form.controls["size"].value = (256, 256)
+    panel.ui.form.prompt.text.value = "red"
+    panel.ui.form.controls["size"].value = (256, 256)
     with monkeypatch.context() as patch:
         patch.setattr(session, "build_painting", lambda *a, **k: full())
-        shown.ui.start.click()
-        ended(shown, "failed")
-    assert "The memory is not enough" in shown.ui.messages.text.value
-    assert "Traceback" in shown.ui.messages.text.value, "in the fold"
-    assert shown.ui.messages.remedy.layout.display == "none", "before the run there is no size to halve"
+        panel.ui.start.click()
+        ended(panel, "failed")
+    assert "The memory is not enough" in panel.ui.messages.text.value
+    assert "Traceback" in panel.ui.messages.text.value, "in the fold"
+    assert panel.ui.messages.remedy.layout.display == "none", "before the run there is no size to halve"
     with monkeypatch.context() as patch:
         patch.setattr("vqclip_nb.painting.Painting.step", full)
-        shown.ui.start.click()
-        ended(shown, "failed")
-    assert shown.ui.messages.remedy.description == "Paint with Size 192 x 192"
-    shown.ui.form.controls["steps"].value = 10
-    shown.ui.messages.remedy.click()
-    assert ended(shown).settings.size == (192, 192)
-    assert shown.ui.messages.text.value == markup.messages([])
+        panel.ui.start.click()
+        ended(panel, "failed")
+    assert panel.ui.messages.remedy.description == "Paint with Size 192 x 192"
+    panel.ui.form.controls["steps"].value = 10
+    panel.ui.messages.remedy.click()
+    assert ended(panel).settings.size == (192, 192)
+    assert panel.ui.messages.text.value == markup.messages([])
 
 
 def test_sizes_are_marked_as_soon_as_it_is_known_what_fits_the_gpu(monkeypatch):
     monkeypatch.setattr(previews, "gpu_memory", lambda device: (2**30, 16 * 2**30))
     monkeypatch.setattr("vqclip_nb.painting.Painting.peak", lambda self: 2**20)  # for 16 x 16
-    shown = studio(steps=2)
-    shown.ui.start.click()
-    ended(shown)
-    labels = {value: text for text, value in shown.ui.form.controls["size"].side.options}
+    panel = studio(steps=2)
+    panel.ui.start.click()
+    ended(panel)
+    labels = {value: text for text, value in panel.ui.form.controls["size"].side.options}
     assert labels[512] == "512 x 512 - fits"
     assert labels[2048] == "2048 x 2048 - more than the GPU holds"
 
@@ -645,33 +645,33 @@ def test_the_large_models_are_offered_stay_on_offer_and_are_chosen_once_they_are
     monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(library.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
     monkeypatch.setattr(opening, "fetch_models", lambda settings, tell: fetched.append(settings.perceptor))
-    shown = studio()
-    assert "Get the large models (1.3 GB" in shown.ui.messages.offered
-    shown.ui.messages.decline.click()
-    assert shown.ui.messages.offered == ""
-    assert (shown.ui.large.layout.display, shown.ui.large.description) == ("", "Get the large models (1.3 GB)")
-    shown.ui.large.click()
-    until(lambda: "chosen" in shown.ui.messages.text.value and not shown.ui.large.disabled)
+    panel = studio()
+    assert "Get the large models (1.3 GB" in panel.ui.messages.offered
+    panel.ui.messages.decline.click()
+    assert panel.ui.messages.offered == ""
+    assert (panel.ui.large.layout.display, panel.ui.large.description) == ("", "Get the large models (1.3 GB)")
+    panel.ui.large.click()
+    until(lambda: "chosen" in panel.ui.messages.text.value and not panel.ui.large.disabled)
     assert fetched == ["ViT-B/32"]
-    assert (shown.ui.form.value("canvas"), shown.ui.form.value("size")) == ("vqgan/imagenet_f16_16384", (384, 384))
-    assert shown.ui.large.layout.display == "none", "they are chosen"
-    pairs = [text for text, value in shown.ui.form.controls["perceptor"].options if "+" in value]
+    assert (panel.ui.form.value("canvas"), panel.ui.form.value("size")) == ("vqgan/imagenet_f16_16384", (384, 384))
+    assert panel.ui.large.layout.display == "none", "they are chosen"
+    pairs = [text for text, value in panel.ui.form.controls["perceptor"].options if "+" in value]
     assert pairs == ["ViT-B/32 and ViT-B/16 - 0.7 GB to download, licence MIT (OpenAI)"]
 
 
 def test_a_wrong_change_in_flight_is_said_and_the_run_goes_on():
-    shown = studio(steps=4000)
-    shown.ui.start.click()
-    painting(shown, 3)
-    shown.ui.form.prompt.text.value = '"red'  # a quote that nothing closes
-    assert "Prompt" in shown.ui.messages.text.value
+    panel = studio(steps=4000)
+    panel.ui.start.click()
+    painting(panel, 3)
+    panel.ui.form.prompt.text.value = '"red'  # a quote that nothing closes
+    assert "Prompt" in panel.ui.messages.text.value
     assert REGISTRY.job.alive
     step = REGISTRY.job.status.step
-    painting(shown, step + 3)
-    shown.ui.form.prompt.text.value = "blue"
+    painting(panel, step + 3)
+    panel.ui.form.prompt.text.value = "blue"
     until(lambda: REGISTRY.job.status.settings.prompt == "blue")
-    shown.controller.tick()
-    assert shown.ui.messages.text.value == markup.messages([])
+    panel.controller.tick()
+    assert panel.ui.messages.text.value == markup.messages([])
 
 
 def test_warnings_of_the_run_are_notes_and_others_go_where_they_went(recwarn):
@@ -687,9 +687,9 @@ def test_warnings_of_the_run_are_notes_and_others_go_where_they_went(recwarn):
 
 
 def test_running_the_cell_again_finds_the_run_and_one_that_was_cut_off_is_offered(tmp_path):
-    shown = studio(steps=4000)
-    shown.ui.start.click()
-    painting(shown, 3)
+    panel = studio(steps=4000)
+    panel.ui.start.click()
+    painting(panel, 3)
     again = studio()
     assert again.ui.start.disabled
     assert not again.ui.stop.disabled
@@ -733,10 +733,10 @@ def test_the_newer_of_two_panels_has_taken_over():
 
 
 def test_the_folder_and_the_settings_are_those_that_were_asked_for():
-    asked = Settings(**SMALL | {"steps": 2}, out="mine")
-    shown = Studio(settings=asked)
+    run_settings = Settings(**SMALL | {"steps": 2}, out="mine")
+    shown = Studio(settings=run_settings)
     assert (shown.controller.out, shown.ui.form.value("out")) == (Path("mine").absolute(), "mine")
-    shown = Studio(settings=asked, out="ours")
+    shown = Studio(settings=run_settings, out="ours")
     shown.controller.looking.join(20)
     shown.ui.start.click()
     assert ended(shown).folder.parent == Path("ours").absolute()
@@ -748,45 +748,47 @@ def test_the_folder_and_the_settings_are_those_that_were_asked_for():
     assert "1 run in mine" in shown.ui.history.count.value
 
     Path("start.png").write_bytes(png())
-    given = Studio(settings=asked.replace(prompt="blue", steps=4000, lr=0.123456789, init_image="start.png"))
-    shown = (given.ui.form.value("prompt"), given.ui.form.value("lr"), given.controller.out)
+    panel = Studio(settings=run_settings.replace(prompt="blue", steps=4000, lr=0.123456789, init_image="start.png"))
+    shown = (panel.ui.form.value("prompt"), panel.ui.form.value("lr"), panel.controller.out)
     assert shown == ("blue", 0.123456789, Path("mine").absolute())
-    assert len(given.ui.images.shown.children) == 1
+    assert len(panel.ui.images.shown.children) == 1
     assert Studio().ui.form.value("prompt") == "red", "the last run's"
-    given = Studio(settings=asked.replace(steps=4000))
-    given.ui.start.click()
-    painting(given)
-    assert Studio(settings=asked.replace(prompt="blue")).ui.form.value("prompt") == "red", "the run's that is going on"
+    panel = Studio(settings=run_settings.replace(steps=4000))
+    panel.ui.start.click()
+    painting(panel)
+    assert Studio(settings=run_settings.replace(prompt="blue")).ui.form.value("prompt") == "red", (
+        "the run's that is going on"
+    )
 
 
 def test_while_an_earlier_run_is_shown_nothing_happens_to_the_last_one():
-    shown = studio(steps=3, save_every="1")
+    panel = studio(steps=3, save_every="1")
     for prompt in ("red", "blue"):
-        shown.ui.form.load({"prompt": prompt})
-        shown.ui.start.click()
-        last = ended(shown)
-    assert not shown.ui.undo.disabled
-    assert seen(shown.ui.more) == [True]
-    next(thumb for thumb in shown.ui.history.thumbs.children if "-red" in thumb.run_name).children[1].click()
-    assert shown.ui.undo.disabled
-    assert seen(shown.ui.more) == [False]
-    shown.ui.undo.click()
+        panel.ui.form.load({"prompt": prompt})
+        panel.ui.start.click()
+        last = ended(panel)
+    assert not panel.ui.undo.disabled
+    assert seen(panel.ui.more) == [True]
+    next(thumb for thumb in panel.ui.history.thumbs.children if "-red" in thumb.run_name).children[1].click()
+    assert panel.ui.undo.disabled
+    assert seen(panel.ui.more) == [False]
+    panel.ui.undo.click()
     assert REGISTRY.job.status is last
     assert RunInfo.read(last.folder).kept[-1] == 3
 
 
 def test_a_film_that_was_made_is_made_anew_once_the_run_has_gone_on():
-    shown = studio(steps=5)
-    shown.ui.start.click()
-    film = ended(shown).folder / "progress.gif"
+    panel = studio(steps=5)
+    panel.ui.start.click()
+    film = ended(panel).folder / "progress.gif"
     for _ in range(2):
-        shown.ui.downloads.buttons["GIF"].click()
-        until(lambda: "progress.gif" in shown.ui.downloads.links["GIF"].value)
+        panel.ui.downloads.buttons["GIF"].click()
+        until(lambda: "progress.gif" in panel.ui.downloads.links["GIF"].value)
         made = film.read_bytes()
-        shown.ui.more.click()
-        assert ended(shown).folder == film.parent
+        panel.ui.more.click()
+        assert ended(panel).folder == film.parent
         assert not film.exists()
-        assert "progress.gif" not in shown.ui.downloads.links["GIF"].value
+        assert "progress.gif" not in panel.ui.downloads.links["GIF"].value
     assert int(made) >= 15
 
 
@@ -817,40 +819,40 @@ def test_earlier_runs_give_their_settings_and_go_on():
         if frame.step == 4:
             break
     with_folder.record.finish(with_folder.painting)
-    shown = studio()
-    (thumb,) = shown.ui.history.thumbs.children
+    panel = studio()
+    (thumb,) = panel.ui.history.thumbs.children
     thumb.children[1].click()
-    assert shown.ui.form.value("prompt") == "red", "looking changes nothing"
-    shown.ui.history.use.click()
-    assert (shown.ui.form.value("prompt"), shown.ui.form.value("lr")) == ("green", 0.3)
-    assert shown.ui.view.looking.layout.display == "", "its frames can be looked back at"
-    assert "An earlier run" in shown.ui.view.status.value
-    assert markup.link(with_folder.record.folder / "result.png", "")[:400] in shown.ui.downloads.links["Picture"].value
-    shown.ui.history.go_on.click()
-    assert ended(shown).step == 9
+    assert panel.ui.form.value("prompt") == "red", "looking changes nothing"
+    panel.ui.history.use.click()
+    assert (panel.ui.form.value("prompt"), panel.ui.form.value("lr")) == ("green", 0.3)
+    assert panel.ui.view.looking.layout.display == "", "its frames can be looked back at"
+    assert "An earlier run" in panel.ui.view.status.value
+    assert markup.link(with_folder.record.folder / "result.png", "")[:400] in panel.ui.downloads.links["Picture"].value
+    panel.ui.history.go_on.click()
+    assert ended(panel).step == 9
 
 
 def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
     drive, said = tmp_path / "drive", []
-    shown = Studio(
+    panel = Studio(
         out="runs", mirror=drive, settings=Settings(prompt="red", size=(16, 16), steps=6, cutn=2, device="cpu")
     )
-    shown.controller.looking.join(20)
-    shown.ui.start.click()
-    folder = ended(shown).folder
-    shown.controller.mirror.wait(20)
+    panel.controller.looking.join(20)
+    panel.ui.start.click()
+    folder = ended(panel).folder
+    panel.controller.mirror.wait(20)
     names = lambda place: {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}  # noqa: E731
     assert names(drive / folder.name) == names(folder)
     max((folder / "frames").iterdir()).unlink()  # as an Undo does
-    shown.controller.mirror.copy(folder)
-    shown.controller.mirror.wait(20)
+    panel.controller.mirror.copy(folder)
+    panel.controller.mirror.wait(20)
     assert names(drive / folder.name) == names(folder)
     shutil.rmtree(folder)
-    shown.controller.library.read_history()
-    shown.ui.history.thumbs.children[0].children[-1].click()
-    shown.ui.view.back.value = 1
-    shown.ui.view.again.click()
-    child = ended(shown).folder
+    panel.controller.library.read_history()
+    panel.ui.history.thumbs.children[0].children[-1].click()
+    panel.ui.view.back.value = 1
+    panel.ui.view.again.click()
+    child = ended(panel).folder
     assert (child.parent.name, RunInfo.read(child).parent) == ("runs", (folder.name, 2)), "the drive is for copies"
     folder = child
     (tmp_path / "file").write_text("in the way")
@@ -863,9 +865,9 @@ def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
 
 
 def test_a_copy_outlives_what_it_is_of(tmp_path, monkeypatch):
-    shown = studio(steps=6, save_every="2")
-    shown.ui.start.click()
-    run = ended(shown).folder
+    panel = studio(steps=6, save_every="2")
+    panel.ui.start.click()
+    run = ended(panel).folder
     names = lambda place: sorted(p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file())  # noqa: E731
     whole, drive = names(run), tmp_path / "drive"
     mirror, gate, copied = backup.Mirror(drive), threading.Event(), backup.copy_over
@@ -900,15 +902,15 @@ def test_a_copy_outlives_what_it_is_of(tmp_path, monkeypatch):
 
 
 def test_every_control_says_what_it_is():
-    shown = studio()
-    controls = [w for w in children(shown) if isinstance(w, widgets.DOMWidget) and hasattr(w, "description")]
+    panel = studio()
+    controls = [w for w in children(panel) if isinstance(w, widgets.DOMWidget) and hasattr(w, "description")]
     silent = [
         w for w in controls
         if not any(getattr(w, told, "") for told in ("description", "tooltip", TOOLTIP))
         and not isinstance(w, widgets.HTML | widgets.ToggleButtons | widgets.IntProgress)
     ]  # fmt: skip
     assert not silent
-    for name, control in shown.ui.form.controls.items():
+    for name, control in panel.ui.form.controls.items():
         control = control.text if name == "prompt" else control
         told = getattr(control, TOOLTIP) if name != "size" else getattr(control.shape, TOOLTIP)
         assert told.startswith(by_name(name).help), name
@@ -916,27 +918,27 @@ def test_every_control_says_what_it_is():
 
 def test_in_colab_files_are_handed_over_and_the_cell_serves_until_its_stop_button(monkeypatch):
     asked = colab.stand_in(monkeypatch)
-    shown = studio(steps=4000)
-    shown.controller.mirror = backup.Mirror("drive")
-    shown.ui.disconnect.value = True
+    panel = studio(steps=4000)
+    panel.controller.mirror = backup.Mirror("drive")
+    panel.ui.disconnect.value = True
     monkeypatch.setattr(frontend, "_kernel", lambda: None)
 
     async def cell():
-        task = asyncio.ensure_future(shown.serve())
+        task = asyncio.ensure_future(panel.serve())
         await asyncio.sleep(0)  # it has begun
-        shown.ui.start.click()
+        panel.ui.start.click()
         while not (REGISTRY.job and REGISTRY.job.status.step > 3):
             await asyncio.sleep(0.02)
         task.cancel()
         await task
 
     asyncio.run(asyncio.wait_for(cell(), 20))
-    folder = ended(shown, "stopped").folder
-    shown.ui.downloads.buttons["Picture"].click()
+    folder = ended(panel, "stopped").folder
+    panel.ui.downloads.buttons["Picture"].click()
     assert asked == [("download", str(folder / "result.png"))]
-    shown.ui.form.controls["steps"].value = 5
-    shown.ui.start.click()
-    ended(shown)
+    panel.ui.form.controls["steps"].value = 5
+    panel.ui.start.click()
+    ended(panel)
     until(lambda: asked[-1] == ("unassign",))
     assert asked[1:] == [("flush",), ("unassign",)], "and no custom widget manager, which breaks folds in Colab"
 
@@ -981,11 +983,11 @@ def test_stop_is_heard_within_a_step_and_two_hundred_milliseconds(monkeypatch):
 
     whole = Painting.step
     monkeypatch.setattr(Painting, "step", lambda self, **k: (time.sleep(0.3), whole(self, **k))[1])
-    shown = studio(steps=4000)
-    shown.ui.start.click()
-    painting(shown, 1)
+    panel = studio(steps=4000)
+    panel.ui.start.click()
+    painting(panel, 1)
     asked = time.monotonic()
-    shown.ui.stop.click()
+    panel.ui.stop.click()
     assert time.monotonic() - asked < 0.1
     until(lambda: REGISTRY.job.status.state != "painting")
     assert time.monotonic() - asked < 0.3 + 0.2 + 0.3, "the step that was being made, and a little"
@@ -1017,9 +1019,9 @@ def test_showing_a_run_costs_it_under_three_hundredths_of_its_speed(monkeypatch)
     timed(controller.Controller, "tick")
     timed(job.Job, "_show")
     timed(job.Job, "_read_losses")
-    shown = studio(steps=100_000, size=(512, 512))
-    shown.ui.start.click()
-    painting(shown, 1)
+    panel = studio(steps=100_000, size=(512, 512))
+    panel.ui.start.click()
+    painting(panel, 1)
     spent.clear()
     begun, seconds = time.monotonic(), 6
     time.sleep(seconds)
@@ -1036,15 +1038,15 @@ def grown(seconds):
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * 4096
 
-    shown = studio(steps=100_000)
-    shown.ui.form.controls["every"].value = 1000
-    shown.ui.start.click()
+    panel = studio(steps=100_000)
+    panel.ui.form.controls["every"].value = 1000
+    panel.ui.start.click()
     time.sleep(seconds / 2)
     half = resident()
     time.sleep(seconds / 2)
     whole, step = resident(), REGISTRY.job.status.step
-    shown.ui.stop.click()
-    ended(shown, "stopped")
+    panel.ui.stop.click()
+    ended(panel, "stopped")
     return whole - half, step
 
 
@@ -1063,30 +1065,30 @@ def test_a_long_painting_does_not_grow(seconds, most, monkeypatch):
 
 def test_threads_end_with_the_run():
     before = set(threading.enumerate())
-    shown = studio(steps=5)
-    shown.ui.start.click()
-    ended(shown)
+    panel = studio(steps=5)
+    panel.ui.start.click()
+    ended(panel)
     until(lambda: not {thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()})
 
 
 def test_a_picture_that_is_loaded_takes_the_place_of_the_run_that_was_shown():
-    shown = studio(steps=3)
+    panel = studio(steps=3)
     for prompt in ("red", "green"):
-        shown.ui.form.load({"prompt": prompt})
-        shown.ui.start.click()
-        last = ended(shown)
-    next(thumb for thumb in shown.ui.history.thumbs.children if "-red" in thumb.run_name).children[1].click()
-    assert "red" in shown.ui.view.caption.value
-    upload(shown.ui.load, (last.folder / "result.png").read_bytes())
-    assert shown.ui.form.value("prompt") == "green"
-    assert "A picture from a file: green" in shown.ui.view.caption.value
-    hidden = (shown.ui.downloads.box, shown.ui.view.looking, shown.ui.more, shown.ui.history.use)
+        panel.ui.form.load({"prompt": prompt})
+        panel.ui.start.click()
+        last = ended(panel)
+    next(thumb for thumb in panel.ui.history.thumbs.children if "-red" in thumb.run_name).children[1].click()
+    assert "red" in panel.ui.view.caption.value
+    upload(panel.ui.load, (last.folder / "result.png").read_bytes())
+    assert panel.ui.form.value("prompt") == "green"
+    assert "A picture from a file: green" in panel.ui.view.caption.value
+    hidden = (panel.ui.downloads.box, panel.ui.view.looking, panel.ui.more, panel.ui.history.use)
     assert not any(seen(*hidden)), "nothing of the other run is offered"
-    assert shown.ui.undo.disabled
-    shown.ui.start.click()
-    assert ended(shown).folder != last.folder
-    assert "This run: green" in shown.ui.view.caption.value
-    assert all(seen(shown.ui.downloads.box, shown.ui.view.looking, shown.ui.more))
+    assert panel.ui.undo.disabled
+    panel.ui.start.click()
+    assert ended(panel).folder != last.folder
+    assert "This run: green" in panel.ui.view.caption.value
+    assert all(seen(panel.ui.downloads.box, panel.ui.view.looking, panel.ui.more))
 
 
 def test_while_memory_runs_out_there_is_one_note_and_stop_is_heard_between_two_attempts(monkeypatch):
@@ -1101,61 +1103,61 @@ def test_while_memory_runs_out_there_is_one_note_and_stop_is_heard_between_two_a
             go_on.wait(20 if parts > 2 else 0)
 
     monkeypatch.setattr("vqclip_nb.painting.Painting.step", step)
-    shown = studio(steps=5)
-    shown.ui.start.click()
+    panel = studio(steps=5)
+    panel.ui.start.click()
     until(lambda: len(tries) > 2)
-    shown.controller.tick()
-    assert "Making step 1" in shown.ui.view.status.value
-    assert shown.ui.messages.text.value.count("memory ran out") == 3, "one line: its tooltip, itself, and its fold"
-    shown.ui.stop.click()
+    panel.controller.tick()
+    assert "Making step 1" in panel.ui.view.status.value
+    assert panel.ui.messages.text.value.count("memory ran out") == 3, "one line: its tooltip, itself, and its fold"
+    panel.ui.stop.click()
     go_on.set()
-    status = ended(shown, "stopped")
+    status = ended(panel, "stopped")
     assert len(tries) <= 4
-    assert "Stopped before the first step" in shown.ui.view.status.value
-    assert not any(seen(*(shown.ui.downloads.buttons[name] for name in ("Picture", "Film", "GIF", "WebP"))))
-    assert shown.ui.undo.disabled
-    assert not seen(shown.ui.more)[0]
+    assert "Stopped before the first step" in panel.ui.view.status.value
+    assert not any(seen(*(panel.ui.downloads.buttons[name] for name in ("Picture", "Film", "GIF", "WebP"))))
+    assert panel.ui.undo.disabled
+    assert not seen(panel.ui.more)[0]
     check_free(status.folder)
-    shown.ui.start.click()
-    assert shown.ui.messages.run_notes == (), "they go with their run"
+    panel.ui.start.click()
+    assert panel.ui.messages.run_notes == (), "they go with their run"
 
 
 def test_a_run_that_fails_is_shown_as_such_without_the_picture_of_the_one_before(monkeypatch):
-    shown = studio(steps=3)
-    shown.ui.start.click()
-    ended(shown)
+    panel = studio(steps=3)
+    panel.ui.start.click()
+    ended(panel)
 
     def full(*_, **__):
         raise OutOfMemory("memory ran out at step 1 with all savings made; paint smaller than --size 16 16")
 
     monkeypatch.setattr("vqclip_nb.painting.Painting.step", full)
-    shown.ui.form.load({"prompt": "blue"})
-    shown.ui.start.click()
-    ended(shown, "failed")
-    assert "blue" in shown.ui.view.caption.value
-    assert "failed before its first picture" in shown.ui.view.empty.value
-    assert seen(shown.ui.view.picture, shown.ui.view.empty) == [False, True]
-    assert "--size" not in shown.ui.messages.text.value.partition("<pre>")[0], (
+    panel.ui.form.load({"prompt": "blue"})
+    panel.ui.start.click()
+    ended(panel, "failed")
+    assert "blue" in panel.ui.view.caption.value
+    assert "failed before its first picture" in panel.ui.view.empty.value
+    assert seen(panel.ui.view.picture, panel.ui.view.empty) == [False, True]
+    assert "--size" not in panel.ui.messages.text.value.partition("<pre>")[0], (
         "the form's words, not the command line's"
     )
-    assert not any(seen(shown.ui.more, shown.ui.downloads.links["Picture"]))
+    assert not any(seen(panel.ui.more, panel.ui.downloads.links["Picture"]))
 
 
 def test_each_of_several_pictures_is_saved_reused_and_gone_on_with():
-    shown = studio(variations=3, steps=3, seed=7)
-    shown.ui.start.click()
-    folder = ended(shown).folder
-    links = shown.ui.downloads.links
+    panel = studio(variations=3, steps=3, seed=7)
+    panel.ui.start.click()
+    folder = ended(panel).folder
+    links = panel.ui.downloads.links
     assert 'download="result.png"' in links["Sheet"].value
     for number in (1, 2, 3):
-        shown.ui.view.select(number - 1)
+        panel.ui.view.select(number - 1)
         assert markup.link(folder / f"result-{number}.png", "")[:300] in links["Picture"].value
-    shown.ui.use.click()
-    assert (shown.ui.form.value("seed"), shown.ui.form.value("variations")) == (9, 1)
-    assert shown.ui.view.selected == 2
-    shown.ui.alone.click()
+    panel.ui.use.click()
+    assert (panel.ui.form.value("seed"), panel.ui.form.value("variations")) == (9, 1)
+    assert panel.ui.view.selected == 2
+    panel.ui.alone.click()
     until(lambda: REGISTRY.job.status.folder != folder)
-    assert ended(shown).settings.seed == 9
+    assert ended(panel).settings.seed == 9
 
 
 def test_negative_words_have_a_box_of_their_own():
@@ -1164,11 +1166,11 @@ def test_negative_words_have_a_box_of_their_own():
     for prompt in ("a castle | fog:-1 | text:-1", "a | fog:-1 | b", "a:2 | -1", '"x | y:-1"', "fog:-1", "a | fog:-0.5"):
         assert combined(*split(prompt)) == prompt
     assert split("a castle | fog:-1") == ("a castle", "fog")
-    shown = studio(prompt="red | green:-1", steps=2)
-    assert (shown.ui.form.prompt.text.value, shown.ui.form.prompt.negative.value) == ("red", "green")
-    shown.ui.form.prompt.negative.value = "blue"
-    shown.ui.start.click()
-    assert ended(shown).settings.prompt == "red | blue:-1"
+    panel = studio(prompt="red | green:-1", steps=2)
+    assert (panel.ui.form.prompt.text.value, panel.ui.form.prompt.negative.value) == ("red", "green")
+    panel.ui.form.prompt.negative.value = "blue"
+    panel.ui.start.click()
+    assert ended(panel).settings.prompt == "red | blue:-1"
 
 
 def test_chips_see_weighted_words():
@@ -1179,15 +1181,15 @@ def test_chips_see_weighted_words():
 
 
 def test_a_field_that_is_wrong_stays_marked_until_it_is_put_right():
-    shown = studio()
-    shown.ui.form.controls["lr"].value = "banana"
-    error = shown.ui.form._errors["", "lr"]
+    panel = studio()
+    panel.ui.form.controls["lr"].value = "banana"
+    error = panel.ui.form._errors["", "lr"]
     assert "Step size must be" in error.value
-    shown.ui.form.prompt.chips.children[0].click()
-    assert "Step size must be" in shown.ui.messages.text.value
+    panel.ui.form.prompt.chips.children[0].click()
+    assert "Step size must be" in panel.ui.messages.text.value
     assert seen(error) == [True]
-    shown.ui.form.controls["lr"].value = "0.2"
-    assert (error.value, shown.ui.messages.text.value) == ("", markup.messages([]))
+    panel.ui.form.controls["lr"].value = "0.2"
+    assert (error.value, panel.ui.messages.text.value) == ("", markup.messages([]))
 
 
 def test_the_chart_has_one_axis_the_step_under_the_pointer_and_no_former_prompts():
@@ -1203,79 +1205,79 @@ def test_the_chart_has_one_axis_the_step_under_the_pointer_and_no_former_prompts
 
 
 def test_a_film_that_cannot_be_made_says_so_and_nothing_else(monkeypatch):
-    shown = studio(steps=3)
-    shown.ui.start.click()
-    ended(shown)
+    panel = studio(steps=3)
+    panel.ui.start.click()
+    ended(panel)
 
     def fails(*_, **__):
         raise RunError("the film could not be made: no encoder")
 
     monkeypatch.setattr(video, "film", fails)
-    shown.ui.downloads.buttons["GIF"].click()
-    until(lambda: "no encoder" in shown.ui.messages.text.value)
-    assert "Making" not in shown.ui.messages.text.value
-    until(lambda: not shown.ui.downloads.buttons["GIF"].disabled)
+    panel.ui.downloads.buttons["GIF"].click()
+    until(lambda: "no encoder" in panel.ui.messages.text.value)
+    assert "Making" not in panel.ui.messages.text.value
+    until(lambda: not panel.ui.downloads.buttons["GIF"].disabled)
 
 
 def test_runs_are_searched_deleted_and_shown_without_a_picture():
-    shown = studio(steps=2)
+    panel = studio(steps=2)
     for prompt in ("red", "green", "blue", "white"):
-        shown.ui.form.load({"prompt": prompt})
-        shown.ui.start.click()
-        folder = ended(shown).folder
+        panel.ui.form.load({"prompt": prompt})
+        panel.ui.start.click()
+        folder = ended(panel).folder
     (folder / "result.png").unlink()
     shutil.rmtree(folder / "frames")
-    shown.controller.library.read_history()
-    assert len(shown.ui.history.thumbs.children) == 4
-    assert "no picture" in shown.ui.history.thumbs.children[0].children[0].value
-    shown.ui.history.search.value = "white"
-    (thumb,) = shown.ui.history.thumbs.children
+    panel.controller.library.read_history()
+    assert len(panel.ui.history.thumbs.children) == 4
+    assert "no picture" in panel.ui.history.thumbs.children[0].children[0].value
+    panel.ui.history.search.value = "white"
+    (thumb,) = panel.ui.history.thumbs.children
     thumb.children[1].click()
-    assert "has kept no picture" in shown.ui.view.empty.value
-    shown.ui.history.delete.click()
+    assert "has kept no picture" in panel.ui.view.empty.value
+    panel.ui.history.delete.click()
     assert folder.exists(), "asked first"
-    shown.ui.history.sure.click()
+    panel.ui.history.sure.click()
     assert not folder.exists()
-    assert not shown.ui.history.thumbs.children
-    shown.ui.history.search.value = ""
-    assert len(shown.ui.history.thumbs.children) == 3
+    assert not panel.ui.history.thumbs.children
+    panel.ui.history.search.value = ""
+    assert len(panel.ui.history.thumbs.children) == 3
 
 
 def test_own_presets_are_kept_and_the_form_outlives_the_kernel(monkeypatch, tmp_path):
     monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "home"))
-    shown = studio(steps=2, cutn=3, prompt="green", seed=11)
-    shown.ui.preset_name.value = "../evil"
-    shown.ui.save.click()
-    assert "name" in shown.ui.messages.text.value
-    shown.ui.preset_name.value = "My own"
-    shown.ui.save.click()
-    shown.ui.form.load({"cutn": 16, "steps": 50})
-    shown.ui.presets.value = "My own"
-    assert (shown.ui.form.value("cutn"), shown.ui.form.value("steps"), shown.ui.form.value("seed")) == (3, 2, 11)
-    shown.ui.start.click()
-    ended(shown)
+    panel = studio(steps=2, cutn=3, prompt="green", seed=11)
+    panel.ui.preset_name.value = "../evil"
+    panel.ui.save.click()
+    assert "name" in panel.ui.messages.text.value
+    panel.ui.preset_name.value = "My own"
+    panel.ui.save.click()
+    panel.ui.form.load({"cutn": 16, "steps": 50})
+    panel.ui.presets.value = "My own"
+    assert (panel.ui.form.value("cutn"), panel.ui.form.value("steps"), panel.ui.form.value("seed")) == (3, 2, 11)
+    panel.ui.start.click()
+    ended(panel)
     REGISTRY.job = REGISTRY.controller = None
     again = Studio(out="runs")
     assert (again.ui.form.value("prompt"), again.ui.form.value("cutn"), again.ui.form.value("seed")) == ("green", 3, 11)
 
 
 def test_the_options_of_the_chosen_canvas_alone_are_shown_and_painted_with():
-    shown = studio(steps=2)
-    rows = shown.ui.form._rows
+    panel = studio(steps=2)
+    rows = panel.ui.form._rows
     assert seen(rows["vqgan", "tidy"]) == [True]
-    shown.ui.form.controls["tidy"].value = "2"
-    shown.ui.start.click()
-    assert ended(shown).settings.canvas_options["tidy"] == 2
-    shown.ui.form.controls["canvas"].value = "pixels"
+    panel.ui.form.controls["tidy"].value = "2"
+    panel.ui.start.click()
+    assert ended(panel).settings.canvas_options["tidy"] == 2
+    panel.ui.form.controls["canvas"].value = "pixels"
     assert seen(rows["vqgan", "tidy"]) == [False]
-    shown.ui.start.click()
-    assert ended(shown).settings.canvas == "pixels"
+    panel.ui.start.click()
+    assert ended(panel).settings.canvas == "pixels"
 
 
 def test_going_back_begins_at_a_state_on_the_way_shows_the_way_and_hears_stop(monkeypatch):
-    shown = studio(steps=60, save_every="5")
-    shown.ui.start.click()
-    parent = ended(shown).folder
+    panel = studio(steps=60, save_every="5")
+    panel.ui.start.click()
+    parent = ended(panel).folder
     kept = RunInfo.read(parent).kept
     assert kept == [10, 20, 30, 40, 50, 55, 60]
     whole, gate, made = Painting.step, threading.Event(), []
@@ -1287,22 +1289,22 @@ def test_going_back_begins_at_a_state_on_the_way_shows_the_way_and_hears_stop(mo
         return frame
 
     monkeypatch.setattr(Painting, "step", step)
-    shown.ui.view.back.value = 27
-    assert shown.ui.view.step_looked_at == 28
-    shown.ui.view.again.click()
+    panel.ui.view.back.value = 27
+    assert panel.ui.view.step_looked_at == 28
+    panel.ui.view.again.click()
     until(lambda: made == [21])
     gate.set()
     until(lambda: "Painting the way there again: step 2" in REGISTRY.job.status.message or not REGISTRY.job.alive)
-    assert len(RunInfo.read(ended(shown, "done").folder).timeline) <= 1
+    assert len(RunInfo.read(ended(panel, "done").folder).timeline) <= 1
 
     gate.clear()
     made.clear()
-    shown.controller.library.read_history()
-    shown.ui.history._pressed(parent.name)
-    shown.ui.view.back.value = 27
-    shown.ui.view.again.click()
+    panel.controller.library.read_history()
+    panel.ui.history._pressed(parent.name)
+    panel.ui.view.back.value = 27
+    panel.ui.view.again.click()
     until(lambda: made == [21])
-    shown.ui.stop.click()
+    panel.ui.stop.click()
     gate.set()
-    ended(shown, "stopped")
+    ended(panel, "stopped")
     assert made == [21], "and no step more"

@@ -243,9 +243,9 @@ def test_a_judge_that_cannot_be_is_said_before_anything_is_painted(tmp_path, cap
     written(tmp_path, "a.txt", "red")
     for judge, sentence in (("nonsense", "'nonsense'"), ("demo", "must be a perceptor that did not guide, got 'demo'")):
         assert cli.main(["sweep", "a.txt", "--judge", judge]) == 2
-        said = capsys.readouterr().err
-        assert sentence in said
-        assert len(said.splitlines()) == 1
+        output = capsys.readouterr().err
+        assert sentence in output
+        assert len(output.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 

@@ -86,9 +86,9 @@ def test_a_tile_of_the_demo_model_has_no_seam():
 @pytest.mark.parametrize("canvas", ["vqgan/demo", "pixels", "fourier"])
 def test_a_symmetric_tile_is_resumed_and_replayed_to_the_pixel(tmp_path, canvas):
     with toy_models():
-        asked = settings(tmp_path, canvas=canvas, symmetry="mirror-both", seamless=True, variations=2)
-        whole = see_through(start(asked))
-        assert outcome(see_through(resume(left_off(start(asked), after=5)))) == outcome(whole)
+        run_settings = settings(tmp_path, canvas=canvas, symmetry="mirror-both", seamless=True, variations=2)
+        whole = see_through(start(run_settings))
+        assert outcome(see_through(resume(left_off(start(run_settings), after=5)))) == outcome(whole)
         assert outcome(see_through(replay(whole))) == outcome(whole)
         pixels = np.asarray(Image.open(whole / "result-1.png"))
         assert (pixels == pixels[:, ::-1]).all()
@@ -98,11 +98,13 @@ def test_a_symmetric_tile_is_resumed_and_replayed_to_the_pixel(tmp_path, canvas)
 def test_a_picture_is_painted_on_beyond_its_edges(tmp_path):
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 8, 3), np.uint8))
     photo.save(tmp_path / "photo.png")
-    asked = settings(tmp_path, canvas="pixels", size=(16, 16), init_image=str(tmp_path / "photo.png"), feather=2.0)
+    run_settings = settings(
+        tmp_path, canvas="pixels", size=(16, 16), init_image=str(tmp_path / "photo.png"), feather=2.0
+    )
     with toy_models():
-        painting = build_painting(asked.replace(extend="left 25% right 6"))
+        painting = build_painting(run_settings.replace(extend="left 25% right 6"))
         assert painting.overlay.picture.size == (16, 16)
-        whole = see_through(start(asked.replace(extend="left 25% right 6")))
+        whole = see_through(start(run_settings.replace(extend="left 25% right 6")))
         kept = np.asarray(Image.open(whole / "result.png"))[:, 2:10]
         assert (kept == np.asarray(images.read(tmp_path / "photo.png", field="init_image"))).all()
         assert outcome(see_through(replay(whole))) == outcome(whole)
