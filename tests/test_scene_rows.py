@@ -5,10 +5,10 @@ from vqclip_nb.animation import Animation, Scene
 from vqclip_nb.studio.registry import REGISTRY
 
 
-def fill(shown, *scenes):
-    rows = shown.ui.scenes.rows
+def fill(panel, *scenes):
+    rows = panel.ui.scenes.rows
     while len(rows.children) < len(scenes):
-        shown.ui.scenes.more.click()
+        panel.ui.scenes.more.click()
     for row, values in zip(rows.children, scenes, strict=True):
         for control, value in zip(row.children[:3], values, strict=True):
             control.value = value

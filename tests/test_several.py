@@ -46,14 +46,14 @@ def until(condition, seconds=60):
         time.sleep(0.01)
 
 
-def said(shown):
-    problem = shown.ui.messages.problem
+def said(panel):
+    problem = panel.ui.messages.problem
     return problem.message if problem else ""
 
 
-def paint_list(shown, text):
-    shown.ui.several.lines.value = text
-    shown.ui.several.paint_list.click()
+def paint_list(panel, text):
+    panel.ui.several.lines.value = text
+    panel.ui.several.paint_list.click()
 
 
 def test_a_list_of_prompts_is_painted_one_after_another(tmp_path):

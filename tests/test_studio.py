@@ -72,18 +72,18 @@ def until(condition, seconds=60):
         time.sleep(0.01)
 
 
-def ended(shown, state="done"):
+def ended(panel, state="done"):
     until(lambda: REGISTRY.job and not REGISTRY.job.alive)
-    shown.controller.tick()
+    panel.controller.tick()
     assert REGISTRY.job.status.state == state, REGISTRY.job.status
     return REGISTRY.job.status
 
 
-def paused(shown, step=1):
-    painting(shown, step)
-    shown.ui.pause.click()
+def paused(panel, step=1):
+    painting(panel, step)
+    panel.ui.pause.click()
     until(lambda: REGISTRY.job.status.state == "paused")
-    shown.controller.tick()
+    panel.controller.tick()
     return REGISTRY.job.status
 
 
@@ -91,9 +91,9 @@ def seen(*parts):
     return [part.layout.display != "none" for part in parts]
 
 
-def painting(shown, step=1):
+def painting(panel, step=1):
     until(lambda: REGISTRY.job.status.step >= step or not REGISTRY.job.alive)
-    shown.controller.tick()
+    panel.controller.tick()
     return REGISTRY.job
 
 
@@ -135,9 +135,9 @@ class Tags(HTMLParser):
         self.seen.append((tag, dict(attributes)))
 
 
-def tags(shown):
+def tags(panel):
     parser = Tags()
-    for widget in children(shown):
+    for widget in children(panel):
         if isinstance(widget, widgets.HTML):
             parser.feed(widget.value)
     return parser.seen

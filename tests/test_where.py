@@ -23,9 +23,9 @@ def picture(colour, size=(16, 16), box=None, inside="white"):
     return file.getvalue()
 
 
-def tint(shown):
+def tint(panel):
     """What the surface shows as marked, as grey."""
-    address = shown.ui.where.surface.value.split("base64,")[1].split(")")[0]
+    address = panel.ui.where.surface.value.split("base64,")[1].split(")")[0]
     return Image.open(io.BytesIO(base64.b64decode(address))).getchannel("A")
 
 

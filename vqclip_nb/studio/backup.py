@@ -76,9 +76,9 @@ def copy_over(folder: Path, into: Path) -> None:
             except FileNotFoundError:  # of a run that is being painted: an old state, gone by now
                 part.unlink(missing_ok=True)
     for name, suffix in ((layout.STATES, layout.STATE), (layout.FRAMES, layout.FRAME)):
-        here = numbered(folder / name, suffix)
-        for step, path in numbered(into / name, suffix).items() if here else ():
-            if step > max(here) or (name == layout.STATES and step not in here):
+        files = numbered(folder / name, suffix)
+        for step, path in numbered(into / name, suffix).items() if files else ():
+            if step > max(files) or (name == layout.STATES and step not in files):
                 path.unlink(missing_ok=True)
 
 
@@ -89,8 +89,8 @@ def bring_back(copy: Path, folder: Path) -> None:
         copy_over(copy, part)
         part.rename(folder)
     except OSError as error:
-        said = f"the run could not be copied back from {copy}: {first_line(error)}"
-        raise RunError(f"{said}; try again when that folder can be read") from None
+        message = f"the run could not be copied back from {copy}: {first_line(error)}"
+        raise RunError(f"{message}; try again when that folder can be read") from None
 
 
 def _same(path: Path, target: Path) -> bool:

@@ -47,12 +47,12 @@ def chart(curves: Curves, *, width: int = 420, height: int = 150) -> str:
         f'<text x="{(LEFT + width - RIGHT) / 2}" y="{height - 2}" text-anchor="middle">Step</text>'
         f'<text transform="translate(9 {(TOP + height - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">Loss</text>'
     )
-    named = {name: curves[name] for name in current}
+    visible = {name: curves[name] for name in current}
     label = escape("Loss of each prompt against the steps: " + ", ".join(current), quote=True)
     return (
         f'<svg class="vq-chart" role="img" aria-label="{label}" viewBox="0 0 {width} {height}">'
-        f"{grid}{steps}{titles}{lines}{_columns(named, hues, across, (first, last), (width, height))}</svg>"
-        f'<div class="vq-small">{" &nbsp; ".join(_legend(name, named[name], hues[name]) for name in current)}</div>'
+        f"{grid}{steps}{titles}{lines}{_columns(visible, hues, across, (first, last), (width, height))}</svg>"
+        f'<div class="vq-small">{" &nbsp; ".join(_legend(name, visible[name], hues[name]) for name in current)}</div>'
     )
 
 
@@ -71,8 +71,8 @@ def _columns(
     for index in range(count):
         step = first + round(index * (last - first) / max(count - 1, 1))
         x = across(step)
-        here = {name: min(points, key=lambda point: abs(point[0] - step))[1] for name, points in curves.items()}
-        text = "".join(f'<tspan fill="{hues[name]}"> {value:.3f}</tspan>' for name, value in here.items())
+        values = {name: min(points, key=lambda point: abs(point[0] - step))[1] for name, points in curves.items()}
+        text = "".join(f'<tspan fill="{hues[name]}"> {value:.3f}</tspan>' for name, value in values.items())
         anchor = "start" if index < count / 2 else "end"
         parts.append(
             f'<g class="vq-column"><rect x="{x - wide / 2:.1f}" y="0" width="{wide:.1f}" height="{height}"/>'

@@ -49,8 +49,8 @@ class Check(widgets.VBox):
     @property
     def report(self) -> str:
         """What was found, with the versions of what matters."""
-        found = {name: _version(name) for name in WATCHED}
-        lines = [f"{name} {version}" for name, version in found.items() if version]
+        versions = {name: _version(name) for name in WATCHED}
+        lines = [f"{name} {version}" for name, version in versions.items() if version]
         where = "Colab" if in_colab() else "Jupyter"
         answers = [f"{name}: {answer}" for name, answer in self.heard.items()]
         return "\n".join([f"{where}, Python {platform.python_version()}", *lines, *answers])

@@ -127,10 +127,10 @@ class Controller:
         if REGISTRY.running:
             REGISTRY.running.undo()
         elif folder := self._job_folder():
-            if len(kept := RunInfo.read(folder).kept) < 2:
+            if len(steps := RunInfo.read(folder).kept) < 2:
                 self.ui.messages.note("There is nothing to undo: no earlier state of this run is kept.")
             else:
-                self.run(opening.resumed(folder, step=kept[-2]), paused=True)
+                self.run(opening.resumed(folder, step=steps[-2]), paused=True)
 
     def more(self) -> None:
         """Continue the run that is shown, with what the form says."""

@@ -105,8 +105,8 @@ def control(field: FieldSpec) -> Any:
         kind = widgets.FloatSlider if isinstance(step, float) else widgets.IntSlider
         widget = kind(value=default, min=low, max=high, step=step, continuous_update=False, **about)
     elif typed(field):
-        written = "" if default is None else f"{default:g}"
-        widget = widgets.Text(value=written, placeholder="automatic", continuous_update=False, **about)
+        text = "" if default is None else f"{default:g}"
+        widget = widgets.Text(value=text, placeholder="automatic", continuous_update=False, **about)
     elif span and isinstance(default, int):
         low, high = span.get("ge", 0), span.get("le", 2**31)
         widget = widgets.BoundedIntText(value=default, min=low, max=high, **about)
@@ -169,9 +169,9 @@ def _there(entry: models.Entry) -> bool:
 def _offered(*entries: models.Entry, name: str = "") -> str:
     """A model, or several together: where they are, what is to download, and under which licence."""
     names = name or " and ".join(entry.name for entry in entries)
-    lacking = [entry for entry in entries if not entry.on_disk]
-    size = sum(entry.size or 0 for entry in lacking)
-    where = f"{size / 1e9:.1f} GB to download" if size else "to fetch" if lacking else "on this machine"
+    missing = [entry for entry in entries if not entry.on_disk]
+    size = sum(entry.size or 0 for entry in missing)
+    where = f"{size / 1e9:.1f} GB to download" if size else "to fetch" if missing else "on this machine"
     licences = dict.fromkeys(entry.licence for entry in entries if len(entry.licence) < 24)
     return f"{names} - {where}" + "".join(f", licence {licence}" for licence in licences)
 

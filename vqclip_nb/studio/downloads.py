@@ -165,11 +165,11 @@ def python(run: RunInfo) -> str:
             "for frame in active: print(frame.step, frame.loss)\n"
             "active.record.finish(active.painting)"
         )
-    usual, recipe = Settings(canvas=run.settings.canvas).to_dict(), run.settings.to_dict()
-    usual["canvas"] = Settings().canvas
-    recipe |= recipe.pop("canvas_options")
-    usual |= usual.pop("canvas_options")
-    own = {name: value for name, value in recipe.items() if value != usual.get(name) or name in ("prompt", "seed")}
+    defaults, values = Settings(canvas=run.settings.canvas).to_dict(), run.settings.to_dict()
+    defaults["canvas"] = Settings().canvas
+    values |= values.pop("canvas_options")
+    defaults |= defaults.pop("canvas_options")
+    own = {name: value for name, value in values.items() if value != defaults.get(name) or name in ("prompt", "seed")}
     fields = ", ".join(f"{name}={value!r}" for name, value in own.items())
     return (
         "from vqclip_nb import Settings, images, paint\n"

@@ -33,13 +33,13 @@ def outlines(settings: Settings) -> list[list[tuple[float, float]]]:
     """The corners of the first frame, and where those of the next frames lie in it, in pixels from its middle."""
     (width, height), so_far = settings.size, None
     corners = [(-width / 2, -height / 2), (width / 2, -height / 2), (width / 2, height / 2), (-width / 2, height / 2)]
-    found = [corners]
+    result = [corners]
     count = min(settings.frame_count(settings.steps) - 1, _AHEAD)
     for frame in range(1, count + 1):
         step = Move.at(settings, settings.steps_for(frame)).source(width, height)
         so_far = step if so_far is None else product(so_far, step)
-        found.append(_places(so_far, corners))
-    return found
+        result.append(_places(so_far, corners))
+    return result
 
 
 def _places(matrix: Matrix, corners: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

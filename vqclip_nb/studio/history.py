@@ -84,18 +84,18 @@ class History:
 
     def read(self, out: Path, *others: Path) -> list[RunInfo]:
         """Read the runs anew, with those that are only in the `others`; returns all, newest first."""
-        found: dict[str, RunInfo] = {}
-        wrong: list[str] = []
-        for place in (*others, out):
-            runs, troubles = read_all(place)
-            found |= {run.folder.name: run for run in runs}
-            wrong += troubles
-        self.runs = sorted(found.values(), key=lambda run: (run.begun, run.folder.name), reverse=True)
+        by_name: dict[str, RunInfo] = {}
+        problems: list[str] = []
+        for parent in (*others, out):
+            runs, troubles = read_all(parent)
+            by_name |= {run.folder.name: run for run in runs}
+            problems += troubles
+        self.runs = sorted(by_name.values(), key=lambda run: (run.begun, run.folder.name), reverse=True)
         self._deletable = out
         count = f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}" if self.runs else "No runs yet"
         self.count.value = markup.heading_inline("History", f"{count} in {markup.near(out)}")
-        self.wrong.value = "".join(markup.small(line) for line in wrong[:3])
-        if self.run and self.run.folder.name not in found:
+        self.wrong.value = "".join(markup.small(line) for line in problems[:3])
+        if self.run and self.run.folder.name not in by_name:
             self.choose(None)
         self._draw()
         return self.runs
@@ -138,8 +138,8 @@ class History:
 
     def _thumb(self, run: RunInfo) -> Any:
         picture = next(iter([*results(run.folder)[:1], *frames(run.folder)[-1:]]), None)
-        made = picture.stat().st_mtime if picture else 0.0
-        if (run.folder, made) not in self._thumbs:
+        mtime = picture.stat().st_mtime if picture else 0.0
+        if (run.folder, mtime) not in self._thumbs:
             tip = f"{shortened(run.current.prompt, 200)}\n{run.folder.name}"
             press = widgets.Button(description=shortened(run.current.prompt, 40), tooltip=tip)
             press.on_click(lambda _: self._pressed(run.folder.name))
@@ -147,8 +147,8 @@ class History:
             thumb.run_name = run.folder.name
             thumb.add_class("vq-thumb")
             keep_heard(thumb)
-            self._thumbs[run.folder, made] = thumb
-        return self._thumbs[run.folder, made]
+            self._thumbs[run.folder, mtime] = thumb
+        return self._thumbs[run.folder, mtime]
 
     def _pressed(self, name: str) -> None:
         if run := next((run for run in self.runs if run.folder.name == name), None):

@@ -74,10 +74,10 @@ class ImageInputs:
     @property
     def image_prompts(self) -> tuple[str, ...]:
         """Each path with its weight, and its stop where it has one. Keyframes stay until their control is moved."""
-        moved = [(picture, control.value) for picture, control in self.towards]
+        pairs = [(picture, control.value) for picture, control in self.towards]
         return tuple(
             str(picture if value_at(picture.weight, 0) == value else replace(picture, weight=value))
-            for picture, value in moved
+            for picture, value in pairs
         )
 
     def take(self, data: bytes, role: str) -> None:

@@ -251,9 +251,9 @@ class Job:
         active.record.finish(active.painting)
         self._saved(active.record.folder.absolute())
         step = active.painting.step_count
-        done = active.painting.ended
+        complete = active.painting.ended
         stopped = f"Stopped at step {step}; everything is kept" if step else "Stopped before the first step"
-        self._end(active, state="done" if done else "stopped", message="Done" if done else stopped)
+        self._end(active, state="done" if complete else "stopped", message="Done" if complete else stopped)
 
     def _stopped_early(self, active: "ActiveRun | None") -> None:
         """Stop was obeyed while loading, or between two attempts at a step; a picture is made only of steps made."""

@@ -183,11 +183,11 @@ class Library:
 
     def offer_large_models(self) -> None:
         """A line below the perceptor that gets the large models, or chooses those that are here."""
-        lacking = [entry for entry in models.chosen([LARGE["canvas"]], LARGE["perceptor"]) if not entry.on_disk]
-        size = f" ({sum(entry.size or 0 for entry in lacking) / 1e9:.1f} GB)"
-        self._ui.large.description = f"Get the large models{size}" if lacking else "Choose the large models"
-        chosen = all(self._ui.form.value(name) == LARGE[name] for name in ("canvas", "perceptor"))
-        self._ui.large.layout.display = "none" if chosen else ""
+        missing = [entry for entry in models.chosen([LARGE["canvas"]], LARGE["perceptor"]) if not entry.on_disk]
+        size = f" ({sum(entry.size or 0 for entry in missing) / 1e9:.1f} GB)"
+        self._ui.large.description = f"Get the large models{size}" if missing else "Choose the large models"
+        is_chosen = all(self._ui.form.value(name) == LARGE[name] for name in ("canvas", "perceptor"))
+        self._ui.large.layout.display = "none" if is_chosen else ""
 
     def get_large_models(self) -> None:
         """Download the large models in a thread of its own, and choose them when they are there."""
@@ -236,8 +236,8 @@ class Library:
                 "init_image": "start",
                 "prompt_masks": ("mask",) * 9,
             }  # that the rest may refer to
-            known = {name: value for name, value in values.items() if name in Settings.model_fields}
-            settings = Settings(**named | known)
+            values_known = {name: value for name, value in values.items() if name in Settings.model_fields}
+            settings = Settings(**named | values_known)
         except (OSError, ValueError, AttributeError, TypeError, RecursionError, SettingsError):
             return {}
         return {name: value for name, value in settings.model_dump().items() if name in values}

@@ -103,10 +103,10 @@ def versus(pictures: Sequence[str], names: Sequence[str], rows: Sequence[Sequenc
     cells = "".join(f"<tr>{''.join(f'<td>{escape(each)}</td>' for each in row)}</tr>" for row in rows)
     head = f"<tr><th></th>{''.join(f'<th>{escape(name)}</th>' for name in names)}</tr>"
     table = f'<table class="vq-differing">{head}{cells}</table>' if rows else ""
-    said = f"{same} settings are the same" if rows else "All settings are the same"
+    sentence = f"{same} settings are the same" if rows else "All settings are the same"
     return (
         f'<div class="vq-versus">{left}<div class="vq-over">{right}</div><input type="range" min="0" max="100" '
-        f'value="50" aria-label="Where the second picture begins" oninput="{move}"></div>{table}{small(said)}'
+        f'value="50" aria-label="Where the second picture begins" oninput="{move}"></div>{table}{small(sentence)}'
     )
 
 

@@ -15,15 +15,15 @@ LARGE: dict[str, Any] = dict(presets.load("large").settings)
 
 def offered() -> dict[str, dict[str, Any]]:
     """All presets by name. A file of a person's own that cannot be read is left out."""
-    found = {preset.title: dict(preset.settings) for preset in presets.load_all()}
+    settings_by_title = {preset.title: dict(preset.settings) for preset in presets.load_all()}
     for path in sorted(_folder().glob("*.json")):
         try:
             values = json.loads(path.read_bytes())
             Settings(**values)
-            found[path.stem] = values
+            settings_by_title[path.stem] = values
         except (OSError, ValueError, TypeError, RecursionError):
             continue
-    return found
+    return settings_by_title
 
 
 def save_preset(name: str, settings: Settings) -> Path:

@@ -51,5 +51,5 @@ def max_pixels(painting: Any) -> float | None:
     if not (memory := gpu_memory(painting.device)):
         return None
     width, height = painting.settings.size
-    used = painting.peak()
-    return width * height * (memory[1] - memory[0]) / used if used else None
+    peak = painting.peak()
+    return width * height * (memory[1] - memory[0]) / peak if peak else None

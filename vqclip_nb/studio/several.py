@@ -89,8 +89,8 @@ class Several:
     def write_more(self) -> None:
         """Add prompts like those in the list, or like the one in the form, in a thread of its own."""
         view, ui = self._view, self._controller.ui
-        there = [line for line in view.lines.value.splitlines() if line.strip()]
-        examples = there or [ui.form.value("prompt")]
+        lines = [line for line in view.lines.value.splitlines() if line.strip()]
+        examples = lines or [ui.form.value("prompt")]
         view.write_more.disabled = True
         ui.messages.say("Writing prompts …")
 
@@ -100,9 +100,9 @@ class Several:
             try:
                 with listening(lambda text: ui.messages.note(in_titles(text))):
                     perceptor = ui.form.value("perceptor")
-                    written = write_prompts(examples, MORE, seed=time.time_ns() % 2**31, perceptor=perceptor)
-                view.lines.value = "\n".join([*there, *written])
-                ui.messages.say(f"{_count(len(written), 'prompt')} more in the list.")
+                    new_lines = write_prompts(examples, MORE, seed=time.time_ns() % 2**31, perceptor=perceptor)
+                view.lines.value = "\n".join([*lines, *new_lines])
+                ui.messages.say(f"{_count(len(new_lines), 'prompt')} more in the list.")
             except Exception as error:
                 ui.messages.say("")
                 self._controller.fail(error)
