@@ -1,4 +1,4 @@
-"""Palettes: the colours of a picture, written as text, so that a recipe needs the picture no more. Needs no torch."""
+"""Palettes: the colours of a picture, written as text into the settings, which then need no picture. Needs no torch."""
 
 import re
 from collections import Counter

@@ -209,7 +209,7 @@ def device_of(arguments: Mapping[str, Any]) -> str:
 
 
 def _zooming(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A film in which the picture is scaled and shifted every so many steps, at the rate that generate.py chose."""
+    """A film in which the picture is scaled and shifted at the interval and rate of generate.py."""
     every = max(1, values["zoom_save_every"])
     right, down = values["zoom_shift_x"], values["zoom_shift_y"]
     rate = min(60.0, max(10.0, values["iterations"] / every / max(values["video_length"], 0.1)))

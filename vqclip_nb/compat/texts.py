@@ -74,7 +74,7 @@ def noise_prompts(seeds: Sequence[int], weights: Sequence[float]) -> dict[str, A
 
 
 def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: Sequence[str] = ()) -> dict[str, Any]:
-    """Settings in which groups of prompts follow each other, each for so many steps, from the first again at the end.
+    """Settings in which groups of prompts follow each other, each for `every` steps; after the last the first returns.
 
     Pictures pull as long as the first group. Raises SettingsError when there are too many changes for keyframes.
     """
@@ -96,7 +96,7 @@ def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: S
 
 
 def _during(windows: Sequence[bool], every: int, weight: float) -> float | Schedule:
-    """The weight in some windows of so many steps, and 0 in the others."""
+    """A schedule that has the weight in some windows of `every` steps, and 0 in the others."""
     if all(windows):
         return weight
     changes = [index for index, own in enumerate(windows) if not index or own != windows[index - 1]]

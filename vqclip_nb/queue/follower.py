@@ -129,5 +129,5 @@ def words(view: dict[str, Any], note: str = "") -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most so many letters, an escape at the cut left whole."""
+    """Shorten a text to `most` letters, without cutting an escape in two."""
     return text if len(text) <= most else text[: most - 1].rstrip("\\") + "…"

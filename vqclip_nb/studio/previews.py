@@ -32,7 +32,7 @@ def jpeg(pil: Any, side: int) -> bytes:
 
 
 def preview_seconds(elapsed: float) -> float:
-    """Seconds between previews, after so many seconds: a server keeps all of them in memory while nobody looks."""
+    """Seconds between previews, which grow with the run's time: a server keeps unseen previews in memory."""
     return 0.5 if elapsed < 60 else 2.0 if elapsed < 600 else 5.0
 
 

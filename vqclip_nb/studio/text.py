@@ -27,6 +27,6 @@ def file_size(count: int) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """At most so many letters of a text, on one line."""
+    """A text on one line, shortened to a number of letters."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
