@@ -1308,3 +1308,4 @@ def test_going_back_begins_at_a_state_on_the_way_shows_the_way_and_hears_stop(mo
     gate.set()
     ended(panel, "stopped")
     assert made == [21], "and no step more"
+    assert "Stopped on the way to step 28" in panel.ui.view.status.value

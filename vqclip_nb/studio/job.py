@@ -40,6 +40,7 @@ class Progress:
     def on_way(self, step: int, steps: int, preview: bytes | None = None) -> None:
         """How far a way is that is painted again: `step` of `steps`, and the frame that was kept of it."""
         more: dict[str, Any] = {"previews": (preview,), "preview_step": step} if preview else {}
+        self._job._way_to = steps
         self._job._check_stop()
         self._job._put(message=f"Painting the way there again: step {step} of {steps}", step=step, steps=steps, **more)
 
@@ -66,6 +67,7 @@ class Job:
         self._orders: deque[Callable[[ActiveRun], None]] = deque()
         self._wake = threading.Condition()
         self._urgent = threading.Event()
+        self._way_to = 0  # the step that a way painted again leads to
         self._paused, self._stopping, self._revised = paused, False, False
         self._losses: dict[str, list[tuple[int, float]]] = {}
         self._unread: list[tuple[int, Mapping[str, Tensor]]] = []  # steps whose losses are still on the device
@@ -266,7 +268,8 @@ class Job:
         if active:
             active.record.close()
         seen = self._before.step and not active
-        message = "Stopped while loading; the last run is as it was" if seen else "Stopped before the first step"
+        place = f"on the way to step {self._way_to}" if self._way_to else "while loading"
+        message = f"Stopped {place}; the last run is as it was" if seen else "Stopped before the first step"
         self._end(active, state="stopped", message=message)
 
     def _fail(self, error: Exception, active: "ActiveRun | None") -> None:
