@@ -78,7 +78,7 @@ def watch(node, page, **about):
     return page
 
 
-def testify(node, when):
+def evidence_of(node, when):
     """Add what the pages of a failed test show to its report."""
     for number, witness in enumerate(node.stash.get(WITNESSES, []), start=1):
         for heading, text in witness.tell(f"{node.name}-{number}".replace("/", "_")):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.browsing import browser, testify  # noqa: F401 (a fixture)
+from tests.browsing import browser, evidence_of  # noqa: F401 (a fixture)
 
 if shutil.which("nvidia-smi") is None:
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before Triton is imported
@@ -15,5 +15,5 @@ if shutil.which("nvidia-smi") is None:
 def pytest_runtest_makereport(item, call):
     """A test that fails with pages open tells what they show and what they logged."""
     if call.excinfo and call.when == "call" and not call.excinfo.errisinstance(pytest.skip.Exception):
-        testify(item, call.when)
+        evidence_of(item, call.when)
     return (yield)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.browsing import SHOTS, testify, watch
+from tests.browsing import SHOTS, evidence_of, watch
 from tests.front_ends import Classic, Lab, Notebook7, served, wait_until
 from vqclip_nb.embedded import read
 from vqclip_nb.runs.reader import read_all
@@ -44,7 +44,7 @@ def page(browser, request, tmp_path):
                 page.reload()
                 wait_until(page, front.ready)
         except Exception:
-            testify(request.node, "setup")
+            evidence_of(request.node, "setup")
             raise
         yield page
         page.close()
