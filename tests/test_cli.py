@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.commands import vqclip
 from tests.toys import toy_models
 from vqclip_nb import Settings, cli, load_settings, video
 from vqclip_nb.fields import fields
@@ -22,14 +23,6 @@ def toys(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with toy_models():
         yield
-
-
-def vqclip(*words):
-    """The exit status of a command."""
-    try:
-        return cli.main(words)
-    except SystemExit as leaving:
-        return leaving.code
 
 
 def test_paint_writes_a_run_and_the_last_line_says_where(capsys, tmp_path):

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image, ImageChops
 
 from tests import crash_worker, standins
+from tests.commands import vqclip
 from tests.servers import mirror
 from tests.toys import toy_models
-from vqclip_nb import cli
 from vqclip_nb.runs.reader import RunInfo
 
 SMALL = ["--size", "32", "24", "--steps", "4", "--cutn", "2", "--device", "cpu", "--quiet"]
@@ -25,14 +25,6 @@ def toys(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with toy_models(), crash_worker.no_film():
         yield
-
-
-def vqclip(*words):
-    """The exit status of a command."""
-    try:
-        return cli.main(words)
-    except SystemExit as leaving:
-        return leaving.code
 
 
 @pytest.fixture

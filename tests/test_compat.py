@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from tests import crash_worker
+from tests.commands import vqclip
 from tests.toys import ToyBigGAN, toy_models
-from vqclip_nb import Settings, cli, load_settings, presets, prompts
+from vqclip_nb import Settings, load_settings, presets, prompts
 from vqclip_nb.compat import dream, generate, imagine, notebook
 from vqclip_nb.compat.copies import Duration, spoken
 from vqclip_nb.compat.elsewhere import peers
@@ -103,13 +104,6 @@ def toys(tmp_path, monkeypatch):
     monkeypatch.setattr("vqclip_nb.models.download.fetch", lambda entry, report: None)
     with toy_models(), crash_worker.no_film():
         yield
-
-
-def vqclip(*words):
-    try:
-        return cli.main(words)
-    except SystemExit as leaving:
-        return leaving.code
 
 
 def recipe(settings):

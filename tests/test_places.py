@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from tests import crash_worker
+from tests.commands import vqclip
 from tests.toys import ToyBigGAN, toy_models
-from vqclip_nb import Settings, cli, embedded
+from vqclip_nb import Settings, embedded
 from vqclip_nb.compat import deep_daze
 from vqclip_nb.compat.copies import Copies
 from vqclip_nb.compat.plan import Outputs
@@ -44,13 +45,6 @@ def toys(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     with toy_models(), crash_worker.no_film():
         yield
-
-
-def vqclip(*words):
-    try:
-        return cli.main(words)
-    except SystemExit as leaving:
-        return leaving.code
 
 
 def painted(name="generate"):

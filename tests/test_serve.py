@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from tests.browsing import SHOTS, watch
+from tests.commands import vqclip
 from tests.servers import free_port
-from vqclip_nb import cli
 from vqclip_nb.embedded import read
 from vqclip_nb.queue import Store
 from vqclip_nb.queue.wishes import ALLOWED
@@ -221,13 +221,6 @@ def test_guests_come_in_where_they_may(tmp_path):
     (job,) = Store(tmp_path).jobs_of()
     assert Store(tmp_path).people() == []
     assert job.settings["prompt"] == "red"
-
-
-def vqclip(*words):
-    try:
-        return cli.main(words)
-    except SystemExit as leaving:
-        return leaving.code
 
 
 def test_people_are_added_listed_and_removed_from_the_command_line(capsys, tmp_path):

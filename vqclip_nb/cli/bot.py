@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqclip_nb.cli.serve import prepare_models, read_limits
+from vqclip_nb.cli.serve import add_queue_options, prepare_models, read_limits
 from vqclip_nb.paths import expanded
 
 if TYPE_CHECKING:
@@ -27,18 +27,7 @@ def add(subparsers: Any) -> None:
         epilog=f"for example: {TOKEN}=... vqclip bot",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--data", default="queue", metavar="FOLDER", help="folder of the queue and its pictures (default: queue)"
-    )
-    parser.add_argument(
-        "--device",
-        action="append",
-        metavar="DEVICE",
-        help="auto, cpu, cuda:0, ...; repeat it to paint on several at once",
-    )
-    parser.add_argument(
-        "--limits", metavar="FILE", help="a file of what people may ask for (default: limits.toml in the --data folder)"
-    )
+    add_queue_options(parser)
     parser.add_argument("--slash-only", action="store_true", help="respond only to /imagine, without reading messages")
     parser.set_defaults(run=run, parser=parser)
 

@@ -24,20 +24,9 @@ def add(subparsers: Any) -> None:
         epilog="for example: vqclip serve --add-person Ada; then: vqclip serve",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--data", default="queue", metavar="FOLDER", help="folder of the queue and its pictures (default: queue)"
-    )
+    add_queue_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="the port to listen on (default: 8000)")
-    parser.add_argument(
-        "--device",
-        action="append",
-        metavar="DEVICE",
-        help="auto, cpu, cuda:0, ...; repeat it to paint on several at once",
-    )
-    parser.add_argument(
-        "--limits", metavar="FILE", help="a file of what people may ask for (default: limits.toml in the --data folder)"
-    )
     parser.add_argument("--ray", action="store_true", help="paint with Ray, on all GPUs of this machine or on its CPUs")
     parser.add_argument(
         "--address",
@@ -51,6 +40,22 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--remove-person", metavar="NAME", help="revoke a person's token, and exit")
     parser.add_argument("--people", action="store_true", help="list the people who have a token, and exit")
     parser.set_defaults(run=serve, parser=parser)
+
+
+def add_queue_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that the server and the bot share."""
+    parser.add_argument(
+        "--data", default="queue", metavar="FOLDER", help="folder of the queue and its pictures (default: queue)"
+    )
+    parser.add_argument(
+        "--device",
+        action="append",
+        metavar="DEVICE",
+        help="auto, cpu, cuda:0, ...; repeat it to paint on several at once",
+    )
+    parser.add_argument(
+        "--limits", metavar="FILE", help="a file of what people may ask for (default: limits.toml in the --data folder)"
+    )
 
 
 def serve(arguments: argparse.Namespace) -> int:
