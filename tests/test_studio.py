@@ -34,6 +34,7 @@ from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import start
 from vqclip_nb.studio import Studio, backup, controller, frontend, job, library, markup, opening, previews
 from vqclip_nb.studio.chart import chart
+from vqclip_nb.studio.controls import SizeControl
 from vqclip_nb.studio.presets import offered
 from vqclip_nb.studio.prompt_box import combined, split
 from vqclip_nb.studio.registry import REGISTRY
@@ -627,6 +628,14 @@ def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
     panel.ui.messages.remedy.click()
     assert ended(panel).settings.size == (192, 192)
     assert panel.ui.messages.text.value == markup.messages([])
+
+
+def test_a_shape_changes_sides_in_one_message_so_that_a_quick_choice_of_a_side_stays():
+    size, messages = SizeControl(value=(192, 192)), []
+    size.side._send = lambda message, buffers=None: messages.append(message["state"])
+    size.shape.value = "banner 2:1"
+    assert size.value == (192, 96)
+    assert [sorted(state) for state in messages] == [["_options_labels", "index"]]
 
 
 def test_sizes_are_marked_as_soon_as_it_is_known_what_fits_the_gpu(monkeypatch):

@@ -55,11 +55,13 @@ class SizeControl(widgets.HBox):
         width, height = self.value
         shape = next((name for name in SHAPES if _sides(name, max(width, height)) == (width, height)), None)
         own = [] if shape else [f"{width} x {height}"]
-        self.shape.options = [*own, *SHAPES]
-        self.shape.value = shape or own[0]
         sides = sorted({*SIDES, max(width, height)})
-        self.side.options = [(self._label(shape, side), side) for side in sides]
-        self.side.value = max(width, height)
+        # Options and value go to the page in one message: a value that came later would undo a quick choice.
+        with self.shape.hold_sync(), self.side.hold_sync():
+            self.shape.options = [*own, *SHAPES]
+            self.shape.value = shape or own[0]
+            self.side.options = [(self._label(shape, side), side) for side in sides]
+            self.side.value = max(width, height)
         self._quiet = False
 
     def _label(self, shape: str | None, side: int) -> str:

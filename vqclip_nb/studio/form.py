@@ -119,8 +119,9 @@ class Form:
             widget = self._controls["", name]
             chosen, options = widget.value, models_offered(name)
             if tuple(options) != tuple(widget.options):
-                widget.options = options
-                show(widget, self._fields["", name], chosen)
+                with widget.hold_sync():
+                    widget.options = options
+                    show(widget, self._fields["", name], chosen)
         self._quiet = False
 
     def mark_sizes(self, most_pixels: float) -> None:
