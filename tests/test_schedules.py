@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from tests.toys import ToyPerceptor, toy_models
-from vqclip_nb import Settings, video
+from vqclip_nb import Settings, extra_prompts, video
 from vqclip_nb.embedded import read
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.expressions import noise
+from vqclip_nb.lowest import LowestLoss
 from vqclip_nb.painting import run
 from vqclip_nb.schedules import Schedule, value_at
+from vqclip_nb.schema import describe
 from vqclip_nb.session import build_painting, replay, resume, start
 from vqclip_nb.timeline import Edit
 
@@ -70,13 +72,33 @@ def test_what_is_wrong_is_one_line_with_a_caret_at_the_place(text, sentence):
         ({"lr": "0:(0.1), 9:(0)"}, "lr must be above 0 and up to 10 at every keyframe, got 0 at step 9"),
         ({"smoothness": "0:(1), 9:(-1)"}, "smoothness must be from 0 to 1000 at every keyframe, got -1 at step 9"),
         ({"cutn": "0:(4), 9:(4.5)"}, "cutn must be a whole number from 1 to 512 at every keyframe, got 4.5 at step 9"),
-        ({"steps": "0:(4), 9:(8)"}, "steps must be a whole number from 1 to 100000, got '0:(4), 9:(8)'"),
+        (
+            {"early_stop": "0:(4), 9:(.5)"},
+            "early_stop must be a whole number from 0 to 100000 at every keyframe, got 0.5 at step 9",
+        ),
     ],
 )
 def test_every_keyframe_is_within_the_range_of_its_field(values, sentence):
     with pytest.raises(SettingsError) as error:
         Settings(**values)
     assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize("value", ["0:(4), 9:(8)", "10*s", "4 + sin(t)"])
+@pytest.mark.parametrize("name", ["steps", "seed", "average", "tidy"])
+def test_a_number_that_holds_for_the_whole_run_says_so_and_names_those_that_change(name, value):
+    with pytest.raises(SettingsError) as error:
+        Settings(**{name: value})
+    sentence = str(error.value)
+    assert sentence.startswith(f"{name} must be ")
+    assert f"got {value!r}; it is one number for the whole run: keyframes or a formula are for " in sentence
+    assert "\n" not in sentence
+    assert "cutn" in sentence
+
+
+def test_every_other_number_that_is_live_may_change_along_the_run():
+    numbers = {spec.name for spec in describe(Settings) if spec.live and spec.kind in ("number", "whole number")}
+    assert numbers - {spec.name for spec in describe(Settings) if spec.scheduled} == {"seed", "steps"}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +169,7 @@ def test_keyframes_come_back_from_json_and_one_number_throughout_is_that_number(
 @pytest.fixture
 def toys(monkeypatch):
     monkeypatch.setattr(video, "_encode", lambda frames, path, *rest: path.write_bytes(b"film"))
+    monkeypatch.setattr(extra_prompts, "WRITING", ("blue", "green"))  # words that the toys know
     with toy_models():
         yield
 
@@ -170,6 +193,10 @@ def frames_of(painting):
         ("cutn", (2, 5)),
         ("prompt", ("red:1 | blue:-0.2", "red:0.5 | blue:-0.2")),
         ("losses", ("symmetry:0", "symmetry:40")),
+        ("averaging_weight", (0.0, 0.8)),
+        ("textoff", (0.0, 0.9)),
+        ("accumulate", (1, 3)),
+        ("cut_pow", (0.2, 5.0)),
         ("lr: max(0.02, min(0.1, 0.1*(t - 2)))", (0.02, 0.1)),
         ("prompt: red:(1 - 0.5*min(1, max(0, t - 2))) | blue:-0.2", ("red:1 | blue:-0.2", "red:0.5 | blue:-0.2")),
         ("losses: symmetry:(40*floor(min(1, t/3)))", ("symmetry:0", "symmetry:40")),
@@ -185,16 +212,34 @@ def test_keyframes_paint_what_changes_at_those_steps_would(name, numbers):
     courses = {"prompt": "red:2:(1), 3:(0.5) | blue:-0.2", "losses": "symmetry:2:(0), 3:(40)"}
     name, _, course = name.partition(": ")
     course = course or courses.get(name, f"2:({first}), 3:({second})")
-    scheduled = build_painting(settings(**{name: course}))
-    edited = build_painting(settings(**{name: first}))
+    more = {"cutouts": "crops", "size": (64, 64)} if name == "cut_pow" else {}
+    scheduled = build_painting(settings(**{name: course}, **more))
+    edited = build_painting(settings(**{name: first}, **more))
     list(run(edited, until=3))
     edited.apply(Edit({name: second}))
     expected = frames_of(edited)
     frames = frames_of(scheduled)
     for got, wanted in zip(frames[3:], expected, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
-    assert not torch.equal(frames[-1], frames_of(build_painting(settings(**{name: first})))[-1])
+    assert not torch.equal(frames[-1], frames_of(build_painting(settings(**{name: first}, **more)))[-1])
     assert scheduled.timeline == []
+
+
+def test_a_plateau_s_factor_is_that_of_the_step_at_which_the_step_size_falls():
+    run_settings = settings(
+        plateau="0:(2), 5:(1) stepped", plateau_factor="0:(0.5), 6:(0.25) stepped", early_stop="9-t"
+    )
+    lowest = LowestLoss(1, torch.device("cpu"))
+    sizes, ends = [], []
+    for step in range(1, 8):
+        lowest.see(torch.ones(1), torch.zeros(1, 3, 4, 4), run_settings, step)
+        sizes.append(float(lowest.lr(1.0, run_settings)))
+        ends.append(lowest.ended(run_settings, step))
+    assert sizes == [1, 1, 0.5, 0.5, 0.25, 0.0625, 0.015625], "halved at 3 and 5, quartered at 6 and 7"
+    assert ends == [False] * 4 + [True] * 3, "4 steps without a lower loss are enough at step 5"
+    later = LowestLoss(1, torch.device("cpu"))
+    later.restore({name: value for name, value in lowest.state().items() if name != "factor"})
+    assert later.lr(1.0, run_settings.replace(plateau_factor=0.5)) == 0.5**4, "a state that was saved before"
 
 
 @pytest.mark.usefixtures("toys")
@@ -227,6 +272,13 @@ def test_a_run_by_keyframes_is_resumed_and_replayed_to_the_pixel_and_tells_them(
         lr="0:(0.1), 6:(0.013)",
         cutn="1:(2), 5:(4)",
         smoothness="9*s*abs(noise(t))",
+        cutouts="crops",
+        cut_pow="1 + 3*s",
+        textoff="0:(0.3), 7:(0)",
+        averaging_weight="0.5*s",
+        accumulate="0:(1), 7:(3)",
+        plateau="0:(2), 7:(1)",
+        plateau_factor="0:(0.9), 8:(0.4)",
     )
     whole = start(run_settings)
     pixels = [frame.image for frame in whole]

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, model_validator
 
 from vqclip_nb.choices import CutoutMethods
-from vqclip_nb.schedules import Scheduled, Whole
+from vqclip_nb.schedules import Number, Scheduled, Whole
 from vqclip_nb.schema import field
 
 _SIZES = re.compile(r"\s*(\d?\.?\d+|\d\.)\s*(?:-|–|to)\s*(\d?\.?\d+|\d\.)\s*")
@@ -48,14 +48,8 @@ class CutoutFields(BaseModel):
     cutn: Annotated[Whole, Scheduled(int, ge=1, le=512)] = field(
         16, "Cutouts", "Cutouts per step", "views of the picture per step: more is steadier and slower", live=True
     )
-    cut_pow: float = field(
-        1.0,
-        "Cutouts",
-        "Crop power",
-        "crops only: above 1 favours small crops, below 1 large ones",
-        gt=0,
-        le=16,
-        live=True,
+    cut_pow: Annotated[Number, Scheduled(gt=0, le=16)] = field(
+        1.0, "Cutouts", "Crop power", "crops only: above 1 favours small crops, below 1 large ones", live=True
     )
     crop_sizes: str = field(
         "",

@@ -23,7 +23,7 @@ from vqclip_nb.lowest import LowestLoss
 from vqclip_nb.objectives import Term, losses_of, total
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws
-from vqclip_nb.schedules import Schedule, tensor_at
+from vqclip_nb.schedules import Schedule, tensor_at, whole_at
 from vqclip_nb.settings import Settings
 from vqclip_nb.step_guard import Evaluation, StepGuard
 from vqclip_nb.timeline import Edit
@@ -94,7 +94,7 @@ class Painting:
         self.averages.take(self.learnable, image.detach(), finite, self.settings.average, self.step_count)
         if LowestLoss.on(self.settings):
             score = torch.stack([*self.scores.values()]).sum(0) if self.scores else total
-            self.lowest.see(score, self._shown(image), self.settings)
+            self.lowest.see(score, self._shown(image), self.settings, self.step_count)
 
         return self._report(image, losses, valid, look)
 
@@ -103,7 +103,7 @@ class Painting:
 
         With `accumulate`, losses and gradients are the means of several evaluations, and the picture is the last one.
         """
-        count = self.settings.accumulate
+        count = whole_at(self.settings.accumulate, self.step_count, self._progress)
         draws = Draws(self.settings.seeds, self.step_count, self.device)
         image, losses, totals = self._evaluate_once(draws, count)
         for number in range(2, count + 1):
@@ -329,7 +329,7 @@ class Painting:
     @property
     def ended(self) -> bool:
         """Whether painting is over: all steps are made, or the loss has not fallen for `early_stop` steps."""
-        return self.step_count >= self.settings.steps or self.lowest.ended(self.settings)
+        return self.step_count >= self.settings.steps or self.lowest.ended(self.settings, self.step_count)
 
     def _configure(self) -> None:
         """Set the canvas's options from the settings."""

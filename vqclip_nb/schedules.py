@@ -142,6 +142,11 @@ class Schedule:
         ]
         return replace(self, keyframes=tuple(keyframes))
 
+    @classmethod
+    def looks_so(cls, text: str) -> bool:
+        """Whether text that is not a number was meant as keyframes or an expression."""
+        return re.search(r"\d\s*:\s*\(", text) is not None or cls.may_be(text)
+
     @staticmethod
     def may_be(text: str) -> bool:
         """Whether text that is not a number looks like an expression, so that its error should be reported as one."""

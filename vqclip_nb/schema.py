@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from vqclip_nb.schedules import Scheduled
+from vqclip_nb.schedules import Schedule, Scheduled
 
 _KEYFRAMES = {"number": "0:(0.1), 60:(0.05)", "whole number": "0:(8), 60:(16)"}
 
@@ -106,7 +106,8 @@ def one_line(error: ValidationError, values: Mapping[str, Any], specs: Mapping[s
     value = values.get(name, first["input"])
     number = {"int": "a whole number ", "flo": "a number ", "fin": "a number "}.get(first["type"][:3], "")
     spec = specs[name]
-    return f"{name} must be {number if spec.kind != 'pair' else ''}{spec.allowed}, got {shown(value)}"
+    problem = f"{name} must be {number if spec.kind != 'pair' else ''}{spec.allowed}, got {shown(value)}"
+    return problem + (_fixed(specs) if isinstance(value, str) and Schedule.looks_so(value) else "")
 
 
 def shown(value: Any) -> str:
@@ -115,6 +116,13 @@ def shown(value: Any) -> str:
         return " ".join(map(str, value))
     number = isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[-+.\d]+", value))
     return str(value) if number else repr(value)
+
+
+def _fixed(specs: Mapping[str, FieldSpec]) -> str:
+    """What to say of keyframes or a formula for a number that cannot change along the run."""
+    names = [spec.name for spec in specs.values() if spec.scheduled] or ["settings such as lr and cutn"]
+    words = f"keyframes or a formula are for {', '.join(names)}, and for the weights of prompts and losses"
+    return f"; it is one number for the whole run: {words}"
 
 
 def _extra(info: FieldInfo) -> Mapping[str, Any]:

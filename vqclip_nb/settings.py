@@ -15,7 +15,7 @@ from vqclip_nb.cutout_fields import CutoutFields, parse_sizes
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.film_fields import FilmFields
 from vqclip_nb.layout_fields import LayoutFields
-from vqclip_nb.schedules import Number, Scheduled, check_finite
+from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Film", "Run")
 _TOP_SEED = 2**32 - 1
@@ -75,14 +75,8 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         "random directions to paint towards, each seed:weight, joined by |, such as 12:0.5 | 34:-0.2",
         live=True,
     )
-    textoff: float = _field(
-        0.0,
-        "What",
-        "No writing",
-        "how strongly to push away from written words, such as 0.1",
-        live=True,
-        ge=0,
-        le=100,
+    textoff: Annotated[Number, Scheduled(ge=0, le=100)] = _field(
+        0.0, "What", "No writing", "how strongly to push away from written words, such as 0.1", live=True
     )
     canvas: str = _field(
         "vqgan/demo", "Models", "Canvas", "what is painted on, as name or name/model: vqgan/demo, pixels, fourier, ..."
@@ -137,36 +131,30 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         ge=0,
         le=0.9999,
     )
-    accumulate: int = _field(
+    accumulate: Annotated[Whole, Scheduled(int, ge=1, le=64)] = _field(
         1,
         "Painting",
         "Accumulate",
         "evaluate the picture this many times per step, each with new cutouts, and use the mean: more cutouts in the "
         "same memory",
         live=True,
-        ge=1,
-        le=64,
     )
-    plateau: int = _field(
+    plateau: Annotated[Whole, Scheduled(int, ge=0, le=100_000)] = _field(
         0,
         "Painting",
         "Plateau",
         "lower the step size after this many steps without a lower loss, for each picture alone; 0: never",
         live=True,
-        ge=0,
-        le=100_000,
     )
-    plateau_factor: float = _field(
-        0.5, "Painting", "Plateau factor", "factor of the step size at a plateau", live=True, gt=0, le=1
+    plateau_factor: Annotated[Number, Scheduled(gt=0, le=1)] = _field(
+        0.5, "Painting", "Plateau factor", "factor of the step size at a plateau", live=True
     )
-    early_stop: int = _field(
+    early_stop: Annotated[Whole, Scheduled(int, ge=0, le=100_000)] = _field(
         0,
         "Painting",
         "Early stop",
         "end after this many steps in which no picture had a lower loss; 0: never",
         live=True,
-        ge=0,
-        le=100_000,
     )
     keep: Literal["last", "best"] = _field(
         "last", "Painting", "Keep", "the result: the last picture, or the one with the lowest loss", live=True
@@ -185,13 +173,11 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         "losses; sigmoid is that of SigLIP",
         live=True,
     )
-    averaging_weight: float = _field(
+    averaging_weight: Annotated[Number, Scheduled(ge=0, le=1)] = _field(
         0.0,
         "Painting",
         "Averaged looks",
         "weight of the mean embedding of all cutouts beside the single ones; 0.3 in Deep Daze",
-        ge=0,
-        le=1,
         live=True,
     )
     losses: str = _field(

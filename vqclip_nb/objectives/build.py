@@ -24,7 +24,7 @@ from vqclip_nb.objectives.window import Window
 from vqclip_nb.perceptors import Perceptor
 from vqclip_nb.regions import Region
 from vqclip_nb.rng import Draws
-from vqclip_nb.schedules import Schedule, most, whole_at
+from vqclip_nb.schedules import Schedule, most, value_at, whole_at
 from vqclip_nb.settings import Settings
 
 
@@ -125,7 +125,7 @@ class Builder:
             settings.cutouts,
             perceptor.cut_size,
             share(round(most(cutn, settings.steps))),
-            settings.cut_pow,
+            value_at(settings.cut_pow, 0),
             settings.augments,
             parse_sizes(settings.crop_sizes),
         )
@@ -140,6 +140,7 @@ class Builder:
             cutn_at=(lambda step: share(whole_at(cutn, step, step / settings.steps))) if changing else None,
             distance=distance_of(perceptor, settings.distance),
             averaging_weight=settings.averaging_weight,
+            cut_pow=settings.cut_pow if isinstance(settings.cut_pow, Schedule) else None,
             taste=self._taste(perceptor) if taste else None,
             taste_weight=taste or 0.0,
             window=Window.of(region, settings, inputs=self.inputs) if region else None,
@@ -181,11 +182,13 @@ class Builder:
             targets.append(Target(f"{label}noise {seed}", normalize(direction, dim=-1).to(self.device), weight))
         if settings.textoff:
             words = self.embeddings.of_texts(perceptor, extra_prompts.WRITING)
-            targets.append(Target(f"{label}writing", words[None], -settings.textoff))
+            away = settings.textoff
+            weight = away.below_zero() if isinstance(away, Schedule) else -away
+            targets.append(Target(f"{label}writing", words[None], weight))
         return targets
 
     def _pictures(self, settings: Settings, perceptor: Perceptor, label: str, cutouts: Cutouts) -> list[Target]:
-        """Targets of image prompts: each is embedded as the largest number of cutouts of a step."""
+        """Targets of image prompts: each is embedded as the largest number of cutouts, with the first crop power."""
         targets = []
         for index, line in enumerate(settings.image_prompts, 1):
             prompt = prompts.parse_picture(line)

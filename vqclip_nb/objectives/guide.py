@@ -61,7 +61,8 @@ class Guide(Objective):
 
     cutn_at: the number of cutouts of each step, if it changes during the run; otherwise that of `cutouts` is used.
     distance: one of DISTANCES. averaging_weight: in [0, 1], the share of the loss of the mean embedding of all views,
-    as in Deep Daze; the rest is the mean of the views' losses. window: the part of the picture that is seen, or None
+    as in Deep Daze; the rest is the mean of the views' losses. cut_pow: that of each step, if it changes during the
+    run. window: the part of the picture that is seen, or None
     for the whole. stream: the name of the random draws; default: the perceptor's name. taste: an aesthetic head, or
     None; several guides share its weight.
     """
@@ -74,14 +75,15 @@ class Guide(Objective):
         *,
         cutn_at: Callable[[int], int] | None = None,
         distance: Callable[[Tensor, Tensor], Tensor] = great_circle,
-        averaging_weight: float = 0.0,
+        averaging_weight: Number = 0.0,
+        cut_pow: Schedule | None = None,
         window: Window | None = None,
         stream: str | None = None,
         taste: Taste | None = None,
         taste_weight: Number = 0.0,
     ) -> None:
         self.perceptor, self.cutouts, self.cutn_at = perceptor, cutouts, cutn_at
-        self.distance, self.averaging_weight = distance, averaging_weight
+        self.distance, self.averaging_weight, self.cut_pow = distance, averaging_weight, cut_pow
         self.taste, self.taste_weight, self.taste_share = taste, taste_weight, 1.0
         self.window, self.stream = window, stream or perceptor.name
         self.names = [target.name for target in targets]
@@ -95,6 +97,8 @@ class Guide(Objective):
     def __call__(self, image: Tensor, draws: Draws, progress: float) -> dict[str, Tensor]:
         """One loss per target, each (n,)."""
         cutouts = replace(self.cutouts, cutn=self.cutn_at(draws.step)) if self.cutn_at else self.cutouts
+        if self.cut_pow:
+            cutouts = replace(cutouts, cut_pow=self.cut_pow.at(draws.step, progress))
         part = image if self.window is None else self.window(image)
         views = cutouts(part, draws.of(self.stream), progress)
         with self.precision.within(views.device):
@@ -105,13 +109,14 @@ class Guide(Objective):
         losses = self._pulls(embeddings).mean(1)  # (n, T)
         if self.averaging_weight:
             mean = torch.nn.functional.normalize(embeddings.mean(1, keepdim=True), dim=-1)
-            losses = losses.lerp(self._pulls(mean)[:, 0], self.averaging_weight)
+            weight = tensor_at(self.averaging_weight, draws.step, progress, losses.device)
+            losses = losses.lerp(self._pulls(mean)[:, 0], weight)
         result: dict[str, Tensor] = {}
         for name, part in zip(self.names, losses.split(self.counts, 1), strict=True):
             result[name] = result.get(name, 0) + part.sum(1)  # a repeated text counts twice
         if self.taste:
-            weight = tensor_at(self.taste_weight, draws.step, progress, embeddings.device)
-            result["aesthetic"] = self.taste_share * weight * self.taste.loss(embeddings)
+            taste_weight = tensor_at(self.taste_weight, draws.step, progress, embeddings.device)
+            result["aesthetic"] = self.taste_share * taste_weight * self.taste.loss(embeddings)
         return result
 
     def _pulls(self, embeddings: Tensor) -> Tensor:
