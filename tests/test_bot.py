@@ -19,7 +19,7 @@ from vqclip_nb import cli
 from vqclip_nb.errors import RunError
 from vqclip_nb.queue import Limits, Store, connection, follower
 from vqclip_nb.queue.bot import Bot
-from vqclip_nb.queue.worker import painted, work
+from vqclip_nb.queue.worker import paint_safely, work
 
 LIMITS = Limits(canvases=("pixels",), longest_text=4000, most_steps=40)
 SECRET = "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"
@@ -30,8 +30,8 @@ def toys(monkeypatch):
     monkeypatch.setattr("vqclip_nb.video._encode", lambda frames, path, *rest: path.write_bytes(b"film"))
     monkeypatch.setattr("vqclip_nb.runs.metadata.model_hashes", lambda settings: {})
     monkeypatch.setattr(follower, "EDIT_GAP", 0.06)
-    monkeypatch.setattr(follower, "LOOK_EVERY", 0.03)
-    monkeypatch.setattr("vqclip_nb.queue.board.PULSE", 0.02)
+    monkeypatch.setattr(follower, "POLL_INTERVAL", 0.03)
+    monkeypatch.setattr("vqclip_nb.queue.views.PULSE", 0.02)
     with toy_models():
         yield
 
@@ -77,7 +77,7 @@ class Painter:
         self.store = store
 
     def paint(self, job):
-        return painted(job, self.store, device="cpu", stop=self.stop.is_set)
+        return paint_safely(job, self.store, device="cpu", stop=self.stop.is_set)
 
     def __enter__(self):
         self.thread.start()

@@ -1,5 +1,6 @@
 """The queue: fair turns, jobs that outlive everything, and nothing taken from outside but what is allowed."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -14,11 +15,11 @@ from PIL import Image
 from tests.toys import toy_models
 from vqclip_nb.errors import RunError, SettingsError
 from vqclip_nb.queue import Limits, Store
+from vqclip_nb.queue.job_requests import request_from, settings_from
 from vqclip_nb.queue.limits import EXAMPLE
 from vqclip_nb.queue.records import Ending, QueueFull, StoreBroken, UnknownToken
-from vqclip_nb.queue.wishes import settings_of, wish_of
-from vqclip_nb.queue.worker import painted, work
-from vqclip_nb.queue.workers import Workers, clean
+from vqclip_nb.queue.worker import paint_safely, work
+from vqclip_nb.queue.workers import FolderInUse, Workers, clean
 from vqclip_nb.runs.reader import RunInfo
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +44,7 @@ def store(tmp_path):
 
 
 def wish(**more):
-    return settings_of({**SMALL, **more}, LIMITS)
+    return settings_from({**SMALL, **more}, LIMITS)
 
 
 def add(store, name, count=1, **more):
@@ -55,7 +56,7 @@ def add(store, name, count=1, **more):
 def paint_all(store, until=lambda: False):
     """Let a worker of this process paint until nothing is left, or `until` says so."""
     stop = threading.Event()
-    paint = lambda job: painted(job, store, device="cpu", stop=stop.is_set)  # noqa: E731
+    paint = lambda job: paint_safely(job, store, device="cpu", stop=stop.is_set)  # noqa: E731
     worker = threading.Thread(target=work, args=(store, "worker-1", stop, paint))
     worker.start()
     for _ in range(1200):
@@ -161,25 +162,25 @@ def test_a_token_is_shown_once_and_kept_as_a_hash(store):
         ({"steps": 501}, "steps may be up to 500 here, got 501"),
         ({"variations": 5}, "variations may be up to 4 here, got 5"),
         ({"cutn": "0:(2), 3:(300)"}, "cutn may be up to 64 here, got 300"),
-        ({"picture": "../a.png"}, "picture must be the name that was given"),
+        ({"picture": "../a.png"}, "picture must be the name that the upload returned"),
         ({"prompt": "red [mask 1]"}, "prompt must name a mask that is there"),
         ({"seed": "x"}, "seed must be"),
     ],
 )
 def test_what_is_not_allowed_is_refused_in_one_line(more, sentence):
     limits = LIMITS.model_copy(update={"refused_words": ("gun",)})
-    assert settings_of({**SMALL, "prompt": "a begun day"}, limits).out == "runs"
+    assert settings_from({**SMALL, "prompt": "a begun day"}, limits).out == "runs"
     with pytest.raises(SettingsError) as error:
-        settings_of({**SMALL, **more}, limits)
+        settings_from({**SMALL, **more}, limits)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_what_a_wish_leaves_out_is_within_the_limits():
     limits = Limits(largest_side=64, most_steps=9, most_cutouts=3)
-    settings = settings_of({"prompt": "red"}, limits)
+    settings = settings_from({"prompt": "red"}, limits)
     assert (settings.size, settings.steps, settings.cutn) == ((64, 64), 9, 3)
-    assert wish_of(settings.to_dict()) == {"prompt": "red", "size": [64, 64], "steps": 9, "cutn": 3}
+    assert request_from(settings.to_dict()) == {"prompt": "red", "size": [64, 64], "steps": 9, "cutn": 3}
 
 
 @pytest.mark.parametrize(
@@ -215,17 +216,17 @@ def test_a_job_becomes_a_run_folder_and_may_go_on(store):
     assert Image.open(folder / "result.png").size == (32, 32)
     assert RunInfo.read(folder).settings.prompt == "red"
     with pytest.raises(RunError, match="more than its 4"):
-        store.go_on(job, 4, LIMITS)
-    store.go_on(job, 7, LIMITS)
+        store.continue_job(job, 4, LIMITS)
+    store.continue_job(job, 7, LIMITS)
     paint_all(store)
     assert store.job(job).step == 7
     assert RunInfo.read(folder).kept[-1] == 7
 
 
 def test_a_picture_that_was_sent_is_begun_with_and_one_that_is_gone_fails_alone(store):
-    from vqclip_nb.queue.uploads import take
+    from vqclip_nb.queue.uploads import save_upload
 
-    name = take(store, (ROOT / "assets" / "studio.jpg").read_bytes(), LIMITS)
+    name = save_upload(store, (ROOT / "assets" / "studio.jpg").read_bytes(), LIMITS)
     add(store, "ada", 1, picture=name)
     (gone,) = add(store, "bob", 1, picture="sha256:" + "0" * 64)
     (last,) = add(store, "eve")
@@ -258,7 +259,7 @@ def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store):
     assert store.job(bad).state == "failed"
     assert "3 times" in store.job(bad).error
     assert store.claim("worker-2") is None
-    store.hand_over(["worker-2"])
+    store.release_jobs(["worker-2"])
     assert store.claim("worker-2").id == good, "the jobs of a worker that is no more"
 
 
@@ -310,7 +311,7 @@ def test_a_killed_worker_and_a_killed_server_lose_nothing_and_change_no_pixel(st
     server.wait()
     with Workers(store, LIMITS, ["cpu"], program=TOY_WORKER):
         wait_for(lambda: store.job(job).state == "done")
-        with pytest.raises(RunError, match="is served already"), Workers(store, LIMITS, ["cpu"]):
+        with pytest.raises(FolderInUse, match="is served already"), Workers(store, LIMITS, ["cpu"]):
             pass
     folder = store.runs / store.job(job).run
     (whole,) = [*add(store, "bob", steps=400)]
@@ -318,6 +319,18 @@ def test_a_killed_worker_and_a_killed_server_lose_nothing_and_change_no_pixel(st
     again = store.runs / store.job(whole).run
     assert Image.open(folder / "result.png").tobytes() == Image.open(again / "result.png").tobytes()
     assert sorted(path.name for path in folder.glob("frames/*")) == sorted(path.name for path in again.glob("frames/*"))
+
+
+def test_a_bot_beside_a_server_lets_the_server_paint(store, capsys):
+    from vqclip_nb.cli.bot import _run
+
+    jobs = []
+    with Workers(store, LIMITS, ["cpu"], program=TOY_WORKER):
+        assert (
+            _run(argparse.Namespace(device=None), store.folder, LIMITS, lambda own: jobs.extend(add(own, "ada"))) == 0
+        )
+        wait_for(lambda: store.job(jobs[0]).state == "done")
+    assert "`vqclip serve` on this folder paints" in capsys.readouterr().err
 
 
 SERVER = """

@@ -11,9 +11,9 @@ from PIL import Image
 
 from tests.test_queue import LIMITS, ROOT, add, paint_all, store, toys, wait_for  # noqa: F401
 from vqclip_nb import cli
-from vqclip_nb.queue.desk import Slate
 from vqclip_nb.queue.on_ray import JobPainter
 from vqclip_nb.queue.workers import Workers
+from vqclip_nb.queue.workspace import JobWorkspace
 from vqclip_nb.sweeps import ray_start
 
 TOY_PROGRAM = [sys.executable, str(ROOT / "tests" / "toy_on_ray.py"), "--workers", "2"]
@@ -80,9 +80,9 @@ def test_a_ray_that_cannot_be_had_is_one_line_and_leaves_nothing(words, sentence
 
 def test_a_slate_tells_jobs_apart_and_passes_a_cancelling_on():
     painter = JobPainter.__new__(JobPainter)
-    painter._slate = Slate("a", Path(), Path())
-    assert painter._slate.progress("a", 7)
+    painter._workspace = JobWorkspace("a", Path(), Path())
+    assert painter._workspace.progress("a", 7)
     assert painter.look("b", False) == 0, "the job before, where the new one has not begun"
-    assert painter._slate.progress("a", 8)
+    assert painter._workspace.progress("a", 8)
     assert painter.look("a", False) == 8
-    assert not painter._slate.progress("a", 9)
+    assert not painter._workspace.progress("a", 9)

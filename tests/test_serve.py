@@ -21,7 +21,7 @@ from tests.commands import vqclip
 from tests.servers import free_port
 from vqclip_nb.embedded import read
 from vqclip_nb.queue import Store
-from vqclip_nb.queue.wishes import ALLOWED
+from vqclip_nb.queue.job_requests import ALLOWED
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -262,7 +262,7 @@ def test_a_server_that_cannot_begin_says_why_and_leaves_nothing(capsys, tmp_path
 
 def test_a_missing_extra_is_named(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "vqclip_nb.queue.listening", raising=False)
+    monkeypatch.delitem(sys.modules, "vqclip_nb.queue.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert vqclip("serve") == 2
     assert capsys.readouterr().err == 'vqclip: `vqclip serve` needs uvicorn; run pip install "vqclip_nb[serve]"\n'
@@ -270,7 +270,7 @@ def test_a_missing_extra_is_named(capsys, tmp_path, monkeypatch):
 
 def test_the_server_needs_no_torch():
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, vqclip_nb.queue.listening; print('torch' in sys.modules)"],
+        [sys.executable, "-c", "import sys, vqclip_nb.queue.server; print('torch' in sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

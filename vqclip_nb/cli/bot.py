@@ -53,13 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, folder: Path, limits: "Limits", connect: "Callable[[Store], object]") -> int:
     """Connect while workers paint: our own, or those of a server on the same folder."""
     from vqclip_nb.queue import Store
-    from vqclip_nb.queue.workers import ServedAlready, Workers
+    from vqclip_nb.queue.workers import FolderInUse, Workers
 
     store = Store(folder)
     workers: Any = Workers(store, limits, arguments.device or ["auto"])
     try:
         workers.__enter__()
-    except ServedAlready:
+    except FolderInUse:
         print("vqclip: `vqclip serve` on this folder paints", file=sys.stderr)
         workers = nullcontext()
     try:

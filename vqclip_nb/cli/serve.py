@@ -107,18 +107,18 @@ def _serve(arguments: argparse.Namespace, folder: Path, limits: "Limits") -> int
     if not 0 < arguments.port < 65_536:
         raise SettingsError(f"port must be from 1 to 65535, got {arguments.port}")
     try:
-        from vqclip_nb.queue.listening import Listening
+        from vqclip_nb.queue.server import Server
     except ImportError as error:
         raise ImportError(f'`vqclip serve` needs {error.name}; run pip install "vqclip_nb[serve]"') from None
     devices, program = _painters(arguments)
     prepare_models(limits)
-    listening = Listening(arguments.host, arguments.port)
+    server = Server(arguments.host, arguments.port)
     store = Store(folder)
     if not (arguments.guests or store.people()):
         print("vqclip: nobody has a token yet; `vqclip serve --add-person NAME` makes one", file=sys.stderr)
     with Workers(store, limits, devices, program=program):
-        print(f"vqclip: serving {listening.address}; Ctrl-C ends", file=sys.stderr)
-        listening.run(store, limits, guests=arguments.guests)
+        print(f"vqclip: serving {server.address}; Ctrl-C ends", file=sys.stderr)
+        server.run(store, limits, guests=arguments.guests)
     return 0
 
 

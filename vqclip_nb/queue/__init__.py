@@ -1,7 +1,7 @@
 """The queue: pictures that several people ask for, painted one after another in a fair order.
 
-`store` keeps people and jobs in one file, `worker` paints them as ordinary run folders, `server` answers requests.
-Nothing else in the package but the commands imports this one.
+`store` keeps people and jobs in one file, `worker` paints jobs as ordinary run folders, `app` answers HTTP requests.
+In the rest of the package, only the commands import this one.
 """
 
 from vqclip_nb.queue.limits import Limits

@@ -1,4 +1,4 @@
-"""Access: who is asking. A token comes as a header or as the page's cookie; without one only guests, where allowed."""
+"""Access: who sends a request. A token comes in a header or in the page's cookie; guests have none."""
 
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -15,20 +15,21 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 class NotAllowed(RunError):
-    """A request that comes from another site's page, or by another name than the server's."""
+    """A request from another site's page, or for another host name than the server's."""
 
 
 class Access:
-    """Says who is asking. guests: whether somebody without a token may ask, known by the address of the machine.
+    """Identifies the sender of a request.
 
-    hosts: the names under which the server may be asked; none for any.
+    guests: whether people without a token are allowed; they are told apart by IP address. hosts: the allowed host
+    names; empty allows any.
     """
 
     def __init__(self, store: Store, *, guests: bool = False, hosts: Collection[str] = ()) -> None:
         self.store, self.guests, self.hosts = store, guests, hosts
 
     def person(self, request: Request) -> Person:
-        """Who is asking. Raises UnknownToken, and NotAllowed as `check` does."""
+        """The person who sent a request. Raises UnknownToken, and NotAllowed as `check` does."""
         self.check(request)
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip() if kind.lower() == "bearer" else request.cookies.get(COOKIE, "")
@@ -39,7 +40,7 @@ class Access:
         raise UnknownToken("a token is needed; `vqclip serve --add-person NAME` makes one")
 
     def check(self, request: Request) -> None:
-        """Raise NotAllowed for a request that another site's page has made a browser send."""
+        """Raise NotAllowed for a request that a page of another site made the browser send."""
         host = request.headers.get("host", "")
         if self.hosts and (urlsplit(f"//{host}").hostname or "") not in self.hosts:
             raise NotAllowed(f"the server is not called {host[:60]!r}; ask for {next(iter(self.hosts))}")
@@ -48,7 +49,7 @@ class Access:
             raise NotAllowed(f"a page of {origin[:60]!r} may not do this")
 
     def remember(self, request: Request, response: Response, token: str) -> Person:
-        """Give a browser a cookie that holds its token, which no script can read."""
+        """Give a browser a cookie with its token, which scripts cannot read. Raises UnknownToken, NotAllowed."""
         self.check(request)
         person = self.store.person(token)
         secure = request.url.scheme == "https"

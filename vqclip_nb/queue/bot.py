@@ -11,14 +11,14 @@ import discord
 from discord import app_commands
 
 from vqclip_nb.errors import PictureError, RunError, SettingsError
-from vqclip_nb.queue import uploads, wishes
-from vqclip_nb.queue.board import Board
-from vqclip_nb.queue.buttons import Press, buttons
+from vqclip_nb.queue import job_requests, uploads
+from vqclip_nb.queue.buttons import JobButton, buttons
 from vqclip_nb.queue.follower import Follower, shortened, words
 from vqclip_nb.queue.limits import Limits
 from vqclip_nb.queue.posts import Post, Posts
 from vqclip_nb.queue.records import Job, Person
 from vqclip_nb.queue.store import Store
+from vqclip_nb.queue.views import QueueViews
 
 COMMAND = re.compile(r"\.imagine(?:\s+(?P<prompt>.*))?", re.DOTALL | re.IGNORECASE)
 HOW = "Say what to paint: `.imagine a castle at night, a watercolor`"
@@ -26,14 +26,14 @@ WRONG = (SettingsError, PictureError, RunError)
 
 
 class Bot(discord.Client):
-    """A client of Discord that puts jobs into a store and shows how they go.
+    """A Discord client that puts jobs into a store and shows their progress.
 
-    dot: whether `.imagine` is heard, for which Discord must allow the bot to read messages. tell: is told when the bot
-    is on Discord.
+    dot: whether it answers `.imagine`, for which Discord must allow the bot to read messages. tell: called with a
+    message once the bot is on Discord.
     """
 
     def __init__(
-        self, store: Store, limits: Limits, *, dot: bool = True, tell: Callable[[str], object] = lambda said: None
+        self, store: Store, limits: Limits, *, dot: bool = True, tell: Callable[[str], object] = lambda message: None
     ) -> None:
         intents = discord.Intents.none()
         intents.guilds = intents.guild_messages = intents.dm_messages = True
@@ -45,38 +45,38 @@ class Bot(discord.Client):
             max_messages=None,
         )
         self.store, self.limits, self.dot, self.tell = store, limits, dot, tell
-        self.board, self.posts = Board(store, limits), Posts(store.folder)
-        self.follower = Follower(self.board, self.posts)
+        self.views, self.posts = QueueViews(store, limits), Posts(store.folder)
+        self.follower = Follower(self.views, self.posts)
         self.tasks: set[asyncio.Task[None]] = set()
         self.tree = app_commands.CommandTree(self)
         self.tree.add_command(_imagine_command(self))
-        self.add_dynamic_items(Press)
+        self.add_dynamic_items(JobButton)
 
     async def setup_hook(self) -> None:
-        """Say to Discord which commands there are, and go on with the messages of jobs that have not ended."""
+        """Register the commands with Discord, and continue the messages of jobs that have not ended."""
         await self.tree.sync()
         for post in self.posts.all():
             channel = self.get_partial_messageable(post.channel)
             self._follow(post, channel.get_partial_message(post.message))
 
     async def on_ready(self) -> None:
-        """Say that people may ask."""
+        """Report that the bot is ready."""
         self.tell(f"on Discord as {self.user}; Ctrl-C ends")
 
     async def on_message(self, message: discord.Message) -> None:
-        """Hear `.imagine`."""
+        """Answer `.imagine`."""
         if message.author.bot or not self.dot or not (match := COMMAND.fullmatch(message.content.strip())):
             return
-        wish: dict[str, Any] = {"prompt": (match["prompt"] or "").strip(), "seed": -1}
+        job_request: dict[str, Any] = {"prompt": (match["prompt"] or "").strip(), "seed": -1}
         try:
-            if not wish["prompt"]:
+            if not job_request["prompt"]:
                 raise SettingsError(HOW)
             person = self._person(message.author)
-            job = await self._add(person, wish, message.attachments[:1])
+            job = await self._add(person, job_request, message.attachments[:1])
         except WRONG as error:
             await _quietly(message.reply(_line(error), mention_author=False))
             return
-        view = self.board.view(job, self.store.place(job.id))
+        view = self.views.view(job, self.store.place(job.id))
         try:
             answer = await message.reply(words(view), view=buttons(view), mention_author=False)
         except discord.HTTPException:  # the message is gone, or the bot may not write here
@@ -84,19 +84,19 @@ class Bot(discord.Client):
             return
         self._keep(Post(job.id, answer.channel.id, answer.id), answer)
 
-    async def imagine(self, interaction: Any, wish: dict[str, Any], picture: Any = None) -> None:
-        """Answer `/imagine`, or a button that asks for another picture."""
+    async def imagine(self, interaction: Any, job_request: dict[str, Any], picture: Any = None) -> None:
+        """Answer `/imagine`, or a button for another picture."""
         if picture:  # Discord waits three seconds for an answer, and a picture may take longer
             await _quietly(interaction.response.defer(thinking=True))
         try:
-            job = await self._add(self._person(interaction.user), wish, [picture] if picture else [])
+            job = await self._add(self._person(interaction.user), job_request, [picture] if picture else [])
         except WRONG as error:
             await _refuse(interaction, error)
             return
         await self._answer(interaction, job)
 
     async def pressed(self, act: str, job: str, interaction: Any) -> None:
-        """Do what a button says."""
+        """Carry out a button's action."""
         try:
             job_record, person = self.store.job(job), self._person(interaction.user)
             if act in ("more", "cancel") and job_record.person != person.id:
@@ -108,19 +108,21 @@ class Bot(discord.Client):
                 await interaction.response.defer()
             elif act == "more":
                 steps = min(2 * job_record.steps, self.limits.most_steps)
-                await self._answer(interaction, await asyncio.to_thread(self.store.go_on, job, steps, self.limits))
+                await self._answer(
+                    interaction, await asyncio.to_thread(self.store.continue_job, job, steps, self.limits)
+                )
             else:
-                wish = wishes.wish_of(job_record.settings)
-                count = self.limits.most_variations if act == "variations" else wish.get("variations", 1)
-                await self.imagine(interaction, {**wish, "seed": -1, "variations": count})
+                job_request = job_requests.request_from(job_record.settings)
+                count = self.limits.most_variations if act == "variations" else job_request.get("variations", 1)
+                await self.imagine(interaction, {**job_request, "seed": -1, "variations": count})
         except WRONG as error:
             await _refuse(interaction, error)
         except discord.HTTPException:
-            pass  # it was pressed too long ago, or its message is gone
+            pass  # the interaction has expired, or its message was deleted
 
     async def _answer(self, interaction: Any, job: Job) -> None:
-        """Say at once which place a job has, and follow it."""
-        view = self.board.view(job, self.store.place(job.id))
+        """Reply at once with a job's place in the queue, and follow the job."""
+        view = self.views.view(job, self.store.place(job.id))
         try:
             if interaction.response.is_done():
                 answer = await interaction.edit_original_response(content=words(view), view=buttons(view))
@@ -130,13 +132,13 @@ class Bot(discord.Client):
         except discord.HTTPException:
             self.store.cancel(job.id)
             return
-        # An interaction may be answered for fifteen minutes only, a message may be edited for ever.
+        # An interaction can be answered for fifteen minutes only; a message can be edited at any time.
         channel = self.get_partial_messageable(answer.channel.id, guild_id=interaction.guild_id)
         self._keep(Post(job.id, answer.channel.id, answer.id), channel.get_partial_message(answer.id))
 
-    async def _add(self, person: Person, wish: dict[str, Any], pictures: list[Any]) -> Job:
-        """A job for a wish, begun with the picture that came with it. Raises as `settings_of` and `take` do."""
-        wishes.settings_of(wish, self.limits)  # before a picture is fetched for nothing
+    async def _add(self, person: Person, job_request: dict[str, Any], pictures: list[Any]) -> Job:
+        """Add a job that begins with the attached picture, if any. Raises as `settings_from` and `save_upload` do."""
+        job_requests.settings_from(job_request, self.limits)  # checked before a picture is fetched
         for picture in pictures:
             if picture.size > uploads.MOST_BYTES:
                 raise PictureError(f"a picture may have {uploads.MOST_BYTES // 2**20} MB; shrink it")
@@ -144,11 +146,16 @@ class Bot(discord.Client):
                 data = await picture.read()
             except discord.HTTPException:
                 raise PictureError("the picture cannot be fetched from Discord; send it again") from None
-            wish = {**wish, wishes.PICTURE: await asyncio.to_thread(uploads.take, self.store, data, self.limits)}
-        return await asyncio.to_thread(self.store.add, person, wishes.settings_of(wish, self.limits), self.limits)
+            job_request = {
+                **job_request,
+                job_requests.PICTURE: await asyncio.to_thread(uploads.save_upload, self.store, data, self.limits),
+            }
+        return await asyncio.to_thread(
+            self.store.add, person, job_requests.settings_from(job_request, self.limits), self.limits
+        )
 
     async def _send_settings(self, interaction: Any, job: Job) -> None:
-        if (path := self.board.file(job, "settings")) is None:
+        if (path := self.views.file(job, "settings")) is None:
             raise RunError("the settings of this picture are gone")
         file = discord.File(io.BytesIO(path.read_bytes()), f"{job.run}-settings.json")
         await interaction.response.send_message(f"`vqclip paint --settings {file.filename}`", file=file)
@@ -162,7 +169,7 @@ class Bot(discord.Client):
 
     def _follow(self, post: Post, message: Any) -> None:
         task = asyncio.create_task(self.follower.follow(post, message))
-        self.tasks.add(task)  # else it may be collected
+        self.tasks.add(task)  # a reference keeps it from garbage collection
         task.add_done_callback(self.tasks.discard)
 
 
@@ -184,8 +191,8 @@ def _imagine_command(bot: Bot) -> app_commands.Command[Any, Any, None]:
         picture: discord.Attachment | None = None,
     ) -> None:
         values = {"prompt": prompt, "steps": steps, "seed": -1 if seed is None else seed, "size": side}
-        wish = {name: value for name, value in values.items() if value is not None}
-        await bot.imagine(interaction, wish, picture)
+        job_request = {name: value for name, value in values.items() if value is not None}
+        await bot.imagine(interaction, job_request, picture)
 
     return imagine
 
@@ -196,7 +203,7 @@ def _line(error: Exception) -> str:
 
 
 async def _refuse(interaction: Any, error: Exception) -> None:
-    """Tell the person alone why not; where an answer was promised to all, in its place."""
+    """Show an error to the person alone, or in place of a reply that was already promised to all."""
     if interaction.response.is_done():
         await _quietly(interaction.edit_original_response(content=_line(error)))
     else:
@@ -204,6 +211,6 @@ async def _refuse(interaction: Any, error: Exception) -> None:
 
 
 async def _quietly(reply: Any) -> None:
-    """Say something that nobody needs: Discord may refuse it."""
+    """Await a reply and ignore Discord's errors."""
     with suppress(discord.HTTPException):
         await reply

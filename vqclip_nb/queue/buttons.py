@@ -1,4 +1,4 @@
-"""Buttons under a message on Discord. What one does is in its id, so that it works after the bot was started anew."""
+"""Buttons under a message on Discord. A button's id says what it does, so that it works after the bot has restarted."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ LABELS = {
 _ID = r"vqclip:(?P<act>[a-z]+):(?P<job>[0-9a-f]{16})"
 
 
-class Press(discord.ui.DynamicItem[discord.ui.Button], template=_ID):  # type: ignore[call-arg]
+class JobButton(discord.ui.DynamicItem[discord.ui.Button], template=_ID):  # type: ignore[call-arg]
     """A button that does something with a job."""
 
     def __init__(self, act: str, job: str) -> None:
@@ -25,17 +25,17 @@ class Press(discord.ui.DynamicItem[discord.ui.Button], template=_ID):  # type: i
         self.act, self.job = act, job
 
     @classmethod
-    async def from_custom_id(cls, interaction: Any, item: Any, match: Any, /) -> "Press":
-        """The button that was pressed, from its id."""
+    async def from_custom_id(cls, interaction: Any, item: Any, match: Any, /) -> "JobButton":
+        """Build the button that was pressed from its id."""
         return cls(match["act"], match["job"])
 
     async def callback(self, interaction: Any) -> None:
-        """Let the bot do it."""
+        """Pass the press to the bot."""
         await interaction.client.pressed(self.act, self.job, interaction)
 
 
 def buttons(view: dict[str, Any]) -> discord.ui.View:
-    """The buttons that make sense for a job now."""
+    """The buttons for a job in its present state."""
     if view["state"] in ("waiting", "painting"):
         acts = ["cancel"]
     elif view["state"] == "done":
@@ -44,5 +44,5 @@ def buttons(view: dict[str, Any]) -> discord.ui.View:
         acts = ["seed"]
     row = discord.ui.View(timeout=None)
     for act in acts:
-        row.add_item(Press(act, view["id"]))
+        row.add_item(JobButton(act, view["id"]))
     return row

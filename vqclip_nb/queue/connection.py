@@ -1,4 +1,4 @@
-"""The connection to Discord, whose troubles are one line each and never hold the token."""
+"""The connection to Discord. Its errors are one line each and never contain the token."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,10 @@ NO_CONTENT = (
 
 
 def connect(store: Store, limits: Limits, token: str, *, dot: bool, tell: Callable[[str], object]) -> None:
-    """Run the bot until Ctrl-C, and `tell` when it is on Discord. Raises RunError, in one line without the token."""
+    """Run the bot until Ctrl-C; call `tell` with a message once it is on Discord.
+
+    Raises RunError, in one line without the token.
+    """
     message = None
     try:
         asyncio.run(_serve(Bot(store, limits, dot=dot, tell=tell), token))
@@ -29,10 +32,10 @@ def connect(store: Store, limits: Limits, token: str, *, dot: bool, tell: Callab
         message = NO_CONTENT
     except (discord.DiscordException, OSError) as error:
         message = f"Discord cannot be reached: {' '.join(str(error).split()) or type(error).__name__}"
-    except ValueError:  # a token with letters that no header can hold
+    except ValueError:  # the token has letters that a header cannot contain
         message = "DISCORD_TOKEN must hold the bot's token alone, without other letters"
     if message:
-        raise RunError(message.replace(token, "…"))  # here, so that no chain of errors leads to the token
+        raise RunError(message.replace(token, "…"))  # outside `except`, so that no chained error shows the token
 
 
 async def _serve(bot: Bot, token: str) -> None:

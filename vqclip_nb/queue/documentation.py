@@ -1,22 +1,22 @@
-"""The application's own documentation: what a wish may hold, as a schema and as a form, and a page of all addresses."""
+"""The HTTP documentation: the schema of a job request, the data of the page's form, and a page of all addresses."""
 
 import re
 from html import escape
 from typing import Any
 
 from vqclip_nb.fields import by_name
+from vqclip_nb.queue.job_requests import ALLOWED, PICTURE, defaults
 from vqclip_nb.queue.limits import Limits
-from vqclip_nb.queue.wishes import ALLOWED, PICTURE, defaults
 
 _TYPES = {"whole number": "integer", "number": "number", "switch": "boolean", "pair": "array"}
 
 
-def wish_body(limits: Limits) -> dict[str, Any]:
-    """The body of a wish within these limits, as OpenAPI describes it."""
+def job_request_body(limits: Limits) -> dict[str, Any]:
+    """The OpenAPI description of a job request within these limits."""
     default_values = defaults(limits)
     properties = {name: _schema(name, limits, default_values.get(name, by_name(name).default)) for name in ALLOWED}
-    del properties["prompt"]["default"]  # a wish must say what to paint
-    properties[PICTURE] = {"type": "string", "description": "the name of a picture that was sent, to begin with"}
+    del properties["prompt"]["default"]  # a job request must have a prompt
+    properties[PICTURE] = {"type": "string", "description": "the name of an uploaded picture, to begin with"}
     schema = body(**properties)
     schema["content"]["application/json"]["schema"]["required"] = ["prompt"]
     schema["content"]["application/json"]["example"] = {"prompt": "a castle at night", "steps": 100}
@@ -24,13 +24,13 @@ def wish_body(limits: Limits) -> dict[str, Any]:
 
 
 def body(**properties: dict[str, Any]) -> dict[str, Any]:
-    """A body of these properties, as OpenAPI describes it."""
+    """The OpenAPI description of a body that has these properties."""
     schema = {"type": "object", "required": [*properties], "additionalProperties": False, "properties": properties}
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def form(limits: Limits) -> dict[str, Any]:
-    """What a page needs to know to ask: the limits, and what counts where a wish does not say."""
+    """The data for the page's form: the limits, and the defaults of a job request."""
     names = ("jobs_a_person", "largest_side", "most_steps", "most_variations", "longest_text", "shared_gallery")
     return {
         "limits": {name: getattr(limits, name) for name in names},
@@ -41,7 +41,7 @@ def form(limits: Limits) -> dict[str, Any]:
 
 
 def page(openapi: dict[str, Any]) -> str:
-    """All addresses with what they want and do, as a page that needs nothing from elsewhere."""
+    """An HTML page that describes all addresses. It loads nothing from other sites."""
     parts = [f"<p>{_marked(openapi['info']['description'])}</p>", '<p><a href="/openapi.json">openapi.json</a></p>']
     for path, methods in openapi["paths"].items():
         for method, description in methods.items():
@@ -88,5 +88,5 @@ def _schema(name: str, limits: Limits, default: Any) -> dict[str, Any]:
 
 
 def _marked(text: str) -> str:
-    """A text as HTML, what stands between backticks as code."""
+    """A text as HTML, with the parts between backticks as code."""
     return re.sub(r"`(.+?)`", r"<code>\1</code>", escape(text))

@@ -1,4 +1,4 @@
-"""The follower: edits a job's message on Discord as the picture grows, whatever Discord says to that."""
+"""The follower: edits a job's message on Discord as the picture grows, and survives Discord's errors."""
 
 import asyncio
 import io
@@ -7,34 +7,34 @@ from typing import Any
 
 import discord
 
-from vqclip_nb.queue.board import Board
 from vqclip_nb.queue.buttons import buttons
 from vqclip_nb.queue.posts import Post, Posts
 from vqclip_nb.queue.records import NoSuchJob
+from vqclip_nb.queue.views import QueueViews
 
 MOST_LETTERS = 2000  # of a message
 EDIT_GAP = 1.2  # seconds between two edits in a channel: Discord allows five in five seconds
-LOOK_EVERY = 2.5  # seconds between two looks at a job
-MOST_BYTES = 10 * 2**20  # of all files of a message, where the server does not say more
-TRIES = 6  # to write the end of a job
+POLL_INTERVAL = 2.5  # seconds between two polls of a job
+MOST_BYTES = 10 * 2**20  # of all files of a message, unless the Discord server allows more
+TRIES = 6  # attempts to write the end of a job
 TOO_LARGE = (413, 40005)
 NO_FILES = "I may not attach files here: give me the permission Attach Files."
 
 
 class Follower:
-    """Edits messages. One at a time in a channel, and never faster than Discord allows."""
+    """Edits messages, one at a time in each channel, and never faster than Discord allows."""
 
-    def __init__(self, board: Board, posts: Posts) -> None:
-        self.board, self.posts = board, posts
+    def __init__(self, views: QueueViews, posts: Posts) -> None:
+        self.views, self.posts = views, posts
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._no_files: set[int] = set()  # channels where files may not be attached
+        self._no_files: set[int] = set()  # channels where the bot may not attach files
 
     async def follow(self, post: Post, message: Any) -> None:
-        """Edit a message until its job has ended. One that was deleted cancels its job."""
+        """Edit a message until its job has ended. If the message was deleted, its job is cancelled."""
         last_state: tuple[Any, ...] = ()
         while True:
             try:
-                view = await self.board.progress(post.job)
+                view = await self.views.progress(post.job)
             except NoSuchJob:
                 break
             if view["state"] not in ("waiting", "painting"):
@@ -44,18 +44,18 @@ class Follower:
             if now != last_state and not await self._edit(post, message, view):
                 break
             last_state = now
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
         self.posts.forget(post)
 
     async def _edit(self, post: Post, message: Any, view: dict[str, Any]) -> bool:
-        """Show how far a job is. Whether to go on."""
+        """Show a job's progress. Returns whether to continue."""
         try:
             await self._write(post, message, view, ("preview",))
         except discord.NotFound:
-            await asyncio.to_thread(self.board.store.cancel, post.job)
+            await asyncio.to_thread(self.views.store.cancel, post.job)
             return False
         except discord.Forbidden:
-            return False  # the bot may not even write here any more; the job goes on
+            return False  # the bot may no longer write here; the job continues
         except discord.RateLimited as limited:
             await asyncio.sleep(min(limited.retry_after, 60))
         except (discord.HTTPException, OSError):
@@ -63,7 +63,7 @@ class Follower:
         return True
 
     async def _end(self, post: Post, message: Any, view: dict[str, Any]) -> None:
-        """Show the picture and the film; without the film where they are too large together."""
+        """Show the picture and the film, or the picture alone if both together are too large."""
         files: tuple[str, ...] = ("picture", "film")
         for attempt in range(TRIES):
             try:
@@ -82,7 +82,7 @@ class Follower:
                 await asyncio.sleep(EDIT_GAP * 2**attempt)
 
     async def _write(self, post: Post, message: Any, view: dict[str, Any], files: tuple[str, ...]) -> None:
-        """Edit a message in its turn; without files where they are not allowed."""
+        """Edit a message when its channel is free; without files where the bot may not attach them."""
         async with self._locks[post.channel]:
             try:
                 with_file = post.channel not in self._no_files
@@ -98,10 +98,10 @@ class Follower:
                 await asyncio.sleep(EDIT_GAP)
 
     def _attached(self, view: dict[str, Any], names: tuple[str, ...], most: int) -> list[discord.File]:
-        """The files of a job, as long as there is room for them in a message."""
-        job, files = self.board.store.job(view["id"]), []
+        """The files of a job that fit into `most` bytes together."""
+        job, files = self.views.store.job(view["id"]), []
         for name in names:
-            path = self.board.preview(job, job.step) if name == "preview" else self.board.file(job, name)
+            path = self.views.preview(job, job.step) if name == "preview" else self.views.file(job, name)
             if path is not None and (size := path.stat().st_size) <= most:
                 most -= size
                 files.append(discord.File(io.BytesIO(path.read_bytes()), f"{job.run}{path.suffix}"))
@@ -115,7 +115,7 @@ def room(message: Any) -> int:
 
 
 def words(view: dict[str, Any], note: str = "") -> str:
-    """What a message says of a job, within the letters that Discord allows. No word of a prompt is markup or a call."""
+    """The text of a job's message, within Discord's length limit. Markup in the prompt is escaped."""
     place = view["place"]
     sentence = {
         "waiting": "You are next." if place == 1 else f"Place {place} in the queue.",
@@ -129,5 +129,5 @@ def words(view: dict[str, Any], note: str = "") -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Shorten a text to `most` letters, without cutting an escape in two."""
+    """Shorten a text to `most` letters, without splitting an escape sequence."""
     return text if len(text) <= most else text[: most - 1].rstrip("\\") + "…"

@@ -33,7 +33,7 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Limits(BaseModel):
-    """What people may ask. `EXAMPLE` says what each limit is."""
+    """What people may ask for. `EXAMPLE` explains each limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -52,18 +52,18 @@ class Limits(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The limits in a file. Raises SettingsError, in one line, for anything that is no limit."""
+        """The limits in a TOML file. Raises SettingsError, in one line, for an unreadable file or an invalid limit."""
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise SettingsError(f"the limits {str(path)!r} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise SettingsError(f"the limits {str(path)!r} must be TOML: {str(error).splitlines()[0]}") from None
-        return cls.of(values, where=str(path))
+        return cls.of(values, source=str(path))
 
     @classmethod
-    def of(cls, values: dict[str, Any], *, where: str = "the limits") -> Self:
-        """Limits from values by name. Raises SettingsError, naming `where`."""
+    def of(cls, values: dict[str, Any], *, source: str = "the limits") -> Self:
+        """Limits from values by name. Raises SettingsError, whose message begins with `source`."""
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         try:
             return cls(**values)
@@ -72,6 +72,6 @@ class Limits(BaseModel):
             name = str(first["loc"][0])
             if first["type"] == "extra_forbidden":
                 hint = closest(name, cls.model_fields) or f"; there are {', '.join(cls.model_fields)}"
-                raise SettingsError(f"{where}: there is no limit {name!r}{hint}") from None
+                raise SettingsError(f"{source}: there is no limit {name!r}{hint}") from None
             reason = first["msg"].removeprefix("Input ")
-            raise SettingsError(f"{where}: {name} {reason}, got {first['input']!r}") from None
+            raise SettingsError(f"{source}: {name} {reason}, got {first['input']!r}") from None

@@ -1,4 +1,4 @@
-"""The painter: one job becomes an ordinary run folder, or goes on where that folder stands."""
+"""The painter: paints one job as an ordinary run folder, or resumes that folder."""
 
 import time
 from collections.abc import Callable
@@ -7,33 +7,33 @@ from pathlib import Path
 from vqclip_nb import session
 from vqclip_nb.errors import NotANumber, OutOfMemory
 from vqclip_nb.models import shared
-from vqclip_nb.queue.desk import Desk, noted
 from vqclip_nb.queue.records import Ending, Job
+from vqclip_nb.queue.workspace import Workspace, report_progress
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
 from vqclip_nb.sweeps.paint import complete
 from vqclip_nb.timeline import Edit
 
-NOT_KEPT = "the server's disk is full, or cannot be written to"
-NOTED_EVERY = 0.25  # seconds between two notes of how far a job is
+NOT_SAVED = "the server's disk is full, or cannot be written to"
+REPORT_INTERVAL = 0.25  # seconds between two progress reports
 
 
-def paint(desk: Desk, job: Job, *, device: str = "auto", stop: Callable[[], bool] = lambda: False) -> Ending:
-    """Paint a job to its end, until it is cancelled, or until `stop` says so; then it can go on later.
+def paint(workspace: Workspace, job: Job, *, device: str = "auto", stop: Callable[[], bool] = lambda: False) -> Ending:
+    """Paint a job until it is complete, is cancelled, or `stop` returns True; a stopped job can be resumed.
 
-    Raises what `session.start` and `session.resume` raise.
+    Raises the errors of `session.start` and `session.resume`.
     """
-    folder = desk.runs / job.run
-    active = _begun(desk, job, folder, device)
+    folder = workspace.runs / job.run
+    active = _start_or_resume(workspace, job, folder, device)
     if active is None:
         return Ending("done")
     painting, record = active.painting, active.record
-    noted_at, ending = 0.0, Ending("done")
+    reported_at, ending = 0.0, Ending("done")
     try:
         for frame in active:
-            if frame.step >= job.steps or time.monotonic() - noted_at > NOTED_EVERY:
-                noted_at = time.monotonic()
-                if not noted(desk, job, frame.step):
+            if frame.step >= job.steps or time.monotonic() - reported_at > REPORT_INTERVAL:
+                reported_at = time.monotonic()
+                if not report_progress(workspace, job, frame.step):
                     ending = Ending("cancelled")
                     break
             if stop() and frame.step < job.steps:
@@ -47,14 +47,14 @@ def paint(desk: Desk, job: Job, *, device: str = "auto", stop: Callable[[], bool
         record.close()
         raise
     record.finish(painting, hurry=lambda: ending.state == "cancelled")
-    return ending if ending.state != "done" or complete(folder) else Ending("failed", NOT_KEPT)
+    return ending if ending.state != "done" or complete(folder) else Ending("failed", NOT_SAVED)
 
 
-def _begun(desk: Desk, job: Job, folder: Path, device: str) -> session.ActiveRun | None:
-    """The job's run, new or taken up; None when all its steps are made."""
+def _start_or_resume(workspace: Workspace, job: Job, folder: Path, device: str) -> session.ActiveRun | None:
+    """The job's run, new or resumed; None if it is complete."""
     if not (folder / "settings.json").exists():
-        settings = Settings(**job.settings).replace(out=str(desk.runs), device=device, quiet=True)
-        return session.start(settings, inputs=desk.uploads, name=job.run)
+        settings = Settings(**job.settings).replace(out=str(workspace.runs), device=device, quiet=True)
+        return session.start(settings, inputs=workspace.uploads, name=job.run)
     change = Edit({"steps": job.steps}) if RunInfo.read(folder).current.steps < job.steps else None
     if change is None and complete(folder):
         return None

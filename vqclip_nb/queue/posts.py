@@ -1,4 +1,4 @@
-"""Posts: which message on Discord belongs to which job, so that a bot that was stopped goes on with them."""
+"""Posts: which message on Discord belongs to which job. A restarted bot reads them and continues."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -17,23 +17,23 @@ class Post:
 
 
 class Posts:
-    """The posts of jobs that have not ended, in a file of a folder."""
+    """The posts of jobs that have not ended, in an SQLite file in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._base = sqlite3.connect(folder / FILE, isolation_level=None)
         self._base.execute("CREATE TABLE IF NOT EXISTS posts (job TEXT PRIMARY KEY, channel INTEGER, message INTEGER)")
 
     def add(self, post: Post) -> None:
-        """Keep a post."""
+        """Save a post."""
         row = (post.job, post.channel, post.message)
         self._base.execute("INSERT OR REPLACE INTO posts VALUES (?, ?, ?)", row)
 
     def forget(self, post: Post) -> None:
-        """Let go of a post that needs nothing more."""
+        """Delete a post whose job has ended."""
         self._base.execute("DELETE FROM posts WHERE job = ?", (post.job,))
 
     def all(self) -> list[Post]:
-        """What was kept."""
+        """The saved posts."""
         return [Post(*row) for row in self._base.execute("SELECT job, channel, message FROM posts")]
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Records: a person, a job and how it ended, as the store gives them, and what it raises."""
+"""Records: a person, a job and its ending, as the store returns them, and the store's errors."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ OPEN_STATES = ("waiting", "painting")
 
 
 class QueueFull(RunError):
-    """No more jobs are taken, of this person or of all. Says which."""
+    """No more jobs are accepted, from this person or from anybody; the message says which."""
 
 
 class UnknownToken(RunError):
@@ -17,16 +17,16 @@ class UnknownToken(RunError):
 
 
 class NoSuchJob(RunError):
-    """A job that is not there."""
+    """A job that does not exist, or that belongs to another person."""
 
 
 class StoreBroken(RunError):
-    """The file cannot be read or written."""
+    """The queue's file cannot be read or written."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who may ask for pictures."""
+    """A person who may ask for pictures."""
 
     id: int
     name: str
@@ -34,10 +34,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Job:
-    """A picture that somebody asked for.
+    """A picture that a person asked for.
 
-    state: waiting, painting, done, cancelled or failed. run: the name of its run folder. step: how far it is. error:
-    why it failed, in one line. joined and ended: times as `time.time` gives them.
+    state: waiting, painting, done, cancelled or failed. run: the name of its run folder. step: the last step that was
+    reported. error: why it failed, in one line. joined and ended: times in seconds, as from `time.time`.
     """
 
     id: str
@@ -53,13 +53,13 @@ class Job:
 
     @property
     def is_open(self) -> bool:
-        """Whether it waits or is painted."""
+        """Whether the job is waiting or being painted."""
         return self.state in OPEN_STATES
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How the painting of a job ended: done, cancelled or failed; "stopped" when it is to go on later.
+    """How the painting of a job ended: done, cancelled or failed; "stopped" if it will be resumed.
 
     error: why it failed, in one line.
     """

@@ -1,5 +1,4 @@
-"""Uploads: pictures that people send. Each is checked, made anew as a PNG without what else is in the file, and named
-by what is in it."""
+"""Uploads: pictures that people send. Each is checked, saved as a new PNG without metadata, and named by its hash."""
 
 import hashlib
 import io
@@ -11,11 +10,14 @@ from vqclip_nb.queue.store import Store
 from vqclip_nb.safe_files import write
 
 MOST_BYTES = 20 * 2**20
-MOST_FILES = 2000  # at a time; those that nobody paints from are deleted after a day
+MOST_FILES = 2000  # at a time; unused files are deleted after a day
 
 
-def take(store: Store, data: bytes, limits: Limits) -> str:
-    """Keep a picture and return its name, `sha256:` and digits. Raises PictureError in one line."""
+def save_upload(store: Store, data: bytes, limits: Limits) -> str:
+    """Save a picture and return its name, `sha256:` and digits. Raises PictureError in one line.
+
+    A side is reduced to at most twice `limits.largest_side` pixels.
+    """
     if len(data) > MOST_BYTES:
         raise PictureError(f"a picture may have {MOST_BYTES // 2**20} MB, got {len(data) / 2**20:.0f}; shrink it")
     if sum(1 for _ in store.uploads.iterdir()) >= MOST_FILES:

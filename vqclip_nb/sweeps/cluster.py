@@ -10,7 +10,7 @@ from uuid import uuid4
 from vqclip_nb.errors import RunError
 from vqclip_nb.sweeps.items import Item
 from vqclip_nb.sweeps.paint import TRIES, paint_item
-from vqclip_nb.sweeps.ray_start import RayWorker, check, connect, crew, listens
+from vqclip_nb.sweeps.ray_start import RayWorker, actor_class, check, connect, is_listening
 from vqclip_nb.sweeps.results import Result, check_writable, complete, last_losses, logged
 
 START = 180  # seconds in which the first worker must be ready
@@ -82,7 +82,7 @@ class _Driver:
         self._deaths: Counter[str] = Counter()
         self._stopped = self._started = False
         self._head = ray.get_runtime_context().gcs_address
-        count, self._actor = crew(painter, workers)
+        count, self._actor = actor_class(painter, workers)
         self._count = min(count, len(items)) or 1
 
     def run(self) -> Iterator[Result]:
@@ -98,7 +98,7 @@ class _Driver:
                     actor.stop.remote()
             if time.monotonic() - heard > HEARTBEAT:
                 heard = time.monotonic()
-                if not listens(self._head):
+                if not is_listening(self._head):
                     raise RunError(f"the Ray at {self._head!r} is gone; the same command goes on with what is left")
             answers, _ = self._ray.wait(list(self._busy), timeout=LOOK)
             for answer in answers:

@@ -61,7 +61,7 @@ def check(address: str | None, workers: int | None) -> None:
     host, _, port = str(address).rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
         raise RunError(f"address must be host:port or auto, got {address!r}")
-    if not listens(str(address)):
+    if not is_listening(str(address)):
         raise RunError(f"no Ray answers at {address!r}; {REMEDY}")
 
 
@@ -87,7 +87,7 @@ def connect(address: str | None, workers: int | None, *, show_output: bool = Fal
         raise RunError(f"no Ray answers at {address!r}; {REMEDY}") from None
 
 
-def crew(painter: type, workers: int | None) -> tuple[int, Any]:
+def actor_class(painter: type, workers: int | None) -> tuple[int, Any]:
     """How many workers there may be, and what makes one: an actor of this class, which hears calls while it paints.
 
     One for each GPU of the Ray that is connected, or where there is none each CPU; at most `workers`.
@@ -99,7 +99,7 @@ def crew(painter: type, workers: int | None) -> tuple[int, Any]:
     return min(workers or gpus or cpus, gpus or cpus) or 1, ray.remote(painter).options(max_concurrency=2, **needs)
 
 
-def listens(address: str) -> bool:
+def is_listening(address: str) -> bool:
     """Whether something answers at host:port."""
     host, _, port = address.rpartition(":")
     try:

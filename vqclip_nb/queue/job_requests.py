@@ -1,4 +1,4 @@
-"""Wishes: what a person may ask for, as settings. Only what stands here is taken from outside; no path, no address."""
+"""Job requests: the settings that a person may ask for. No other setting is accepted, and no path or address."""
 
 import re
 import unicodedata
@@ -21,23 +21,23 @@ ALLOWED = (
     *("smoothness", "distance", "averaging_weight", "textoff", "cutouts", "cutn", "cut_pow"),
 )
 _DEFAULTS = Settings().to_dict()
-PICTURE = "picture"  # the name under which a picture that was sent is begun with
+PICTURE = "picture"  # the key for the name of an uploaded picture to begin with
 
 
-def settings_of(wish: Mapping[str, Any], limits: Limits) -> Settings:
-    """The settings of a wish. Raises SettingsError, in one line, for anything that is not allowed."""
-    for name in wish:
+def settings_from(job_request: Mapping[str, Any], limits: Limits) -> Settings:
+    """The settings of a job request. Raises SettingsError, in one line, for anything that is not allowed."""
+    for name in job_request:
         if name not in ALLOWED and name != PICTURE:
             hint = closest(name, ALLOWED) or f"; there are {', '.join((*ALLOWED, PICTURE))}"
             raise SettingsError(f"{name!r} cannot be asked for{hint}")
-    if not isinstance(wish.get("prompt"), str) or not wish["prompt"].strip():
+    if not isinstance(job_request.get("prompt"), str) or not job_request["prompt"].strip():
         raise SettingsError('prompt must say what to paint, such as "a castle, a watercolor"')
     for name in (*TEXTS, "lr", "init_weight", "smoothness", "cutn"):
-        text = wish.get(name)
+        text = job_request.get(name)
         if isinstance(text, str) and len(text) > limits.longest_text:
             raise SettingsError(f"{name} may have {limits.longest_text} letters, got {len(text)}; shorten it")
-    refuse_words(" ".join(str(wish.get(name, "")) for name in ("prompt", "templates")), limits)
-    values = {**defaults(limits), **wish}
+    refuse_words(" ".join(str(job_request.get(name, "")) for name in ("prompt", "templates")), limits)
+    values = {**defaults(limits), **job_request}
     _one_of("canvas", values["canvas"], limits.canvases)
     if not isinstance(values["perceptor"], str):
         raise SettingsError(f"perceptor must be a text, got {values['perceptor']!r}")
@@ -49,9 +49,9 @@ def settings_of(wish: Mapping[str, Any], limits: Limits) -> Settings:
         _one_of("perceptor", name, _parts(limits.perceptors))
     picture = values.pop(PICTURE, None)
     if picture is not None and not (isinstance(picture, str) and HASHED.fullmatch(picture)):
-        raise SettingsError(f"picture must be the name that was given when it was sent, got {str(picture)[:40]!r}")
+        raise SettingsError(f"picture must be the name that the upload returned, got {str(picture)[:40]!r}")
     if isinstance(steps := values.get("steps"), int | float):
-        check_number("steps", steps, limits.most_steps)  # first, since a formula is worked out for each step
+        check_number("steps", steps, limits.most_steps)  # first, because a formula is evaluated for each step
     settings = Settings(**values, init_image=picture)
     check_number("size", max(settings.size), limits.largest_side)
     check_number("steps", settings.steps, limits.most_steps)
@@ -61,7 +61,7 @@ def settings_of(wish: Mapping[str, Any], limits: Limits) -> Settings:
 
 
 def defaults(limits: Limits) -> dict[str, Any]:
-    """What counts where a wish does not say: within the limits, which the defaults of all settings may exceed."""
+    """The defaults of a job request: those of all settings, reduced to the limits."""
     side, steps, cutn = (_DEFAULTS[name] for name in ("size", "steps", "cutn"))
     return {
         "canvas": limits.canvases[0],
@@ -72,35 +72,35 @@ def defaults(limits: Limits) -> dict[str, Any]:
     }
 
 
-def wish_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The wish that asks for these settings, as `Settings.to_dict` gives them, without what is the default."""
-    wish = {name: settings[name] for name in ALLOWED if settings[name] != _DEFAULTS[name] or name == "prompt"}
-    return wish | ({PICTURE: settings["init_image"]} if settings["init_image"] else {})
+def request_from(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The job request for these settings, without defaults. settings: as from `Settings.to_dict`."""
+    job_request = {name: settings[name] for name in ALLOWED if settings[name] != _DEFAULTS[name] or name == "prompt"}
+    return job_request | ({PICTURE: settings["init_image"]} if settings["init_image"] else {})
 
 
 def check_number(name: str, number: float, limit: int) -> None:
-    """Raise SettingsError where a number is above its limit."""
+    """Raise SettingsError if a number is above its limit."""
     if number > limit:
         raise SettingsError(f"{name} may be up to {limit} here, got {number:g}")
 
 
 def refuse_words(text: str, limits: Limits) -> None:
-    """Raise SettingsError where a text holds a word that is refused, in whatever case or accents."""
-    spoken = f" {_plain(text)} "
+    """Raise SettingsError if a text contains a refused word; case and accents do not matter."""
+    words = f" {_plain(text)} "
     for word in limits.refused_words:
-        if (plain := _plain(word)) and f" {plain} " in spoken:
+        if (plain := _plain(word)) and f" {plain} " in words:
             raise SettingsError(f"the word {word!r} is refused here; leave it out")
 
 
 def _plain(text: str) -> str:
-    """A text as its words alone, in small letters without accents."""
+    """The words of a text, in lower case, without accents and punctuation."""
     letters = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
     return " ".join(re.findall(r"\w+", letters.casefold()))
 
 
 @cache
 def _parts(perceptors: tuple[str, ...]) -> tuple[str, ...]:
-    """The single perceptors of which these are made."""
+    """The single perceptors in these names, some of which combine several."""
     return tuple(part for known in perceptors for part in perceptor_names.parse(known))
 
 

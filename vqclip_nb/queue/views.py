@@ -1,4 +1,4 @@
-"""The board: what a person sees of the queue, read from the store a few times a second for all who look."""
+"""Views: the queue and its jobs as JSON, for each person. The store is read a few times a second for all viewers."""
 
 import asyncio
 import json
@@ -7,22 +7,22 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+from vqclip_nb.queue.job_requests import request_from
 from vqclip_nb.queue.limits import Limits
 from vqclip_nb.queue.records import Job, NoSuchJob, Person
 from vqclip_nb.queue.store import WITHOUT_TOKEN, Store
-from vqclip_nb.queue.wishes import wish_of
 from vqclip_nb.runs import layout
 from vqclip_nb.safe_files import is_plain
 
-PULSE = 0.3  # seconds between two looks at the store
-SILENCE = 15  # seconds after which a line without meaning shows that the stream is alive
-MOST_ROWS = 40  # of the queue that are shown
+PULSE = 0.3  # seconds between two reads of the store
+SILENCE = 15  # seconds after which a comment is sent, to keep an event stream open
+MOST_ROWS = 40  # rows of the queue that are shown
 
 FILES = {"picture": "result.png", "film": "progress.mp4", "settings": "settings.json"}
 
 
-class Board:
-    """Views of the store as JSON can hold them."""
+class QueueViews:
+    """The queue and its jobs as values for JSON."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self.store, self.limits = store, limits
@@ -33,7 +33,7 @@ class Board:
         self._lock = asyncio.Lock()
 
     async def refresh(self) -> None:
-        """Read the store again when what is known is older than a pulse."""
+        """Read the store again if the last read is more than PULSE seconds old."""
         async with self._lock:
             if time.monotonic() - self._read_at > PULSE:
                 self._open = await asyncio.to_thread(self.store.open_jobs)
@@ -54,7 +54,7 @@ class Board:
         }
 
     async def progress(self, job: str) -> dict[str, Any]:
-        """How far one job is."""
+        """One job with its progress. Raises NoSuchJob."""
         await self.refresh()
         for open_job, _, place in self._open:
             if open_job.id == job:
@@ -62,7 +62,7 @@ class Board:
         return self.view(self.store.job(job), self.store.place(job))
 
     def view(self, job: Job, place: int) -> dict[str, Any]:
-        """A job as the person who asked for it sees it."""
+        """A job as its owner sees it. place: in the queue from 1; 0 if it does not wait."""
         address = f"/api/jobs/{job.id}"
         files = {} if job.is_open else {name: f"{address}/{name}" for name in FILES if self.file(job, name)}
         return {
@@ -73,7 +73,7 @@ class Board:
             "steps": job.steps,
             "prompt": job.settings["prompt"],
             "seed": job.settings["seed"],
-            "wish": wish_of(job.settings),
+            "wish": request_from(job.settings),
             "error": job.error,
             "joined": job.joined,
             "ended": job.ended,
@@ -82,47 +82,47 @@ class Board:
         }
 
     def preview(self, job: Job, step: int) -> Path | None:
-        """The frame of this step, or the last one before it that is there; None before the first."""
+        """The frame of this step, or the last frame before it; None before the first frame."""
         frames = layout.frames(self.store.runs / job.run)
         earlier = [path for path in frames if int(path.stem) <= step] or frames[:1]
         return earlier[-1] if earlier else None
 
     def file(self, job: Job, name: str) -> Path | None:
-        """The picture, film or settings of a job, where it is there."""
+        """The path of a job's picture, film or settings, or None if it does not exist."""
         path = self.store.runs / job.run / FILES[name]
         return path if is_plain(path) else None
 
     def may_see(self, person: Person, job: Job) -> bool:
-        """Whether a person may look at a job's pictures: one's own, or any that is done where the gallery is shared."""
+        """Whether a person may see a job: an own one, or with a shared gallery any finished one."""
         return job.person == person.id or (self.limits.shared_gallery and job.state == "done")
 
-    def seen(self, person: Person, job: str) -> Job:
-        """A job that this person may look at. Raises NoSuchJob, also for one of somebody else."""
+    def visible_job(self, person: Person, job: str) -> Job:
+        """A job that this person may see. Raises NoSuchJob for any other."""
         record = self.store.job(job)
         if not self.may_see(person, record):
             raise NoSuchJob(f"there is no picture {job[:40]!r}")
         return record
 
-    def owned(self, person: Person, job: str) -> Job:
-        """A job that this person may change. Raises NoSuchJob."""
+    def own_job(self, person: Person, job: str) -> Job:
+        """A job that this person may change. Raises NoSuchJob for any other."""
         record = self.store.job(job)
         if record.person != person.id:
             raise NoSuchJob(f"there is no picture {job[:40]!r}")
         return record
 
     async def stream(self, event: str, view: Callable[[], Any], *, until: Callable[[Any], bool]) -> AsyncIterator[str]:
-        """Server-sent events: a view whenever it has changed, until one is the last."""
-        last, said_at = None, time.monotonic()
+        """Server-sent events: the view whenever it has changed, ending with the first for which `until` is true."""
+        last, sent_at = None, time.monotonic()
         while not self.closing:
             try:
                 now = await view()
             except NoSuchJob:
                 return
             if now != last:
-                last, said_at = now, time.monotonic()
+                last, sent_at = now, time.monotonic()
                 yield f"event: {event}\ndata: {json.dumps(now, ensure_ascii=False)}\n\n"
-            elif time.monotonic() - said_at > SILENCE:
-                said_at = time.monotonic()
+            elif time.monotonic() - sent_at > SILENCE:
+                sent_at = time.monotonic()
                 yield ": alive\n\n"
             if until(now):
                 return
@@ -133,11 +133,11 @@ class Board:
         mine = job.person == person.id
         if mine:
             return {**self.view(job, place), "name": "you", "mine": True}
-        view = {"place": place, "name": public(name), "mine": False, "step": job.step, "steps": job.steps}
+        view = {"place": place, "name": public_name(name), "mine": False, "step": job.step, "steps": job.steps}
         return {**view, "prompt": job.settings["prompt"]} if self.limits.shared_gallery else view
 
 
-def public(name: str) -> str:
+def public_name(name: str) -> str:
     """A person's name as others see it."""
     if name.startswith(WITHOUT_TOKEN):
         return "a guest" if name.startswith("guest ") else "somebody on Discord"
