@@ -68,10 +68,10 @@ class WaitingDriver(cluster._Driver):
         self._shared = actor.remote(self.seconds)
         self._ray.get(self._shared.ready.remote(""))
 
-    def _hire(self) -> None:
+    def _start_actor(self) -> None:
         self._busy[self._shared.ready.remote("")] = self._shared, None
 
-    def _dismiss(self, actor: Any) -> None:
+    def _stop_actor(self, actor: Any) -> None:
         """It is the process of all the others too."""
 
 

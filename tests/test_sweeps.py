@@ -23,8 +23,8 @@ from vqclip_nb.runs import background_writer, creation
 from vqclip_nb.sweeps import paint as painting
 from vqclip_nb.sweeps import read_items, results, sweep
 from vqclip_nb.sweeps.items import EXAMPLE, make_items
-from vqclip_nb.sweeps.judge import at_hand, score
-from vqclip_nb.sweeps.report import contact_sheet, crossed, write_reports
+from vqclip_nb.sweeps.judge import available_judge, score
+from vqclip_nb.sweeps.report import contact_sheet, grid_axes, write_reports
 
 SMALL = {"canvas": "pixels", "size": 32, "steps": 3, "cutn": 2, "device": "cpu", "perceptor": "toy"}
 
@@ -177,7 +177,7 @@ def test_a_disk_that_becomes_full_ends_the_sweep_in_one_line_and_the_same_comman
     assert states == ["painted", "failed"]
     assert "\n" not in str(error.value)
     assert repr(str(out)) in str(error.value)
-    assert "make room there, and the same command goes on" in str(error.value)
+    assert "free some space, and the same command continues" in str(error.value)
     assert not list(out.glob("*.part")) + list(out.glob(".probe*")), "nothing half-written"
     disk["left"] = 10**9
     assert [result.state for result in sweep(items, out)] == ["there", "painted", "painted", "painted"]
@@ -196,11 +196,11 @@ def test_an_item_that_stopped_early_is_there(tmp_path):
 def test_a_contact_sheet_has_rows_and_columns_where_two_settings_were_crossed(tmp_path):
     rows = [{"prompt": prompt, "seed": seed} for prompt in ("red", "blue") for seed in (0, 1, 2)]
     items = make_items(rows, SMALL)
-    assert crossed(items) == ("prompt", "seed")
+    assert grid_axes(items) == ("prompt", "seed")
     results = list(sweep(items, tmp_path))
     sheet = contact_sheet(results)
     assert sheet.width > sheet.height, "three columns, two rows"
-    assert crossed(items[:5]) is None
+    assert grid_axes(items[:5]) is None
     assert contact_sheet(results[:5]).size != sheet.size
 
 
@@ -213,9 +213,11 @@ def test_a_perceptor_that_did_not_guide_scores_the_pictures(tmp_path, monkeypatc
         score([few], "toy")
 
     monkeypatch.setattr(catalog.Entry, "on_disk", property(lambda entry: entry.name in ("demo", "RN50", "ViT-B/32")))
-    assert at_hand(items) == "RN50"
-    assert at_hand(make_items([{"prompt": "red", "perceptor": "RN50"}])) == "ViT-B/32"
-    assert at_hand(make_items([{"prompt": "red", "perceptor": "RN50+ViT-B/32"}])) is None, "the demo knows few words"
+    assert available_judge(items) == "RN50"
+    assert available_judge(make_items([{"prompt": "red", "perceptor": "RN50"}])) == "ViT-B/32"
+    assert available_judge(make_items([{"prompt": "red", "perceptor": "RN50+ViT-B/32"}])) is None, (
+        "the demo knows few words"
+    )
 
 
 def test_the_command_paints_reports_and_says_what_failed(tmp_path, capsys, monkeypatch):

@@ -113,7 +113,7 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
     from tqdm import tqdm
 
     from vqclip_nb.sweeps import sweep, sweep_on_ray
-    from vqclip_nb.sweeps.judge import at_hand, score
+    from vqclip_nb.sweeps.judge import available_judge, score
     from vqclip_nb.sweeps.ray_start import check as check_ray
     from vqclip_nb.sweeps.report import write_reports
 
@@ -130,7 +130,7 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
     order = {item.name: index for index, item in enumerate(items)}
     results.sort(key=lambda result: order[result.item.name])  # with Ray, results arrive as they finish
     pictures = [result for result in results if result.picture.is_file()]
-    judge = None if judge == "none" else judge or at_hand(items)
+    judge = None if judge == "none" else judge or available_judge(items)
     write_reports(results, out, score(pictures, judge) if judge and pictures else None)
     if judge and pictures and not quiet:
         print(f"{judge} scored them: the distance to the prompt, lower is nearer")

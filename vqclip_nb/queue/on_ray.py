@@ -21,7 +21,7 @@ from vqclip_nb.queue.worker import lower_priority, name_lock, paint_safely, stop
 from vqclip_nb.queue.workspace import JobWorkspace, report_progress
 from vqclip_nb.sweeps.ray_start import RayWorker, actor_class, connect, is_listening
 
-LOOK = 0.25  # seconds between two polls of a job's progress
+POLL_INTERVAL = 0.25  # seconds between two polls of a job's progress
 HEARTBEAT = 5  # seconds between two checks that Ray is still there
 START = 180  # seconds in which an actor must be ready
 
@@ -100,7 +100,7 @@ class RayWorkers:
         token.touch()
         try:
             answer, started_at = actor.ready.remote(str(token.absolute())), time.monotonic()
-            while not self._ray.wait([answer], timeout=LOOK)[0]:
+            while not self._ray.wait([answer], timeout=POLL_INTERVAL)[0]:
                 if self.stop.is_set():
                     return None
                 if time.monotonic() - started_at > START:
@@ -120,7 +120,7 @@ class RayWorkers:
         folders = (str(folder.absolute()) for folder in (self.store.runs, self.store.uploads))
         answer, goes_on = actor.paint.remote(job, *folders), True
         try:
-            while not self._ray.wait([answer], timeout=LOOK)[0]:
+            while not self._ray.wait([answer], timeout=POLL_INTERVAL)[0]:
                 if self.stop.is_set():
                     actor.stop.remote()
                 goes_on = report_progress(self.store, job, self._ray.get(actor.look.remote(job.id, goes_on)))

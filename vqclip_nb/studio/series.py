@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vqclip_nb.models import shared
 from vqclip_nb.studio import opening
 from vqclip_nb.sweeps import Item, Result
-from vqclip_nb.sweeps.items import varied
+from vqclip_nb.sweeps.items import varied_settings
 from vqclip_nb.sweeps.results import complete
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class Board:
     @property
     def axes(self) -> tuple[str, str] | None:
         """The settings of the rows and of the columns, where the items are a full grid of two."""
-        from vqclip_nb.sweeps.report import crossed
+        from vqclip_nb.sweeps.report import grid_axes
 
-        down, across = varied(self.items) if crossed(self.items) else ("", "")
+        down, across = varied_settings(self.items) if grid_axes(self.items) else ("", "")
         return (down, across) if down else None
 
     @property

@@ -15,7 +15,7 @@ from vqclip_nb.studio.problems import in_titles, listening
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.series import Series
 from vqclip_nb.sweeps import Item
-from vqclip_nb.sweeps.items import distinct
+from vqclip_nb.sweeps.items import check_distinct
 
 if TYPE_CHECKING:
     from vqclip_nb.studio.controller import Controller
@@ -123,7 +123,7 @@ class Several:
         if len(rows) > MOST:
             raise SettingsError(f"{len(rows)} pictures are more than {MOST}; `vqclip sweep` in a terminal paints them.")
         common = self._controller.settings()
-        items = distinct([Item(common.replace(**row), row) for row in rows])
+        items = check_distinct([Item(common.replace(**row), row) for row in rows])
         self._controller.library.remember(dict.fromkeys(item.settings.prompt for item in items))
         series = Series(items, self._controller.out, title=title, begin=_begin_job, changed=_changed)
         REGISTRY.series = series

@@ -1,4 +1,4 @@
-"""Sweeps: many pictures from lists of prompts, seeds and settings. Nothing but the faces imports this one."""
+"""Sweeps: many pictures from lists of prompts, seeds and settings. Only the faces import this package."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vqclip_nb.sweeps.paint import sweep
 
 __all__ = ["Item", "Result", "read_items", "sweep", "sweep_on_ray"]
-_LAZY = {"sweep": "paint", "sweep_on_ray": "cluster"}  # these import torch, so only when asked for
+_LAZY = {"sweep": "paint", "sweep_on_ray": "cluster"}  # these import torch, so they are loaded on first use
 
 
 def __getattr__(name: str) -> Any:

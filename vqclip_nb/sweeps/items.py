@@ -40,34 +40,34 @@ items:               # and single pictures besides
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a sweep. differs: the values, by setting, that the sweep's file gave this item alone."""
+    """One picture of a sweep. differs: the settings of this item alone, by name, as in the sweep's file."""
 
     settings: Settings
     differs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """The name of its folder: the same settings always give the same name."""
+        """The name of the item's folder. The same settings always give the same name."""
         text = json.dumps(self.settings.to_dict(), sort_keys=True, ensure_ascii=False)
         return f"{slug(self.settings.prompt)}-{self.settings.seed}-{sha256(text.encode()).hexdigest()[:8]}"
 
     @property
     def label(self) -> str:
-        """What tells it from the others, in one line."""
+        """The settings in which it differs from the other items, in one line."""
         return ", ".join(str(value) if name == "prompt" else f"{name} {value}" for name, value in self.differs.items())
 
 
 def read_items(path: Path, *, limit: int = LIMIT, common: Mapping[str, Any] | None = None) -> list[Item]:
-    """The items of a sweep's file. `common` are settings for all of them, which the file's own overrule.
+    """The items of a sweep's file. common: settings for all items, which settings in the file override.
 
-    Raises SettingsError, in one line, for a file that is not of the form, or items that are the same picture.
+    Raises SettingsError, in one line, for an invalid file, more than `limit` items, or two items that are the same.
     """
     text = text_of(path)
     kind = path.suffix.lower()
     if kind in (".yaml", ".yml", ".json"):
-        rows, shared = _of_mapping(parsed(text, path), path, limit)
+        rows, shared = _from_mapping(parsed(text, path), path, limit)
     elif kind == ".csv":
-        rows, shared = [_filled(row, path) for row in csv.DictReader(io.StringIO(text))], {}
+        rows, shared = [_nonempty(row, path) for row in csv.DictReader(io.StringIO(text))], {}
     else:
         lines = (line.strip() for line in text.splitlines())
         rows, shared = [{"prompt": line} for line in lines if line and not line.startswith("#")], {}
@@ -79,18 +79,18 @@ def read_items(path: Path, *, limit: int = LIMIT, common: Mapping[str, Any] | No
 
 
 def make_items(rows: Iterable[Mapping[str, Any]], common: Mapping[str, Any] | None = None) -> list[Item]:
-    """One item for each row of settings; `preset` among them names one. Raises SettingsError."""
+    """One item for each row of settings; a row may have `preset`, the name of a preset. Raises SettingsError."""
     items: list[Item] = []
     for number, row in enumerate(rows, 1):
         try:
             items.append(Item(Settings(**_with_preset({**(common or {}), **row})), dict(row)))
         except SettingsError as error:
             raise SettingsError(f"item {number} of the sweep: {error}") from None
-    return distinct(items)
+    return check_distinct(items)
 
 
-def distinct(items: list[Item]) -> list[Item]:
-    """The items, where no two are the same picture. Raises SettingsError."""
+def check_distinct(items: list[Item]) -> list[Item]:
+    """Return the items. Raises SettingsError if two of them are the same picture."""
     counts: dict[str, int] = {}
     for number, item in enumerate(items, 1):
         if earlier := counts.get(item.name):
@@ -104,8 +104,8 @@ def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
     return values if name is None else {**presets.load(str(name)).settings, **values}
 
 
-def _of_mapping(values: Any, path: Path, limit: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The rows, and the settings for all, of a YAML or JSON file."""
+def _from_mapping(values: Any, path: Path, limit: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows of a YAML or JSON file, and the settings for all rows."""
     if isinstance(values, list):
         values = {"items": values}
     if not isinstance(values, dict):
@@ -125,22 +125,22 @@ def _of_mapping(values: Any, path: Path, limit: int) -> tuple[list[dict[str, Any
     count = prod(map(len, cross.values())) if cross else 0
     if count > limit:
         raise SettingsError(_too_many(count, limit))
-    crossed = [dict(zip(cross, combination, strict=True)) for combination in itertools.product(*cross.values())]
-    return (crossed if cross else []) + items, shared
+    rows = [dict(zip(cross, combination, strict=True)) for combination in itertools.product(*cross.values())]
+    return (rows if cross else []) + items, shared
 
 
 def _too_many(count: int, limit: int) -> str:
     return f"the sweep has {count:,} items, more than {limit:,}; `--limit {count}` allows them"
 
 
-def _filled(row: Mapping[str | None, Any], path: Path) -> dict[str, Any]:
-    """A row of a CSV without its empty cells."""
+def _nonempty(row: Mapping[str | None, Any], path: Path) -> dict[str, Any]:
+    """The cells of a CSV row that are not empty, by column."""
     if None in row:
         raise SettingsError(f"the sweep {str(path)!r}: a row has more cells than the first line names")
     return {str(name): value for name, value in row.items() if value not in (None, "")}
 
 
-def varied(items: Sequence[Item]) -> list[str]:
-    """The settings in which the items differ, in the order of the file."""
+def varied_settings(items: Sequence[Item]) -> list[str]:
+    """The names of the settings in which the items differ, in the order of the file."""
     names = dict.fromkeys(name for item in items for name in item.differs)
     return [name for name in names if len({str(item.differs.get(name)) for item in items}) > 1]

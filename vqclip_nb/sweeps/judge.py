@@ -1,4 +1,4 @@
-"""Judging: how well finished pictures fit their words, by a perceptor that did not guide them."""
+"""The judge: a perceptor that did not guide the pictures measures how well they fit their prompts."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,15 +13,17 @@ from vqclip_nb.sweeps.items import Item
 from vqclip_nb.sweeps.results import Result
 
 
-def at_hand(items: Iterable[Item]) -> str | None:
-    """A perceptor on this disk that guides none of the items, or None. The demo's knows few words, and is left out."""
+def available_judge(items: Iterable[Item]) -> str | None:
+    """A perceptor on this disk that guides none of the items, or None. The demo perceptor is excluded: it knows few
+    words.
+    """
     guides = {name for item in items for name in perceptor_names.parse(item.settings.perceptor)}
     names = (entry.name for entry in models.entries("clip") if entry.on_disk and not entry.packaged)
     return next((name for name in names if name not in guides), None)
 
 
 def check(items: Iterable[Item], name: str) -> None:
-    """Raise SettingsError where a perceptor guides one of the items."""
+    """Raise SettingsError if this perceptor guides one of the items."""
     for item in items:
         if name in perceptor_names.parse(item.settings.perceptor):
             raise SettingsError(f"judge must be a perceptor that did not guide, got {name!r}, which guides")
@@ -29,19 +31,20 @@ def check(items: Iterable[Item], name: str) -> None:
 
 @torch.no_grad()
 def score(results: Sequence[Result], name: str) -> dict[str, float]:
-    """The distance of each picture to its prompt, lower is nearer, by the item's name, with the weights at the end.
+    """The great-circle distance of each picture to its prompt, by the item's name; lower is nearer.
 
-    Raises SettingsError when the perceptor guided one of them, models.UnknownModel.
+    The texts of a prompt count by their weights at the end of the run. Raises SettingsError if the perceptor guided
+    one of the pictures, and models.UnknownModel.
     """
     check((result.item for result in results), name)
     networks = [network.to(device.choose("auto")) for network in perceptors.load(name)]
     scores = {}
     for result in results:
         settings = result.item.settings
-        each = [
+        weighted = [
             (prompt.text, value_at(prompt.weight, settings.steps, 1.0)) for prompt in prompts.parse(settings.prompt)
         ]
-        texts = [(text, weight) for text, weight in each if weight > 0]
+        texts = [(text, weight) for text, weight in weighted if weight > 0]
         if not texts or not result.picture.is_file():
             continue
         pil = images.read(result.picture, field="result")

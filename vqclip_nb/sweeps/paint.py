@@ -1,4 +1,4 @@
-"""Painting a sweep: each item in a folder of its own, what is there already left as it is."""
+"""Painting a sweep: each item in a folder of its own. Items that are already complete are skipped."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from vqclip_nb import session
 from vqclip_nb.errors import NotANumber, OutOfMemory, RunError
 from vqclip_nb.models import shared
 from vqclip_nb.sweeps.items import Item
-from vqclip_nb.sweeps.results import Result, check_writable, complete, last_losses, logged, writable
+from vqclip_nb.sweeps.results import Result, check_writable, complete, last_losses, result_log, writable
 
 TRIES = 2
 
@@ -16,14 +16,14 @@ TRIES = 2
 def sweep(
     items: Sequence[Item], out: str | Path = "sweep", *, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Result]:
-    """Paint the items one after another, with the models loaded once; yields what became of each.
+    """Paint the items one after another, with the models loaded once; yields the result of each.
 
-    An item whose folder is complete is not painted again, one that was cut is resumed. One that fails is tried once
-    more, and then the others go on. `out`/sweep.jsonl gets a line for each. `stop` is asked after each step.
-    Raises RunError when `out` cannot be written to, also when its disk becomes full on the way.
+    Complete items are skipped and interrupted ones resumed. A failed item is tried once more; then the sweep continues
+    with the next. `out`/sweep.jsonl gets a line for each item. stop: called after each step; True ends the sweep.
+    Raises RunError if `out` cannot be written to, also if its disk fills up later.
     """
     out = Path(out)
-    with logged(out) as log, shared.keep_loaded():
+    with result_log(out) as log, shared.keep_loaded():
         for item in items:
             if stop():
                 return
@@ -35,7 +35,7 @@ def sweep(
 
 
 def paint_item(item: Item, out: Path, stop: Callable[[], bool]) -> Result:
-    """Paint an item in its folder under `out`, or find it there."""
+    """Paint an item in its folder under `out`, unless it is already complete there."""
     folder, start = out / item.name, time.monotonic()
     if complete(folder):
         return Result(item, folder, "there", losses=last_losses(folder))
@@ -54,7 +54,7 @@ def paint_item(item: Item, out: Path, stop: Callable[[], bool]) -> Result:
 
 
 def _paint(item: Item, folder: Path, stop: Callable[[], bool]) -> bool:
-    """Paint or resume one item. Whether it was painted to its end."""
+    """Paint or resume one item. Returns whether it was painted to its end."""
     run_options = {"device": item.settings.device}
     if (folder / "settings.json").exists():
         active = session.resume(folder, run_options=run_options)
@@ -68,8 +68,8 @@ def _paint(item: Item, folder: Path, stop: Callable[[], bool]) -> bool:
         painting = active.painting
         result = active.record.finish(painting, hurry=stop)
     except Exception:
-        active.record.close()  # gives the folder free, for another try
+        active.record.close()  # unlocks the folder for another attempt
         raise
-    if result.resolve().parent != folder.resolve():  # the disk was full or gone
-        raise RunError(f"{str(folder)!r} could not be written to the end; what it lacks is in {str(result.parent)!r}")
+    if result.resolve().parent != folder.resolve():  # the disk was full, or was unmounted
+        raise RunError(f"{str(folder)!r} could not be written to the end; the rest is in {str(result.parent)!r}")
     return painting.ended

@@ -1,4 +1,4 @@
-"""Ray: started on this machine or joined elsewhere, with a worker for each of its GPUs, or CPUs."""
+"""Ray: started on this machine, or joined as a cluster, with a worker for each GPU or CPU."""
 
 import os
 import socket
@@ -13,14 +13,14 @@ from vqclip_nb.freed_memory import keep_freed
 from vqclip_nb.models import shared
 from vqclip_nb.runs.background_writer import check_free
 
-ANSWER = 10  # seconds that an address has to answer
-TRIES = 2  # to start Ray
-LEFT = 90  # seconds in which a worker ends whose Ray is gone
+CONNECT_TIMEOUT = 10  # seconds
+TRIES = 2  # attempts to start Ray
+ORPHAN_TIMEOUT = 90  # seconds in which a worker ends after its Ray is gone
 REMEDY = "`ray start --head` starts one, and --ray without an address needs none"
 
 
 class RayWorker:
-    """What an actor that paints begins with: the models are loaded once, for all that it paints."""
+    """The base class of actors that paint. An actor loads each model once, for all its pictures."""
 
     def __init__(self) -> None:
         keep_freed()
@@ -29,13 +29,13 @@ class RayWorker:
         self._models.__enter__()
 
     def ready(self, token: str) -> bool:
-        """Whether this worker is on the machine, or shares the disk, where `token` is a file."""
+        """Whether this worker sees the file `token`, so that it shares the driver's disk."""
         return Path(token).is_file()
 
     def wait_for(self, folder: Path) -> None:
-        """Wait until no other worker is at a run's folder, for as long as one may take to end."""
+        """Wait until no other worker holds a run's folder, for at most ORPHAN_TIMEOUT seconds."""
         start = time.monotonic()
-        while time.monotonic() - start < LEFT and not self.stopping:
+        while time.monotonic() - start < ORPHAN_TIMEOUT and not self.stopping:
             try:
                 check_free(folder)
                 return
@@ -43,12 +43,12 @@ class RayWorker:
                 time.sleep(1)
 
     def stop(self) -> None:
-        """End what is being painted after this step."""
+        """End the current picture after this step."""
         self.stopping = True
 
 
 def check(address: str | None, workers: int | None) -> None:
-    """Raise ImportError without the extra, and RunError for workers that cannot be or an address without an answer.
+    """Raise ImportError without the extra `ray`, and RunError for a bad number of workers or an address without Ray.
 
     address: "host:port", "auto" for the cluster that runs on this machine, or None.
     """
@@ -68,8 +68,8 @@ def check(address: str | None, workers: int | None) -> None:
 def connect(address: str | None, workers: int | None, *, show_output: bool = False, tries: int = TRIES) -> None:
     """Start Ray on this machine, or join the cluster at an address. Raises RunError.
 
-    show_output: whether what its workers print comes out here too. tries: to start it. A start that failed leaves
-    processes, which end with this one.
+    show_output: whether to print the workers' output here too. tries: the number of attempts to start Ray; the
+    processes of a failed attempt end with this process.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
@@ -80,7 +80,7 @@ def connect(address: str | None, workers: int | None, *, show_output: bool = Fal
         return
     try:
         ray.init(address=address, **quiet)
-    except (Exception, SystemExit) as error:  # Ray exits where something else answers at the address
+    except (Exception, SystemExit) as error:  # Ray exits if another program answers at the address
         if "AuthenticationError" in "".join(traceback.format_exception(error)):
             token = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds it"
             raise RunError(f"the Ray at {address!r} wants its token; {token}") from None
@@ -88,9 +88,9 @@ def connect(address: str | None, workers: int | None, *, show_output: bool = Fal
 
 
 def actor_class(painter: type, workers: int | None) -> tuple[int, Any]:
-    """How many workers there may be, and what makes one: an actor of this class, which hears calls while it paints.
+    """The number of workers, and the class of their actors, which answer calls while they paint.
 
-    One for each GPU of the Ray that is connected, or where there is none each CPU; at most `workers`.
+    The number is that of the cluster's GPUs, or without a GPU of its CPUs, and at most `workers`.
     """
     import ray
 
@@ -100,10 +100,10 @@ def actor_class(painter: type, workers: int | None) -> tuple[int, Any]:
 
 
 def is_listening(address: str) -> bool:
-    """Whether something answers at host:port."""
+    """Whether a program accepts connections at `address`, "host:port"."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
     except (OSError, OverflowError):
         return False
     return True
@@ -117,7 +117,7 @@ def _start(workers: int | None, tries: int, **quiet: Any) -> None:
         try:
             ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
             return
-        except Exception as error:  # such as a machine too busy to start it within half a minute
+        except Exception as error:  # for example if a busy machine needs more than half a minute
             ray.shutdown()
             if attempt + 1 == tries:
                 reason = str(error).strip().partition("\n")[0]

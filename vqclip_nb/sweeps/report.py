@@ -1,4 +1,4 @@
-"""Reports of a sweep: a labelled contact sheet, one HTML page and a table, made from the runs' folders."""
+"""Reports of a sweep: a contact sheet with labels, an HTML page and a table, made from the runs' folders."""
 
 import base64
 import csv
@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from vqclip_nb.images import BROKEN
-from vqclip_nb.sweeps.items import Item, varied
+from vqclip_nb.sweeps.items import Item, varied_settings
 from vqclip_nb.sweeps.results import Result
 
 CELL, MARGIN, LINE = 192, 12, 17  # pixels
@@ -23,24 +23,24 @@ _INK, _FAINT, _PAPER = "#1b1b1b", "#767676", "white"
 
 
 def write_reports(results: Sequence[Result], out: Path, scores: Mapping[str, float] | None = None) -> None:
-    """Write contact.png, index.html and results.csv into `out`. `scores` are those of a judge, by the item's name."""
+    """Write contact.png, index.html and results.csv into `out`. scores: a judge's distances, by the item's name."""
     _replace(out / "contact.png", _png(contact_sheet(results)))
     _replace(out / "index.html", page(results, scores or {}).encode())
     _replace(out / "results.csv", table(results, scores or {}).encode())
 
 
 def contact_sheet(results: Sequence[Result], axes: tuple[str, str] | None = None) -> Image.Image:
-    """The pictures side by side, labelled by what differs: rows and columns where two settings were crossed.
+    """The pictures side by side, with their differing settings as labels; a grid if two settings were crossed.
 
-    axes: which of the two settings is that of the rows, and which of the columns.
+    axes: the settings of the rows and of the columns; None chooses them.
     """
-    axes = axes or crossed([result.item for result in results])
+    axes = axes or grid_axes([result.item for result in results])
     return _grid(results, *axes) if axes else _flow(results[:MOST_CELLS])
 
 
-def crossed(items: Sequence[Item]) -> tuple[str, str] | None:
-    """The two settings that were crossed, that of more values first; None where the items are no full grid."""
-    names = varied(items)
+def grid_axes(items: Sequence[Item]) -> tuple[str, str] | None:
+    """The two settings that were crossed, the one with more values first; None if the items are not a full grid."""
+    names = varied_settings(items)
     if len(names) != 2 or len(items) > MOST_CELLS:
         return None
     values = [{str(item.differs.get(name)) for item in items} for name in names]
@@ -59,11 +59,11 @@ def _grid(results: Sequence[Result], down: str, across: str) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     for index, value in enumerate(columns):
         text = value if across == "prompt" else f"{across} {value}"
-        draw.text((left + index * (CELL + MARGIN), MARGIN), _cut(text, font, CELL), _INK, font)
+        draw.text((left + index * (CELL + MARGIN), MARGIN), _truncate(text, font, CELL), _INK, font)
     for index, value in enumerate(rows):
         text = value if down == "prompt" else f"{down} {value}"
         top = 2 * MARGIN + LINE + index * (CELL + MARGIN)
-        for number, line in enumerate(_wrapped(text, font, left - 2 * MARGIN, CELL // LINE)):
+        for number, line in enumerate(_wrap(text, font, left - 2 * MARGIN, CELL // LINE)):
             draw.text((MARGIN, top + number * LINE), line, _INK, font)
     for result in results:
         row, column = (names.index(str(result.item.differs[name])) for names, name in ((rows, down), (columns, across)))
@@ -83,7 +83,7 @@ def _flow(results: Sequence[Result]) -> Image.Image:
         left = MARGIN + index % columns * (CELL + MARGIN)
         top = MARGIN + index // columns * (CELL + label + MARGIN)
         _paste(sheet, draw, result, (left, top))
-        for number, line in enumerate(_wrapped(result.item.label or result.item.name, font, CELL, 3)):
+        for number, line in enumerate(_wrap(result.item.label or result.item.name, font, CELL, 3)):
             draw.text((left, top + CELL + 3 + number * LINE), line, _INK, font)
     return sheet
 
@@ -98,8 +98,8 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, result: Result, at: tu
 
 
 def page(results: Sequence[Result], scores: Mapping[str, float]) -> str:
-    """One HTML file: each picture beside its settings, sortable by any of them; nothing is loaded from elsewhere."""
-    names = varied([result.item for result in results])
+    """One HTML file: each picture beside its settings, sortable by any of them. It loads nothing from other sites."""
+    names = varied_settings([result.item for result in results])
     cards = []
     for result in results:
         values: dict[str, Any] = {name: result.item.settings.value(name) for name in names if name != "preset"}
@@ -107,15 +107,15 @@ def page(results: Sequence[Result], scores: Mapping[str, float]) -> str:
         values |= {"score": round(scores[result.item.name], 4)} if result.item.name in scores else {}
         values |= {"seconds": round(result.seconds, 1), "state": result.state}
         values |= {"error": result.error} if result.error else {}
-        cards.append({"name": result.item.name, "image": _data(result), "values": values})
+        cards.append({"name": result.item.name, "image": _data_url(result), "values": values})
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     content = json.dumps(cards, ensure_ascii=False).replace("<", "\\u003c")
     return template.replace("{{count}}", escape(str(len(cards)))).replace("{{cards}}", content)
 
 
 def table(results: Sequence[Result], scores: Mapping[str, float]) -> str:
-    """results.csv: a row for each item with its settings, losses, seconds and score."""
-    names = [name for name in varied([result.item for result in results]) if name != "preset"]
+    """The text of results.csv: a row for each item with its settings, losses, seconds and score."""
+    names = [name for name in varied_settings([result.item for result in results]) if name != "preset"]
     losses = [*dict.fromkeys(name for result in results for name in result.losses)]
     file = io.StringIO()
     writer = csv.writer(file)
@@ -138,12 +138,12 @@ def _thumbnail(result: Result, side: int) -> Image.Image | None:
     except BROKEN:
         return None
     scale = side / max(small.size)
-    fitted = tuple(max(1, round(length * scale)) for length in small.size)
-    return small.resize((fitted[0], fitted[1]), Image.Resampling.LANCZOS)
+    size = tuple(max(1, round(length * scale)) for length in small.size)
+    return small.resize((size[0], size[1]), Image.Resampling.LANCZOS)
 
 
-def _data(result: Result) -> str:
-    """A picture as the address of itself, or nothing."""
+def _data_url(result: Result) -> str:
+    """A picture as a data URL, or an empty string without one."""
     thumbnail = _thumbnail(result, 2 * CELL)
     if thumbnail is None:
         return ""
@@ -159,31 +159,31 @@ def _png(pil: Image.Image) -> bytes:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_bytes(data)
-    os.replace(unfinished, path)
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(data)
+    os.replace(partial, path)
 
 
 def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def _wrapped(text: str, font: Any, width: int, most: int) -> list[str]:
-    """A text in lines of at most `width` pixels; what is beyond `most` lines is cut."""
+def _wrap(text: str, font: Any, width: int, most: int) -> list[str]:
+    """A text in at most `most` lines of at most `width` pixels; an ellipsis shows where it was cut."""
     lines = [""]
     for word in text.split():
-        joined = f"{lines[-1]} {word}".strip()
-        if font.getlength(joined) <= width or not lines[-1]:
-            lines[-1] = joined
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
         else:
             lines.append(word)
     visible_lines = lines[:most]
     if len(lines) > most:
         visible_lines[-1] += " …"
-    return [_cut(line, font, width) for line in visible_lines]
+    return [_truncate(line, font, width) for line in visible_lines]
 
 
-def _cut(text: str, font: Any, width: int) -> str:
+def _truncate(text: str, font: Any, width: int) -> str:
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

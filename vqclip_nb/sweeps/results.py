@@ -1,4 +1,4 @@
-"""Results: what became of the items of a sweep, as their folders say. Loads no torch."""
+"""Results: the outcomes of a sweep's items, read from their folders. Loads no torch."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.safe_files import write
 from vqclip_nb.sweeps.items import Item
 
-ROOM = 1_000_000  # bytes that a disk must have left for another picture
+ROOM = 1_000_000  # free bytes that another picture needs
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an item.
+    """The outcome of an item.
 
     state: "painted", "there" (from an earlier call), "stopped" or "failed". error: why it failed, in one line. seconds:
-    the time that this call took for it. losses: of the last step, by name, of the first picture.
+    the time that it took in this call. losses: the first picture's losses at the last step, by name.
     """
 
     item: Item
@@ -35,15 +35,15 @@ class Result:
 
     @property
     def picture(self) -> Path:
-        """Its result.png, which a failed item may lack."""
+        """The path of result.png, which may not exist for a failed item."""
         return self.folder / "result.png"
 
 
 @contextmanager
-def logged(out: Path) -> Iterator[Callable[[Result], None]]:
-    """Makes the folder `out`, and gives a function that writes a line about a result into its sweep.jsonl.
+def result_log(out: Path) -> Iterator[Callable[[Result], None]]:
+    """Create the folder `out`, and yield a function that adds a result to its sweep.jsonl.
 
-    Raises RunError when `out` cannot be written to.
+    Raises RunError if `out` cannot be written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def logged(out: Path) -> Iterator[Callable[[Result], None]]:
 
 
 def writable(out: Path) -> bool:
-    """Whether there is room for a little more in a folder."""
+    """Whether a megabyte can still be written to a folder."""
     probe = out / f".probe-{os.getpid()}"
     try:
         write(probe, bytes(ROOM))
@@ -80,14 +80,14 @@ def writable(out: Path) -> bool:
 
 
 def check_writable(out: Path) -> None:
-    """Raise RunError where a folder cannot be written to any more: no other item could be painted."""
+    """Raise RunError if a folder can no longer be written to, so that no other item can be painted."""
     if not writable(out):
-        remedy = "make room there, and the same command goes on"
-        raise RunError(f"the sweep ended, since {str(out)!r} cannot be written to any more; {remedy}")
+        remedy = "free some space, and the same command continues"
+        raise RunError(f"the sweep ended, because {str(out)!r} can no longer be written to; {remedy}")
 
 
 def complete(folder: Path) -> bool:
-    """Whether a run's folder holds the picture after its last step."""
+    """Whether a run's folder has the picture of its last step."""
     try:
         info = RunInfo.read(folder)
     except RunError:
@@ -98,7 +98,7 @@ def complete(folder: Path) -> bool:
 
 
 def _stopped_early(info: RunInfo) -> bool:
-    """Whether a run ended because its loss had not fallen for as long as `early_stop` says."""
+    """Whether a run ended because its loss had not fallen for `early_stop` steps."""
     patience = info.current.early_stop
     if not patience or (state := info.latest()) is None or "lowest.since" not in state["tensors"]:
         return False
@@ -106,5 +106,5 @@ def _stopped_early(info: RunInfo) -> bool:
 
 
 def last_losses(folder: Path) -> dict[str, float]:
-    """The losses of the last step of a run, by name, of the first picture."""
+    """The first picture's losses at the last step of a run, by name."""
     return LossLog.read(folder / "losses.csv", sys.maxsize).last()
