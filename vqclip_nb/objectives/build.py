@@ -177,9 +177,9 @@ class Builder:
             with torch.no_grad():
                 blank = torch.zeros(1, 3, perceptor.cut_size, perceptor.cut_size, device=self.device)
                 length = perceptor.encode_image(blank).shape[-1]
-        for seed, weight in noise:
+        for seed, noise_weight in noise:
             direction = torch.randn(1, 1, length, generator=torch.Generator().manual_seed(seed))
-            targets.append(Target(f"{label}noise {seed}", normalize(direction, dim=-1).to(self.device), weight))
+            targets.append(Target(f"{label}noise {seed}", normalize(direction, dim=-1).to(self.device), noise_weight))
         if settings.textoff:
             words = self.embeddings.of_texts(perceptor, extra_prompts.WRITING)
             away = settings.textoff
