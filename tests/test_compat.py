@@ -16,8 +16,8 @@ from tests.commands import vqclip
 from tests.toys import ToyBigGAN, toy_models
 from vqclip_nb import Settings, load_settings, presets, prompts
 from vqclip_nb.compat import dream, generate, imagine, notebook
-from vqclip_nb.compat.copies import Duration, spoken
-from vqclip_nb.compat.elsewhere import peers
+from vqclip_nb.compat.copies import Duration, duration_text
+from vqclip_nb.compat.other_tools import peers
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.fields import fields
 from vqclip_nb.models import download
@@ -129,7 +129,7 @@ def test_what_the_table_says_of_an_option_is_what_becomes_of_it(tool, option):
     before, after = plan(beside), plan({**beside, option.name: value})
     drawn = option.name in ("seed", "random") and before.settings.seed != after.settings.seed
     settings = recipe(before.settings) != recipe(after.settings) or drawn
-    outputs = (before.outputs, before.asks) != (after.outputs, after.asks)
+    outputs = (before.outputs, before.asks_to_overwrite) != (after.outputs, after.asks_to_overwrite)
     told = [note for note in after.notes if note.startswith(f"--{option.name} changes nothing here: ")]
     assert (settings, outputs or option.fate == "setting", bool(told)) == {
         "setting": (True, True, False),
@@ -151,7 +151,7 @@ def test_nothing_but_the_words_typed_is_the_recipe_of_that_name():
 
 
 def test_tables_and_importing_need_no_torch():
-    code = "import sys; from vqclip_nb.compat import generate, dream, imagine, notebook, importing, elsewhere; "
+    code = "import sys; from vqclip_nb.compat import generate, dream, imagine, notebook, importing, other_tools; "
     code += "dream.plan({'text': 'a'}); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
@@ -353,7 +353,7 @@ def test_what_dream_refuses_is_one_line(capsys, words, sentence):
             "--cut_method must be one of latest, updatedpooling, nrupdated, updated, original, got 'new'",
         ),
         (["-o", "a.bmp"], "output must end in .png, .jpg, .jpeg, .webp, got 'a.bmp'"),
-        (["-o", "gone/a.png"], "output must be a file in a folder that is there, got 'gone/a.png'"),
+        (["-o", "gone/a.png"], "output must be a file in an existing folder, got 'gone/a.png'"),
         (["-ckpt", "checkpoints/mine.ckpt"], "`vqclip models add mine --config checkpoints/mine.yaml --weights"),
         (["-p", "a", "red", "house"], "put what to paint in quotes: `vqclip generate -p 'a red house'`"),
         (["a house"], "put what to paint in quotes: `vqclip generate -p 'a house'`"),
@@ -426,9 +426,9 @@ def test_a_long_run_says_how_long_and_a_short_one_does_not(monkeypatch):
         None,
     ]
     assert not any(short.add(step) for step in range(1, 6))
-    assert long.ahead == "21,000 steps (20 epochs of 1050): how long that takes is said after a few"
-    assert short.ahead is None
-    assert [spoken(seconds) for seconds in (90, 1800, 50_000, 500_000)] == [
+    assert long.first_message == "21,000 steps (20 epochs of 1050); an estimate of the time follows"
+    assert short.first_message is None
+    assert [duration_text(seconds) for seconds in (90, 1800, 50_000, 500_000)] == [
         "about 90 s",
         "about 30 min",
         "about 14 h",

@@ -95,7 +95,7 @@ def test_what_only_a_shell_knows_is_named_once_and_a_prompt_of_it_is_an_error(he
     assert (settings.prompt, settings.optimizer, settings.init_image) == ("a box", "adamw", None)
     assert lost.count("$1: only the shell") == lost.count("$SEED: only the shell") == 1
     with pytest.raises(
-        SettingsError, match=r"line 1: its prompt is known to the shell alone; write it out in place of \$TEXT"
+        SettingsError, match=r"line 1: only the shell knows its prompt; write the text in place of \$TEXT"
     ):
         read(written(here / "random.sh", 'python generate.py -p "$TEXT" -i 5'))
 
@@ -249,10 +249,10 @@ BOMB = "a: &a [x, x]\n" + "".join(f"k{n}: &b{n} [*{'a' if not n else f'b{n - 1}'
         ("a.yaml", "[" * 100_000, "cannot be read"),
         ("a.json", '{"a":' * 100_000, "cannot be read"),
         ("a.txt", "{" + '"x": ' + "9" * 6000 + "}", "cannot be read"),
-        ("a.txt", "just a poem about how I dream of houses", "holds nothing that is known here"),
+        ("a.txt", "just a poem about how I dream of houses", "holds no known settings"),
         ("a.json", '{"name": "b", "version": 3, "scripts": {}}', "holds settings of none of these tools"),
-        ("a.json", json.dumps({**PYTTI, "scenes": ""}), "there is no prompt among the settings of pytti"),
-        ("a.json", json.dumps({**PYTTI, "palette_size": [1], "image_model": "Limited Palette"}), "of another kind"),
+        ("a.json", json.dumps({**PYTTI, "scenes": ""}), "the settings of pytti have no prompt"),
+        ("a.json", json.dumps({**PYTTI, "palette_size": [1], "image_model": "Limited Palette"}), "of the wrong type"),
         ("a.sh", 'python generate.py -p "a', "line 1: a quote is never closed"),
         ("a.sh", "\npython generate.py -p a --what 3", "line 2: generate.py has no option '--what'"),
         ("a.sh", "python generate.py -i ten -p a", "line 1: --iterations must be a whole number, got 'ten'"),
@@ -260,9 +260,9 @@ BOMB = "a: &a [x, x]\n" + "".join(f"k{n}: &b{n} [*{'a' if not n else f'b{n - 1}'
         ("a.png", "no picture", "cannot be read as a picture"),
         ("a.csv", "\0\0", "cannot be read"),
         ("a.json", json.dumps({f"option{number}": 1 for number in range(2000)}), "has 2,000 options, and no tool has"),
-        ("a.sh", "\n" * 1_000_000 + "a=" + " " * 1_000_000, "holds nothing that is known here"),
-        ("a.sh", ("vqclip" + " " * 9000 + "\n") * 300 + "x" * 2_000_000, "holds nothing that is known here"),
-        ("a.ipynb", json.dumps({"cells": [{"source": "a = " + " " * 3_000_000 + "#@param"}]}), "holds nothing"),
+        ("a.sh", "\n" * 1_000_000 + "a=" + " " * 1_000_000, "holds no known settings"),
+        ("a.sh", ("vqclip" + " " * 9000 + "\n") * 300 + "x" * 2_000_000, "holds no known settings"),
+        ("a.ipynb", json.dumps({"cells": [{"source": "a = " + " " * 3_000_000 + "#@param"}]}), "holds no known settings"),
     ],
 )
 def test_a_file_that_is_hostile_or_of_nobody_is_one_line(here, capsys, name, content, sentence):

@@ -10,8 +10,8 @@ from itertools import groupby
 from pathlib import Path
 
 from vqclip_nb.compat import big_sleep, deep_daze, dream, generate, imagine, notebook
-from vqclip_nb.compat.elsewhere import Peer, peers
 from vqclip_nb.compat.options import Option, Tool
+from vqclip_nb.compat.other_tools import Peer, peers
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "moving-over.md"
 INTRODUCTION = """# Moving over
@@ -111,7 +111,7 @@ def _peer(peer: Peer) -> str:
     title = f"{peer.title[:1].upper()}{peer.title[1:]}"
     preset = f"`vqclip paint --preset {peer.preset}` paints with its numbers. " if peer.preset else ""
     rows = "\n".join(
-        f"| {', '.join(f'`{name}`' for name in row.names)} | {_said(row.fate, row.said)} |" for row in peer.rows
+        f"| {', '.join(f'`{name}`' for name in row.names)} | {_said(row.fate, row.answer)} |" for row in peer.rows
     )
     return f"## {title}\n\n{preset}Its options, and what to type here:\n\n| there | here |\n|---|---|\n{rows}\n"
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def see_copied(active: "ActiveRun", copies: "Copies", watch: Callable[[Any], object] = lambda frame: None) -> int:
     """Paint to the end as `see_through` does, write the copies, and say where they are."""
-    from vqclip_nb.compat.copies import kept
+    from vqclip_nb.compat.copies import path_list
 
     def take(frame: Any) -> None:
         copies.add(frame)
@@ -21,5 +21,5 @@ def see_copied(active: "ActiveRun", copies: "Copies", watch: Callable[[Any], obj
 
     status = see_through(active, watch=take)
     if (result := active.record.folder / "result.png").is_file():
-        print(f"Written: {kept([*copies.written, *copies.finish(result)])}", file=sys.stderr)
+        print(f"Written: {path_list([*copies.written, *copies.finish(result)])}", file=sys.stderr)
     return status

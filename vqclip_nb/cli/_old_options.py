@@ -62,7 +62,7 @@ class _Row:
 
 def _rows() -> Iterator[_Row]:
     from vqclip_nb.compat import dream, generate, imagine, notebook
-    from vqclip_nb.compat.elsewhere import peers
+    from vqclip_nb.compat.other_tools import peers
 
     for tool in (generate.TOOL, dream.TOOL, imagine.TOOL, notebook.TOOL):
         command = "" if tool is notebook.TOOL else tool.command
@@ -70,4 +70,4 @@ def _rows() -> Iterator[_Row]:
             yield _Row((option.name, option.short or option.name), option.fate, option.here, command=command)
     for peer in peers().values():
         for row in peer.rows:
-            yield _Row(row.names, row.fate, row.said, len(row.names) == 1)
+            yield _Row(row.names, row.fate, row.answer, len(row.names) == 1)

@@ -11,7 +11,7 @@ from vqclip_nb.cli._common import add_flag, prepare
 from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.cli._paint_line import paint_line
 from vqclip_nb.cli._shell import command
-from vqclip_nb.compat.fire import rewritten
+from vqclip_nb.compat.fire import rewrite
 from vqclip_nb.compat.options import Tool
 from vqclip_nb.compat.plan import Plan
 from vqclip_nb.errors import SettingsError
@@ -48,7 +48,7 @@ def add_fire(subparsers: Any, tool: Tool, run: Callable[[argparse.Namespace], in
     for option in tool.options:
         parser.add_argument(option.flag, metavar=option.kind.upper(), default=argparse.SUPPRESS, help=option.help)
     own = add_own(parser, device=True)
-    remember(parser, lambda words: rewritten(words, tool.options, own))
+    remember(parser, lambda words: rewrite(words, tool.options, own))
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -70,7 +70,7 @@ def given(arguments: argparse.Namespace, tool: Tool) -> dict[str, Any]:
 
 def paint(plan: Plan, arguments: argparse.Namespace) -> int:
     """Paint a plan, and write the tool's files."""
-    from vqclip_nb.compat import places
+    from vqclip_nb.compat import saved_outputs
     from vqclip_nb.compat.copies import Copies, Duration, check
     from vqclip_nb.compat.noise import write_noise
     from vqclip_nb.models import CannotFetch
@@ -81,7 +81,7 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
     run_options: dict[str, Any] = {"device": arguments.device} if "device" in arguments else {}
     settings = plan.settings.replace(quiet=arguments.quiet, **run_options)
     check(plan.outputs)
-    if plan.asks and not _may_overwrite(plan.outputs.picture):
+    if plan.asks_to_overwrite and not _may_overwrite(plan.outputs.picture):
         print("vqclip: nothing was painted, and nothing was overwritten", file=sys.stderr)
         return 0
     check_out(settings.out)
@@ -101,11 +101,11 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
         write_noise(Path(str(settings.init_image)), plan.noise, settings.size, settings.seed)
     with fetched(settings) as here:
         active = start(here)
-    places.keep(plan.outputs, active.record.folder)
+    saved_outputs.save(plan.outputs, active.record.folder)
     copies = Copies(plan.outputs, settings, lambda: active.record.about(active.painting))
     duration = Duration(settings.steps, plan.length)
-    if duration.ahead and not arguments.quiet:
-        print(duration.ahead, file=sys.stderr)
+    if duration.first_message and not arguments.quiet:
+        print(duration.first_message, file=sys.stderr)
 
     def watch(frame: Any) -> None:
         if (message := duration.add(frame.step)) and not arguments.quiet:

@@ -53,7 +53,7 @@ def _places(arguments: argparse.Namespace, source: Path, count: int) -> list[Pat
     if first.suffix.lower() != ".json":
         raise SettingsError(f"out must end in .json, got {str(first)!r}")
     if not first.absolute().parent.is_dir():
-        raise SettingsError(f"out must be in a folder that is there, got {str(first)!r}")
+        raise SettingsError(f"out must be in an existing folder, got {str(first)!r}")
     stem = first.name[: -len(".json")]
     numbered_paths = [first.with_name(f"{stem}-{number}.json") for number in range(1, count + 1)]
     paths = numbered_paths if count > 1 else [first]

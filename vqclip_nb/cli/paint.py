@@ -52,7 +52,7 @@ def paint(arguments: argparse.Namespace) -> int:
     if arguments.prompts:
         return _paint_each(arguments)
     settings = read_settings(arguments)
-    from vqclip_nb.compat import places
+    from vqclip_nb.compat import saved_outputs
     from vqclip_nb.compat.copies import Copies
     from vqclip_nb.compat.plan import Outputs
     from vqclip_nb.runs.creation import check_out
@@ -67,7 +67,7 @@ def paint(arguments: argparse.Namespace) -> int:
         active = start(here, inputs=inputs)
     if not copy:
         return see_through(active)
-    places.keep(outputs := Outputs(copy), active.record.folder)
+    saved_outputs.save(outputs := Outputs(copy), active.record.folder)
     return see_copied(active, Copies(outputs, settings, lambda: active.record.about(active.painting)))
 
 
@@ -85,7 +85,7 @@ def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
     if arguments.prompts:
         raise SettingsError(f"out must be a folder for many prompts, got {arguments.out!r}")
     if not out.absolute().parent.is_dir():
-        raise SettingsError(f"out must be in a folder that is there, got {arguments.out!r}")
+        raise SettingsError(f"out must be in an existing folder, got {arguments.out!r}")
     del arguments.out
     return out
 

@@ -39,7 +39,7 @@ def render(arguments: argparse.Namespace) -> int:
     if path.suffix.lower() != ".png":
         raise SettingsError(f"to must end in .png, got {arguments.to!r}")
     if not path.absolute().parent.is_dir():
-        raise SettingsError(f"to must be in a folder that is there, got {arguments.to!r}")
+        raise SettingsError(f"to must be in an existing folder, got {arguments.to!r}")
     run_options = {name: value for name, value in given(arguments).items() if name == "device"}
     prepare(info.settings.replace(**run_options))
     pils = render(folder, (width, height), run_options=run_options)

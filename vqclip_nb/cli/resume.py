@@ -31,7 +31,7 @@ def add(subparsers: Any) -> None:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Resume the run, change settings, and paint."""
-    from vqclip_nb.compat import places
+    from vqclip_nb.compat import saved_outputs
     from vqclip_nb.compat.copies import Copies
     from vqclip_nb.runs.loss_log import LossLog
     from vqclip_nb.runs.reader import RunInfo
@@ -46,7 +46,7 @@ def resume(arguments: argparse.Namespace) -> int:
     prepare(first)
     if "canvas" in values:
         prepare(first.replace(canvas=values["canvas"]))
-    outputs = places.kept(info)
+    outputs = saved_outputs.load(info)
     active = resume(folder, step=arguments.step, change=Edit(values), run_options=run_options)
     if outputs is None:
         return see_through(active)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from vqclip_nb.compat import dream
-from vqclip_nb.compat.imagining import Imagining
+from vqclip_nb.compat.imagine_base import ImagineBase
 from vqclip_nb.compat.options import Option, Tool
 
 ENCODING = (
@@ -26,11 +26,11 @@ TOOL = Tool(
 )
 
 
-class Imagine(Imagining):
-    """As Big Sleep's, on this package's loop: `dream = Imagine(text="a pyramid made of ice"); dream()`.
+class Imagine(ImagineBase):
+    """Big Sleep's class on this package's loop: `dream = Imagine(text="a pyramid made of ice"); dream()`.
 
-    Call it again to paint on, `set_text` for other words, `reset` to begin anew. Besides Big Sleep's arguments: device,
-    runs (the folder of runs) and demo (paint with the models that come with the package). Raises SettingsError.
+    Call it again to continue the picture, `set_text` to change the text, `reset` to start over. Further arguments:
+    device, runs (the folder of runs) and demo (use the models that come with the package). Raises SettingsError.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Imagine(Imagining):
         super().__init__(TOOL, dream.plan, arguments)
 
     def set_text(self, text: str) -> None:
-        """Paint towards these words from now on."""
+        """From now on, paint towards this text."""
         self.set_clip_encoding(text=text)
 
     def set_clip_encoding(
         self, text: str | None = None, img: Any = None, encoding: Any = None, text_min: str = ""
     ) -> None:
-        """Paint towards a text, a picture or both, and away from `text_min`, from now on."""
+        """From now on, paint towards a text, a picture or both, and away from `text_min`."""
         self._encode(text=text, img=img, encoding=encoding, text_min=text_min)

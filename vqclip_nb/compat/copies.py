@@ -20,18 +20,18 @@ from vqclip_nb.settings import Settings
 
 
 def check(outputs: Outputs) -> None:
-    """Raise SettingsError, before anything is painted, when the tool's picture cannot be written."""
+    """Raise SettingsError if the tool's picture cannot be written. Call it before anything is painted."""
     picture = expanded(outputs.picture)
     if picture.suffix.lower() not in embedded.FORMATS:
         raise SettingsError(f"output must end in {', '.join(embedded.FORMATS)}, got {str(picture)!r}")
     if picture.is_dir() or not picture.absolute().parent.is_dir():
-        raise SettingsError(f"output must be a file in a folder that is there, got {str(picture)!r}")
+        raise SettingsError(f"output must be a file in an existing folder, got {str(picture)!r}")
 
 
 class Copies:
-    """Writes a tool's pictures as frames come, and its picture and films of a finished run.
+    """Writes a tool's pictures while a run paints, and its last picture and films when the run has ended.
 
-    about: gives what a picture says of itself, or None. losses: of the steps that a run has made already.
+    about: returns the metadata of a picture, or None. losses: those of the steps before a run was resumed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Copies:
         self._failed = False
 
     def add(self, frame: Frame) -> None:
-        """Write what the tool writes after this step. A disk that fails is said once, and painting goes on."""
+        """Write the pictures that the tool writes after this step. Warns once if the disk fails."""
         number = self.outputs.number(frame.step)
         if number is None or frame.image is None:
             return
@@ -63,7 +63,10 @@ class Copies:
             self._write(pil, path)
 
     def finish(self, result: Path) -> list[Path]:
-        """The picture, with its settings inside, and the films of the run in whose folder `result` lies."""
+        """Write the picture, with its settings inside, and the films. result: the result.png of the run.
+
+        Returns the paths. Raises OSError.
+        """
         picture, run = expanded(self.outputs.picture), result.parent
         embedded.copy(result, picture)
         paths = [picture]
@@ -87,48 +90,48 @@ class Copies:
 
 
 class Duration:
-    """How long the rest will take, said once, when some steps have been timed."""
+    """The duration of a run, reported once after some steps were timed, if the run is long."""
 
     LONG, MANY, TIMED = 600.0, 10_000, 2.0
 
     def __init__(self, steps: int, length: str = "") -> None:
         self.steps, self.length = steps, length
         self._first: tuple[int, float] | None = None
-        self._said = False
+        self._is_reported = False
 
     @property
-    def ahead(self) -> str | None:
-        """A sentence before the first step of a run of very many."""
-        return f"{self._counted}: how long that takes is said after a few" if self.steps >= self.MANY else None
+    def first_message(self) -> str | None:
+        """A message before the first step of a run with very many steps, or None."""
+        return f"{self._count_text}; an estimate of the time follows" if self.steps >= self.MANY else None
 
     @property
-    def _counted(self) -> str:
+    def _count_text(self) -> str:
         return f"{self.steps:,} steps" + (f" ({self.length})" if self.length else "")
 
     def add(self, step: int) -> str | None:
-        """A sentence, after the steps of two seconds, where the whole takes long; else None."""
+        """A message once two seconds of steps were timed and the run is long; else None."""
         now = time.monotonic()
         if self._first is None:
             self._first = (step, now)
             return None
         first_step, since = self._first
-        if self._said or step < first_step + 2 or now - since < self.TIMED:
+        if self._is_reported or step < first_step + 2 or now - since < self.TIMED:
             return None
-        self._said = True
-        each = (now - since) / (step - first_step)
-        if self.steps * each < self.LONG and self.steps < self.MANY:
+        self._is_reported = True
+        seconds = self.steps * (now - since) / (step - first_step)
+        if seconds < self.LONG and self.steps < self.MANY:
             return None
-        return f"{self._counted} take {spoken(self.steps * each)} here; Ctrl-C ends it and keeps the picture so far"
+        return f"{self._count_text} take {duration_text(seconds)} here; Ctrl-C ends it and keeps the picture so far"
 
 
-def spoken(seconds: float) -> str:
-    """A duration as a person says it: `about 14 h`, `about 9 min`."""
+def duration_text(seconds: float) -> str:
+    """A duration in words: `about 14 h`, `about 9 min`."""
     for unit, length in (("days", 172_800), ("h", 7200), ("min", 120)):
         if seconds >= length:
             return f"about {seconds / {'days': 86_400, 'h': 3600, 'min': 60}[unit]:.0f} {unit}"
     return f"about {seconds:.0f} s"
 
 
-def kept(paths: Iterable[Path]) -> str:
-    """Names of files, as a person reads them in a line."""
+def path_list(paths: Iterable[Path]) -> str:
+    """Distinct paths in one line, separated by commas."""
     return ", ".join(map(str, dict.fromkeys(paths)))

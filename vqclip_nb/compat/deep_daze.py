@@ -5,7 +5,7 @@ from typing import Any
 
 from vqclip_nb.compat import imagine
 from vqclip_nb.compat.big_sleep import ENCODING
-from vqclip_nb.compat.imagining import Imagining
+from vqclip_nb.compat.imagine_base import ImagineBase
 from vqclip_nb.compat.options import Option, Tool
 
 _CHANGED = {"learning_rate": {"name": "lr"}, "start_image_train_iters": {"default": 10}}
@@ -24,11 +24,12 @@ TOOL = Tool(
 )
 
 
-class Imagine(Imagining):
-    """As Deep Daze's, on this package's loop: `imagine = Imagine(text="a house in the forest"); imagine()`.
+class Imagine(ImagineBase):
+    """Deep Daze's class on this package's loop: `imagine = Imagine(text="a house in the forest"); imagine()`.
 
-    Call it again to paint on, `set_clip_encoding` for other words, `reset` to begin anew. Besides the arguments there:
-    device, runs (the folder of runs) and demo (judge by the models that come with the package). Raises SettingsError.
+    Call it again to continue the picture, `set_clip_encoding` to change the text, `reset` to start over. Further
+    arguments: device, runs (the folder of runs) and demo (use the models that come with the package). Raises
+    SettingsError.
     """
 
     def __init__(
@@ -82,5 +83,5 @@ class Imagine(Imagining):
         super().__init__(TOOL, imagine.plan, arguments)
 
     def set_clip_encoding(self, text: str | None = None, img: Any = None, encoding: Any = None) -> None:
-        """Paint towards a text, a picture or both from now on."""
+        """From now on, paint towards a text, a picture or both."""
         self._encode(text=text, img=img, clip_encoding=encoding)

@@ -1,4 +1,4 @@
-"""Big Sleep's `dream`: its options, and what a command of it asks for here."""
+"""Big Sleep's `dream`: its options, and the plan of a command."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from vqclip_nb.errors import SettingsError
 from vqclip_nb.prompts import Prompt
 
 SIZES = (128, 256, 512)
-_PIXELS = "cutouts are made from the nearest pixels, as by Big Sleep's default"
+_PIXELS = "cutouts always take the nearest pixels, which is Big Sleep's default"
 TOOL = Tool(
     "Big Sleep",
     "dream",
@@ -59,7 +59,7 @@ TOOL = Tool(
 
 
 def plan(arguments: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
-    """What options of Big Sleep, by name, ask for; `tool` has its defaults. Raises SettingsError."""
+    """The plan for Big Sleep's options, by name; `tool` has the defaults. Raises SettingsError."""
     notes, values = tool.notes(arguments), tool.read(arguments)
     changes = tool.direct({**values, **arguments})
     changes |= pulls(plain(values["text"] or ""), values["img"], values["text_min"] or "")
@@ -75,14 +75,25 @@ def plan(arguments: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
     if values.get("larger_model") or values.get("larger_clip"):
         changes["perceptor"] = "ViT-L/14"
     outputs = _outputs(values, changes["seed"])
-    usual = {option.setting for option in tool.options if option.name not in arguments} - {"", "seed"}
-    usual |= set() if "image_size" in arguments else {"size"}
-    usual |= set() if {"epochs", "iterations"} & arguments.keys() else {"steps"}
-    return Plan(tool.preset, changes, outputs, notes, length, frozenset(usual), asks=not values.get("overwrite", True))
+    tool_defaults = {option.setting for option in tool.options if option.name not in arguments} - {"", "seed"}
+    tool_defaults |= set() if "image_size" in arguments else {"size"}
+    tool_defaults |= set() if {"epochs", "iterations"} & arguments.keys() else {"steps"}
+    return Plan(
+        tool.preset,
+        changes,
+        outputs,
+        notes,
+        length,
+        frozenset(tool_defaults),
+        asks_to_overwrite=not values.get("overwrite", True),
+    )
 
 
 def pulls(texts: Sequence[Prompt], image: Any, text_min: str = "") -> dict[str, Any]:
-    """Settings that pull to texts and a picture, each counting half, and push from a text. Raises SettingsError."""
+    """Settings that pull towards texts and a picture, each counting half, and away from `text_min`.
+
+    Raises SettingsError if there is neither a text nor a picture.
+    """
     if not texts and image is None:
         raise SettingsError('there is nothing to imagine; give a text, as in "a pyramid made of ice", or --img FILE')
     half = 0.5 if texts and image is not None else 1.0
@@ -94,25 +105,25 @@ def pulls(texts: Sequence[Prompt], image: Any, text_min: str = "") -> dict[str, 
 
 
 def steps_of(values: Mapping[str, Any]) -> tuple[int, str]:
-    """The steps of all epochs, and how the tool counts them. Raises SettingsError."""
+    """The steps of all epochs, and the tool's own count in words. Raises SettingsError."""
     epochs, iterations = values["epochs"], values["iterations"]
     for name in ("epochs", "iterations"):
         if values[name] < 1:
             raise SettingsError(f"--{name} must be 1 or more, got {values[name]}")
     if epochs * iterations > 100_000:
         problem = f"--epochs {epochs} of --iterations {iterations} are {epochs * iterations:,} steps"
-        raise SettingsError(f"{problem}, more than 100,000; lower one of them, and go on with `vqclip resume`")
+        raise SettingsError(f"{problem}, more than 100,000; lower one of them, and continue with `vqclip resume`")
     one = f"; --epochs 1 is {iterations:,} of them" if epochs > 1 else ""
     return epochs * iterations, f"{epochs} epochs of {iterations:,}{one}"
 
 
-def dated(values: Mapping[str, Any]) -> str:
-    """What stands before the picture's name."""
+def date_prefix(values: Mapping[str, Any]) -> str:
+    """The date and time that begin the picture's name, or an empty string."""
     return datetime.now().strftime("%y%m%d-%H%M%S-") if values["save_date_time"] else ""
 
 
-def beside(name: str, end: str, image: Any) -> str:
-    """The name of a picture that is painted after another, `image`, and never written over it."""
+def distinct_name(name: str, end: str, image: Any) -> str:
+    """A name for the painted picture that does not overwrite the input picture `image`."""
     same = isinstance(image, str | Path) and Path(name + end).resolve() == Path(image).resolve()
     return f"_{name}" if same else name
 
@@ -122,8 +133,8 @@ def _outputs(values: Mapping[str, Any], seed: int) -> Outputs:
     if image is not None:
         text += "_" + (Path(image).stem if isinstance(image, str | Path) else "PIL_img")
     text = text + "_wout_" + without if without else text
-    name = dated(values) + file_name(text.replace("-", "_").replace(",", "").replace("|", "--"))
-    name = beside(name, ".png", image)
+    name = date_prefix(values) + file_name(text.replace("-", "_").replace(",", "").replace("|", "--"))
+    name = distinct_name(name, ".png", image)
     end, every = f".{seed}" if values["append_seed"] else "", max(1, values["save_every"])
     return Outputs(
         Path(f"{name}{end}.png"),

@@ -1,4 +1,4 @@
-"""Words as Google's Fire reads them, with which Big Sleep and Deep Daze were called.
+"""Command lines as Google's Fire parses them, which Big Sleep and Deep Daze use.
 
 Options and positionals are the function's arguments: `--save_progress`, `--save-progress=True`, `--nosave_progress`,
 `-i 200` where one argument alone begins with i, and the text first, without an option.
@@ -15,10 +15,10 @@ from vqclip_nb.errors import SettingsError
 _OPTION = re.compile(r"--?[A-Za-z]")
 
 
-def rewritten(words: Sequence[str], options: Sequence[Option], own: Mapping[str, bool]) -> list[str]:
-    """The same words as `--name=value` alone. What is not known stays; so do the options of `own`, with their values.
+def rewrite(words: Sequence[str], options: Sequence[Option], own: Mapping[str, bool]) -> list[str]:
+    """Rewrite a command's words to `--name=value`. Unknown words stay, as do the options of `own` and their values.
 
-    own: whether an option takes a value, by name. Raises SettingsError for a text that lacks its quotes.
+    own: for each of this package's options, whether it takes a value. Raises SettingsError for a text without quotes.
     """
     rest, result, names = list(words), [], set[str]()
     loose: list[str] = []
@@ -50,7 +50,7 @@ def rewritten(words: Sequence[str], options: Sequence[Option], own: Mapping[str,
 
 
 def _named(name: str, options: Sequence[Option]) -> tuple[Option | None, bool]:
-    """The option of a name, and whether the name says no to it."""
+    """The option with this name, and whether the name negates it."""
     by_name = {option.name: option for option in options}
     if name in by_name:
         return by_name[name], False
@@ -63,7 +63,7 @@ def _named(name: str, options: Sequence[Option]) -> tuple[Option | None, bool]:
 
 
 def _value(option: Option, rest: list[str], negated: bool) -> str:
-    """The value of an option without `=`: the next word, but of a switch only one that says yes or no."""
+    """The value of an option without `=`: the next word. A switch takes it only if it means yes or no."""
     follows = bool(rest) and not _OPTION.match(rest[0])
     if option.kind == "switch":
         takes = follows and not negated and rest[0].lower() in ("true", "false", "0", "1", "yes", "no")

@@ -1,4 +1,4 @@
-"""nerdyrodent's generate.py (VQGAN-CLIP): its options, and what a command of it asks for here."""
+"""nerdyrodent's generate.py (VQGAN-CLIP): its options, and the plan of a command."""
 
 import argparse
 from collections.abc import Mapping
@@ -155,7 +155,7 @@ _METHODS = {  # cut_method: cutouts here, and whether -aug counts
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give a parser each option of generate.py, in all its spellings; those that are not typed are left out."""
+    """Add every option of generate.py to a parser, in all spellings; options that are not typed have no attribute."""
     for option in TOOL.options:
         names = dict.fromkeys([option.short, option.flag, option.flag.replace("_", "-")])
         words: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": option.help}
@@ -167,7 +167,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(arguments: Mapping[str, Any], *, memory: int | None = None) -> Plan:
-    """What options of generate.py, by name, ask for. memory: the bytes of the GPU, or None without one.
+    """The plan for generate.py's options, by name. memory: the bytes of the GPU, or None without one.
 
     Raises SettingsError.
     """
@@ -189,9 +189,9 @@ def plan(arguments: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     seconds = values["video_length"]
     if values["zoom_video"]:
         changes |= _zooming(values)
-        seconds = None  # the film has a rate of its own
+        seconds = None  # this film has its own frame rate
     sources = {"size": {"size"}, "cutouts": {"cut_method"}, "augments": {"cut_method", "augments"}}
-    usual = frozenset(name for name, options in sources.items() if not options & arguments.keys())
+    tool_defaults = frozenset(name for name, options in sources.items() if not options & arguments.keys())
     noise = ""
     if values["init_noise"] and not values["init_image"]:
         if (noise := values["init_noise"].lower()) not in KINDS:
@@ -199,17 +199,17 @@ def plan(arguments: Mapping[str, Any], *, memory: int | None = None) -> Plan:
         changes["init_image"] = str(picture.with_name(f"{picture.stem}.noise.png"))
     films = (picture.with_suffix(".mp4"),) if values["video"] or values["zoom_video"] else ()
     outputs = Outputs(picture, max(1, values["save_every"]), films=films, seconds=seconds)
-    return Plan(TOOL.preset, changes, outputs, notes, usual=usual, noise=noise)
+    return Plan(TOOL.preset, changes, outputs, notes, tool_defaults=tool_defaults, noise=noise)
 
 
 def device_of(arguments: Mapping[str, Any]) -> str:
-    """The device; the one that generate.py takes when it can is the best there is."""
+    """The device; generate.py's default means the best one."""
     name = arguments.get("cuda_device", "auto")
     return "auto" if name == TOOL.option("cuda_device").default else str(name)
 
 
 def _zooming(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A film in which the picture is scaled and shifted at the interval and rate of generate.py."""
+    """Settings of a film that scales and shifts the picture at generate.py's interval and rate."""
     every = max(1, values["zoom_save_every"])
     right, down = values["zoom_shift_x"], values["zoom_shift_y"]
     rate = min(60.0, max(10.0, values["iterations"] / every / max(values["video_length"], 0.1)))
@@ -229,7 +229,7 @@ def _size(size: tuple[int, ...] | None, memory: int | None) -> tuple[int, int]:
 
 
 def _prompts(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Texts and pictures; a story's phrases follow each other, and its pictures end with the first phrase."""
+    """Settings of texts and pictures. A story's phrases follow each other; its pictures end with the first phrase."""
     pictures = [part.strip() for part in (values["image_prompts"] or "").split("|") if part.strip()]
     text = values["prompts"] or ("" if pictures else "A cute, smiling, Nerdy Rodent")
     parts, every = [phrases(part) for part in text.split("^")], values["change_prompt_every"]
@@ -248,7 +248,7 @@ def _cutouts(values: Mapping[str, Any], explicit: bool) -> dict[str, Any]:
 
 
 def _model(values: Mapping[str, Any]) -> str | None:
-    """The VQGAN that the files are named after, or None for the usual one. Raises SettingsError for one not known."""
+    """The VQGAN that the files are named after, or None for the default. Raises SettingsError for an unknown one."""
     config, weights = values["vqgan_config"], values["vqgan_checkpoint"]
     if weights != TOOL.option("vqgan_checkpoint").default:
         beside = config if Path(config).stem == Path(weights).stem else str(Path(weights).with_suffix(".yaml"))

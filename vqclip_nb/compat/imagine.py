@@ -1,10 +1,10 @@
-"""Deep Daze's `imagine`: its options, and what a command of it asks for here."""
+"""Deep Daze's `imagine`: its options, and the plan of a command."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.compat.dream import beside, dated, pulls, steps_of
+from vqclip_nb.compat.dream import date_prefix, distinct_name, pulls, steps_of
 from vqclip_nb.compat.options import Option, Tool
 from vqclip_nb.compat.plan import Outputs, Plan
 from vqclip_nb.compat.texts import file_name, sliding, story
@@ -96,7 +96,7 @@ TOOL = Tool(
 
 
 def plan(arguments: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
-    """What options of Deep Daze, by name, ask for; `tool` has its defaults. Raises SettingsError."""
+    """The plan for Deep Daze's options, by name; `tool` has the defaults. Raises SettingsError."""
     notes, values = tool.notes(arguments), tool.read(arguments)
     groups = _story(values) if values["create_story"] else []
     values |= {"epochs": len(groups)} if groups else {}
@@ -107,15 +107,21 @@ def plan(arguments: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
     if values.get("deeper"):
         changes["layers"] = 32
     changes |= _cutouts(values)
-    usual = set() if "image_width" in arguments else {"size"}
-    usual |= set() if {"epochs", "iterations", "create_story"} & arguments.keys() else {"steps"}
+    tool_defaults = set() if "image_width" in arguments else {"size"}
+    tool_defaults |= set() if {"epochs", "iterations", "create_story"} & arguments.keys() else {"steps"}
     return Plan(
-        tool.preset, changes, _outputs(values), notes, length, frozenset(usual), asks=not values.get("overwrite", True)
+        tool.preset,
+        changes,
+        _outputs(values),
+        notes,
+        length,
+        frozenset(tool_defaults),
+        asks_to_overwrite=not values.get("overwrite", True),
     )
 
 
 def _story(values: Mapping[str, Any]) -> list[list[Prompt]]:
-    """The words of each epoch. Raises SettingsError for a story without a text, or of no words."""
+    """The prompts of each epoch. Raises SettingsError for a story without a text or without words."""
     if not (values["text"] or "").strip():
         raise SettingsError("--create_story needs a text whose words come one after another")
     start, more = values["story_start_words"], values["story_words_per_epoch"]
@@ -127,7 +133,7 @@ def _story(values: Mapping[str, Any]) -> list[list[Prompt]]:
 
 
 def _pulls(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Text and picture; the text is one prompt, since a pipe is a letter to Deep Daze."""
+    """Settings of the text and the picture. The text is one prompt, because Deep Daze does not split it at pipes."""
     text = (values["text"] or "").strip()
     return pulls([Prompt(text)] if text else [], values["img"])
 
@@ -153,7 +159,7 @@ def _outputs(values: Mapping[str, Any]) -> Outputs:
         text = text.partition(separator)[0] or text
     if not text:
         text = Path(image).stem if isinstance(image, str | Path) else "PIL_img"
-    name = beside(dated(values) + file_name(text[:77]), ".jpg", image)
+    name = distinct_name(date_prefix(values) + file_name(text[:77]), ".jpg", image)
     pattern = name.replace("{", "{{").replace("}", "}}") + ".{:06}.jpg"
     kinds = {".gif": values["save_gif"], ".mp4": values["save_video"]}
     return Outputs(

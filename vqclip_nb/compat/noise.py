@@ -1,4 +1,4 @@
-"""Noise pictures: what generate.py's `-in` begins with."""
+"""Noise pictures: the start images of generate.py's `-in`."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ KINDS = ("pixels", "gradient")
 
 
 def write_noise(path: Path, kind: str, size: tuple[int, int], seed: int) -> None:
-    """Write a picture of one of KINDS: every pixel drawn, or colours that flow into each other.
+    """Write a picture of one of KINDS: random pixels, or a smooth gradient of colours.
 
-    The same seed gives the same picture. Raises OSError.
+    size: width and height in pixels. The same seed gives the same picture. Raises OSError.
     """
     import numpy as np
 

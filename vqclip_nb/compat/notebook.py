@@ -10,7 +10,7 @@ from vqclip_nb.compat.texts import joined, noise_prompts, phrases
 from vqclip_nb.compat.vqgans import vqgan
 from vqclip_nb.errors import SettingsError
 
-ENDLESS = 500  # steps, where the notebook went on until somebody stopped it
+ENDLESS = 500  # steps, where the notebook continued until it was stopped
 CHECKED = (
     *("imagenet_1024", "imagenet_16384", "gumbel_8192", "openimages_8192", "coco", "faceshq", "wikiart_1024"),
     *("wikiart_16384", "sflckr", "ade20k", "ffhq", "celebahq"),
@@ -63,7 +63,7 @@ TOOL = Tool(
 
 
 def plan(arguments: Mapping[str, Any], preset: str = TOOL.preset) -> Plan:
-    """What fields of the notebook ask for; the preset is that of its version, as `pooling`. Raises SettingsError."""
+    """The plan for the notebook's fields. preset: that of the notebook's version. Raises SettingsError."""
     notes, values = TOOL.notes(arguments), TOOL.read(arguments)
     explicit = {name: value for name, value in arguments.items() if value not in ("", None)}
     changes = {"seed": -1} | TOOL.direct(explicit)

@@ -1,4 +1,4 @@
-"""Options of other tools: how each is typed there, and what becomes of it here."""
+"""Options of other tools: their form there, and their meaning here."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from vqclip_nb.errors import SettingsError
 
 Kind = Literal["text", "texts", "whole", "wholes", "number", "numbers", "switch", "any"]
 Fate = Literal["setting", "file", "moot", "refused"]
-_WANTED = {
+_KIND_NAMES = {
     **{"whole": "a whole number", "wholes": "whole numbers", "number": "a number", "numbers": "numbers"},
     "switch": "True or False",
 }
@@ -19,9 +19,9 @@ _WANTED = {
 class Option:
     """An option of another tool.
 
-    name: in its Python. kind: what it takes. default: what it is there when left out. fate: whether it is a setting
-    here, says which files are written, has no meaning here (moot), or is refused. here: what it is here; where it is
-    moot or refused, why, and what to do. short: its short form. setting: the field that takes its value unchanged.
+    name: its name in Python. kind: the type of its value. default: its default in the tool. fate: whether it becomes a
+    setting, names files to write, has no effect (moot), or is refused. here: its meaning here; for moot and refused
+    options, the reason and the remedy. short: its short form. setting: the setting that takes its value unchanged.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As it is typed there."""
+        """The option as it is typed in the tool's command."""
         return f"--{self.name}"
 
     @property
     def help(self) -> str:
-        """What it is here, for the help of a command."""
+        """The help text of the option in the command here."""
         default = "" if self.default in (None, "", (), False) else f" (default: {self.default})"
         fate = {"moot": "changes nothing here: ", "refused": "cannot be had here: "}.get(self.fate, "")
         return f"{fate}{self.here}{default}".replace("%", "%%").replace("`", "")
@@ -47,7 +47,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool that people come from. command: what is typed there, and here after `vqclip`. preset: its recipe."""
+    """A tool whose commands work here. command: its name, also after `vqclip`. preset: the preset with its settings."""
 
     title: str
     command: str
@@ -55,7 +55,7 @@ class Tool:
     options: tuple[Option, ...]
 
     def option(self, name: str) -> Option:
-        """An option by its name, with `-` for `_` where somebody likes. Raises SettingsError with the nearest name."""
+        """An option by its name, with `-` or `_`. Raises SettingsError, which suggests the nearest name."""
         options = {option.name: option for option in self.options}
         plain = name.strip("-").replace("-", "_")
         if plain not in options:
@@ -65,18 +65,18 @@ class Tool:
         return options[plain]
 
     def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """All options by name: those given, as their kind, and the defaults. Raises SettingsError."""
+        """All options by name, converted to their kinds; missing ones have their defaults. Raises SettingsError."""
         values = {option.name: option.default for option in self.options}
         for name, value in arguments.items():
             option = self.option(name)
-            values[option.name] = converted(option, value)
+            values[option.name] = convert(option, value)
         return values
 
     def notes(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """A sentence for each option given that has no meaning here. Raises SettingsError for one that is refused."""
+        """A sentence for each option that has no effect here. Raises SettingsError for a refused option."""
         sentences = []
         for option, value in ((self.option(name), value) for name, value in arguments.items()):
-            if converted(option, value) == option.default:
+            if convert(option, value) == option.default:
                 continue
             if option.fate == "refused":
                 raise SettingsError(f"{option.flag} cannot be had here: {option.here}")
@@ -85,7 +85,7 @@ class Tool:
         return tuple(sentences)
 
     def direct(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings that take the value of an option unchanged."""
+        """The settings that take an option's value unchanged, by name."""
         values = self.read(arguments)
         names = {self.option(name).name for name in arguments}
         return {
@@ -95,12 +95,12 @@ class Tool:
         }
 
 
-def converted(option: Option, value: Any) -> Any:
-    """A value as the option's kind. Raises SettingsError, naming the option as it is typed."""
+def convert(option: Option, value: Any) -> Any:
+    """Convert a value to the option's kind. Raises SettingsError, which names the option."""
     try:
         return value if value is None or option.kind == "any" else _READERS[option.kind](value)
     except (TypeError, ValueError, KeyError, OverflowError):
-        raise SettingsError(f"{option.flag} must be {_WANTED[option.kind]}, got {str(value)!r}") from None
+        raise SettingsError(f"{option.flag} must be {_KIND_NAMES[option.kind]}, got {str(value)!r}") from None
 
 
 def _switch(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Plan: what a command of another tool asks for here: settings, and the files that the tool would have written."""
+"""Plans: a command of another tool as settings, and the files that the tool would have written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,10 +16,10 @@ MOST_FRAMES = 1000
 class Outputs:
     """The files of a tool.
 
-    picture: where its picture goes. every: it is written anew every so many steps; 0 is at the end alone. after: the
-    step of the first writing. numbered: a pattern for pictures that stay, with the number of the writing in it, or "";
-    the first to be written has the number `first_number`. best: where the picture nearest to the prompt goes, or None.
-    films: where films go. seconds: how long they last, or None.
+    picture: the path of its picture. every: the steps between two writings of it; 0 writes it at the end only. after:
+    the step of the first writing. numbered: a path pattern for numbered pictures, or ""; they begin with the number
+    `first_number`. best: the path of the picture nearest to the prompt, or None. films: their paths. seconds: the
+    length of the films, or None.
     """
 
     picture: Path
@@ -32,46 +32,49 @@ class Outputs:
     seconds: float | None = None
 
     def number(self, step: int) -> int | None:
-        """The number of the writing after this step, or None where nothing is written then."""
+        """The number of the writing after this step, or None if nothing is written then."""
         count = step - self.after
         return count // self.every if self.every and count >= 0 and count % self.every == 0 else None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """preset: the recipe that the settings begin with, or "". changes: the settings beside it. notes: what to say."""
+    """A command as settings and files.
+
+    preset: the preset that the settings start from, or "". changes: the other settings. notes: messages for the user.
+    """
 
     preset: str
     changes: Mapping[str, Any]
     outputs: Outputs
     notes: tuple[str, ...] = field(default=())
     length: str = ""  # the steps as the tool counts them, such as "20 epochs of 1,050"
-    usual: frozenset[str] = frozenset()  # the changes that nobody typed: the tool's own defaults
-    noise: str = ""  # the kind of noise to write as the start image, before anything is painted
-    asks: bool = False  # whether the tool asks before it overwrites its picture
+    tool_defaults: frozenset[str] = frozenset()  # names among `changes` that were not typed: defaults of the tool
+    noise: str = ""  # the kind of noise to write as the start image
+    asks_to_overwrite: bool = False  # whether the tool asks before it overwrites its picture
 
     @cached_property
     def settings(self) -> Settings:
-        """What is painted. Raises SettingsError."""
-        begin = presets.load(self.preset).settings if self.preset else {}
-        settings = Settings(**{**begin, **self.changes})
-        return settings.replace(every=kept_every(settings.steps, self.outputs.every))
+        """The settings to paint with. Raises SettingsError."""
+        base = presets.load(self.preset).settings if self.preset else {}
+        settings = Settings(**{**base, **self.changes})
+        return settings.replace(every=frame_interval(settings.steps, self.outputs.every))
 
     def on_demo(self) -> "Plan":
-        """What was typed, by the models that come with the package and the settings that suit them."""
+        """The same plan with the demo models, and with their defaults for options that were not typed."""
         canvas = str({**presets.load(self.preset).settings, **self.changes}["canvas"])
         canvas = "vqgan/demo" if canvases.spec(canvas).model_kind else canvas
-        explicit = {name: value for name, value in self.changes.items() if name not in self.usual}
+        explicit = {name: value for name, value in self.changes.items() if name not in self.tool_defaults}
         return replace(
             self, preset="", changes=canvases.suiting(explicit, canvas) | {"canvas": canvas, "perceptor": "demo"}
         )
 
-    def at(self, **run_options: Any) -> "Plan":
-        """The same at another place: settings such as `device` and `out`."""
+    def with_run_options(self, **run_options: Any) -> "Plan":
+        """The same plan with other run options, such as `device` and `out`."""
         return replace(self, changes={**self.changes, **run_options})
 
 
-def kept_every(steps: int, interval: int) -> int:
-    """Of how many frames one is kept, so that a long run keeps one to two thousand; each that is written is kept."""
+def frame_interval(steps: int, interval: int) -> int:
+    """The largest interval between kept frames that leaves at least 1000 frames and divides `interval`."""
     most = max(1, steps // MOST_FRAMES)
     return max(number for number in range(1, most + 1) if interval % number == 0)

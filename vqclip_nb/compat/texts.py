@@ -1,4 +1,4 @@
-"""Prompts of other tools, written as prompts here."""
+"""Prompts of other tools, converted to prompts here."""
 
 import math
 import re
@@ -11,17 +11,17 @@ from vqclip_nb.escapes import visible
 from vqclip_nb.prompts import Prompt, parse_picture
 from vqclip_nb.schedules import MOST_KEYFRAMES, Schedule, value_at
 
-MOST_WORDS = 50  # of a story at a time; they are fewer tokens than CLIP reads
-_LONGEST_NAME = 200  # bytes; suffixes still have room
+MOST_WORDS = 50  # words of a story at a time, which fit into CLIP's 77 tokens
+_LONGEST_NAME = 200  # bytes; leaves room for suffixes
 
 
 def phrases(text: str) -> list[Prompt]:
-    """`text:weight:stop | ...` as the notebooks read it: numbers behind the last two colons; all else is text."""
+    """Parse `text:weight:stop | ...` as the notebooks do: numbers after the last two colons, all else text."""
     return [weighted(part.strip()) for part in text.split("|") if part.strip()]
 
 
 def weighted(text: str) -> Prompt:
-    """`text`, `text:weight` or `text:weight:stop`. What is no number behind a colon stays text."""
+    """Parse `text`, `text:weight` or `text:weight:stop`. If a part after a colon is not a number, it is text."""
     words = text
     numbers: list[float] = []
     while len(numbers) < 2 and ":" in words:
@@ -41,13 +41,13 @@ def weighted(text: str) -> Prompt:
 
 
 def file_name(text: str) -> str:
-    """A text as the name of a file, spaces as `_`, that lies where it is written and is legal everywhere."""
+    """A text as a file name, with `_` for spaces, without folders, and valid on every system."""
     name = re.sub(r'[/\\:*?"<>|]', "-", visible(text.replace(" ", "_"))).strip("-_.")
     return name.encode()[:_LONGEST_NAME].decode(errors="ignore") or "picture"
 
 
 def sliding(text: str, start: int, more: int, separator: str | None) -> list[str]:
-    """The parts of Deep Daze's story: between separators, or some words and always more of them, old ones leaving."""
+    """The parts of Deep Daze's story, split at separators, or else a window of words that grows and then slides."""
     if separator and separator in text:
         return [part.strip() for part in text.split(separator) if part.strip()]
     words = text.split()
@@ -56,7 +56,7 @@ def sliding(text: str, start: int, more: int, separator: str | None) -> list[str
 
 
 def plain(text: str) -> list[Prompt]:
-    """Texts joined by `|`, without weights, as Big Sleep reads them."""
+    """Parse texts joined by `|`, without weights, as Big Sleep does."""
     return [Prompt(part.strip()) for part in text.split("|") if part.strip()]
 
 
@@ -66,7 +66,7 @@ def joined(prompts: Sequence[Prompt]) -> str:
 
 
 def noise_prompts(seeds: Sequence[int], weights: Sequence[float]) -> dict[str, Any]:
-    """The setting for noise prompts; a weight that is left out is 1. Raises SettingsError for one without a seed."""
+    """The setting `noise_prompts`; a missing weight is 1. Raises SettingsError for a weight without a seed."""
     if len(weights) > len(seeds):
         raise SettingsError(f"--noise_prompt_weights needs a seed for each weight, got {len(weights)} and {len(seeds)}")
     pairs = zip(seeds, (*weights, *[1.0] * (len(seeds) - len(weights))), strict=True)
@@ -74,9 +74,9 @@ def noise_prompts(seeds: Sequence[int], weights: Sequence[float]) -> dict[str, A
 
 
 def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: Sequence[str] = ()) -> dict[str, Any]:
-    """Settings in which groups of prompts follow each other, each for `every` steps; after the last the first returns.
+    """Settings in which groups of prompts follow each other in a cycle, each for `every` steps.
 
-    Pictures pull as long as the first group. Raises SettingsError when there are too many changes for keyframes.
+    The pictures have weight while the first group has. Raises SettingsError if there are too many keyframes.
     """
     windows = -(-steps // every)
     if windows > MOST_KEYFRAMES:
@@ -96,7 +96,7 @@ def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: S
 
 
 def _during(windows: Sequence[bool], every: int, weight: float) -> float | Schedule:
-    """A schedule that has the weight in some windows of `every` steps, and 0 in the others."""
+    """A schedule with the weight in the windows of `every` steps that are True, and 0 in the others."""
     if all(windows):
         return weight
     changes = [index for index, own in enumerate(windows) if not index or own != windows[index - 1]]

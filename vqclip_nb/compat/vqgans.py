@@ -9,9 +9,9 @@ _OTHERS = dict.fromkeys(("gumbel_8192", "openimages_8192", "openimages_f16_8192"
 
 
 def vqgan(name: str, *, config: str = "", weights: str = "") -> str:
-    """The catalog's name of a VQGAN, by its name or that of its file, with or without `vqgan_` before it.
+    """The catalog's name of a VQGAN, from its name or its file's name, with or without the prefix `vqgan_`.
 
-    Raises SettingsError with the command that enters it.
+    Raises SettingsError, with the command that adds it, for an unknown VQGAN.
     """
     stem = Path(name).stem if Path(name).suffix in (".yaml", ".yml", ".ckpt", ".pt", ".safetensors") else name
     plain = stem.removeprefix("vqgan_")
@@ -21,5 +21,5 @@ def vqgan(name: str, *, config: str = "", weights: str = "") -> str:
         except catalog.UnknownModel:
             continue
     config, weights = config or f"{stem}.yaml", weights or f"{stem}.ckpt"
-    remedy = f"enter it by `vqclip models add {stem} --config {config} --weights {weights}`, and type the same again"
+    remedy = f"add it with `vqclip models add {stem} --config {config} --weights {weights}`, and type the same again"
     raise SettingsError(f"there is no VQGAN {name!r} here; {remedy}")

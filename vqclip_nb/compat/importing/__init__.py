@@ -1,4 +1,4 @@
-"""Importing: old work of other tools, read as settings. What a file holds is data: nothing in it is run or opened."""
+"""Importing: files of other tools, read as settings. Nothing in a file is executed, and no path in it is opened."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ COMMANDS = (".txt", ".md", ".sh", ".bash", ".bat", ".cmd", "")
 
 
 def read(path: Path) -> list[Imported]:
-    """The settings in a file of another tool: in a script, those of each of its commands.
+    """The settings in a file of another tool; a script has settings for each of its commands.
 
     A script or text with commands of generate.py, dream or imagine; a PNG or JPEG of pixray, rkhamilton, nerdyrodent or
     the notebook; a settings file (JSON, YAML, text) of pixray, rkhamilton, pytti, Disco Diffusion or DiscoArt; a
@@ -26,5 +26,5 @@ def read(path: Path) -> list[Imported]:
     values = documents.fields_of_notebook(text, path) if suffix == ".ipynb" else documents.mapping(text, path)
     if values is None:
         expectation = "a command of generate.py, dream or imagine, or the settings of a tool"
-        raise SettingsError(f"{str(path)!r} holds nothing that is known here; it must hold {expectation}")
-    return [translate.translated(values, path)]
+        raise SettingsError(f"{str(path)!r} holds no known settings; it must hold {expectation}")
+    return [translate.translate(values, path)]

@@ -1,4 +1,4 @@
-"""Commands: lines of a script that call generate.py, dream or imagine, read as the tools read them."""
+"""Commands: lines of a script that call generate.py, dream or imagine, parsed as the tools parse them."""
 
 import argparse
 import re
@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from vqclip_nb.compat import dream, generate, imagine
-from vqclip_nb.compat.fire import rewritten
+from vqclip_nb.compat.fire import rewrite
 from vqclip_nb.compat.importing.documents import MOST_TEXT
 from vqclip_nb.compat.importing.imported import Imported
 from vqclip_nb.compat.options import Tool
@@ -26,7 +26,7 @@ _END = set("();<>|&")
 
 
 def read(text: str) -> list[Imported]:
-    """The settings of each command in a text. Raises SettingsError, naming the line, for one that is wrong."""
+    """The settings of each command in a text. Raises SettingsError, which names the line, for an invalid command."""
     joined = re.sub(r"[\\^`]\r?\n", " ", text)
     variables = dict(_ASSIGNED.findall(joined))
     results = []
@@ -57,7 +57,7 @@ def _imported(arguments: Mapping[str, Any], plan: Callable[[Mapping[str, Any]], 
             del filled[name]
     if missing and {"prompts", "text"} & arguments.keys() - filled.keys():
         raise SettingsError(
-            f"its prompt is known to the shell alone; write it out in place of {missing[0].partition(':')[0]}"
+            f"only the shell knows its prompt; write the text in place of {missing[0].partition(':')[0]}"
         )
     tool_plan = plan(filled)
     settings = tool_plan.settings
@@ -68,7 +68,7 @@ def _imported(arguments: Mapping[str, Any], plan: Callable[[Mapping[str, Any]], 
 
 
 def _words(text: str) -> list[str]:
-    """The words of a command, up to where the shell would end it."""
+    """The words of a command, up to the shell operator that ends it."""
     lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, "#"
     words: list[str] = []
@@ -83,9 +83,9 @@ def _words(text: str) -> list[str]:
 
 
 def _filled(words: Sequence[str], variables: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Words with the script's variables filled in, and a sentence for each that only a shell would know.
+    """Words with the script's variables replaced, and a sentence for each variable that only a shell would know.
 
-    known: what follows `name=` in the script, by name.
+    variables: the values of assignments `name=value` in the script.
     """
     missing: list[str] = []
 
@@ -118,7 +118,7 @@ def _of_generate(words: Sequence[str]) -> dict[str, Any]:
 def _of_fire(tool: Tool) -> Callable[[Sequence[str]], dict[str, Any]]:
     def given(words: Sequence[str]) -> dict[str, Any]:
         values = {}
-        for word in rewritten(words, tool.options, {}):
+        for word in rewrite(words, tool.options, {}):
             name, equals, value = word.partition("=")
             if not equals:
                 raise SettingsError(f"{tool.title} has no option {word!r}")

@@ -1,4 +1,4 @@
-"""Documents: JSON, YAML and notebooks of anybody, read within bounds."""
+"""Documents: untrusted JSON, YAML and notebooks, read with size limits."""
 
 import ast
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ MOST_NAME = 100  # letters of an option's name
 
 
 def mapping(text: str, path: Path) -> dict[str, Any] | None:
-    """The object that JSON or YAML text holds, or None where it holds something else. Raises SettingsError."""
+    """The mapping in a JSON or YAML text, or None for another value. Raises SettingsError."""
     values = parsed(text, path)
     return {str(name)[:MOST_NAME]: value for name, value in values.items()} if isinstance(values, dict) else None
 
 
 def fields_of_notebook(text: str, path: Path) -> dict[str, Any] | None:
-    """The values of a notebook's fields, `name = value #@param`; plain values alone. Raises SettingsError."""
+    """The values of a notebook's fields, `name = value #@param`; only literals are read. Raises SettingsError."""
     cells = (mapping(text, path) or {}).get("cells")
     if not isinstance(cells, list):
         return None
@@ -35,7 +35,7 @@ def fields_of_notebook(text: str, path: Path) -> dict[str, Any] | None:
 
 
 def _field(line: str) -> tuple[str, str] | None:
-    """The name and the value, as they are written, of a line `name = value #@param ...`, or None."""
+    """The name and the unparsed value of a line `name = value #@param ...`, or None for another line."""
     code, mark, _ = line[:MOST_TEXT].partition("@param")
     name, equals, value = code.rstrip().removesuffix("#").partition("=")
     return (name.strip(), value.strip()) if mark and equals and name.strip().isidentifier() else None

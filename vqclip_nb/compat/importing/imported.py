@@ -1,4 +1,4 @@
-"""Imported: what was read of another tool."""
+"""Imported settings of another tool."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,11 @@ from vqclip_nb.settings import Settings
 
 @dataclass(frozen=True)
 class Imported:
-    """Settings from another tool. tool: its title. preset: the recipe beside it. lost: what could not be carried."""
+    """Settings from another tool.
+
+    tool: its title. preset: the preset that the settings start from. lost: a sentence for each option that could not be
+    converted.
+    """
 
     tool: str
     settings: Settings

@@ -1,4 +1,4 @@
-"""Pictures: what pixray, rkhamilton, nerdyrodent and the notebook wrote into theirs."""
+"""Pictures: the metadata that pixray, rkhamilton, nerdyrodent and the notebook wrote into them."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from PIL import Image
 from vqclip_nb.compat import generate, notebook
 from vqclip_nb.compat.importing.documents import MOST_TEXT
 from vqclip_nb.compat.importing.imported import Imported
-from vqclip_nb.compat.importing.translate import translated_by
+from vqclip_nb.compat.importing.translate import translate_options
 from vqclip_nb.errors import PictureError, SettingsError
 from vqclip_nb.images import BROKEN, first_line
 
@@ -20,7 +20,7 @@ _PATHS = ("init_image", "image_prompts", "target_images", "overlay_image")
 
 
 def read(path: Path) -> Imported:
-    """The settings inside a picture. Raises PictureError, SettingsError where there are none of a tool known here."""
+    """The settings inside a picture. Raises PictureError, and SettingsError if it has none of a known tool."""
     texts = _texts(path)
     if "vqclip" in texts:
         raise SettingsError(f"{str(path)!r} was painted by vqclip; `vqclip info` shows how, and paints it again")
@@ -34,16 +34,16 @@ def read(path: Path) -> Imported:
         values = {name: value for name, value in values.items() if name not in _PATHS}
         if "seed_used" in values:
             values["seed"] = values.pop("seed_used")
-        return translated_by("pixray", values, notes)
+        return translate_options("pixray", values, notes)
     if {"text_prompts", "iterations"} <= texts.keys():
-        return translated_by("rkhamilton", {name: _value(text) for name, text in ours.items()}, notes)
+        return translate_options("rkhamilton", {name: _value(text) for name, text in ours.items()}, notes)
     if "comment" in texts and isinstance(prompts := _value(texts["comment"]), list):
         plan = generate.plan({"prompts": " | ".join(map(str, prompts))})
         more = "all but the prompts: generate.py wrote nothing else into its pictures"
         return Imported(generate.TOOL.title, plan.settings, plan.preset, (more, *notes))
     if fields := dict(_XMP.findall(texts.get("XML:com.adobe.xmp", ""))):
         return _of_notebook(fields, notes)
-    raise SettingsError(f"{str(path)!r} holds no settings of a tool that is known here")
+    raise SettingsError(f"{str(path)!r} holds no settings of a known tool")
 
 
 def _of_notebook(fields: dict[str, str], notes: list[str]) -> Imported:
@@ -55,7 +55,7 @@ def _of_notebook(fields: dict[str, str], notes: list[str]) -> Imported:
 
 
 def _texts(path: Path) -> dict[str, str]:
-    """The texts in a picture, each at most so long; no pixels are decoded. Raises PictureError."""
+    """The texts in a picture, each with a length limit; no pixels are decoded. Raises PictureError."""
     try:
         with Image.open(path, formats=["PNG", "JPEG", "WEBP"]) as pil:
             texts = getattr(pil, "text", None) or {k: v for k, v in pil.info.items() if isinstance(v, str)}
@@ -67,7 +67,7 @@ def _texts(path: Path) -> dict[str, str]:
 
 
 def _value(text: str) -> Any:
-    """What a Python value was before it was written, or the text."""
+    """A text parsed as a Python literal, or the text itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

@@ -1,4 +1,4 @@
-"""Translation: settings of other tools, option by option, as settings here, and what could not be carried."""
+"""Translation: options of other tools as settings here, and the options that could not be converted."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import Any
 
 from vqclip_nb import canvases, presets
 from vqclip_nb.compat import notebook
-from vqclip_nb.compat.elsewhere import Peer, peers
+from vqclip_nb.compat.importing.converters import CONVERTERS, LostOptions
 from vqclip_nb.compat.importing.documents import MOST_TEXT
 from vqclip_nb.compat.importing.imported import Imported
-from vqclip_nb.compat.importing.recipes import READERS, Lost
+from vqclip_nb.compat.other_tools import Peer, peers
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.settings import Settings
 
 MOST_OPTIONS = 1000
-LEAST = 3  # options of a tool that a file must have, before it is taken for that tool's
+LEAST = 3  # options of a tool that a file must have to be recognized
 _EMPTY: tuple[Any, ...] = (None, "", False, 0, "0", "0:(0)", "None", [], {}, ())
 
 
-def translated(values: Mapping[str, Any], path: Path) -> Imported:
-    """Settings of the tool whose options these are. Raises SettingsError where that is none."""
+def translate(values: Mapping[str, Any], path: Path) -> Imported:
+    """Translate the options of a tool, which is recognized by their names. Raises SettingsError if none is."""
     values = _flat(values)
     if len(values) > MOST_OPTIONS:
         raise SettingsError(f"{str(path)!r} has {len(values):,} options, and no tool has more than {MOST_OPTIONS:,}")
@@ -31,26 +31,26 @@ def translated(values: Mapping[str, Any], path: Path) -> Imported:
     if _known(peer, values) < min(LEAST, len(values)) or not values:
         tools = ", ".join(each.title for each in peers().values())
         raise SettingsError(f"{str(path)!r} holds settings of none of these tools: {tools}, or the notebook of 2021")
-    return translated_by(peer.name, values)
+    return translate_options(peer.name, values)
 
 
-def translated_by(name: str, values: Mapping[str, Any], lost: Sequence[str] = ()) -> Imported:
-    """Settings of this tool, from its options by name. Raises SettingsError where no prompt is among them."""
-    peer, missed = peers()[name], Lost(list(lost))
+def translate_options(name: str, values: Mapping[str, Any], lost: Sequence[str] = ()) -> Imported:
+    """Translate the options of this tool, by name. Raises SettingsError without a prompt among them."""
+    peer, missed = peers()[name], LostOptions(list(lost))
     for option in [option for option, value in values.items() if len(repr(value)) > MOST_TEXT]:
-        missed.add(option, f"it has more than {MOST_TEXT:,} letters, as no setting has")
+        missed.add(option, f"it has more than {MOST_TEXT:,} letters, more than a setting may have")
     values = {option: value for option, value in values.items() if len(repr(value)) <= MOST_TEXT}
     try:
-        special, names = READERS[name](values, missed)
+        special, names = CONVERTERS[name](values, missed)
     except SettingsError:
         raise
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise SettingsError(f"the settings of {peer.title} hold a value of another kind: {error}") from None
+        raise SettingsError(f"the settings of {peer.title} hold a value of the wrong type: {error}") from None
     preset = special.pop("preset", peer.preset)
     base = {**presets.load(preset).settings, "prompt": special.pop("prompt", ""), "seed": -1}
     base |= {"image_prompts": special.pop("image_prompts")} if "image_prompts" in special else {}
     if not (base["prompt"] or base.get("image_prompts")):
-        raise SettingsError(f"there is no prompt among the settings of {peer.title}, and nothing to paint without one")
+        raise SettingsError(f"the settings of {peer.title} have no prompt, so that there is nothing to paint")
     Settings(**base)
     for setting, value in special.items():
         _take(base, setting, value, setting, missed)
@@ -60,35 +60,35 @@ def translated_by(name: str, values: Mapping[str, Any], lost: Sequence[str] = ()
         if option in peer.direct:
             _take(base, peer.direct[option], value, option, missed)
         else:
-            _say(peer, option, missed)
+            _explain(peer, option, missed)
     return Imported(peer.title, Settings(**base), preset, missed.sentences())
 
 
-def _take(base: dict[str, Any], setting: str, value: Any, option: str, missed: Lost) -> None:
-    """Take a setting into `base`, or say why it cannot be. A canvas comes without the options of others."""
+def _take(base: dict[str, Any], setting: str, value: Any, option: str, missed: LostOptions) -> None:
+    """Add a setting to `base`, or add the reason to `missed`. A new canvas removes the options of the old one."""
     try:
-        begin = canvases.suiting(base, str(value)) if setting == "canvas" else base
-        Settings(**{**begin, setting: value})
+        kept = canvases.suiting(base, str(value)) if setting == "canvas" else base
+        Settings(**{**kept, setting: value})
     except SettingsError as error:
         missed.add(option, str(error))
         return
-    for name in base.keys() - begin.keys():
+    for name in base.keys() - kept.keys():
         del base[name]
     base[setting] = value
 
 
 def _of_notebook(values: Mapping[str, Any], others: Sequence[str]) -> Imported:
     plan = notebook.plan(values)
-    notes = (f"{', '.join(others)}: no field of the notebook",) if others else ()
+    notes = (f"{', '.join(others)}: not fields of the notebook",) if others else ()
     return Imported(notebook.TOOL.title, plan.settings, plan.preset, (*plan.notes, *notes))
 
 
-def _say(peer: Peer, option: str, missed: Lost) -> None:
+def _explain(peer: Peer, option: str, missed: LostOptions) -> None:
     row = peer.row(option)
     if row is None:
-        missed.add(option, f"{peer.title} has no such option that is known here")
+        missed.add(option, f"{peer.title} has no such option, as far as is known here")
     elif row.fate != "moot":
-        missed.add(option, row.said)
+        missed.add(option, row.answer)
 
 
 def _known(peer: Peer, values: Mapping[str, Any]) -> int:
@@ -100,12 +100,12 @@ def _is_empty(value: Any) -> bool:
 
 
 def _is_zero(peer: Peer, option: str, value: Any) -> bool:
-    """Whether a 0 is a number like others: a seed, or a weight that the preset has. rkhamilton's seed 0 draws one."""
+    """Whether 0 is a real value here: a seed or a weight. rkhamilton's seed 0 means a random seed."""
     is_random = peer.name == "rkhamilton" and option == "seed"
     return option in peer.direct and str(value) in ("0", "0.0") and not is_random
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values, those of a mapping inside (pytti's `conf`, a notebook's `args`) raised to the top."""
+    """Values with those of a nested mapping (pytti's `conf`, a notebook's `args`) merged into the top level."""
     inner = next((values[name] for name in ("conf", "args", "settings") if isinstance(values.get(name), dict)), None)
     return dict(values) if inner is None else {**values, **{str(name): value for name, value in inner.items()}}

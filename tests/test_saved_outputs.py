@@ -113,12 +113,12 @@ def test_what_a_person_has_put_in_its_place_stays(capsys):
     mine = picture.read_bytes()
     assert vqclip("resume", str(run), "--steps", "6", "--quiet") == 0
     assert picture.read_bytes() == mine
-    said = "'out/output.png' is not the picture of this run any more, and stays as it is"
-    assert said in capsys.readouterr().err
+    warning = "'out/output.png' is no longer this run's picture, and is not overwritten"
+    assert warning in capsys.readouterr().err
 
     shutil.rmtree("out")
     assert vqclip("resume", str(run), "--steps", "8", "--quiet") == 0
-    assert "the folder 'out', where the picture was written, is not there" in capsys.readouterr().err
+    assert "the folder 'out', where the picture was written, does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_stranger_s_run_overwrites_nothing_of_mine(changes, capsys):
     (run / "copies.json").write_text(json.dumps(json.loads((run / "copies.json").read_text()) | changes))
     before = sorted((path.name, path.read_bytes()) for path in Path("out").iterdir())
     assert vqclip("resume", str(run), "--steps", "6", "--quiet") == 0
-    assert "copies.json' cannot be read; the picture goes into the run's folder alone" in capsys.readouterr().err
+    assert "copies.json' cannot be read; the picture is only in the run's folder" in capsys.readouterr().err
     assert sorted((path.name, path.read_bytes()) for path in Path("out").iterdir()) == before
 
 
@@ -157,6 +157,6 @@ def test_a_stranger_s_run_that_names_no_picture_of_its_own_overwrites_nothing(ch
     values = json.loads((run / "copies.json").read_text()) | {"picture": "mine.png", "films": []} | changes
     (run / "copies.json").write_text(json.dumps(values))
     assert vqclip("resume", str(run), "--steps", "6", "--quiet") == 0
-    assert f"'out/{mine}' is there without the picture of this run, and stays as it is" in capsys.readouterr().err
+    assert f"'out/{mine}' exists without this run's picture, and is not overwritten" in capsys.readouterr().err
     assert Path("out", mine).read_text() == "mine"
     assert not Path("out/mine.png").exists()

@@ -1,4 +1,4 @@
-"""Readers: options of other tools that stand for several settings here, or for one in another form."""
+"""Converters: options of other tools that become several settings here, or a setting in another form."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from vqclip_nb.prompts import Prompt
 from vqclip_nb.regions import split as region_of
 
 MOST_SENTENCE = 500  # letters
-CLIPS = {  # check boxes of pytti and Disco
+CLIPS = {  # by the check boxes of pytti and Disco
     **{"ViTB32": "ViT-B/32", "ViTB16": "ViT-B/16", "ViTL14": "ViT-L/14", "ViTL14_336px": "ViT-L/14@336px"},
     **{name: name for name in ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64")},
 }
@@ -32,10 +32,10 @@ _HALVES = {"r": "[50% 0 100% 100%]", "l": "[0 0 50% 100%]", "u": "[0 0 100% 50%]
 
 
 @dataclass
-class Lost:
-    """What could not be carried: sentences, and reasons with the options that have them."""
+class LostOptions:
+    """Options that could not be converted. notes: sentences. reasons: the options, by reason."""
 
-    said: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     reasons: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, option: str, reason: str) -> None:
@@ -43,14 +43,14 @@ class Lost:
 
     def sentences(self) -> tuple[str, ...]:
         joined = (f"{', '.join(names)}: {reason}" for reason, names in self.reasons.items())
-        return tuple(sentence[:MOST_SENTENCE] for sentence in (*self.said, *joined))
+        return tuple(sentence[:MOST_SENTENCE] for sentence in (*self.notes, *joined))
 
 
-Read = tuple[dict[str, Any], set[str]]  # settings, and the options that were used up
+Converted = tuple[dict[str, Any], set[str]]  # settings, and the options that they came from
 
 
-def pixray(values: Mapping[str, Any], lost: Lost) -> Read:
-    """pixray's: quality, size and drawer stand for several settings."""
+def pixray(values: Mapping[str, Any], lost: LostOptions) -> Converted:
+    """Options of pixray; quality, size and drawer become several settings."""
     steps, scale, cuts, batches, perceptor = _QUALITIES.get(str(values.get("quality", "normal")), _QUALITIES["normal"])
     steps = int(values["iterations"]) if str(values.get("iterations")).isdecimal() else steps
     changes = {"steps": steps, "cutn": cuts, "accumulate": batches, "perceptor": perceptor}
@@ -85,8 +85,8 @@ def _pixray_size(values: Mapping[str, Any], scale: float) -> tuple[int, int]:
     return (round(base[0] * scale), round(base[1] * scale))
 
 
-def _pixray_losses(names: Sequence[str], lost: Lost) -> dict[str, Any]:
-    """Losses by name and weight; that of edges has another name, and smoothness is a setting of its own."""
+def _pixray_losses(names: Sequence[str], lost: LostOptions) -> dict[str, Any]:
+    """Losses by name and weight. Edges have another name here, and smoothness is a separate setting."""
     losses, changes = [], dict[str, Any]()
     for text in names:
         name, _, weight = text.partition(":")
@@ -101,23 +101,23 @@ def _pixray_losses(names: Sequence[str], lost: Lost) -> dict[str, Any]:
 
 
 def _drops(lr: float, drops: Sequence[float], steps: int) -> str | float:
-    """A step size that is a tenth after each of these percentages, as keyframes."""
+    """A step size that falls to a tenth at each of these percentages of the run, as keyframes."""
     frames = {0: lr}
     for count, percent in enumerate(sorted(drops), 1):
         frames[max(1, math.floor(steps * percent / 100))] = lr / 10**count
     return ", ".join(f"{step}:({number:g})" for step, number in frames.items()) + " stepped"
 
 
-def _canvas(values: Mapping[str, Any], lost: Lost) -> dict[str, Any]:
+def _canvas(values: Mapping[str, Any], lost: LostOptions) -> dict[str, Any]:
     drawer = str(values.get("drawer") or "vqgan")
     if drawer not in _DRAWERS:
-        lost.add("drawer", f"{drawer} is no canvas here; vqgan paints instead")
+        lost.add("drawer", f"{drawer} is not a canvas here; vqgan is used instead")
     if name := _DRAWERS.get(drawer):
         return {"canvas": name}
     return _vqgan(values, lost)
 
 
-def _vqgan(values: Mapping[str, Any], lost: Lost, option: str = "vqgan_model") -> dict[str, Any]:
+def _vqgan(values: Mapping[str, Any], lost: LostOptions, option: str = "vqgan_model") -> dict[str, Any]:
     name = values.get(option)
     if not isinstance(name, str) or not name:
         return {}
@@ -128,8 +128,8 @@ def _vqgan(values: Mapping[str, Any], lost: Lost, option: str = "vqgan_model") -
         return {}
 
 
-def rkhamilton(values: Mapping[str, Any], lost: Lost) -> Read:
-    """rkhamilton's: stories by `^`, and noise prompts as here."""
+def rkhamilton(values: Mapping[str, Any], lost: LostOptions) -> Converted:
+    """Options of rkhamilton; `^` separates the parts of a story, and noise prompts are as here."""
     steps = int(values["iterations"]) if str(values.get("iterations")).isdecimal() else 100
     scenes = [group for part in _line(values.get("text_prompts")).split("^") if (group := phrases(part))]
     changes: dict[str, Any] = {"steps": steps, "cutn": 32, "size": (256, 256)}
@@ -147,8 +147,8 @@ def rkhamilton(values: Mapping[str, Any], lost: Lost) -> Read:
     return changes, fields_read | {"vqgan_model_name", "iterations"}
 
 
-def pytti(values: Mapping[str, Any], lost: Lost) -> Read:
-    """pytti's: scenes, check boxes of CLIPs, and a kind of image."""
+def pytti(values: Mapping[str, Any], lost: LostOptions) -> Converted:
+    """Options of pytti; scenes, check boxes of CLIPs, and the image model become settings."""
     before, after = (str(values.get(name) or "") for name in ("scene_prefix", "scene_suffix"))
     scenes = [before + scene + after for scene in _line(values.get("scenes")).split("||") if scene.strip()]
     groups = [[prompt for part in scene.split("|") if (prompt := _pytti_prompt(part, lost))] for scene in scenes]
@@ -183,8 +183,8 @@ def pytti(values: Mapping[str, Any], lost: Lost) -> Read:
     return changes, fields_read | {"vqgan_model", "palette_size", "palettes", "cutout_border", "border_mode", *CLIPS}
 
 
-def _pytti_film(values: Mapping[str, Any]) -> Read:
-    """A film, where pytti painted one; moves that are formulas are left to be named as lost."""
+def _pytti_film(values: Mapping[str, Any]) -> Converted:
+    """Settings of a film, if pytti painted one. Moves that are formulas are not used up, and so are listed as lost."""
     fields_read = {"animation_mode", "steps_per_frame", "pre_animation_steps", "frames_per_second"}
     if str(values.get("animation_mode") or "off").lower() == "off":
         return {}, fields_read
@@ -195,8 +195,8 @@ def _pytti_film(values: Mapping[str, Any]) -> Read:
     return {"frame_steps": 50} | {names[name]: values[name] for name in names if name in plain}, fields_read | plain
 
 
-def _pytti_prompt(part: str, lost: Lost) -> Prompt | None:
-    """`text:weight_mask:stop`; a mask of a half is a part of the picture, and other masks are lost."""
+def _pytti_prompt(part: str, lost: LostOptions) -> Prompt | None:
+    """Parse `text:weight_mask:stop`. A mask of a half becomes a region of the picture; other masks are lost."""
     text, *numbers = (piece.strip() for piece in part.strip().rsplit(":", 2)) if ":" in part else (part.strip(),)
     if not text:
         return None
@@ -210,8 +210,8 @@ def _pytti_prompt(part: str, lost: Lost) -> Prompt | None:
     return Prompt(text, float(weight or 1) if _is_number(weight or "1") else 1.0, stop, region)
 
 
-def disco(values: Mapping[str, Any], lost: Lost) -> Read:
-    """Disco's and DiscoArt's: prompts by frame, and looks of its own."""
+def disco(values: Mapping[str, Any], lost: LostOptions) -> Converted:
+    """Options of Disco Diffusion and DiscoArt; prompts by frame and cutout schedules become settings."""
     by_frame = values.get("text_prompts")
     frames = {str(name): texts for name, texts in by_frame.items()} if isinstance(by_frame, dict) else {"0": by_frame}
     first = min(frames, key=lambda name: int(name) if name.isdecimal() else 0) if frames else "0"
@@ -247,7 +247,7 @@ def disco(values: Mapping[str, Any], lost: Lost) -> Read:
 
 
 def _clip_of_discoart(name: str) -> str:
-    """`ViT-B-32::openai` as ViT-B/32; weights of others than OpenAI come from open_clip."""
+    """`ViT-B-32::openai` as ViT-B/32; weights that are not OpenAI's come from open_clip."""
     model, _, weights = name.partition("::")
     if weights in ("", "openai"):
         return re.sub(r"^(ViT-[BL])-(\d\d)(?:-336(?:px)?)?$", _with_slash, model)
@@ -258,8 +258,8 @@ def _with_slash(match: re.Match[str]) -> str:
     return f"{match[1]}/{match[2]}" + ("@336px" if "336" in match[0] else "")
 
 
-def aphantasia(values: Mapping[str, Any], lost: Lost) -> Read:
-    """Aphantasia's: three roles of texts."""
+def aphantasia(values: Mapping[str, Any], lost: LostOptions) -> Converted:
+    """Options of Aphantasia, whose texts have three roles."""
     roles = (("in_txt", 1.0), ("in_txt2", 0.5), ("in_txt0", -0.5))
     texts = [Prompt(str(values[name]).strip(), weight) for name, weight in roles if str(values.get(name) or "").strip()]
     changes: dict[str, Any] = {"prompt": joined(texts)}
@@ -273,7 +273,7 @@ def aphantasia(values: Mapping[str, Any], lost: Lost) -> Read:
     return changes, {"in_txt", "in_txt2", "in_txt0", "size", "model", "optimizer", "dwt", "wave"}
 
 
-READERS: dict[str, Callable[[Mapping[str, Any], Lost], Read]] = {
+CONVERTERS: dict[str, Callable[[Mapping[str, Any], LostOptions], Converted]] = {
     "pixray": pixray,
     "rkhamilton": rkhamilton,
     "pytti": pytti,
@@ -283,8 +283,8 @@ READERS: dict[str, Callable[[Mapping[str, Any], Lost], Read]] = {
 }
 
 
-def _pictures(value: Any, lost: Lost) -> dict[str, Any]:
-    """Picture prompts, from a list or a text with pipes."""
+def _pictures(value: Any, lost: LostOptions) -> dict[str, Any]:
+    """Picture prompts, from a list or from a text with pipes."""
     names = tuple(part.strip() for part in _line(value).split("|") if part.strip())
     return {"image_prompts": names} if names else {}
 

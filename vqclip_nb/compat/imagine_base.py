@@ -1,4 +1,4 @@
-"""Imagining: what the classes `Imagine` of Big Sleep and Deep Daze share: a run that is called, and called again."""
+"""The base of the classes `Imagine` of Big Sleep and Deep Daze: an object that paints when it is called."""
 
 import sys
 import tempfile
@@ -10,8 +10,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from vqclip_nb import models, session
-from vqclip_nb.compat import places
-from vqclip_nb.compat.copies import Copies, Duration, check, kept
+from vqclip_nb.compat import saved_outputs
+from vqclip_nb.compat.copies import Copies, Duration, check, path_list
 from vqclip_nb.compat.options import Tool
 from vqclip_nb.compat.plan import Plan
 from vqclip_nb.errors import NotANumber, OutOfMemory, SettingsError
@@ -20,15 +20,15 @@ from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.stop import Stop
 from vqclip_nb.timeline import Edit
 
-PLACE = ("device", "runs", "demo")  # what the classes take besides the arguments of the tool
+RUN_ARGUMENTS = ("device", "runs", "demo")  # the arguments of the classes besides those of the tool
 
 
-class Imagining:
-    """Paints what a plan of `given` says, in a run's folder, and writes the files of the tool.
+class ImagineBase:
+    """Paints the plan of its arguments in a run's folder, and writes the files of the tool.
 
-    Called again, it continues the picture, towards what is asked then; after `reset` it begins anew.
-    `given` holds the arguments of the tool, and of PLACE: the device, the folder of runs, and whether the models that
-    come with the package paint. Raises SettingsError for what cannot be painted.
+    A second call continues the picture towards the present text and picture; after `reset` it starts over.
+    arguments: those of the tool, and RUN_ARGUMENTS: the device, the folder of runs, and whether to use the models that
+    come with the package. Raises SettingsError for invalid arguments.
     """
 
     def __init__(
@@ -36,13 +36,15 @@ class Imagining:
     ) -> None:
         self._tool, self._plan_of = tool, plan
 
-        def usual(name: str) -> bool:
+        def is_default(name: str) -> bool:
             value, default = arguments[name], tool.option(name).default
             return value is default or (isinstance(value, str | float) and value == default)
 
-        self._place = {name: arguments[name] for name in PLACE}
-        self._given = {
-            name: _as_file(value) for name, value in arguments.items() if name not in PLACE and not usual(name)
+        self._run_arguments = {name: arguments[name] for name in RUN_ARGUMENTS}
+        self._arguments = {
+            name: _to_file(value)
+            for name, value in arguments.items()
+            if name not in RUN_ARGUMENTS and not is_default(name)
         }
         self.run: Path | None = None  # the folder of the latest run
         self._seed: int | None = None
@@ -50,53 +52,55 @@ class Imagining:
 
     @property
     def filename(self) -> Path:
-        """Where the picture goes."""
+        """The path of the picture."""
         return self._plan().outputs.picture
 
     def reset(self) -> None:
-        """Begin anew when called next, from another start where no seed was given."""
+        """Start over with the next call; without a seed among the arguments, from another seed."""
         self.run = None
         self._seed = None
         self._seed = self._plan().settings.seed
 
     def __call__(self) -> Path:
-        """Paint; returns the path of the picture. Ctrl-C ends it and keeps the picture so far."""
+        """Paint, and return the path of the picture. Ctrl-C ends the run and keeps the picture so far."""
         plan = self._plan()
         check(plan.outputs)
         for note in plan.notes:
             tqdm.write(note, file=sys.stderr)
         settings = plan.settings
         ready(models.chosen(settings.canvases, settings.perceptor))
-        active = self._on_from(plan, self.run) if self.run else session.start(settings)
-        places.keep(plan.outputs, active.record.folder)
+        active = self._continue(plan, self.run) if self.run else session.start(settings)
+        saved_outputs.save(plan.outputs, active.record.folder)
         copies = Copies(plan.outputs, settings, lambda: active.record.about(active.painting))
         duration = Duration(settings.steps, plan.length)
-        if duration.ahead:
-            tqdm.write(duration.ahead, file=sys.stderr)
-        ending = _painted(active, copies, duration)
+        if duration.first_message:
+            tqdm.write(duration.first_message, file=sys.stderr)
+        ending = _paint(active, copies, duration)
         self.run = active.record.folder
         paths = copies.finish(self.run / "result.png")
-        tqdm.write(f"{ending}Written: {kept([*copies.written, *paths])}; the run is in {self.run}", file=sys.stderr)
+        tqdm.write(
+            f"{ending}Written: {path_list([*copies.written, *paths])}; the run is in {self.run}", file=sys.stderr
+        )
         return plan.outputs.picture
 
     def _encode(self, **changes: Any) -> None:
-        """Ask for another text or picture from now on. Raises SettingsError, and then nothing is changed."""
-        before = self._given
-        self._given = {**before, **{name: _as_file(value) for name, value in changes.items()}}
+        """Change the text or picture from now on. If it raises SettingsError, nothing is changed."""
+        before = self._arguments
+        self._arguments = {**before, **{name: _to_file(value) for name, value in changes.items()}}
         try:
             self._plan()
         except SettingsError:
-            self._given = before
+            self._arguments = before
             raise
 
     def _plan(self) -> Plan:
-        seed = {} if self._given.get("seed") is not None or self._seed is None else {"seed": self._seed}
-        plan = self._plan_of({**self._given, **seed}, self._tool)
-        plan = plan.on_demo() if self._place["demo"] else plan
-        return plan.at(device=self._place["device"], out=str(self._place["runs"]))
+        seed = {} if self._arguments.get("seed") is not None or self._seed is None else {"seed": self._seed}
+        plan = self._plan_of({**self._arguments, **seed}, self._tool)
+        plan = plan.on_demo() if self._run_arguments["demo"] else plan
+        return plan.with_run_options(device=self._run_arguments["device"], out=str(self._run_arguments["runs"]))
 
-    def _on_from(self, plan: Plan, run: Path) -> session.ActiveRun:
-        """A branch of the latest run that makes as many steps as were asked for, towards what is asked for now."""
+    def _continue(self, plan: Plan, run: Path) -> session.ActiveRun:
+        """A branch of the latest run with the plan's number of steps, towards the plan's text and picture."""
         last_step = max(RunInfo.read(run).kept, default=0)
         settings = plan.settings
         words = {"prompt": settings.prompt, "image_prompts": settings.image_prompts}
@@ -105,12 +109,12 @@ class Imagining:
         )
 
 
-def _painted(active: session.ActiveRun, copies: Copies, duration: Duration) -> str:
-    """Paint and finish; what ended it early, in words."""
+def _paint(active: session.ActiveRun, copies: Copies, duration: Duration) -> str:
+    """Paint and finish a run. Returns the reason in words if it ended early."""
     painting, ending = active.painting, ""
-    begun_at = painting.step_count
+    first_step = painting.step_count
     with Stop() as stop:
-        with tqdm(total=painting.settings.steps, initial=begun_at, unit="step", dynamic_ncols=True) as bar:
+        with tqdm(total=painting.settings.steps, initial=first_step, unit="step", dynamic_ncols=True) as bar:
             try:
                 for frame in active:
                     bar.update()
@@ -127,8 +131,8 @@ def _painted(active: session.ActiveRun, copies: Copies, duration: Duration) -> s
     return ending
 
 
-def _as_file(value: Any) -> Any:
-    """A picture in memory as a file, since a run keeps the files it was given; anything else as it is."""
+def _to_file(value: Any) -> Any:
+    """Save a PIL picture to a file, because a run copies its input files; any other value is returned unchanged."""
     if not isinstance(value, Image.Image):
         return value
     path = Path(tempfile.mkdtemp(prefix="vqclip-")) / "PIL_img.png"

@@ -1,4 +1,4 @@
-"""Elsewhere: other tools whose commands are not taken here, and how each of their options is done."""
+"""Other tools whose commands do not work here, with the equivalent of each of their options."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ FATES = ("here", "moot", "missing")
 
 @dataclass(frozen=True)
 class Row:
-    """Options of one answer. fate: it is done here in another way, has no meaning here, or is missing."""
+    """Options that share an answer. fate: they have an equivalent here, have no effect here (moot), or are missing."""
 
     names: tuple[str, ...]
     fate: Literal["here", "moot", "missing"]
-    said: str
+    answer: str
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A tool. preset: its recipe here, or "". direct: settings that take an option's value unchanged, by the option."""
+    """A tool. preset: the preset with its settings, or "". direct: options whose value becomes a setting unchanged."""
 
     name: str
     title: str
@@ -30,13 +30,13 @@ class Peer:
     rows: tuple[Row, ...]
 
     def row(self, option: str) -> Row | None:
-        """What is said of an option, or None for one that is not known."""
+        """The row of an option, or None for an unknown option."""
         return next((row for row in self.rows if option in row.names), None)
 
 
 @cache
 def peers() -> Mapping[str, Peer]:
-    """The tools by name, in the order of the alphabet."""
+    """The tools by name, in alphabetical order."""
     files = [file for file in resources.files(__package__).iterdir() if file.name.endswith(".toml")]
     return {peer.name: peer for peer in sorted(map(_peer, files), key=lambda peer: peer.name)}
 
