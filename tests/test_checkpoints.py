@@ -127,7 +127,8 @@ def test_a_whole_network_that_was_pickled_is_read(tmp_path, zipped):
     assert all(torch.equal(found[key], value) for key, value in network.state_dict().items())
 
 
-def test_what_cannot_be_read_is_named_with_a_command_that_gets_the_tensors_out(tmp_path):
+@pytest.mark.parametrize("key", ["model", "my net"])
+def test_what_cannot_be_read_is_named_with_a_command_that_gets_the_tensors_out(tmp_path, key):
     (tmp_path / "mine.py").write_text(
         "import torch\n"
         "def make(): return Net()\n"
@@ -139,10 +140,10 @@ def test_what_cannot_be_read_is_named_with_a_command_that_gets_the_tensors_out(t
     folder = tmp_path / "it's here"
     folder.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    script = "import sys, torch, mine; torch.save({'step': 1, 'model': mine.Net()}, sys.argv[1])"
+    script = f"import sys, torch, mine; torch.save({{'step': 1, {key!r}: mine.Net()}}, sys.argv[1])"
     subprocess.run([sys.executable, "-c", script, str(folder / "last.ckpt")], env=environment, check=True)
     with pytest.raises(
-        BrokenWeights, match=r"holds no named tensors; its key model is an object of mine\.make"
+        BrokenWeights, match=rf"holds no named tensors; its key {key} is an object of mine\.make"
     ) as wrong:
         read(folder / "last.ckpt")
     assert "\n" not in str(wrong.value)
@@ -150,6 +151,28 @@ def test_what_cannot_be_read_is_named_with_a_command_that_gets_the_tensors_out(t
     words = [sys.executable, *shlex.split(command)[1:]]
     subprocess.run(words, env=environment, cwd=tmp_path, check=True)
     assert_read(tmp_path / "weights.pt")
+
+
+@FORMATS
+@pytest.mark.parametrize("whole", [(3, WEIGHTS), [{"optimizer": {}}, {"state_dict": WEIGHTS}]], ids=["pair", "list"])
+def test_weights_in_a_list_are_found(tmp_path, zipped, whole):
+    torch.save(whole, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    assert_read(tmp_path / "a.pt")
+
+
+def test_weights_of_numpy_are_got_out_by_the_command_that_is_named(tmp_path):
+    torch.save({key: value.numpy() for key, value in WEIGHTS.items()}, tmp_path / "a.pt")
+    with pytest.raises(BrokenWeights, match=r"its key encoder\.a is an object of numpy") as wrong:
+        read(tmp_path / "a.pt")
+    (command,) = re.findall("`(.*)`", str(wrong.value))
+    subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=tmp_path, check=True)
+    assert_read(tmp_path / "weights.pt")
+
+
+def test_a_file_of_something_else_says_what_it_holds(tmp_path):
+    torch.save({"epoch": 3, "loss": 0.5}, tmp_path / "a.pt")
+    with pytest.raises(BrokenWeights, match=r"a\.pt holds no named tensors, only epoch, loss$"):
+        read(tmp_path / "a.pt")
 
 
 def written(path, data, zipped):

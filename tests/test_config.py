@@ -119,10 +119,11 @@ MERGES = "a: &a {x: 1}\n" + "".join(
         ("a: 2020-99-99", "cannot be read as YAML"),
         ("? {a: 1}\n: 1", "cannot be read as YAML"),
         ("!!python/object/apply:os.system ['true']", "cannot be read as YAML"),
-        ("", "must be a YAML table, got NoneType"),
+        ("", "must be a YAML table, got an empty file"),
+        ("a: 1\nb: [1,\n", "cannot be read as YAML: line 3: expected the node content"),
         ("\x00", "cannot be read as YAML"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_a_yaml_file_that_is_a_bomb_is_refused_at_once(tmp_path, text, said):
     (tmp_path / "a.yaml").write_text(text)

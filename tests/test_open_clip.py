@@ -37,7 +37,7 @@ def extra(monkeypatch, tmp_path):
 
     def create_model(model, pretrained, cache_dir, require_pretrained):
         assert require_pretrained, "else what cannot be fetched is random"
-        logging.getLogger("huggingface_hub").warning("retrying")
+        logging.getLogger("huggingface_hub").error("retrying")
         read = safetensors.torch.load_file(pretrained) if pretrained and os.path.isfile(pretrained) else None
         asked.append((model, pretrained, read))
         return Network()
@@ -191,11 +191,13 @@ def test_an_environment_that_does_not_fit_is_one_line_with_the_pair(tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("torch_here", "pair"), [("2.14.1+cu130", "0.29.1"), ("2.6.0", "0.21.0"), ("2.11.0+cpu", "0.26.0")]
+    ("torch_here", "pair", "build"),
+    [("2.14.1+cu130", "0.29.1+cu130", "cu130"), ("2.6.0", "0.21.0", ""), ("2.11.0+cpu", "0.26.0+cpu", "cpu")],
 )
-def test_the_torchvision_of_a_torch_is_named(monkeypatch, torch_here, pair):
+def test_the_torchvision_of_a_torch_is_named_in_the_same_build(monkeypatch, torch_here, pair, build):
     monkeypatch.setattr(torch, "__version__", torch_here)
-    assert torchvision_remedy() == f"pip install torch=={torch_here.partition('+')[0]} torchvision=={pair}"
+    source = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
+    assert torchvision_remedy() == f"pip install torch=={torch_here} torchvision=={pair}{source}"
 
 
 def test_the_pair_is_the_one_that_is_installed_here():
@@ -206,4 +208,4 @@ def test_the_pair_is_the_one_that_is_installed_here():
         here = metadata.version("torchvision").partition("+")[0]
     except metadata.PackageNotFoundError:
         pytest.skip("no torchvision here")
-    assert torchvision_remedy().endswith(f"torchvision=={here}")
+    assert f"torchvision=={here}" in torchvision_remedy()

@@ -126,7 +126,7 @@ def test_what_was_fetched_before_an_address_failed_is_gone_on_with(home, weights
 
 
 def test_a_name_whose_folder_is_anothers_is_refused(weights, capsys):
-    with pytest.raises(ValueError, match="'ViT-B-32' is taken"):
+    with pytest.raises(ValueError, match="'ViT-B-32' is taken; a model of the list has it"):
         own.described("clip", "ViT-B-32", str(weights))
 
 

@@ -187,20 +187,21 @@ def _nothing(path: Path, value: Any) -> BrokenWeights:
         if isinstance(inner, StandIn) and isinstance(key, str):
             where = f"; its key {visible(key)[:80]} is" if key else "; it is"
             message = f"{path.name} holds no named tensors{where} an object of {visible(inner.maker)[:200]}"
-            return BrokenWeights(f"{message}. {_export(path, value)}")
-    return BrokenWeights(f"{path.name} holds no named tensors")
+            return BrokenWeights(f"{message}. {_export(path, value, key)}")
+    keys = ", ".join(visible(str(key))[:40] for key in list(table)[:5] if isinstance(key, str) and key)
+    return BrokenWeights(f"{path.name} holds no named tensors{f', only {keys}' if keys else ''}")
 
 
-def _export(path: Path, value: Any) -> str:
+def _export(path: Path, value: Any, key: str) -> str:
     """A command that saves only the tensors. It runs code from the file, so it is for the author of the file."""
-    expression = "whole"
-    if isinstance(value, dict):
-        key = next((word for word in (*AVERAGES, *WRAPPERS) if word in value), None)
-        expression = "whole" if key is None else f"whole[{key!r}]"
+    found = next((word for word in (*AVERAGES, *WRAPPERS) if isinstance(value, dict) and word in value), key)
+    is_array = key in value and value[key].maker.startswith("numpy") if isinstance(value, dict) else False
+    expression = "whole" if not found or (is_array and found == key) else f"whole[{json.dumps(found)}]"
     code = (
-        'import sys, torch; whole = torch.load(sys.argv[1], map_location="cpu", weights_only=False); '
+        'import sys, numpy, torch; whole = torch.load(sys.argv[1], map_location="cpu", weights_only=False); '
         f"state = {expression}; state = state if isinstance(state, dict) else state.state_dict(); "
-        "torch.save({key: value for key, value in state.items() if torch.is_tensor(value)}, sys.argv[2])"
+        "torch.save({key: torch.as_tensor(value) for key, value in state.items() "
+        "if isinstance(value, (torch.Tensor, numpy.ndarray))}, sys.argv[2])"
     )
-    command = shlex.join(["python", "-c", code.replace("'", '"'), str(path.resolve()), "weights.pt"])
+    command = shlex.join(["python", "-c", code, str(path.resolve()), "weights.pt"])
     return f"If you made this file, and only then, save its tensors alone where its code is installed: `{command}`"

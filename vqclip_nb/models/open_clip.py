@@ -107,13 +107,19 @@ def _extra(name: str) -> Any:
 
 
 def torchvision_remedy() -> str:
-    """The command that installs the torchvision for the installed torch: 0.29.1 for 2.14.1, and so on."""
+    """The command that installs the torchvision for the installed torch: 0.29.1 for 2.14.1, and so on.
+
+    A build of torch, such as `+cpu`, needs the same build of torchvision, which is at PyTorch's own address.
+    """
     import torch
 
-    release = torch.__version__.partition("+")[0]
+    release, plus, build = torch.__version__.partition("+")
     major, minor, *rest = release.split(".")
+    if major != "2":
+        return "pip install -U torch torchvision"
     pair = ".".join(["0", str(int(minor) + 15), *rest])
-    return f"pip install torch=={release} torchvision=={pair}" if major == "2" else "pip install -U torch torchvision"
+    source = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
+    return f"pip install torch=={torch.__version__} torchvision=={pair}{plus}{build}{source}"
 
 
 def _check_names(open_clip: Any, name: str, model: str, tag: str | None) -> None:
@@ -179,7 +185,7 @@ def _readable(path: Path) -> Iterator[Path]:
 def _hushed() -> Iterator[None]:
     """Silence the logging of open_clip and the hub's client; errors are raised anyway."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         yield
     finally:
@@ -200,4 +206,5 @@ def _made(open_clip: Any, name: str, model: str, tag: str | None, cache_dir: str
         if own is not None:
             message = " ".join(lines[:2])[:300]
             raise BrokenWeights(f"{name} cannot be loaded: its weights do not fit ({message})") from None
-        raise CannotFetch(f"{name} could not be fetched ({lines[0][:300]}); try again later") from None
+        remedy = "VQCLIP_OFFLINE is set; unset it" if os.environ.get("VQCLIP_OFFLINE") else "try again later"
+        raise CannotFetch(f"{name} could not be fetched ({lines[0][:300]}); {remedy}") from None

@@ -30,9 +30,11 @@ def described(kind: str, name: str, weights: str, config: Mapping[str, Any] | No
         file = f"weights-{file}"
     own = dict(config) if config else None
     entry = Entry(kind, name, "your own", "yours to know", config=own, sources=(Source(file, (address,)),), added=True)
-    others = (other for other in catalog.entries(kind) if name in (other.name, *other.aliases))
-    if any(others) or any(entry.folder == other.folder for other in catalog.entries(kind)):
-        remedy = f"`vqclip models remove {kind}/{name}` frees your own"
+    known = catalog.entries(kind)
+    others = [other for other in known if name in (other.name, *other.aliases) or entry.folder == other.folder]
+    if others:
+        own = others[0].added
+        remedy = f"`vqclip models remove {others[0].full_name}` frees it" if own else "a model of the list has it"
         raise ValueError(f"name must be a new one, and {name!r} is taken; {remedy}")
     return entry
 

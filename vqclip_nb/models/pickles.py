@@ -277,11 +277,14 @@ def _word(key: Any) -> str:
 def named(value: Any, kind: type) -> dict[str, Any]:
     """All values of one type, by the dotted names of the tables and modules around them.
 
-    A table that occurs twice, or in itself, is visited once.
+    A table that occurs twice, or in itself, is visited once. Of lists only the outermost is visited, as in
+    `torch.save((epoch, state), file)`; its indexes are names.
     """
     result: dict[str, Any] = {}
     visited: set[int] = set()
-    rest = [(value, "")]
+    rest = (
+        [(inner, f"{index}.") for index, inner in enumerate(value)] if type(value) in (list, tuple) else [(value, "")]
+    )
     while rest:
         current, path = rest.pop()
         if isinstance(current, kind):

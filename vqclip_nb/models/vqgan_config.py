@@ -226,13 +226,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
         count = 0 if node is None else _count(node, {})
         table = loader.construct_document(node) if 0 < count <= MOST_VALUES else None
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, OverflowError, LookupError, AttributeError) as error:
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"config {label} cannot be read as YAML: {message}") from None
+        raise ValueError(f"config {label} cannot be read as YAML: {_problem(error)}") from None
     if count > MOST_VALUES:
         raise ValueError(f"config {label} has more than {MOST_VALUES:,} values; a VQGAN's has about thirty")
     if not isinstance(table, dict):
-        raise ValueError(f"config {label} must be a YAML table, got {type(table).__name__}")
+        got = "an empty file" if table is None else type(table).__name__
+        raise ValueError(f"config {label} must be a YAML table, got {got}")
     return table
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong with a YAML text, in one line, with the place where it is known."""
+    if (problem := getattr(error, "problem", None)) and (place := getattr(error, "problem_mark", None)):
+        return f"line {place.line + 1}: {problem}"
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _count(node: Any, counts: dict[int, int]) -> int:
