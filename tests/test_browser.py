@@ -399,3 +399,34 @@ def test_a_mask_is_drawn_with_the_mouse_and_only_there_is_painted(page):
     assert result.crop((20, 14, 30, 24)).getcolors() != [(100, (0, 128, 0))]
     page.get_by_text("Where", exact=True).click()
     shot(page, "9-where-painted")
+
+
+@pytest.mark.parametrize("page", [Lab, pytest.param(Classic, marks=pytest.mark.long)], indirect=True)
+def test_the_wireframe_follows_a_camera_slider_while_it_is_dragged(page):
+    page.evaluate(page.front.run_all)
+    page.wait_for_selector(".vq-studio .vq-start")
+    page.get_by_text("Film", exact=True).first.click()
+    page.locator(".vq-frame-steps input").first.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("4\n")
+    outline = page.locator(".vq-film polygon").nth(1)
+    outline.wait_for()
+    handle = page.locator(".vq-camera-turn-y .noUi-handle, .vq-camera-turn-y .ui-slider-handle")
+    handle.hover()
+    still, box = outline.get_attribute("points"), handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y, steps=5)
+    moved = "before => document.querySelectorAll('.vq-film polygon')[1].getAttribute('points') !== before"
+    page.wait_for_function(moved, arg=still)
+    assert outline.is_visible()
+    shot(page, "film-camera")
+    page.mouse.up()
+    written = page.locator(".vq-camera-turn-y input[type=text]")
+    assert 0 < float(written.input_value()) <= 5
+    written.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("sin(t/8)\n")
+    page.locator(".vq-film polyline").wait_for()
+    shot(page, "film-schedule")

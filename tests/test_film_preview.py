@@ -5,6 +5,9 @@ import re
 import pytest
 
 from vqclip_nb import Settings
+from vqclip_nb.animation import CAMERA
+from vqclip_nb.fields import fields
+from vqclip_nb.studio.camera_slider import SPANS
 from vqclip_nb.studio.film_preview import outlines
 from vqclip_nb.studio.form import Form
 
@@ -46,3 +49,44 @@ def test_a_film_may_be_set_in_any_order():
     form.controls["rotate"].value = "sin(t)"
     assert not errors
     assert panel.controller.settings().frame_steps == 4
+
+
+def test_a_camera_slider_writes_its_number_and_the_wireframe_follows():
+    heard = []
+    form = Form(heard.append)
+    form.load({"frame_steps": 4, "steps": 74})
+    still, zoom = form.film_preview.value, form.controls["zoom"]
+    zoom.slider.value = 1.05
+    assert (zoom.text.value, form.value("zoom"), heard) == ("1.05", 1.05, ["zoom"])
+    assert form.film_preview.value != still
+    zoom.text.value = "1.3"
+    assert (zoom.slider.value, zoom.slider.max) == (1.3, 1.3), "what is typed may go further"
+    assert heard == ["zoom", "zoom"]
+
+
+def test_the_slider_of_a_schedule_is_disabled_at_its_first_number():
+    form = Form(lambda name: None)
+    form.load({"frame_steps": 4, "rotate": "0:(2), 60:(3)"})
+    rotate = form.controls["rotate"]
+    assert (rotate.slider.value, rotate.slider.disabled, rotate.text.disabled) == (2, True, False)
+    assert form.value("rotate") == Settings(frame_steps=4, rotate="0:(2), 60:(3)").rotate
+    rotate.text.value = "sin(t/8)"
+    assert (rotate.slider.value, rotate.slider.disabled) == (0, True)
+    rotate.text.value = "-1.5"
+    assert (rotate.slider.value, rotate.slider.disabled) == (-1.5, False)
+    form.freeze(running=True)
+    assert not rotate.slider.continuous_update, "a run is changed when the slider is released"
+    form.freeze(running=False, wholly=True)
+    assert rotate.slider.disabled
+    assert rotate.text.disabled
+    form.freeze(running=False)
+    assert rotate.slider.continuous_update
+    assert not rotate.slider.disabled
+
+
+def test_every_camera_number_has_a_slider_within_its_range():
+    sliders = [spec for spec in fields() if spec.name in SPANS]
+    assert {spec.name for spec in sliders} == set(CAMERA) - {"border", "video_weight"}
+    for spec in sliders:
+        low, high, _ = SPANS[spec.name]
+        assert spec.limits["ge"] <= low < spec.default < high <= spec.limits["le"], spec.name

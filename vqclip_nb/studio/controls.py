@@ -9,6 +9,7 @@ from vqclip_nb import canvases, models
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Schedule
 from vqclip_nb.schema import FieldSpec
+from vqclip_nb.studio.camera_slider import SPANS, CameraSlider
 from vqclip_nb.studio.widget_help import explain
 
 SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
@@ -96,6 +97,8 @@ def control(field: FieldSpec) -> Any:
         widget = SizeControl(default)
         explain(widget.shape, help_text(field))
         return widget
+    if name in SPANS:
+        return CameraSlider(field, help_text(field))
     if name in ("canvas", "perceptor"):
         widget = widgets.Dropdown(options=models_offered(name), value=default, **about)
     elif field.choices:

@@ -23,9 +23,9 @@ def preview(settings: Settings) -> str:
     frames, fps = settings.frame_count(settings.steps), settings.fps or DEFAULT_FPS
     length = f"{frames} frames, {frames / fps:.1f} seconds at {fps:g} a second"
     return (
-        f'<div class="vq-film"><div>{_camera(settings)}</div><div>{"".join(_curves(settings))}</div></div>'
+        f'<div class="vq-film"><div>{_camera(settings)}</div><div>{"".join(_curves(settings))}'
         f'<div class="vq-small">{length}. Numbers may be keyframes by step, 0:(1), 60:(1.02), or a formula of the step '
-        "t: 0.5*sin(t/40).</div>"
+        "t: 0.5*sin(t/40).</div></div></div>"
     )
 
 

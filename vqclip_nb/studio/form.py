@@ -15,6 +15,7 @@ from vqclip_nb.fields import GROUPS, FieldSpec, fields, live_fields
 from vqclip_nb.schedules import Schedule
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import markup
+from vqclip_nb.studio.camera_slider import CameraSlider
 from vqclip_nb.studio.controls import as_schedule, control, help_text, models_offered, read, show, typed
 from vqclip_nb.studio.film_preview import preview
 from vqclip_nb.studio.frontend import keep_heard
@@ -58,7 +59,10 @@ class Form:
         self.where = widgets.VBox([self._row("", name) for name in WHERE])
         self.advanced = widgets.VBox(self._groups([heading for heading in GROUPS if heading != "Film"]))
         self.film_preview = widgets.HTML()
-        self.film = widgets.VBox(self._groups(["Film"]))
+        self.film_preview.add_class("vq-ahead")
+        film = self._groups(["Film"])
+        film.insert(film.index(self._rows["", "zoom"]), self.film_preview)  # above the camera, which it follows
+        self.film = widgets.VBox(film)
         self._suit()
         self._draw_film()
 
@@ -110,6 +114,8 @@ class Form:
         live = live_fields()
         for (_, name), widget in self._controls.items():
             widget.disabled = wholly or (running and name not in live)
+            if isinstance(widget, CameraSlider):
+                widget.continuous = not running  # a run is changed when the slider is released
         self.dice.disabled = wholly
 
     def refresh_models(self) -> None:

@@ -190,7 +190,7 @@ class Layout:
         basic = widgets.VBox([self.form.basic, pictures, self.images.box])
         own = _box(widgets.HBox, [self.preset_name, self.save], "vq-row-of")
         advanced = widgets.VBox([self.form.advanced, widgets.HTML(markup.heading("Your own presets")), own])
-        film = widgets.VBox([self.view.strip.box, self.form.film_preview, self.scenes.box, self.form.film])
+        film = widgets.VBox([self.view.strip.box, self.scenes.box, self.form.film])
         parts = {"Basic": basic, "Where": self.where.box, "Advanced": advanced, "Film": film}
         parts["Several"] = self.several.box
         tabs = widgets.Tab([*parts.values()])
