@@ -1,8 +1,9 @@
 """Animations: films described in scenes and seconds, and the settings that paint them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -145,6 +146,31 @@ class Animation:
             more=tables["settings"],
         )
 
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Self | None:
+        """The scenes of a film, with their lengths to the nearest frame; None if scenes cannot express its story."""
+        if not settings.frame_steps:
+            return None
+        stories = _stories(prompts.parse(settings.prompt))
+        if stories is None:
+            return None
+        rate = settings.fps or DEFAULT_FPS
+        edges = [_frame_at(span.begin, settings) for span, _ in stories] + [settings.frame_count(settings.steps)]
+        if any(end <= begin for begin, end in pairwise(edges)):
+            return None
+        seconds_per_run = settings.steps / settings.frame_steps / rate
+        scenes = [
+            Scene(words, round((end - begin) / rate, 4), round(span.fade[0] * seconds_per_run, 3) if begin else 0.0)
+            for (span, words), (begin, end) in zip(stories, pairwise(edges), strict=True)
+        ]
+        return cls(
+            tuple(scenes),
+            eased=stories[-1][0].eased,
+            fps=settings.fps,
+            steps_per_frame=settings.frame_steps,
+            first_steps=settings.first_steps,
+        )
+
     def settings(self, *, video_frames: int = 0, video_fps: float | None = None, **common: Any) -> Settings:
         """The settings that paint it. `video_frames` and `video_fps` describe the video, every nth frame counted.
 
@@ -234,6 +260,27 @@ def film_settings(animation: Animation, **common: Any) -> Settings:
 
     reader = VideoReader(images.locate(animation.video, field="video"), animation.video_nth)
     return animation.settings(video_frames=len(reader), video_fps=reader.fps, **common)
+
+
+def _stories(parts: Sequence[prompts.Prompt]) -> list[tuple[Span, str]] | None:
+    """The spans of a story in order, with their words; None if they overlap, leave a gap or fade unevenly."""
+    groups: dict[Span, list[str]] = {}
+    for part in parts:
+        groups.setdefault(part.span or Span(0.0, 1.0), []).append(str(replace(part, span=None)))
+    spans = sorted(groups, key=lambda span: span.begin)
+    if not spans or spans[0].begin or spans[-1].end < 1:
+        return None
+    for before, after in pairwise(spans):
+        alike = (before.end, before.fade[1], before.eased) == (after.begin, after.fade[0], after.eased)
+        if not alike or after.fade[0] > 1:
+            return None
+    return [(span, " | ".join(groups[span])) for span in spans]
+
+
+def _frame_at(share: float, settings: Settings) -> int:
+    """The frame that begins nearest to this share of the run."""
+    beyond = share * settings.steps - (settings.first_steps or settings.frame_steps)
+    return max(0, round(beyond / settings.frame_steps) + 1) if share else 0
 
 
 def _scene(value: Any) -> Scene:

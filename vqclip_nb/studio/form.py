@@ -39,6 +39,7 @@ class Form:
         self, changed: Callable[[str], object], extras: Mapping[str, widgets.Widget] = MappingProxyType({})
     ) -> None:
         self._changed, self._quiet, self._extras = changed, False, extras
+        self.loaded: Callable[[], object] = lambda: None  # called when a prompt was loaded
         self.prompt = PromptBox(lambda: self._hear("", "prompt"))
         self._fields = {(field.owner, field.name): field for field in fields() if field.name not in ELSEWHERE}
         self._controls: dict[tuple[str, str], Any] = {
@@ -92,6 +93,8 @@ class Form:
             self._quiet = False
         self._suit()
         self._draw_film()
+        if "prompt" in values:
+            self.loaded()
 
     def take_colours(self, colours: str) -> None:
         """Write colours into the fixed palette, where the canvas has one, else into the losses, in place of others."""
