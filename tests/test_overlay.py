@@ -7,9 +7,9 @@ from PIL import Image
 
 from tests.test_resume import left_off, outcome, see_through, settings
 from tests.toys import toy_models
-from vqclip_nb import images, video
+from vqclip_nb import Settings, images, video
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
-from vqclip_nb.overlay import feathered, filled
+from vqclip_nb.overlay import Overlay, feathered, filled
 from vqclip_nb.session import build_painting, replay, resume, start
 
 SIDE = 16
@@ -62,6 +62,18 @@ def test_what_is_kept_is_the_start_image_to_the_pixel(tmp_path, photo, canvas, b
 
 def test_without_a_mask_nothing_is_laid_over(tmp_path, photo):
     assert build_painting(settings(tmp_path, init_image=str(tmp_path / "photo.png"))).overlay is None
+
+
+def test_without_a_feather_the_seam_has_eight_pixels(tmp_path):
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "photo.png")
+    mask = Image.new("L", (40, 40))
+    mask.paste(255, (20, 0, 40, 40))
+    mask.save(tmp_path / "mask.png")
+    files = {"init_image": str(tmp_path / "photo.png"), "mask": str(tmp_path / "mask.png")}
+    of = [Overlay.of(Settings(prompt="red", size=(40, 40), feather=feather, **files)) for feather in (None, 8, 0)]
+    unset, eight, none = (overlay(torch.ones(1, 3, 40, 40)) for overlay in of)
+    assert torch.equal(unset, eight)
+    assert not torch.equal(unset, none)
 
 
 def test_a_feather_rises_from_the_seam_inwards_and_leaves_zeros_zero():

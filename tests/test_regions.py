@@ -99,6 +99,27 @@ def test_the_views_are_cut_from_the_region_and_gradients_fade_beside_it():
     assert (image.grad[..., 22:, :] == 0).all()
 
 
+@pytest.mark.parametrize("prompt", ["red [25% 0 75% 100%]", "red [mask 1]"])
+@pytest.mark.parametrize(("feather", "width"), [(0, 0), (4, 4), (12, 10), (None, 2)])
+def test_feather_is_the_width_of_the_fade_beside_a_rectangle_and_a_mask(tmp_path, prompt, feather, width):
+    """By a formula of the distance from the region, until the picture ends."""
+    area = Image.new("L", (40, 30))
+    area.paste(255, (10, 0, 30, 30))
+    area.save(tmp_path / "mask.png")
+    run_settings = settings(
+        tmp_path, prompt=prompt, size=(40, 30), feather=feather, prompt_masks=(str(tmp_path / "mask.png"),)
+    )
+    image = torch.rand(1, 3, 30, 40, requires_grad=True)
+    view = Window.of(prompts.parse(prompt)[0].region, run_settings)(image)
+    assert view.shape[-2:] == (30, 20 + 2 * width)
+    view.sum().backward()
+    wide = 2 if feather is None else feather
+    distance = torch.arange(10, 0, -1.0)  # of the columns left of the region
+    torch.testing.assert_close(image.grad[0, 0, 7, :10], (1 - distance / (wide + 1)).clamp(min=0))
+    torch.testing.assert_close(image.grad, image.grad.flip(-1))
+    assert (image.grad[..., 10:30] == 1).all()
+
+
 def test_regions_share_the_cutouts_of_a_step(tmp_path):
     run_settings = settings(
         tmp_path, prompt="red | blue [0 0 50% 100%] | green [mask 1]", cutn=8, prompt_masks=("m.png",)

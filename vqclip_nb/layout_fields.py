@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from vqclip_nb.schema import field
 
 GROUP = "Picture"
+KEPT_FEATHER = 8  # pixels beside the kept parts
 ALPHA = "alpha"  # as a mask: the transparency of the start image
 
 
@@ -27,8 +28,14 @@ class LayoutFields(BaseModel):
         "paint beyond the edges of the start image, which stays as it is: left 25% right 64, in percent of its side "
         "or in pixels; edges are left, top, right and bottom",
     )
-    feather: float = field(
-        8.0, GROUP, "Feather", "pixels over which the painting fades in beside the kept parts", ge=0, le=512
+    feather: float | None = field(
+        None,
+        GROUP,
+        "Feather",
+        "pixels over which the painting fades in beside the kept parts, and a prompt for a part of the picture fades "
+        f"out beside it; default: {KEPT_FEATHER}, and for a prompt a tenth of its part",
+        ge=0,
+        le=512,
     )
     symmetry: Literal[
         "none", "mirror", "mirror-down", "mirror-both", "rotate-2", "rotate-3", "rotate-4", "rotate-5", "rotate-6"

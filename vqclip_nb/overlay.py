@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vqclip_nb import images, regions
 from vqclip_nb.errors import PaintWarning, PictureError
-from vqclip_nb.layout_fields import ALPHA
+from vqclip_nb.layout_fields import ALPHA, KEPT_FEATHER
 from vqclip_nb.settings import Settings
 
 
@@ -57,7 +57,7 @@ class Overlay:
             picture, mask = extended(picture, mask, edges)
         if not images.covering(mask, settings.size).getbbox():
             raise PictureError(f"mask must leave something to paint, got {settings.mask!r}, all black; {remedy}")
-        return cls(picture, mask, settings.feather)
+        return cls(picture, mask, KEPT_FEATHER if settings.feather is None else settings.feather)
 
     def __call__(self, image: Tensor) -> Tensor:
         """(n, 3, H, W) RGB in [0, 1] -> the same with the kept parts, exact to the bit where the mask is 0."""

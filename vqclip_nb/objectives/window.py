@@ -13,7 +13,7 @@ from vqclip_nb.gradients import straight_through
 from vqclip_nb.regions import Region
 from vqclip_nb.settings import Settings
 
-_MARGIN = 0.1  # how far a window exceeds its region, as a share of the region's shorter side
+_MARGIN = 0.1  # the feather where none is set, as a share of the region's shorter side
 
 
 @dataclass
@@ -21,10 +21,12 @@ class Window:
     """Cuts a region, with a margin around it, out of pictures.
 
     Within the region gradients pass unchanged; over the margin they fade to 0. area: grey, of the picture's
-    proportions; 255 is within the region, and darker values weaken the prompt.
+    proportions; 255 is within the region, and darker values weaken the prompt. feather: the margin's width in pixels
+    of the rendering; None: a tenth of the region's shorter side.
     """
 
     area: Image.Image
+    feather: float | None = None
     _placed: tuple[torch.Size, slice, slice, Tensor] | None = field(default=None, repr=False)
 
     @classmethod
@@ -33,14 +35,14 @@ class Window:
         if region.mask is None:
             area = Image.new("L", settings.size, 0)
             area.paste(255, region.box(settings.size))
-            return cls(area)
+            return cls(area, settings.feather)
         name = prompts.parse_picture(settings.prompt_masks[region.mask - 1]).text
         path = images.locate(name, field="prompt_masks", inputs=inputs)
         area = images.covering(images.read(path, field="prompt_masks").convert("L"), settings.size)
         if not area.getbbox():
             remedy = "paint it white where the prompt applies"
             raise PictureError(f"prompt_masks must show where a prompt applies, got {name!r}, all black; {remedy}")
-        return cls(area)
+        return cls(area, settings.feather)
 
     def __call__(self, image: Tensor) -> Tensor:
         """(n, 3, H, W) -> the window, (n, 3, h, w)."""
@@ -59,7 +61,8 @@ class Window:
         for across, side in ((1, height), (0, width)):
             indices = inside.any(across).nonzero()[:, 0].tolist()
             bands.append((indices[0], indices[-1] + 1, side))
-        margin = round(_MARGIN * min(end - begin for begin, end, _ in bands))
+        share = _MARGIN * min(end - begin for begin, end, _ in bands)
+        margin = round(share if self.feather is None else self.feather)
         rows, columns = (slice(max(begin - margin, 0), min(end + margin, side)) for begin, end, side in bands)
         return rows, columns, _faded(region, margin)[..., rows, columns].to(image)
 
