@@ -262,7 +262,7 @@ BOMB = "a: &a [x, x]\n" + "".join(f"k{n}: &b{n} [*{'a' if not n else f'b{n - 1}'
         ("a.json", json.dumps({f"option{number}": 1 for number in range(2000)}), "has 2,000 options, and no tool has"),
         ("a.sh", "\n" * 1_000_000 + "a=" + " " * 1_000_000, "holds no known settings"),
         ("a.sh", ("vqclip" + " " * 9000 + "\n") * 300 + "x" * 2_000_000, "holds no known settings"),
-        ("a.ipynb", json.dumps({"cells": [{"source": "a = " + " " * 3_000_000 + "#@param"}]}), "holds no known settings"),
+        ("a.ipynb", json.dumps({"cells": [{"source": "a = " + " " * 3_000_000 + "#@param"}]}), "no known settings"),
     ],
 )
 def test_a_file_that_is_hostile_or_of_nobody_is_one_line(here, capsys, name, content, sentence):

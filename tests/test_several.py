@@ -14,7 +14,7 @@ from vqclip_nb.session import start
 from vqclip_nb.studio import Studio
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.sweep import sweep
-from vqclip_nb.studio.versus import differing
+from vqclip_nb.studio.versus import differences
 from vqclip_nb.sweeps.items import make_items
 
 SMALL = {"prompt": "red", "size": (16, 16), "steps": 12, "cutn": 2, "device": "cpu"}
@@ -230,7 +230,7 @@ def test_two_earlier_runs_are_shown_side_by_side_with_what_differs(tmp_path):
     html = panel.ui.versus.html.value
     assert html.count("<img") == 2
     left, right = (next(run for run in history.runs if run.current.prompt == name) for name in ("blue", "red"))
-    rows, same = differing(left, right)
+    rows, same = differences(left, right)
     assert [row[0] for row in rows][:1] == ["Prompt"]
     assert {row[0]: row[1:] for row in rows}["Step size"] == ("0.3", "-")
     assert same > 10

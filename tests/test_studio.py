@@ -36,7 +36,7 @@ from vqclip_nb.studio import Studio, backup, controller, frontend, job, library,
 from vqclip_nb.studio.camera_slider import SPANS
 from vqclip_nb.studio.chart import chart
 from vqclip_nb.studio.controls import SizeControl
-from vqclip_nb.studio.presets import offered
+from vqclip_nb.studio.presets import all_presets
 from vqclip_nb.studio.prompt_box import combined, split
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.status import JobStatus
@@ -268,7 +268,7 @@ def test_a_stop_while_a_run_is_taken_up_again_leaves_it_where_it_stood(monkeypat
     news, begun, gate = ended(panel), session.build_painting, threading.Event()
     monkeypatch.setattr(session, "build_painting", lambda *a, **k: (gate.wait(20), begun(*a, **k))[1])
     panel.ui.more.click()
-    until(lambda: "Taking" in REGISTRY.job.status.message)
+    until(lambda: "Resuming" in REGISTRY.job.status.message)
     panel.ui.stop.click()
     gate.set()
     stopped = ended(panel, "stopped")
@@ -468,7 +468,7 @@ def test_chips_surprises_examples_and_recipes():
     assert (panel.ui.form.value("cutouts"), panel.ui.form.value("steps")) == ("pooling", 60)
     panel.ui.form.controls["perceptor"].value = "ViT-B/32"
     assert panel.ui.form.prompt.chips.children[0].description == "trending on artstation"
-    for preset in offered().values():
+    for preset in all_presets().values():
         Settings(**preset)
 
 
@@ -512,7 +512,7 @@ def test_given_pictures_are_shown_removed_and_painted_with(tmp_path):
     assert panel.ui.images.init_image is None
     assert len(panel.ui.images.shown.children) == 1
     upload(panel.ui.images.upload, b"no picture")
-    assert "no picture" in panel.ui.messages.text.value
+    assert "the file is not a picture" in panel.ui.messages.text.value
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     plain = png()
     bomb = plain[:16] + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + plain[33:]

@@ -1,4 +1,4 @@
-"""A run's folder copied to a second place, such as a mounted drive, while it is painted."""
+"""Backup: a run's folder is copied to a second folder, such as one on a mounted drive, while it is painted."""
 
 import os
 import shutil
@@ -15,17 +15,17 @@ from vqclip_nb.safe_files import part as unfinished_name
 
 
 class Mirror:
-    """Copies runs to `place`, in a thread of its own; trouble with a run is told once, and the painting never waits."""
+    """Copies runs to a second folder in a thread. Painting never waits, and an error is reported once for each run."""
 
     def __init__(self, place: str | Path, tell: Callable[[str], object] = lambda said: None) -> None:
         self.place, self._tell = expanded(place).absolute(), tell
-        self._wanted: dict[Path, None] = {}  # in the order they were asked for
+        self._wanted: dict[Path, None] = {}  # in the order of the calls
         self._failing: set[Path] = set()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def copy(self, folder: Path) -> None:
-        """Copy what is new of a run, soon."""
+        """Copy the new files of a run, soon."""
         with self._lock:
             self._wanted[folder] = None
             if self._thread is None:
@@ -33,7 +33,7 @@ class Mirror:
                 self._thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until all that was asked for was tried; whether it is all there."""
+        """Wait until all copies were tried. Returns whether all are complete."""
         if thread := self._thread:
             thread.join(seconds)
         return self._thread is None and not self._failing
@@ -56,13 +56,13 @@ class Mirror:
 
 
 def copy_over(folder: Path, into: Path) -> None:
-    """Make `into` hold what a run's folder holds, each file whole or not at all. Raises OSError.
+    """Make `into` an exact copy of a run's folder; each file is written atomically. Raises OSError.
 
-    States that newer ones took the place of go there, too, and frames after the last one, which an Undo took away.
+    Files that the run has deleted, such as old states and frames after an Undo, are deleted there too.
     """
-    if not (folder / "settings.json").exists():  # gone, with its drive: then the copy is all there is
-        raise FileNotFoundError(f"{folder} is not there")
-    need(into, "a folder")  # what a link points to stays as it is
+    if not (folder / "settings.json").exists():  # if its drive is gone, the copy must stay
+        raise FileNotFoundError(f"{folder} does not exist")
+    need(into, "a folder")  # never write through a link
     into.mkdir(parents=True, exist_ok=True)
     for path in tree(folder):
         target = into / path.relative_to(folder)
@@ -73,7 +73,7 @@ def copy_over(folder: Path, into: Path) -> None:
             try:
                 shutil.copy2(path, part, follow_symlinks=False)
                 os.replace(part, target)
-            except FileNotFoundError:  # of a run that is being painted: an old state, gone by now
+            except FileNotFoundError:  # an old state that the running job has just deleted
                 part.unlink(missing_ok=True)
     for name, suffix in ((layout.STATES, layout.STATE), (layout.FRAMES, layout.FRAME)):
         files = numbered(folder / name, suffix)
@@ -83,7 +83,10 @@ def copy_over(folder: Path, into: Path) -> None:
 
 
 def bring_back(copy: Path, folder: Path) -> None:
-    """Make a run's folder of its copy, whole or not there; what broke off is gone on with. Raises RunError."""
+    """Restore a run's folder from its copy, completely or not at all; an interrupted restore continues.
+
+    Raises RunError.
+    """
     part = folder.with_name(f".{folder.name}.part")
     try:
         copy_over(copy, part)

@@ -4,16 +4,26 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from math import floor, log10
 
-HUES = ("#3c8dd0", "#d2691e", "#2a9d5c", "#bb55bb", "#b8860b", "#d9534a", "#7a86d8", "#3a9a9a")  # on white and black
-COLUMNS = 60  # places at which the pointer finds a step
+HUES = (
+    "#3c8dd0",
+    "#d2691e",
+    "#2a9d5c",
+    "#bb55bb",
+    "#b8860b",
+    "#d9534a",
+    "#7a86d8",
+    "#3a9a9a",
+)  # legible on white and on black
+COLUMNS = 60  # columns that show their values under the pointer
 LEFT, BOTTOM, TOP, RIGHT = 40, 30, 8, 8  # margins in pixels
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 
 
 def chart(curves: Curves, *, width: int = 420, height: int = 150) -> str:
-    """Losses against steps on one axis. A curve that ended before the last step is drawn grey, and not named.
+    """Losses against steps on one axis, as SVG. A curve that ended before the last step is grey and has no legend.
 
-    curves: by name, (step, loss) in order of the steps. Under the pointer stand the step and each loss there.
+    curves: pairs (step, loss) in the order of steps, by name. width, height: in pixels. The pointer shows a step and
+    its losses.
     """
     curves = {name: points for name, points in curves.items() if len(points) > 1}
     last = max((points[-1][0] for points in curves.values()), default=0)
@@ -63,7 +73,7 @@ def _columns(
     span: tuple[int, int],
     size: tuple[int, int],
 ) -> str:
-    """Strips over the chart, each with what is shown while the pointer is in it."""
+    """Columns over the chart, each with the values that it shows under the pointer."""
     (first, last), (width, height) = span, size
     count = min(COLUMNS, last - first + 1)
     wide = (width - LEFT - RIGHT) / count

@@ -19,7 +19,7 @@ COLOURS = ("#c0392b", "#2a9d5c", "#1a6fb5")
 
 
 class Check(widgets.VBox):
-    """A small panel that tries what the Studio needs; `report` is its text."""
+    """A small panel that tests what the Studio needs; `report` is the result as text."""
 
     def __init__(self) -> None:
         self.heard: dict[str, str] = {"button heard": "no", "picture changed by itself": "?", "download arrived": "?"}
@@ -48,7 +48,7 @@ class Check(widgets.VBox):
 
     @property
     def report(self) -> str:
-        """What was found, with the versions of what matters."""
+        """The results, with the versions of the packages that matter."""
         versions = {name: _version(name) for name in WATCHED}
         lines = [f"{name} {version}" for name, version in versions.items() if version]
         where = "Colab" if in_colab() else "Jupyter"
@@ -56,7 +56,7 @@ class Check(widgets.VBox):
         return "\n".join([f"{where}, Python {platform.python_version()}", *lines, *answers])
 
     async def serve(self) -> None:
-        """As `Studio.serve`, for three minutes at most: where no button is heard, nobody could end it."""
+        """As `Studio.serve`, for at most three minutes, because a broken front end could not end it."""
         end = time.monotonic() + 180
         over = lambda: "?" not in self.heard.values() or time.monotonic() > end  # noqa: E731
         await frontend.serve(over, lambda: None, self._over.set)
@@ -75,7 +75,7 @@ class Check(widgets.VBox):
         self.block.value = markup.code(self.report)
 
     def _change(self) -> None:
-        """A new colour each second, for five minutes at most."""
+        """Change the colour each second, for at most five minutes."""
         for turn in range(300):
             file = io.BytesIO()
             Image.new("RGB", (96, 96), COLOURS[turn % 3]).save(file, "PNG")

@@ -1,4 +1,4 @@
-"""What a click does: it starts, steers, ends and continues runs, and keeps the panel up to date."""
+"""The controller: starts, changes, ends and continues runs when a person clicks, and keeps the panel up to date."""
 
 import re
 import threading
@@ -23,16 +23,17 @@ from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.several import Several
 from vqclip_nb.studio.status import JobStatus, Problem
 
-DEPENDENT = {  # fields that may be wrong until this one is set
+DEPENDENT = {  # fields that may be invalid until this one is set
     "frame_steps": FilmFields.model_fields, "prompt_masks": ("prompt",), "size": ("prompt",), "init_image": ("extend",)
 }  # fmt: skip
 TAKEN_OVER = "A newer panel has taken over: use that one, or run this cell again."
 
 
 class Controller:
-    """The actions of one panel. Of all panels, the newest drives the job; the others only say so.
+    """The actions of one panel. The newest panel drives the job; older ones show that it has taken over.
 
-    ui: the widgets. out: the folder of the runs, below where the panel was made. mirror: the second folder, or None.
+    ui: the widgets. out: the folder of the runs, relative to the working directory at the start. mirror: the folder for
+    copies of the runs, or None.
     """
 
     def __init__(self, *, out: str | Path | None, mirror: str | Path | None, settings: Settings | None) -> None:
@@ -43,7 +44,7 @@ class Controller:
         self._ticked_at = 0.0
         self._here = Path.cwd()
         self.closed = False
-        self._filling = False  # the form is being filled: nobody changed anything
+        self._filling = False  # True while code fills the form, so that no change is reported
         self._ticker: threading.Thread | None = None
         self._beats = 0
         self.ui = Layout(self)
@@ -69,13 +70,13 @@ class Controller:
 
     @property
     def out(self) -> Path:
-        """The folder of the runs, wherever a later cell changes to."""
+        """The folder of the runs. It does not depend on the working directory, which a later cell may change."""
         return self._here / expanded(self.ui.form.value("out"))
 
     # --- runs
 
     def settings(self) -> Settings:
-        """The settings in the form. Raises SettingsError, and marks the field that is wrong."""
+        """The settings in the form. Raises SettingsError, and marks the invalid field."""
         try:
             return Settings(**self.ui.form.values() | {name: self.ui.picture(name) for name in PICTURES})
         except SettingsError as error:
@@ -90,9 +91,9 @@ class Controller:
         self.run(opening.new_run(settings))
 
     def run(self, open: opening.Opener, *, paused: bool = False, in_series: bool = False) -> None:
-        """Start a job, unless one is going on, or a series that it is not `in_series` of.
+        """Start a job, unless another job is running, or a series that the job is not part of.
 
-        Raises RunError in a panel that another has taken over from.
+        in_series: whether it is part of the series. Raises RunError if a newer panel has taken over.
         """
         with self._lock:
             self._check_in_charge()
@@ -109,21 +110,21 @@ class Controller:
             self.watch()
 
     def pause(self) -> None:
-        """Pause, or go on."""
+        """Pause, or continue."""
         if REGISTRY.job and REGISTRY.job.status.state == "paused":
             REGISTRY.job.resume()
         elif REGISTRY.job:
             REGISTRY.job.pause()
 
     def stop(self) -> None:
-        """End the run after this step, and the series that it is part of."""
+        """End the run after this step, and its series."""
         if REGISTRY.series:
             REGISTRY.series.stop()
         if REGISTRY.job:
             REGISTRY.job.stop()
 
     def undo(self) -> None:
-        """Go back to before the last change, or to the last state; a run that ended is taken up again, paused."""
+        """Go back to before the last change, or to the last state; a run that has ended is resumed and paused."""
         if REGISTRY.running:
             REGISTRY.running.undo()
         elif folder := self._job_folder():
@@ -133,7 +134,7 @@ class Controller:
                 self.run(opening.resumed(folder, step=steps[-2]), paused=True)
 
     def more(self) -> None:
-        """Continue the run that is shown, with what the form says."""
+        """Continue the run that is shown, with the settings in the form."""
         if not REGISTRY.running and REGISTRY.job and (status := REGISTRY.job.status).folder and status.settings:
             changes = self._differences(status.settings)
             if status.complete:
@@ -143,7 +144,7 @@ class Controller:
             self.run(opening.resumed(status.folder, changes=changes))
 
     def pick(self) -> None:
-        """Go on with the selected one of several pictures alone."""
+        """Continue with the selected one of several pictures alone."""
         number, running = self.ui.view.selected + 1, REGISTRY.running
         if running and running.status.state != "finishing" and not self.library.run:
             running.change({}, pick=number)
@@ -151,7 +152,7 @@ class Controller:
             self._once_ended(partial(self._branch, folder, self._live(), None, number))
 
     def go_on_from(self, step: int) -> None:
-        """Begin a branch at a kept frame of the run that is shown."""
+        """Start a branch from a frame of the run that is shown."""
         if folder := self._shown_folder():
             changes = self._live()
             if REGISTRY.running:
@@ -159,7 +160,7 @@ class Controller:
             self._once_ended(partial(self._branch, folder, changes, step, None))
 
     def continue_run(self, run: RunInfo) -> None:
-        """Go on with an earlier run, which may be only in the second folder, with its own settings."""
+        """Continue an earlier run with its own settings. It may exist only in the second folder."""
         self.library.take_settings(run)
         folder = self.out / run.folder.name
         self.run(opening.resumed(folder, copied_from=None if folder.exists() else run.folder))
@@ -174,7 +175,7 @@ class Controller:
         self.run(opening.branched(folder, changes, step=step, pick=pick, out=self.out))
 
     def _once_ended(self, work: Callable[[], object]) -> None:
-        """Do something when no job goes on any more; not in a click, which must not wait."""
+        """Call a function once no job is running. It waits in a thread, because a click must not wait."""
         if not (running := REGISTRY.running):
             work()
             return
@@ -186,7 +187,7 @@ class Controller:
         threading.Thread(target=later, name="vqclip-later", daemon=True).start()
 
     def _job_folder(self) -> Path | None:
-        """The folder of the last job's run, unless something else is shown."""
+        """The folder of the last job's run, or None if something else is shown."""
         return REGISTRY.job.status.folder if REGISTRY.job and not self.library.shows_other else None
 
     def _shown_folder(self) -> Path | None:
@@ -195,7 +196,7 @@ class Controller:
     # --- changes of the form
 
     def changed(self, name: str) -> None:
-        """A control changed: it is checked, and while a run goes on, the run is steered."""
+        """Check a control that has changed, and change the running run with it."""
         if name == "out":
             self.library.read_history()
         if name in ("canvas", "perceptor"):
@@ -207,7 +208,7 @@ class Controller:
         try:
             value = self.ui.picture(name) if name in PICTURES else self.ui.form.value(name)
             if name not in PICTURES or running:
-                (current or self._beside(name)).replace(**{name: value})
+                (current or self._check_settings(name)).replace(**{name: value})
         except SettingsError as error:
             self._mark(name, str(error))
             return
@@ -217,8 +218,8 @@ class Controller:
         if running:
             running.change({name: value})
 
-    def _beside(self, name: str) -> Settings:
-        """Settings in which a field is checked: the defaults, with those others of the form that it depends on."""
+    def _check_settings(self, name: str) -> Settings:
+        """Settings in which to check a field: the defaults, and those values of the form that the field depends on."""
         form = self.ui.form
         film = {"frame_steps": form.value("frame_steps")} if name in FilmFields.model_fields else {}
         masks = {"prompt_masks": self.ui.picture("prompt_masks")} if name == "prompt" else {}
@@ -226,7 +227,7 @@ class Controller:
         return Settings(canvas=form.value("canvas"), **values)
 
     def _mark(self, name: str, error: str | None) -> None:
-        """Show what is wrong with a field, beside it and in the strip, or that nothing is."""
+        """Show a field's error beside it and in the message strip; None removes it."""
         self.ui.messages.field_error(name, in_titles(error) if error else None)
         self.ui.form.show_errors(self.ui.messages.field_errors)
 
@@ -235,12 +236,12 @@ class Controller:
         return match[0] if match and match[0] in self.ui.form.controls else None
 
     def _live(self) -> dict[str, Any]:
-        """The settings in the form that may change in flight. Raises SettingsError."""
+        """The settings in the form that may change during a run. Raises SettingsError."""
         settings = self.settings()
         return {name: settings.value(name) for name in live_fields(settings) if name != "canvas_options"}
 
     def _differences(self, current: Settings) -> dict[str, Any]:
-        """Those of them that differ from these."""
+        """The live settings in the form that differ from `current`."""
         live = {name: value for name, value in self._live().items() if name in live_fields(current)}
         shown = current.replace(**live)
         return {name: value for name, value in live.items() if metadata.differs(name, shown, current)}
@@ -248,7 +249,7 @@ class Controller:
     # --- what is shown
 
     def tick(self) -> None:
-        """Bring the panel up to what the job knows. Cheap when there is nothing new."""
+        """Update the panel from the job's status. Cheap when nothing is new."""
         with self._lock:
             if self.closed or not REGISTRY.job or (status := REGISTRY.job.status) is self._seen:
                 return
@@ -271,14 +272,14 @@ class Controller:
                 self.refresh_buttons()
 
     def _paced(self) -> None:
-        """Tick, once a beat at most, unless something is new that should not wait."""
+        """Tick at most once a beat, or at once for urgent news."""
         overdue = time.monotonic() - self._ticked_at >= job.BEAT
         if REGISTRY.job and (overdue or REGISTRY.job.status.urgent(self._seen)):
             self._ticked_at = time.monotonic()
             self.tick()
 
     def _follow(self, settings: Settings, inputs: Path | None, *, everything: bool) -> None:
-        """Show what the run is painted with: all of it in a panel that comes to it, else what may have changed."""
+        """Show the run's settings in the form: all of them in a new panel, else those that may have changed."""
         values = settings.model_dump()
         names = [name for name in values if everything or name in live_fields() or name == "variations"]
         self._filling = True
@@ -300,7 +301,7 @@ class Controller:
             threading.Thread(target=self._leave, args=(REGISTRY.job,), name="vqclip-leave", daemon=True).start()
 
     def _leave(self, ended: job.Job | None) -> None:
-        """Disconnect, once the copy in the second folder is complete, unless another run has begun by then."""
+        """Disconnect from Colab once the copy in the second folder is complete, unless another run has started."""
         if REGISTRY.series:
             REGISTRY.series.wait()
         if self.mirror and self.mirror.wait(1800):
@@ -310,7 +311,7 @@ class Controller:
             self.ui.messages.note("The copy in the second folder is not complete, so Colab was not disconnected.")
 
     def refresh_buttons(self) -> None:
-        """Which buttons can be pressed now: none in a panel that another has taken over from."""
+        """Enable the buttons that can be pressed now: none if a newer panel has taken over."""
         self.ui.show_state(
             REGISTRY.job.status if REGISTRY.job else None,
             closed=self.closed,
@@ -328,14 +329,14 @@ class Controller:
     # --- guards
 
     def safe(self, act: Callable[..., object]) -> Callable[..., None]:
-        """A callback for a widget: it is acknowledged, and what goes wrong is shown. A trait's change is left out."""
+        """A widget's callback that acknowledges the click, ignores the arguments, and shows errors in the panel."""
 
         def work(*values: Any) -> None:
             self._check_in_charge()
             problem = self.ui.messages.problem
             act(*(each for each in values if not (isinstance(each, dict) and "owner" in each)))
             if problem and problem is self.ui.messages.problem and not (self._seen and problem is self._seen.problem):
-                self.ui.messages.show_problem(None)  # it was of an earlier click
+                self.ui.messages.show_problem(None)  # remove the problem of an earlier click
 
         def callback(*values: Any) -> None:
             self._beats += 1
@@ -345,14 +346,14 @@ class Controller:
         return callback
 
     def guarded(self, work: Callable[[], object]) -> None:
-        """Do something; what goes wrong is shown in the panel, since elsewhere nobody would see it."""
+        """Call a function and show its errors in the panel, because they would be invisible elsewhere."""
         try:
             work()
         except Exception as error:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Show what went wrong."""
+        """Show an error in the panel."""
         self.ui.messages.show_problem(explain(error))
 
     def _check_in_charge(self) -> None:
@@ -360,7 +361,7 @@ class Controller:
             raise RunError(TAKEN_OVER)
 
     def give_way(self) -> None:
-        """Leave the job to a newer panel: two would send everything twice."""
+        """Leave the job to a newer panel, because two panels would send everything twice."""
         with self._lock:
             self.closed = True
             self.ui.messages.show_problem(Problem(TAKEN_OVER))
@@ -369,7 +370,7 @@ class Controller:
     # --- who ticks
 
     def watch(self) -> None:
-        """Tick in a thread of its own while a job goes on. In Colab `serve` does it besides."""
+        """Tick in a thread while a job is running. In Colab, `serve` ticks too."""
         self.guarded(self.tick)
         with self._lock:
             if self._ticker is None:
@@ -379,7 +380,7 @@ class Controller:
     def _tick_on(self) -> None:
         while True:
             self.guarded(self._paced)
-            with self._lock:  # the next job of a series may begin just now
+            with self._lock:  # the next job of a series may start at this moment
                 current = REGISTRY.job
                 if current is None or self.closed or (not current.alive and self._seen is current.status):
                     self._ticker = None
@@ -393,6 +394,6 @@ class Controller:
 
 
 def _saved(folder: Path) -> None:
-    """Have what was saved copied to the second folder of the panel in charge."""
+    """Copy a saved run to the second folder of the panel in charge."""
     if REGISTRY.controller and REGISTRY.controller.mirror:
         REGISTRY.controller.mirror.copy(folder)

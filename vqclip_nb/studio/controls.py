@@ -1,4 +1,4 @@
-"""A widget for a field of Settings, made from what the field says of itself."""
+"""Controls: a widget for a field of Settings, made from the field's title, help, range and choices."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from vqclip_nb.studio.widget_help import explain
 SLIDERS = {"steps": (10, 1000, 10), "variations": (1, 16, 1), "cutn": (2, 128, 2), "average": (0.0, 0.99, 0.01)}
 SIDES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
 SHAPES = {"square": (1, 1), "wide 4:3": (4, 3), "tall 3:4": (3, 4), "banner 2:1": (2, 1)}
-PAIRS = ("ViT-B/32+ViT-B/16",)  # perceptors that judge well together
+PAIRS = ("ViT-B/32+ViT-B/16",)  # perceptors that work well together
 
 
 class SizeControl(widgets.HBox):
@@ -38,7 +38,7 @@ class SizeControl(widgets.HBox):
         self._draw()
 
     def mark(self, most_pixels: float) -> None:
-        """Mark the sides that fit the GPU, as measured."""
+        """Mark the sides that fit the GPU. most_pixels: the largest picture, as measured."""
         self._most = most_pixels
         self._draw()
 
@@ -57,7 +57,7 @@ class SizeControl(widgets.HBox):
         shape = next((name for name in SHAPES if _sides(name, max(width, height)) == (width, height)), None)
         own = [] if shape else [f"{width} x {height}"]
         sides = sorted({*SIDES, max(width, height)})
-        # Options and value go to the page in one message: a value that came later would undo a quick choice.
+        # Options and value go to the page in one message, because a later value would undo a quick choice.
         with self.shape.hold_sync(), self.side.hold_sync():
             self.shape.options = [*own, *SHAPES]
             self.shape.value = shape or own[0]
@@ -75,7 +75,7 @@ class SizeControl(widgets.HBox):
     def _chosen(self) -> None:
         if not self._quiet:
             shape = self.shape.value
-            if shape not in SHAPES:  # a size of its own keeps its shape
+            if shape not in SHAPES:  # a size of another shape is kept
                 width, height = self.value
                 scale = self.side.value / max(width, height)
                 self.value = tuple(max(16, round(side * scale / 16) * 16) for side in (width, height))
@@ -91,7 +91,7 @@ def _sides(shape: str, side: int) -> tuple[int, int]:
 
 
 def control(field: FieldSpec) -> Any:
-    """The widget of a field: its help is the tooltip, its range and default are set."""
+    """The widget of a field, with its help as the tooltip, and its range and default."""
     name, default, span, about = field.name, field.default, field.limits, {"description": field.title}
     if field.kind == "pair":
         widget = SizeControl(default)
@@ -127,7 +127,7 @@ def control(field: FieldSpec) -> Any:
 
 
 def typed(field: FieldSpec) -> bool:
-    """Whether a field is typed as text: a number that may be left out, or of a film, where it is often a formula."""
+    """Whether a field is a text box: an optional number, or a number of a film, which is often a formula."""
     return bool(field.limits) and (field.default is None or (field.scheduled and field.group == "Film"))
 
 
@@ -138,12 +138,12 @@ def help_text(field: FieldSpec) -> str:
 
 
 def read(widget: Any, field: FieldSpec) -> Any:
-    """The value of a control, as Settings wants it."""
+    """The value of a control, for Settings."""
     return _number(widget.value) if typed(field) else widget.value
 
 
 def show(widget: Any, field: FieldSpec, value: Any) -> None:
-    """Set a control's value; a menu or a slider makes room for a value that it did not offer."""
+    """Set a control's value. A menu or a slider is extended for a value that it does not offer."""
     if field.kind == "pair":
         value = (value, value) if isinstance(value, int) else tuple(value)
     if typed(field):
@@ -157,7 +157,7 @@ def show(widget: Any, field: FieldSpec, value: Any) -> None:
 
 
 def models_offered(name: str) -> list[tuple[str, str]]:
-    """What the canvas or the perceptor may be, each with its size and where it is."""
+    """The choices for the canvas or the perceptor, as (label, value); a label says whether the model is on disk."""
     if name == "canvas":
         kinds = [spec.model_kind for spec in canvases.specs() if spec.model_kind]
         with_model = [entry for kind in kinds for entry in models.entries(kind) if _there(entry)]
@@ -172,7 +172,7 @@ def _there(entry: models.Entry) -> bool:
 
 
 def _offered(*entries: models.Entry, name: str = "") -> str:
-    """A model, or several together: where they are, what is to download, and under which licence."""
+    """The label of a model, or of several together: whether on disk or its download size, and the licence."""
     names = name or " and ".join(entry.name for entry in entries)
     missing = [entry for entry in entries if not entry.on_disk]
     size = sum(entry.size or 0 for entry in missing)
@@ -182,7 +182,7 @@ def _offered(*entries: models.Entry, name: str = "") -> str:
 
 
 def as_schedule(value: Any) -> Schedule | None:
-    """Keyframes, or text that is read as such; None for anything else."""
+    """A value as a schedule, if it is one or is the text of one; else None."""
     try:
         return Schedule.parse(value) if isinstance(value, str) else value if isinstance(value, Schedule) else None
     except SettingsError:
@@ -190,7 +190,7 @@ def as_schedule(value: Any) -> Schedule | None:
 
 
 def _number(text: str) -> Any:
-    """A number, or keyframes, as typed; anything else is left for Settings to refuse by name."""
+    """A number as typed; any other text is returned unchanged, for Settings to parse or to reject."""
     try:
         return float(text) if text.strip() else None
     except ValueError:

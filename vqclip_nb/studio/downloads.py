@@ -1,4 +1,4 @@
-"""What a person takes away from a run: picture, film, everything, and the Python that paints it again."""
+"""Downloads: a run's picture, film and archive, and the Python code that paints it again."""
 
 import threading
 import zipfile
@@ -28,10 +28,10 @@ FILMS = ("Film", "GIF", "WebP")
 
 
 class Downloads:
-    """One row of files of the run that is shown. `box` is the whole of it.
+    """The row of files of the run that is shown. `box` is its widget.
 
-    A file that is there is a link; another is a button that makes it. say: called with good news. on_error: called
-    with what goes wrong.
+    An existing file is a link; a missing one is a button that makes it. say: called with a message. on_error: called
+    with an exception.
     """
 
     def __init__(self, say: Callable[[str], object], on_error: Callable[[Exception], object]) -> None:
@@ -59,7 +59,7 @@ class Downloads:
         frontend.keep_heard(self.box)
 
     def show(self, run: RunInfo, selected: int = 0) -> None:
-        """Offer what a run's folder holds; of several pictures the selected one, from 0, besides the sheet."""
+        """Offer the files of a run. selected: which of several pictures to offer beside the sheet, from 0."""
         self._folder, self._selected = run.folder, selected
         for name in FILES:
             self._draw(name)
@@ -67,7 +67,7 @@ class Downloads:
         self.box.layout.display = ""
 
     def select(self, selected: int) -> None:
-        """Offer another of several pictures."""
+        """Offer another of several pictures, from 0."""
         if self.box.layout.display != "none":
             self._selected = selected
             self._draw("Picture")
@@ -79,13 +79,13 @@ class Downloads:
             link.value = ""
 
     def path(self, name: str) -> Path:
-        """The file that a name stands for."""
+        """The path of a file by its name in FILES."""
         if name == "Picture" and (pictures := results(self._folder)):
             return pictures[min(self._selected, len(pictures) - 1)]
         return self._folder / FILES[name]
 
     def possible(self, name: str) -> bool:
-        """Whether a file is there, or can be made."""
+        """Whether a file exists or can be made."""
         if name == "Sheet":
             return len(results(self._folder)) > 1
         if name in FILMS:
@@ -111,8 +111,8 @@ class Downloads:
         return markup.small(f"{label} ({file_size(size)}): {markup.near(path)}")
 
     def _get(self, name: str) -> None:
-        """Make the file that a button names, and hand it over."""
-        if frontend.in_colab():  # whose download wants the thread of the click
+        """Make the file of a button, and offer it for download."""
+        if frontend.in_colab():  # its download must run in the thread of the click
             self._make(name)
             return
         self.buttons[name].disabled = True
@@ -131,12 +131,12 @@ class Downloads:
             self._on_error(error)
         finally:
             self.buttons[name].disabled = False
-            if folder == self._folder:  # else another run is shown by now
+            if folder == self._folder:  # another run may be shown by now
                 self._draw(name)
 
 
 def make(folder: Path, name: str) -> Path:
-    """A file of a run by its name, made first where it is not there yet. Raises RunError, OSError."""
+    """The path of a run's file by its name; a missing file is made first. Raises RunError, OSError."""
     from vqclip_nb.runs.films import make_film
 
     path = folder / name
@@ -157,11 +157,11 @@ def make(folder: Path, name: str) -> Path:
 
 
 def python(run: RunInfo) -> str:
-    """Python that paints a run again: three lines, or where it was steered or given pictures, its replay."""
+    """Python code that paints a run again: from its settings, or as a replay if it had edits or input pictures."""
     if run.timeline or run.parent or metadata.input_pictures(run.settings.to_dict()):
         return (
             "from pathlib import Path\nfrom vqclip_nb.session import replay\n"
-            f"active = replay(Path({str(run.folder)!r}))  # it was steered, or given pictures: the folder knows them\n"
+            f"active = replay(Path({str(run.folder)!r}))  # its edits and input pictures are in the folder\n"
             "for frame in active: print(frame.step, frame.loss)\n"
             "active.record.finish(active.painting)"
         )

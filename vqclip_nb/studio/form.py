@@ -23,16 +23,16 @@ from vqclip_nb.studio.prompt_box import PromptBox
 from vqclip_nb.studio.widget_help import explain
 
 BASIC = ("size", "steps", "seed", "variations", "canvas", "perceptor")
-WHERE = ("feather", "extend")  # these stand below the mask
-# Pictures and masks have boxes of their own. Videos are taken on the command line and from Python.
-# A panel has no use for quiet.
+WHERE = ("feather", "extend")  # fields below the mask
+# Pictures and masks have boxes of their own. A video can be set on the command line and in Python.
+# A panel does not use `quiet`.
 ELSEWHERE = ("video", "video_flow", "image_prompts", "prompt_masks", "init_image", "mask", "quiet")
 
 
 class Form:
     """The fields of Settings, and the options of the chosen canvas, as controls.
 
-    changed: called with the name of a field that a person changed. extras: widgets to put below a field, by its name.
+    changed: called with the name of a field that a person changed. extras: widgets below a field, by the field's name.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Form:
         self.prompt.value = self._fields["", "prompt"].default
         self._errors = {key: widgets.HTML(layout={"display": "none"}) for key in self._fields}
         self._rows: dict[tuple[str, str], Any] = {}
-        self._keyframes: dict[tuple[str, str], Schedule] = {}  # of controls that can show one number alone
+        self._keyframes: dict[tuple[str, str], Schedule] = {}  # of controls that can show only one number
         self.dice = widgets.Button(description="Dice", icon="random", tooltip="Another seed")
         self.dice.add_class("vq-dice")
         self.dice.on_click(lambda _: setattr(self._controls["", "seed"], "value", secrets.randbelow(2**31)))
@@ -69,16 +69,16 @@ class Form:
 
     @property
     def controls(self) -> dict[str, Any]:
-        """The controls by the names of their fields; of options those of the chosen canvas."""
+        """The controls by the names of their fields, with the options of the chosen canvas."""
         return {name: self._controls[owner, name] for owner, name in self._chosen()}
 
     def value(self, name: str) -> Any:
-        """The value of a control, as Settings wants it."""
+        """The value of a control, for Settings."""
         key = self._key(name)
         return self._keyframes.get(key) or read(self._controls[key], self._fields[key])
 
     def values(self) -> dict[str, Any]:
-        """Every field but the pictures; of the options of canvases those of the chosen one."""
+        """All values by field except the pictures, with the options of the chosen canvas."""
         return {name: self.value(name) for name in self.controls}
 
     def load(self, values: Mapping[str, Any]) -> None:
@@ -97,7 +97,7 @@ class Form:
             self.loaded()
 
     def take_colours(self, colours: str) -> None:
-        """Write colours into the fixed palette, where the canvas has one, else into the losses, in place of others."""
+        """Write colours into the canvas's fixed palette if it has one, else into the losses, and replace others."""
         if "fixed_palette" in self.controls:
             self.controls["palette"].value, self.controls["fixed_palette"].value = 0, colours
             return
@@ -106,14 +106,14 @@ class Form:
         losses.value = " | ".join([*others, f"palette({colours}):1"])
 
     def show_errors(self, errors: Mapping[str, str]) -> None:
-        """Mark the fields that are wrong, and no others."""
+        """Mark the invalid fields, and no others. errors: messages by field."""
         for (_, name), shown in self._errors.items():
             text = markup.field_error(errors[name]) if name in errors else ""
             if shown.value != text:
                 shown.value, shown.layout.display = text, "" if text else "none"
 
     def freeze(self, running: bool, *, wholly: bool = False) -> None:
-        """While a run goes on, grey out what cannot change in flight, or all."""
+        """Disable the fields that cannot change during a run, or with `wholly` all fields."""
         live = live_fields()
         for (_, name), widget in self._controls.items():
             widget.disabled = wholly or (running and name not in live)
@@ -122,7 +122,7 @@ class Form:
         self.dice.disabled = wholly
 
     def refresh_models(self) -> None:
-        """Read anew which models are on this machine."""
+        """Read again which models are on this machine."""
         self._quiet = True
         for name in ("canvas", "perceptor"):
             widget = self._controls["", name]
@@ -134,11 +134,11 @@ class Form:
         self._quiet = False
 
     def mark_sizes(self, most_pixels: float) -> None:
-        """Mark the sizes that fit the GPU, as measured."""
+        """Mark the sizes that fit the GPU. most_pixels: the largest picture, as measured."""
         self._controls["", "size"].mark(most_pixels)
 
     def _load(self, key: tuple[str, str], value: Any) -> None:
-        """Show a value. Keyframes stay until a person moves the control, which shows the number they begin with."""
+        """Show a value. A control shows the first number of keyframes, which are kept until a person moves it."""
         field = self._fields[key]
         self._keyframes.pop(key, None)
         if field.scheduled and not typed(field) and (schedule := as_schedule(value)):
@@ -160,7 +160,7 @@ class Form:
             self.film_preview.value = preview(Settings(**self.values()))
 
     def _suit(self) -> None:
-        """Show the options of the chosen canvas, and the words that the chosen perceptor knows."""
+        """Show the options of the chosen canvas, and suggestions with the words that the chosen perceptor knows."""
         self.prompt.suit(self._controls["", "perceptor"].value)
         kind = self._controls["", "canvas"].value.partition("/")[0]
         for (owner, _), row in self._rows.items():
@@ -174,7 +174,7 @@ class Form:
         return next(key for key in self._chosen() if key[1] == name)
 
     def _row(self, owner: str, name: str) -> widgets.Widget:
-        """A title, its control, its error, and what else belongs to it."""
+        """The title, control, error line and extra widgets of a field."""
         field = self._fields[owner, name]
         title = widgets.HTML(markup.label(field.title, help_text(field)))
         title.add_class("vq-label")
@@ -187,7 +187,7 @@ class Form:
         return row
 
     def _groups(self, headings: Sequence[str]) -> list[widgets.Widget]:
-        """What is not basic of these groups, each under its heading; the options of each canvas under its name."""
+        """The advanced fields of these groups under their headings, and each canvas's options under its name."""
         groups: dict[str, list[FieldSpec]] = {}
         for heading in headings:
             for field in self._fields.values():

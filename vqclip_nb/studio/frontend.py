@@ -1,4 +1,4 @@
-"""What differs from one notebook front end to another. The only place that knows google.colab."""
+"""Front ends: the differences between Colab, JupyterLab and others. Only this module uses google.colab."""
 
 import asyncio
 import json
@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from vqclip_nb.device import in_colab
 
-MOST_IN_A_LINK = 8_000_000  # bytes of a file within a page
+MOST_IN_A_LINK = 8_000_000  # bytes of a file that is embedded in the page
 
 
 def download(path: Path) -> bool:
-    """Have Colab's front end save a file; False elsewhere, where a link does it."""
+    """Have Colab's front end save a file. Returns False in other front ends, which use a link."""
     if not in_colab():
         return False
     from google.colab import files
@@ -25,7 +25,7 @@ def download(path: Path) -> bool:
 
 
 def address(path: Path) -> str | None:
-    """Where the notebook's server hands out a file, from the server's root on; None where none is known to do so."""
+    """The URL path of a file on the notebook's server, or None if no server is known to serve it."""
     server = {} if in_colab() else _server()
     root = server.get("root_dir") or server.get("notebook_dir")
     if not root or not path.resolve().is_relative_to(Path(root).resolve()):
@@ -35,7 +35,7 @@ def address(path: Path) -> str | None:
 
 
 def _server() -> dict[str, Any]:
-    """What the server that started this kernel wrote down of itself (Jupyter Server, Notebook 6); else nothing."""
+    """The info file of the server that started this kernel (Jupyter Server, Notebook 6), or an empty mapping."""
     if pid := os.environ.get("JPY_PARENT_PID"):
         from jupyter_core.paths import jupyter_runtime_dir
 
@@ -46,7 +46,7 @@ def _server() -> dict[str, Any]:
 
 
 def drive_folder() -> str:
-    """Mount Google Drive, which asks for leave, and name the folder in it for copies of the runs. In Colab alone."""
+    """Mount Google Drive, which asks for permission, and return the folder for copies of the runs. Only in Colab."""
     from google.colab import drive
 
     drive.mount("/content/drive")
@@ -54,20 +54,20 @@ def drive_folder() -> str:
 
 
 def disconnect() -> None:
-    """Give Colab's machine back. Elsewhere nothing happens."""
+    """Release Colab's machine. Does nothing in other front ends."""
     if in_colab():
         from google.colab import drive, runtime
 
-        drive.flush_and_unmount()  # what was written there may still be on its way
+        drive.flush_and_unmount()  # recent writes may not have arrived yet
         runtime.unassign()
 
 
 def keep_heard(*parts: Any) -> None:
-    """Have clicks on these widgets, and on all within them, handled where the page that sends them asks for it.
+    """Route clicks on these widgets, and on their descendants, to the subshell of the page that sends them.
 
-    ipykernel 7.4 sends a click to the subshell that last wrote to the widget. A thread that was started by a click
-    writes for the subshell of that click's page; after a reload that subshell is gone, and the click would be lost
-    ("Unknown subshell_id"). Other kernels have no such rule, and nothing happens.
+    ipykernel 7.4 sends a click to the subshell that last wrote to the widget. A thread that a click has started writes
+    for the subshell of that click's page. After a reload that subshell is gone, and clicks would be lost ("Unknown
+    subshell_id"). With other kernels this does nothing.
     """
     for part in parts:
         comm = getattr(part, "comm", None)
@@ -77,7 +77,7 @@ def keep_heard(*parts: Any) -> None:
 
 
 def someone_looks() -> bool:
-    """Whether a person may be at the other end: not in a notebook that runs by itself (VQCLIP_HEADLESS)."""
+    """Whether a person may look at the notebook; False if it runs by itself (VQCLIP_HEADLESS)."""
     return not os.environ.get("VQCLIP_HEADLESS")
 
 
@@ -87,10 +87,10 @@ async def serve(
     stop: Callable[[], object],
     busy: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Keep a cell running in Colab, where what a thread sends after its cell has ended is not shown.
+    """Keep a cell running in Colab, which does not show a thread's messages after its cell has ended.
 
-    Calls `tick` ten times a second and lets clicks in, until `over`; the cell's own stop button calls `stop`, and what
-    is still `busy` is shown to its end. In every other front end it returns at once.
+    Calls `tick` ten times a second and handles clicks, until `over` returns True. The cell's own stop button calls
+    `stop`; then it continues while `busy` returns True. In every other front end it returns at once.
     """
     if not in_colab() or not someone_looks():
         return
@@ -115,7 +115,7 @@ def _kernel() -> Any:
 
 
 async def _let_clicks_in(kernel: Any) -> None:
-    """ipykernel 6 hears clicks only between cells, so its queue is worked off here; 7 hears them by itself."""
+    """Handle the queue of clicks in ipykernel 6, which does so only between cells; ipykernel 7 needs no help."""
     if kernel is None or not hasattr(kernel, "msg_queue"):
         return
     parent, ident = kernel.get_parent("shell"), kernel._parent_ident

@@ -1,4 +1,4 @@
-"""Earlier runs: a strip of thumbnails with search, order and delete, and the run that was cut off."""
+"""History: thumbnails of earlier runs with search, order and delete, and the run that was interrupted."""
 
 import shutil
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from vqclip_nb.studio.text import shortened
 from vqclip_nb.studio.view import results
 from vqclip_nb.studio.widget_help import explain
 
-PAGE = 12  # thumbnails that are shown, and that `More` adds
+PAGE = 12  # thumbnails at first, and for each click on `More`
 ORDERS = {
     "Newest first": (lambda run: (run.begun, run.folder.name), True),
     "By prompt": (lambda run: run.current.prompt.lower(), False),
@@ -25,11 +25,10 @@ ORDERS = {
 
 
 class History:
-    """The runs on the disk as thumbnails. `box` is the whole of it.
+    """The runs on the disk as thumbnails. `box` is the widget.
 
-    show(run), go_on(run): called when a person wants to see a run, or to continue it. deleted(run): called after a run
-    was deleted. compare(one, other): called when a person wants to see two runs side by side. on_error: called with
-    what goes wrong.
+    show(run), go_on(run): called to show a run, or to continue it. deleted(run): called after a run was deleted.
+    compare(one, other): called to show two runs side by side. on_error: called with an exception.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class History:
         self._show, self._go_on, self._deleted, self._on_error = show, go_on, deleted, on_error
         self._compare, self._comparing = compare, False
         self.runs: list[RunInfo] = []
-        self.run: RunInfo | None = None  # the one that was clicked
+        self.run: RunInfo | None = None  # the selected run
         self._most, self._deletable = PAGE, Path()
         self._thumbs: dict[tuple[Path, float], Any] = {}
         self.count = widgets.HTML()
@@ -83,7 +82,7 @@ class History:
         self.choose(None)
 
     def read(self, out: Path, *others: Path) -> list[RunInfo]:
-        """Read the runs anew, with those that are only in the `others`; returns all, newest first."""
+        """Read the runs again, with those that are only in `others`. Returns all, newest first."""
         by_name: dict[str, RunInfo] = {}
         problems: list[str] = []
         for parent in (*others, out):
@@ -101,7 +100,7 @@ class History:
         return self.runs
 
     def choose(self, run: RunInfo | None) -> None:
-        """Mark a run, and show what can be done with it."""
+        """Mark a run, and show its actions."""
         self.run = run
         self._ask_which(False)
         for name, button in (
@@ -159,7 +158,7 @@ class History:
                 self._show(run)
 
     def _ask_which(self, asked: bool) -> None:
-        """Wait for a click on another run, to compare it with this one."""
+        """Start or end waiting for a click on a second run to compare with."""
         self._comparing = asked
         self.compare.description = "Now click another run" if asked else "Compare with …"
 
@@ -175,7 +174,7 @@ class History:
         return run.folder.parent.resolve() == self._deletable.resolve() and not run.folder.is_symlink()
 
     def _remove(self) -> None:
-        """Delete the run's folder, unless somebody paints there. Raises RunError."""
+        """Delete the run's folder, unless it is being painted. Raises RunError."""
         if (run := self.run) is None or not self._ours(run):
             return
         check_free(run.folder)
@@ -194,18 +193,20 @@ class History:
 
 
 def steps_left(run: RunInfo) -> int:
-    """The steps that a run has still to make; 0 for one that ended, or that kept no state."""
+    """The number of steps that a run still has to make; 0 if it is complete or has no state."""
     return max(run.current.steps - run.kept[-1], 0) if run.kept else 0
 
 
-def cut_off(runs: list[RunInfo]) -> RunInfo | None:
-    """The newest run, if it was cut off before its end: it has steps left, and nobody ended it."""
+def interrupted_run(runs: list[RunInfo]) -> RunInfo | None:
+    """The newest run if it was interrupted: it has steps left, and nobody stopped it."""
     newest = runs[0] if runs else None
     if newest is None or not steps_left(newest):
         return None
     result = newest.folder / "result.png"
     state = newest.folder / "state" / f"{newest.kept[-1]:06}.safetensors"
-    ended = result.exists() and result.stat().st_mtime >= state.stat().st_mtime  # a run that ends saves its state first
+    ended = (
+        result.exists() and result.stat().st_mtime >= state.stat().st_mtime
+    )  # a run that is stopped saves its state first
     return None if ended else newest
 
 

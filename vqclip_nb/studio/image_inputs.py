@@ -15,19 +15,19 @@ from vqclip_nb.prompts import Prompt, parse_picture
 from vqclip_nb.schedules import value_at
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.frontend import keep_heard
-from vqclip_nb.studio.uploads import KeptUploads, from_a_stranger, upload_button, uploaded
+from vqclip_nb.studio.uploads import KeptUploads, read_untrusted, upload_button, uploaded
 from vqclip_nb.studio.widget_help import explain
 
 THUMB = 96
 MOST_BYTES = 100_000_000
-COLOURS = "colours"  # the role of a picture that only its colours are taken of
+COLOURS = "colours"  # the role of a picture of which only the colours are used
 
 
 class ImageInputs:
-    """Pictures to start from or to paint towards. `init_image` and `image_prompts` are as Settings wants them.
+    """Pictures to start from or to paint towards. `init_image` and `image_prompts` are values for Settings.
 
-    changed: called when a picture came or went. failed: called with an error that a person should read.
-    coloured: called with the colours of a picture, as text.
+    changed: called when a picture was added or removed. failed: called with an exception. coloured: called with the
+    colours of a picture, as text.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ImageInputs:
 
     @property
     def image_prompts(self) -> tuple[str, ...]:
-        """Each path with its weight, and its stop where it has one. Keyframes stay until their control is moved."""
+        """Each path with its weight and its optional stop. Keyframes are kept until a person moves their control."""
         pairs = [(picture, control.value) for picture, control in self.towards]
         return tuple(
             str(picture if value_at(picture.weight, 0) == value else replace(picture, weight=value))
@@ -81,7 +81,7 @@ class ImageInputs:
         )
 
     def take(self, data: bytes, role: str) -> None:
-        """Keep a picture's bytes among the temporary files, named by hash, and show it. Raises PictureError."""
+        """Save a picture's bytes as a temporary file, named by hash, and show it. Raises PictureError."""
         if role == COLOURS:
             self._coloured(palettes.of_picture(self._kept.keep(data)))
             return
@@ -101,18 +101,18 @@ class ImageInputs:
         self._draw()
 
     def load(self, settings: Any, inputs: Path | None) -> None:
-        """Show the pictures of settings; those that are known by their hash are looked for in the folder `inputs`.
+        """Show the pictures of untrusted settings. A picture with a hash is looked for in the folder `inputs`.
 
-        Nothing is fetched, and no path that a stranger's file names is opened. Raises PictureError.
+        Nothing is downloaded, and no path in the settings is opened. Raises PictureError.
         """
         self._clear()
         for role, picture in _named(settings):
-            self._took(role, picture, from_a_stranger(picture.text, role, inputs))
+            self._took(role, picture, read_untrusted(picture.text, role, inputs))
 
     def follow(self, settings: Any, inputs: Path | None) -> None:
-        """Show the pictures of our own settings, which may name them by path, too. Raises PictureError.
+        """Show the pictures of this package's own settings, which may also contain paths. Raises PictureError.
 
-        Where the same are shown already nothing is drawn.
+        Pictures that are already shown are not drawn again.
         """
         wanted = _read(settings, inputs)
         if wanted != _read(self, None):
@@ -130,7 +130,7 @@ class ImageInputs:
 
     def _placed(self) -> None:
         place, role = self.place.value.strip(), self.role.value
-        if "://" in place:  # not in a click, which must not wait for a network
+        if "://" in place:  # in a thread, because a click must not wait for a network
             work = lambda: self._guarded(lambda: self._borrowed(place, role))  # noqa: E731
             threading.Thread(target=work, name="vqclip-borrow", daemon=True).start()
         elif place:
@@ -175,13 +175,13 @@ class ImageInputs:
 
 
 def _named(given: Any) -> list[tuple[str, Prompt]]:
-    """The pictures that settings, or a Given, name, each with its field."""
+    """The pictures of settings or of a Given, each with its field."""
     start = [("init_image", Prompt(given.init_image))] if given.init_image else []
     return start + [("image_prompts", parse_picture(line)) for line in given.image_prompts]
 
 
 def _read(given: Any, inputs: Path | None) -> list[tuple[str, Prompt, bytes]]:
-    """Those pictures, known by their bytes and not by their names. Raises PictureError."""
+    """The pictures of `_named` with their bytes. Raises PictureError."""
     paths = [(role, picture, images.locate(picture.text, field=role, inputs=inputs)) for role, picture in _named(given)]
     return [(role, replace(picture, text=""), path.read_bytes()) for role, picture, path in paths]
 

@@ -9,9 +9,9 @@ from vqclip_nb.studio.opening import fetch_models
 
 
 def paint_here(settings: Settings) -> str:
-    """Paint in this cell, and show the picture below it as it grows; returns the path of result.png.
+    """Paint in this cell, and show the picture below it as it grows. Returns the path of result.png.
 
-    The cell's stop button ends it, and keeps everything. Raises as `session.start` does.
+    The cell's stop button ends the run and keeps everything. Raises as `session.start` does.
     """
 
     from IPython.display import Image, display

@@ -1,4 +1,4 @@
-"""A run that paints in a thread of its own, steered from any other. Knows no widgets and no notebook."""
+"""A job: a run that paints in a thread and is controlled from others. Independent of widgets and notebooks."""
 
 import threading
 import time
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
     from vqclip_nb.session import ActiveRun
 
-POINTS = 400  # of a loss that are kept for the chart
-BEAT = 0.5  # seconds between two looks at the status: redrawing a page at each step takes a tenth of a processor
+POINTS = 400  # points of a loss curve in the chart
+BEAT = 0.5  # seconds between two updates of the page: one at each step would take a tenth of a processor
 
 
 class Stopped(Exception):
-    """Stop was pressed before the first step, or between two attempts at one."""
+    """Raised if Stop was pressed before the first step, or between two attempts at a step."""
 
 
 class Progress:
-    """What `open` reports while it loads. Each call raises Stopped once Stop was pressed."""
+    """Receives the progress of `open` while it loads. Each call raises Stopped after Stop was pressed."""
 
     def __init__(self, job: "Job") -> None:
         self._job = job
 
     def __call__(self, message: str) -> None:
-        """What is being loaded."""
+        """Show what is being loaded."""
         self._job._check_stop()
         self._job._put(message=message)
 
     def on_way(self, step: int, steps: int, preview: bytes | None = None) -> None:
-        """How far a way is that is painted again: `step` of `steps`, and the frame that was kept of it."""
+        """Show the progress of steps that are painted again: `step` of `steps`, and the saved frame of that step."""
         more: dict[str, Any] = {"previews": (preview,), "preview_step": step} if preview else {}
         self._job._way_to = steps
         self._job._check_stop()
@@ -46,11 +46,11 @@ class Progress:
 
 
 class Job:
-    """One run, from loading to the film. `open` makes the ActiveRun, in the worker thread.
+    """One run, from loading to the film.
 
-    start, pause, resume, stop, change and undo return at once; the worker obeys between two steps. `status` is always
-    the newest. `saved` is called in the worker after each save, with the run's folder. `before` is the status of the
-    last job: it stands again where this one ends without a run of its own.
+    start, pause, resume, stop, change and undo return at once; the worker carries them out between two steps. `status`
+    is always the newest. open: makes the ActiveRun, in the worker thread. saved: called in the worker after each save,
+    with the run's folder. before: the status of the last job, which is restored if this job ends without a run.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Job:
         self._orders: deque[Callable[[ActiveRun], None]] = deque()
         self._wake = threading.Condition()
         self._urgent = threading.Event()
-        self._way_to = 0  # the step that a way painted again leads to
+        self._way_to = 0  # the target step while steps are painted again
         self._paused, self._stopping, self._revised = paused, False, False
         self._losses: dict[str, list[tuple[int, float]]] = {}
         self._unread: list[tuple[int, Mapping[str, Tensor]]] = []  # steps whose losses are still on the device
@@ -80,21 +80,21 @@ class Job:
 
     @property
     def alive(self) -> bool:
-        """Whether anything still goes on."""
+        """Whether the worker thread is running."""
         return not self.status.ended
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for the end; whether it came."""
+        """Wait for the end. Returns whether the job has ended."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def wait_for_change(self) -> None:
-        """Wait for a beat, or until something is new that should not wait for it."""
+        """Wait for a beat, or until there is urgent news."""
         self._urgent.wait(BEAT)
         self._urgent.clear()
 
     def pause(self) -> None:
-        """Hold after the step that is being made."""
+        """Pause after the current step."""
         self._put(message="Pausing after this step")
         self._order(paused=True)
 
@@ -103,15 +103,15 @@ class Job:
         self._order(paused=False)
 
     def stop(self) -> None:
-        """End after the step that is being made, and keep everything."""
+        """End after the current step, and keep everything."""
         if self.alive:
             self._put(message="Stopping after this step" if self.status.step else "Stopping")
         self._order(stopping=True)
 
     def change(self, changes: Mapping[str, Any], *, pick: int | None = None) -> None:
-        """Change settings from the next step on; with `pick`, paint that picture of several, from 1, alone.
+        """Change settings from the next step on. pick: continue with that one of several pictures alone, from 1.
 
-        The state before is kept, so that it can be undone. A change that cannot be made becomes a note.
+        The state is saved first, so that Undo works. A change that is not possible becomes a note.
         """
         from vqclip_nb.timeline import Edit
 
@@ -131,7 +131,7 @@ class Job:
         self._order(order)
 
     def undo(self) -> None:
-        """Take the picture back to before the last change, or to the last state kept before now, and hold."""
+        """Go back to before the last change, or to the last earlier state, and pause."""
 
         def order(active: "ActiveRun") -> None:
             now, timeline = active.painting.step_count, active.painting.timeline
@@ -182,7 +182,7 @@ class Job:
             raise Stopped
 
     def _warned(self, text: str) -> None:
-        """A warning of the run becomes a note. Between two attempts at a step, Stop is obeyed here."""
+        """Add a warning of the run as a note. Stop takes effect here between two attempts at a step."""
         self._note(in_titles(text))
         if self.status.state == "painting":
             self._check_stop()
@@ -191,7 +191,7 @@ class Job:
         painting, first = active.painting, active.painting.step_count
         self._put(memory=gpu_memory(painting.device), max_pixels=max_pixels(painting), first_step=first)
         self._revised = True
-        self._obey(active)  # what was changed while the models were loaded stands in the form already
+        self._obey(active)  # apply changes that were made while the models loaded
         if not self._stopping:
             self._put(state="painting", message=f"Making step {first + 1}, which takes longer than the others")
         pace, shown_at, saved_at, states = Pace(), 0.0, 0.0, active.record.kept
@@ -202,7 +202,9 @@ class Job:
             pace.step()
             self._unread.append((frame.step, frame.losses))
             now = time.monotonic()
-            wait = preview_seconds(pace.elapsed) * (1 if frame.image is not None else 4)  # else rendered for this
+            wait = preview_seconds(pace.elapsed) * (
+                1 if frame.image is not None else 4
+            )  # without an image, a preview needs a decode
             if now - shown_at > wait or frame.step in (1, frame.steps):
                 self._show(frame.image if frame.image is not None else painting.picture(), frame.step)
                 self._put(losses=self._thinned(), memory=gpu_memory(painting.device))
@@ -219,7 +221,7 @@ class Job:
             raise Stopped
 
     def _hold(self, active: "ActiveRun", pace: "Pace | None" = None) -> None:
-        """Follow the orders that came, and wait while there is a pause."""
+        """Carry out the waiting orders, and wait during a pause."""
         while True:
             self._obey(active)
             with self._wake:
@@ -235,7 +237,7 @@ class Job:
             pace.mark()
 
     def _obey(self, active: "ActiveRun") -> None:
-        """Follow the orders that came. The revision counts last: what came later is in the form."""
+        """Carry out the waiting orders. The revision is raised last, because later changes are already in the form."""
         while self._orders:
             order = self._orders.popleft()
             try:
@@ -258,7 +260,7 @@ class Job:
         self._end(active, state="done" if complete else "stopped", message="Done" if complete else stopped)
 
     def _stopped_early(self, active: "ActiveRun | None") -> None:
-        """Stop was obeyed while loading, or between two attempts at a step; a picture is made only of steps made."""
+        """End after Stop while loading, or between two attempts at a step. Saves a picture only if a step was made."""
         if active and active.painting.step_count:
             try:
                 self._finish(active)
@@ -273,7 +275,7 @@ class Job:
         self._end(active, state="stopped", message=message)
 
     def _fail(self, error: Exception, active: "ActiveRun | None") -> None:
-        """Keep what there is, and say what happened."""
+        """Save what there is, and show the error."""
         problem = explain(error, active.painting.settings if active else None)
         if active and active.painting.step_count:
             try:
@@ -285,12 +287,12 @@ class Job:
         self._end(active, state="failed", message="Something went wrong", problem=problem)
 
     def _end(self, active: "ActiveRun | None", **changes: Any) -> None:
-        """The last status: of the run, or, where none was opened, of the one before, which can be gone on with."""
+        """Set the last status: that of the run, or of the last job if no run was opened, so that it can continue."""
         known = _standing(active) if active else vars(self._before)
         self._put(**known | {"notes": self.status.notes, "problem": None} | changes)
 
     def _read_losses(self) -> None:
-        """Bring the losses of the last steps from the device, which waits for it: once a preview, not once a step."""
+        """Copy the losses of the last steps from the device. This waits for the device; called once a preview."""
         for step, losses in self._unread:
             for name, loss in losses.items():
                 points = self._losses.setdefault(name, [])
@@ -307,7 +309,7 @@ class Job:
         self._put(previews=previews(image), preview_step=step)
 
     def _note(self, text: str) -> None:
-        """Add a note. One that begins as an earlier one did, up to its first number or colon, takes its place."""
+        """Add a note. It replaces an earlier note with the same beginning, up to the first number or colon."""
         begins = _beginning(text)
         self._put(notes=(*(note for note in self.status.notes if _beginning(note) != begins), text)[-5:])
 
@@ -319,14 +321,14 @@ class Job:
 
 
 class Pace:
-    """Steps per second, smoothed; a pause does not count."""
+    """Steps per second, smoothed, without pauses."""
 
     def __init__(self) -> None:
         self.speed, self.elapsed, self._last = 0.0, 0.0, 0.0
 
     def step(self) -> None:
-        """A step was made."""
-        if self._last:  # the first step also warms the device up, and says little of the others
+        """Count a step."""
+        if self._last:  # the first step is slower, because it warms up the device
             took = max(time.monotonic() - self._last, 1e-6)
             self.elapsed += took
             self.speed = 1 / took if not self.speed else 1 / (0.8 / self.speed + 0.2 * took)
@@ -338,7 +340,7 @@ class Pace:
 
 
 def _standing(active: "ActiveRun") -> dict[str, Any]:
-    """Where a run stands, as fields of JobStatus."""
+    """The state of a run as fields of JobStatus."""
     painting, folder = active.painting, active.record.folder.absolute()
     steps = active.until or painting.settings.steps
     return {"folder": folder, "settings": painting.settings, "step": painting.step_count, "steps": steps}

@@ -1,4 +1,4 @@
-"""Where each part of the panel stands. What a click does is the controller's."""
+"""The layout: the widgets of the panel and their order. The controller handles clicks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from vqclip_nb.studio.controller import Controller
 
 
-PICTURES = ("init_image", "image_prompts", "mask", "prompt_masks")  # settings that have no control in the form
+PICTURES = ("init_image", "image_prompts", "mask", "prompt_masks")  # settings without a control in the form
 
 
 class Layout:
-    """The widgets of a panel. `children` are those of the outermost box, from top to bottom."""
+    """The widgets of a panel. `children` are the widgets of the outermost box, from top to bottom."""
 
     def __init__(self, controller: "Controller") -> None:
         safe = controller.safe
@@ -80,7 +80,7 @@ class Layout:
         self.children = [self.beat, self._parts(), *below, widgets.HTML(markup.style())]
 
     def wire(self, controller: "Controller") -> None:
-        """Give each button what it does."""
+        """Connect each button to its action."""
         library, several = controller.library, controller.several
         for button, act in (
             (self.start, controller.start),
@@ -105,23 +105,25 @@ class Layout:
             button.on_click(lambda _, callback=callback: callback())
         self.presets.observe(controller.safe(library.apply_preset), "value")
         self.load.observe(controller.safe(library.load_picture), "value")
-        offered = frontend.in_colab() and controller.mirror  # else the picture would go with the machine
+        can_disconnect = (
+            frontend.in_colab() and controller.mirror
+        )  # without a copy, the picture would be lost with the machine
         top = self.history.top
-        top.children = [*top.children, self.load, *([self.disconnect] if offered else [])]
+        top.children = [*top.children, self.load, *([self.disconnect] if can_disconnect else [])]
         self.list_presets()
         keep_heard(*self.children)
 
     def picture(self, name: str) -> Any:
-        """One of PICTURES, as Settings wants it. Raises SettingsError."""
+        """The value of one of PICTURES, for Settings. Raises SettingsError."""
         return getattr(self.where if "mask" in name else self.images, name)
 
     def show_pictures(self, settings: Any, inputs: Path | None) -> None:
-        """Show the pictures and masks of our own settings; `load_pictures` is for a stranger's. Raises PictureError."""
+        """Show the pictures and masks of this package's own settings. Raises PictureError."""
         self.images.follow(settings, inputs)
         self.where.follow(settings, inputs)
 
     def load_pictures(self, settings: Any, inputs: Path | None) -> None:
-        """Show those of settings that may be a stranger's: no path in them is opened. Raises PictureError."""
+        """Show the pictures and masks of untrusted settings: no path in them is opened. Raises PictureError."""
         try:
             self.images.load(settings, inputs)
         finally:
@@ -132,19 +134,19 @@ class Layout:
             self.images.take(picture, "init_image")
 
     def list_presets(self) -> None:
-        """Read the presets anew."""
-        from vqclip_nb.studio.presets import offered
+        """Read the presets again."""
+        from vqclip_nb.studio.presets import all_presets
 
-        self.presets.options = [("Preset …", ""), *((name, name) for name in offered())]
+        self.presets.options = [("Preset …", ""), *((name, name) for name in all_presets())]
 
     def acknowledge(self, count: int) -> None:
-        """Show the page that a click was heard."""
+        """Tell the page that the kernel has received a click."""
         self.beat.value = markup.beat(count)
 
     def show_state(
         self, status: JobStatus | None, *, closed: bool, other: bool, in_series: bool, undoable: bool
     ) -> None:
-        """Which buttons can be pressed, of a panel in this state.
+        """Enable the buttons that can be pressed in this state.
 
         other: the view does not show the last job. in_series: more jobs will follow it.
         """
@@ -173,7 +175,7 @@ class Layout:
         self._selected()
 
     def _selected(self) -> None:
-        """Another of several pictures is shown large, or there is one alone."""
+        """Update the panel after another of several pictures was selected."""
         several = self.view.count > 1
         _show(self.alone, several)
         _show(self.use, several and not self.start.disabled)
@@ -198,7 +200,7 @@ class Layout:
             tabs.set_title(index, title)
             tabs.children[index].add_class("vq-tab")
         tabs.add_class("vq-tabs")
-        tabs.observe(lambda _: self.where.draw(), "selected_index")  # another picture may be shown by now
+        tabs.observe(lambda _: self.where.draw(), "selected_index")  # the picture may have changed meanwhile
         run_actions = _box(widgets.HBox, [self.use, self.alone, self.more], "vq-row-of")
         seen = _box(widgets.VBox, [self.view.box, run_actions, self.view.looking, self.downloads.box], "vq-seen")
         top.add_class("vq-top")

@@ -1,4 +1,4 @@
-"""What is taken from elsewhere: earlier runs, settings from a picture, presets, models, and the form of last time."""
+"""The library: earlier runs, settings from a picture, presets, models, and the saved form of the last session."""
 
 import json
 import shutil
@@ -17,22 +17,22 @@ from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import opening, used_prompts
-from vqclip_nb.studio.history import cut_off
-from vqclip_nb.studio.presets import LARGE, offered, save_preset
+from vqclip_nb.studio.history import interrupted_run
+from vqclip_nb.studio.presets import LARGE, all_presets, save_preset
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.uploads import uploaded
 
 if TYPE_CHECKING:
     from vqclip_nb.studio.controller import Controller
 
-PLACE = ("out", "device", "every", "save_every", "metadata", "quiet")  # not taken from a run or a picture
-FORM_FILE = ".studio.json"  # in the folder of the runs: the form as it was at the last start
+RUN_OPTIONS = ("out", "device", "every", "save_every", "metadata", "quiet")  # not taken from a run or a picture
+FORM_FILE = ".studio.json"  # in the folder of the runs: the form at the last start
 
 
 class Library:
-    """Fills the form and the view of a panel from elsewhere.
+    """Fills the form and the view of a panel from runs, pictures, presets and the last session.
 
-    run: the earlier run that is shown, or None. shows_other: whether the view shows anything but the last job.
+    run: the earlier run that is shown, or None. shows_other: whether the view shows something else than the last job.
     """
 
     def __init__(self, controller: "Controller") -> None:
@@ -66,7 +66,7 @@ class Library:
         self._controller.refresh_buttons()
 
     def take_settings(self, run: RunInfo | None = None) -> None:
-        """Put the settings of a run into the form, and show it; without one, those of the picture that is shown."""
+        """Put the settings of a run into the form, and show the run. None takes those of the picture that is shown."""
         job = REGISTRY.job
         shown = self._run or (RunInfo.read(job.status.folder) if job and job.status.folder else None)
         self._check_idle("take these settings")
@@ -82,7 +82,7 @@ class Library:
         self._fill(settings, shown.inputs)
 
     def load_picture(self) -> None:
-        """Take the settings of a picture that was uploaded, as data, and show that picture."""
+        """Put the settings inside an uploaded picture into the form, and show the picture. They are untrusted."""
         if not (data := uploaded(self._ui.load)):
             return
         self._check_idle("take these settings")
@@ -102,21 +102,19 @@ class Library:
         self._ui.history.choose(None)
         self._controller.refresh_buttons()
         self._fill(settings, None)
-        changed = (
-            " It was steered while it was painted; these are the settings at its end." if about["timeline"] else ""
-        )
+        changed = " They were changed during the run; these are the settings at its end." if about["timeline"] else ""
         self._ui.messages.note("The settings of that picture are in the form." + changed)
 
     def read_history(self) -> list[RunInfo]:
-        """The history, read anew."""
+        """Read the history again, and return its runs."""
         mirror = self._controller.mirror
         runs = self._ui.history.read(self._controller.out, *([mirror.place] if mirror else []))
-        remembered = used_prompts.used(self._controller.out)
+        remembered = used_prompts.read_prompts(self._controller.out)
         self._ui.form.prompt.used.options = [*dict.fromkeys([*remembered, *(run.current.prompt for run in runs)])]
         return runs
 
     def deleted(self, run: RunInfo) -> None:
-        """A run was deleted: nothing of it is shown any more."""
+        """Remove a deleted run from the view."""
         if self._run and self._run.folder == run.folder:
             self.run = None
         if REGISTRY.job and not REGISTRY.running and REGISTRY.job.status.folder == run.folder.absolute():
@@ -127,10 +125,10 @@ class Library:
         self._controller.refresh_buttons()
 
     def look_around(self) -> None:
-        """After the panel is shown: read the history, offer a run that was cut off, or the large models."""
+        """After the panel is shown, read the history, and offer an interrupted run or the large models."""
         try:
             runs = self.read_history()
-            if not REGISTRY.running and (run := cut_off(runs)):
+            if not REGISTRY.running and (run := interrupted_run(runs)):
                 self._offer_to_continue(run)
             elif not REGISTRY.job and self._ui.form.value("perceptor") == "demo" and shutil.which("nvidia-smi"):
                 text = "There is a GPU. Get the large models (1.3 GB, about a minute): they know every word."
@@ -143,7 +141,9 @@ class Library:
         try:
             check_free(run.folder)
         except RunError:
-            self._ui.messages.note(f"{name} is being painted in another notebook or terminal, so it is not offered.")
+            self._ui.messages.note(
+                f"{name} is being painted in another notebook or terminal, so it is not offered here."
+            )
             return
         text = f"{name} was cut off after step {run.kept[-1]} of {run.current.steps}."
         self._ui.messages.offer(text, "Continue it", lambda: self._controller.continue_run(run))
@@ -153,18 +153,18 @@ class Library:
             raise RunError(f"A run is going on; press Stop first, then {purpose}.")
 
     def _fill(self, settings: Settings, inputs: Path | None) -> None:
-        self._ui.form.load({name: value for name, value in settings.model_dump().items() if name not in PLACE})
+        self._ui.form.load({name: value for name, value in settings.model_dump().items() if name not in RUN_OPTIONS})
         self._ui.load_pictures(settings, inputs)
 
     # --- presets and models
 
     def apply_preset(self) -> None:
-        """Put a preset into the form; while a run goes on, what may change in flight."""
+        """Put a preset into the form; during a run, only its live settings."""
         name = self._ui.presets.value
-        if not name or (values := offered().get(name)) is None:
+        if not name or (values := all_presets().get(name)) is None:
             return
         self._ui.presets.value = ""
-        fields = {field: by_name(field) for preset in offered().values() for field in preset}
+        fields = {field: by_name(field) for preset in all_presets().values() for field in preset}
         usual = {field.name: field.default for field in fields.values() if field.group in ("Painting", "Cutouts")}
         values = {n: v for n, v in (usual | values).items() if not REGISTRY.running or n in live_fields()}
         self._ui.form.load(values)
@@ -173,7 +173,7 @@ class Library:
         self._ui.messages.say(f"Preset “{name}” is in the form.")
 
     def save_preset(self) -> None:
-        """Save the form, but for the prompt, the seed and the pictures, under the name that was typed."""
+        """Save the form as a preset of the typed name, without the prompt, the seed and the pictures."""
         name = self._ui.preset_name.value.strip()
         settings = self._controller.settings()
         path = save_preset(name, settings)
@@ -182,7 +182,7 @@ class Library:
         self._ui.messages.say(f"Saved as “{name}” in {path.parent}.")
 
     def offer_large_models(self) -> None:
-        """A line below the perceptor that gets the large models, or chooses those that are here."""
+        """Show a line below the perceptor that downloads the large models, or selects them if they are on disk."""
         missing = [entry for entry in models.chosen([LARGE["canvas"]], LARGE["perceptor"]) if not entry.on_disk]
         size = f" ({sum(entry.size or 0 for entry in missing) / 1e9:.1f} GB)"
         self._ui.large.description = f"Get the large models{size}" if missing else "Choose the large models"
@@ -190,7 +190,7 @@ class Library:
         self._ui.large.layout.display = "none" if is_chosen else ""
 
     def get_large_models(self) -> None:
-        """Download the large models in a thread of its own, and choose them when they are there."""
+        """Download the large models in a thread, and then select them."""
         self._ui.large.disabled = True
 
         def work() -> None:
@@ -214,9 +214,9 @@ class Library:
     # --- the form of last time
 
     def remember(self, prompts: Iterable[str] = ()) -> None:
-        """Write down the form, so that a panel of another kernel begins with it, and the prompts that are painted.
+        """Save the form, for the panel of the next kernel, and the painted prompts.
 
-        prompts: those, where it is not the form's. A folder that is full is no matter.
+        prompts: the painted prompts, if they are not that of the form. A full disk is ignored.
         """
         try:
             folder = self._controller.out
@@ -228,14 +228,14 @@ class Library:
             pass
 
     def remembered(self, out: str | Path | None) -> dict[str, Any]:
-        """The form of last time, where it can still be read; else nothing."""
+        """The saved form of the last session, or an empty mapping if it cannot be read."""
         folder = Path.cwd() / expanded(out or by_name("out").default)
         try:
             values = json.loads((folder / FORM_FILE).read_bytes())
             named = {
                 "init_image": "start",
                 "prompt_masks": ("mask",) * 9,
-            }  # that the rest may refer to
+            }  # the other fields depend on these
             values_known = {name: value for name, value in values.items() if name in Settings.model_fields}
             settings = Settings(**named | values_known)
         except (OSError, ValueError, AttributeError, TypeError, RecursionError, SettingsError):
@@ -244,7 +244,7 @@ class Library:
 
 
 def _shown(path: Path) -> bytes:
-    """A picture as the preview that the view shows. Raises PictureError."""
+    """A picture as a preview for the view. Raises PictureError."""
     from vqclip_nb.studio.image_inputs import thumbnail
 
     return thumbnail(path, 1024)

@@ -1,4 +1,4 @@
-"""The Studio's HTML. All text that is not ours is escaped here, and nowhere else made into HTML."""
+"""The Studio's HTML. Only this module makes HTML, and it escapes all text from users and files."""
 
 import base64
 import html
@@ -13,13 +13,13 @@ HINT = "Ctrl+Enter starts. While it paints, what is not grey can be changed, and
 
 
 def escape(text: str, *, quote: bool = False) -> str:
-    """Text as HTML, control characters other than line breaks shown as escapes, which could turn or hide words."""
+    """Text as HTML. Control characters, which could reverse or hide words, are shown as escapes, except line breaks."""
     return html.escape("\n".join(map(visible, text.split("\n"))), quote=quote)
 
 
 @cache
 def style() -> str:
-    """The style sheet; a front end that runs its handler also hears the keyboard and draws (studio.js, where.js)."""
+    """The style sheet. Its handler loads the scripts for the keyboard and for drawing (studio.js, where.js)."""
     folder = resources.files(__package__)
     css, *scripts = ((folder / name).read_text(encoding="utf-8") for name in ("studio.css", "studio.js", "where.js"))
     script = "".join(scripts)
@@ -27,7 +27,7 @@ def style() -> str:
 
 
 def messages(entries: Sequence[tuple[str, str, str]]) -> str:
-    """The strip's messages, each (kind, text, details): the first on one line, all of them in a fold below it."""
+    """The messages of the strip, each (kind, text, details): the first on one line, all of them when it is opened."""
     if not entries:
         return f'<div class="vq-line vq-hint">{HINT}</div>'
     kind, text, details = entries[0]
@@ -45,7 +45,7 @@ def _details(text: str) -> str:
 
 
 def label(text: str, help: str) -> str:
-    """The title before a control; its help appears under the pointer."""
+    """The title of a control, with its help as a tooltip."""
     return f'<span title="{escape(help, quote=True)}">{escape(text)}</span>'
 
 
@@ -55,49 +55,49 @@ def heading(text: str) -> str:
 
 
 def heading_inline(text: str, about: str) -> str:
-    """A heading with a remark behind it."""
+    """A heading, followed by a remark."""
     return f'<b>{escape(text)}</b> <span class="vq-small">{escape(about)}</span>'
 
 
 def field_error(text: str) -> str:
-    """What is wrong with the field above."""
+    """The error of the field above."""
     return f'<div class="vq-field-error" role="alert">{escape(text)}</div>'
 
 
 def small(text: str) -> str:
-    """A line in small letters."""
+    """A line of small text."""
     return f'<div class="vq-small">{escape(text)}</div>'
 
 
 def caption(text: str, about: str = "") -> str:
-    """Which run the picture belongs to."""
+    """The caption of the picture: its run."""
     more = f' <span class="vq-small">{escape(about)}</span>' if about else ""
     return f'<div class="vq-caption">{escape(text)}{more}</div>'
 
 
 def status(text: str) -> str:
-    """The line below the bar; it changes too often to be read out."""
+    """The line below the bar. Screen readers skip it, because it changes too often."""
     return f'<div class="vq-status">{escape(text)}</div>'
 
 
 def empty(text: str) -> str:
-    """What stands where the picture will be."""
+    """The placeholder of the picture."""
     return f'<div class="vq-empty">{escape(text)}</div>'
 
 
 def placeholder(text: str) -> str:
-    """What stands for the thumbnail of a run without a picture."""
+    """The placeholder of the thumbnail of a run without a picture."""
     return f'<div class="vq-no-picture">{escape(text)}</div>'
 
 
 def code(text: str) -> str:
-    """Code to copy, with a button that does."""
+    """Code with a button that copies it."""
     copy = "navigator.clipboard.writeText(this.nextElementSibling.innerText); this.innerText = 'Copied'"
     return f'<button class="vq-copy" title="Copy this code" onclick="{copy}">Copy</button><pre>{escape(text)}</pre>'
 
 
 def versus(pictures: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], same: int) -> str:
-    """Two pictures, by their addresses, under one slider, and a table of what differs."""
+    """Two pictures, by their URLs, under one slider, and a table of the settings that differ."""
     move = "this.parentNode.style.setProperty('--vq-at', this.value + '%')"
     left, right = (f'<img src="{escape(each, quote=True)}" alt="">' for each in pictures)
     cells = "".join(f"<tr>{''.join(f'<td>{escape(each)}</td>' for each in row)}</tr>" for row in rows)
@@ -111,7 +111,7 @@ def versus(pictures: Sequence[str], names: Sequence[str], rows: Sequence[Sequenc
 
 
 def tint(address: str, size: Sequence[int]) -> str:
-    """What is marked, over a picture of this width and height; where.js makes it a canvas to draw on."""
+    """The marked area over a picture of this width and height; where.js makes it a canvas to draw on."""
     width, height = size
     style = f"aspect-ratio: {width} / {height}; background: url({address}) 0 0 / 100% 100%"
     return f'<div class="vq-tint" title="What is marked" data-size="{width} {height}" style="{style}"></div>'
@@ -119,7 +119,7 @@ def tint(address: str, size: Sequence[int]) -> str:
 
 @cache
 def tools() -> str:
-    """The tools that where.js draws with; they are hidden where a front end does not run it."""
+    """The drawing tools of where.js, hidden in a front end that does not run it."""
     kinds = {"brush": "Mark with a brush", "rectangle": "Mark a rectangle", "eraser": "Mark no longer"}
     buttons = "".join(
         f'<button data-tool="{name}" aria-pressed="{pressed}" title="{text}">{name.title()}</button>'
@@ -133,12 +133,12 @@ def tools() -> str:
 
 
 def near(path: Path) -> str:
-    """A path as it is seen from here."""
+    """A path relative to the working directory, if it is below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def link(path: Path, text: str) -> str:
-    """A file that a click saves, the file itself within the link."""
+    """A download link that contains the file itself."""
     data = base64.b64encode(path.read_bytes()).decode()
     name = escape(path.name, quote=True)
     return (
@@ -148,12 +148,12 @@ def link(path: Path, text: str) -> str:
 
 
 def link_to(address: str, text: str) -> str:
-    """A file that is too large to lie within the page, by the address at which a click saves it."""
+    """A download link to the URL of a file that is too large for the page."""
     return f'<a class="vq-link" href="{escape(address, quote=True)}" download>{escape(text)}</a>'
 
 
 def beat(count: int) -> str:
-    """How many clicks the kernel has heard, for studio.js, and what is shown once it hears none."""
+    """The number of clicks that the kernel has received, for studio.js, and the message to show if it receives none."""
     return (
         f'<div class="vq-beat" data-beat="{count}">The kernel has not answered. If another cell is running, wait for '
         "it; else run this cell again: a run that goes on is found.</div>"

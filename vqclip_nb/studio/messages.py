@@ -1,4 +1,4 @@
-"""One strip of fixed height for everything that the panel has to say: errors, offers, notes and good news."""
+"""The message strip of the panel, of fixed height: errors, offers, notes and other messages."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,9 +11,9 @@ from vqclip_nb.studio.text import setting_text, title
 
 
 class Messages:
-    """The strip. `box` is the whole of it; the first message is on it, the others are in a fold that covers the page.
+    """The strip. `box` is the widget. It shows the first message; a click opens the others over the page.
 
-    on_remedy: called when the remedy of a problem was chosen. on_error: called with what goes wrong in an offer.
+    on_remedy: called when a person accepts a problem's remedy. on_error: called with the exception of an offer.
     """
 
     def __init__(self, on_remedy: Callable[[], object], on_error: Callable[[Exception], object]) -> None:
@@ -42,35 +42,35 @@ class Messages:
         self.draw()
 
     def clear(self, *, for_good: bool = False) -> None:
-        """Take everything away but the notes of the run, and with `for_good` those too."""
+        """Remove all messages except the notes of the run, and with `for_good` those too."""
         if for_good:
             self._dismissed |= set(self.run_notes)
         self.problem, self.notes, self.good, self._offer = None, (), "", None
         self.draw()
 
     def note(self, text: str) -> None:
-        """A sentence that a person should see."""
+        """Add a note."""
         self.notes = (*(note for note in self.notes if note != text), text)[-5:]
         self.draw()
 
     def say(self, text: str) -> None:
-        """A sentence that is no trouble; an empty one takes it away."""
+        """Show a message that is not a problem; an empty text removes it."""
         self.good = text
         self.draw()
 
     def show_problem(self, problem: Problem | None) -> None:
-        """What went wrong, or None."""
+        """Show a problem; None removes it."""
         self.problem = problem
         self.draw()
 
     def show_run_notes(self, notes: Iterable[str]) -> None:
-        """The notes of the run that goes on."""
+        """Show the notes of the running run."""
         self.run_notes = tuple(notes)
         self._dismissed &= set(self.run_notes)
         self.draw()
 
     def field_error(self, name: str, text: str | None) -> None:
-        """What is wrong with a field, until it is put right (None)."""
+        """Show the error of a field; None removes it."""
         if self.field_errors.get(name) != text:
             self.field_errors.pop(name, None)
             if text:
@@ -78,17 +78,17 @@ class Messages:
             self.draw()
 
     def offer(self, text: str, yes: str, act: Callable[[], object]) -> None:
-        """Ask a question; `yes` is the button that does `act`."""
+        """Show an offer. yes: the text of the button that calls `act`."""
         self._offer, self.accept.description = (text, act), yes
         self.draw()
 
     @property
     def offered(self) -> str:
-        """The offer that waits for an answer, or nothing."""
+        """The text of the current offer, or an empty string."""
         return self._offer[0] if self._offer else ""
 
     def draw(self) -> None:
-        """Bring the strip up to date."""
+        """Update the strip."""
         entries = [("trouble", text, "") for text in self.field_errors.values()]
         if self.problem and self.problem.message not in self.field_errors.values():
             entries.insert(0, ("trouble", self.problem.message, self.problem.details))

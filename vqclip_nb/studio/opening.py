@@ -1,4 +1,4 @@
-"""What a job does before its first step: a new run, one that is taken up again, or a branch. Called in its thread."""
+"""Openers: functions that open a job's run in its thread, as a new run, a resumed one or a branch."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ Opener = Callable[["Progress"], "ActiveRun"]
 
 
 def new_run(settings: Settings) -> Opener:
-    """A new run; its models are downloaded first where they are not on the disk."""
+    """Open a new run. Missing models are downloaded first."""
 
     def open(progress: "Progress") -> "ActiveRun":
         progress("Loading PyTorch and the models")
@@ -31,7 +31,7 @@ def new_run(settings: Settings) -> Opener:
 
 
 def item(settings: Settings, folder: Path) -> Opener:
-    """A run in a folder of this name: a new one, or the one that is there, taken up where it was left."""
+    """Open the run in this folder: a new one, or the existing one, which is resumed."""
 
     def open(progress: "Progress") -> "ActiveRun":
         progress("Loading PyTorch and the models")
@@ -53,10 +53,10 @@ def resumed(
     changes: Mapping[str, Any] | None = None,
     copied_from: Path | None = None,
 ) -> Opener:
-    """Go on with a run's folder, from its last state or from the one of `step`, with changes of its settings."""
+    """Resume a run's folder from its last state, or from the state of `step`, with changes of its settings."""
 
     def open(progress: "Progress") -> "ActiveRun":
-        progress("Taking the run up again")
+        progress("Resuming the run")
         from vqclip_nb import session
         from vqclip_nb.timeline import Edit
 
@@ -69,9 +69,10 @@ def resumed(
 
 
 def branched(folder: Path, changes: Mapping[str, Any], *, step: int | None, pick: int | None, out: Path) -> Opener:
-    """A new run from a step of another, with what differs there, or from its end with one variation (from 1) alone.
+    """Open a branch: a new run from a step of another with changed settings, or from its end with one variation alone.
 
-    The way from the nearest state that was kept is painted again; the frames of it are shown, and Stop is heard.
+    pick: the variation, from 1. The steps from the nearest saved state on are painted again, while their frames are
+    shown; Stop works meanwhile.
     """
 
     def open(progress: "Progress") -> "ActiveRun":
@@ -86,14 +87,14 @@ def branched(folder: Path, changes: Mapping[str, Any], *, step: int | None, pick
             frame = kept.get(made) if alone else None
             progress.on_way(made, step or made, _preview(frame) if frame else None)
 
-        place = {"out": str(out)}  # the run may lie in the second folder alone
-        return session.branch(folder, Edit(changes, variation=pick), step=step, run_options=place, on_way=on_way)
+        run_options = {"out": str(out)}  # the run may exist only in the second folder
+        return session.branch(folder, Edit(changes, variation=pick), step=step, run_options=run_options, on_way=on_way)
 
     return open
 
 
 def _preview(path: Path) -> bytes | None:
-    """A kept frame as a preview, or None where it is no picture."""
+    """A saved frame as a preview, or None if it cannot be read."""
     from PIL import Image
 
     from vqclip_nb.images import BROKEN
@@ -107,7 +108,7 @@ def _preview(path: Path) -> bytes | None:
 
 
 def fetch_models(settings: Settings, report: Callable[[str], None]) -> None:
-    """Download the models that the settings name and that are not on the disk yet. Raises CannotFetch."""
+    """Download the missing models of the settings. Raises CannotFetch."""
     from vqclip_nb import models
 
     for entry in models.chosen(settings.canvases, settings.perceptor):

@@ -1,4 +1,4 @@
-"""The Studio: the widget that a cell shows."""
+"""The Studio: the panel as a widget for a notebook cell."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from vqclip_nb.studio.controller import Controller
 
 
 class Studio(widgets.VBox):
-    """The panel. Put it last in a cell; running the cell again finds the run that is still going.
+    """The panel. Put it last in a cell. If the cell is run again, the new panel shows the run that is in progress.
 
-    out: the folder of the runs; without it that of the settings. mirror: a second folder, such as one on a mounted
-    drive, that they are copied to. settings: what the form begins with, unless a run is still going; without them it
-    begins with those of the last run, or with the form of last time.
+    out: the folder of the runs; None takes that of the settings. mirror: a folder for copies of the runs, such as one
+    on a mounted drive. settings: the form's first values, unless a run is in progress; None takes those of the last
+    run, or of the last session.
     """
 
     def __init__(
@@ -25,10 +25,10 @@ class Studio(widgets.VBox):
         self.add_class("vq-studio")
 
     async def serve(self) -> None:
-        """Last line of the cell: `await studio.serve()`. In Colab it keeps the panel alive; elsewhere it returns."""
+        """Keep the panel alive in Colab: the cell ends with `await studio.serve()`. Elsewhere it returns at once."""
         await self.controller.serve()
 
     def close(self) -> None:
-        """Let go of the panel; a run that goes on is not ended by it."""
+        """Close the panel. A run in progress continues."""
         self.controller.closed = True
         super().close()

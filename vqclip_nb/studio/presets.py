@@ -1,4 +1,4 @@
-"""Presets: settings that go well together, those that come with the package and a person's own."""
+"""Presets: settings that go well together, from the package and from the user."""
 
 import json
 import re
@@ -13,8 +13,8 @@ from vqclip_nb.settings import Settings
 LARGE: dict[str, Any] = dict(presets.load("large").settings)
 
 
-def offered() -> dict[str, dict[str, Any]]:
-    """All presets by name. A file of a person's own that cannot be read is left out."""
+def all_presets() -> dict[str, dict[str, Any]]:
+    """The settings of all presets by name. A user's file that cannot be read is skipped."""
     settings_by_title = {preset.title: dict(preset.settings) for preset in presets.load_all()}
     for path in sorted(_folder().glob("*.json")):
         try:
@@ -27,9 +27,14 @@ def offered() -> dict[str, dict[str, Any]]:
 
 
 def save_preset(name: str, settings: Settings) -> Path:
-    """Write what differs from the defaults, but for prompt, pictures, seed and place. Raises SettingsError."""
+    """Save the settings that differ from the defaults as a preset. Raises SettingsError.
+
+    Prompt, pictures, seed and run options are left out. Returns the path of the file.
+    """
     if not re.fullmatch(r"\w[\w ,.()-]{0,59}", name) or name in {preset.title for preset in presets.load_all()}:
-        raise SettingsError(f"a preset's name must be of letters, digits, blanks and -,.() and be free, got {name!r}")
+        raise SettingsError(
+            f"a preset's name must have only letters, digits, blanks and -,.() and must not be taken, got {name!r}"
+        )
     usual = Settings(canvas=settings.canvas).to_dict() | {"canvas": Settings().canvas}
     own = ("prompt", "image_prompts", "prompt_masks", "init_image", "mask", "seed")
     values = {n: v for n, v in settings.to_dict().items() if v != usual[n] and n not in own}

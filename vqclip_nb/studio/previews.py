@@ -1,4 +1,4 @@
-"""Small JPEGs of a picture on its way, and how often they are made."""
+"""Previews: small JPEGs of the picture while it is painted, and their interval."""
 
 import io
 from typing import TYPE_CHECKING, Any
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-PREVIEW_SIDE, PREVIEW_BYTES = 512, 100_000  # the longest side in pixels, and the most bytes of a preview
-QUALITIES = (85, 70, 50, 30)  # of a preview, best first: noise takes more bytes than a painting does
+PREVIEW_SIDE, PREVIEW_BYTES = 512, 100_000  # the longest side in pixels, and the largest size in bytes
+QUALITIES = (85, 70, 50, 30)  # JPEG qualities to try, best first: noise takes more bytes than a painting
 
 
 def previews(image: "Tensor") -> tuple[bytes, ...]:
@@ -19,7 +19,7 @@ def previews(image: "Tensor") -> tuple[bytes, ...]:
 
 
 def jpeg(pil: Any, side: int) -> bytes:
-    """A picture, at most `side` pixels wide and high, in at most PREVIEW_BYTES."""
+    """A picture as a JPEG of at most `side` pixels and, if a lower quality allows it, at most PREVIEW_BYTES."""
     pil.thumbnail((side, side))
     data = b""
     for quality in QUALITIES:
@@ -32,7 +32,10 @@ def jpeg(pil: Any, side: int) -> bytes:
 
 
 def preview_seconds(elapsed: float) -> float:
-    """Seconds between previews, which grow with the run's time: a server keeps unseen previews in memory."""
+    """The seconds between two previews, after `elapsed` seconds of a run.
+
+    They grow with time, because a server keeps unseen previews in memory.
+    """
     return 0.5 if elapsed < 60 else 2.0 if elapsed < 600 else 5.0
 
 
@@ -47,7 +50,7 @@ def gpu_memory(device: Any) -> tuple[int, int] | None:
 
 
 def max_pixels(painting: Any) -> float | None:
-    """The pixels that the GPU has memory for, since what a step takes grows with them; None where nobody knows."""
+    """The largest number of pixels that fits the GPU, estimated from the memory of a step; None if unknown."""
     if not (memory := gpu_memory(painting.device)):
         return None
     width, height = painting.settings.size

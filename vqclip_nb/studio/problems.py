@@ -1,4 +1,4 @@
-"""Errors and warnings in the words of the panel."""
+"""Problems: errors and warnings in the words of the panel."""
 
 import re
 import threading
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def explain(error: BaseException, settings: "Settings | None" = None) -> Problem:
-    """An error as a sentence, with settings that may help where there are any."""
+    """An error as a sentence, with settings that may help if there are any."""
     from vqclip_nb.models import BrokenWeights, CannotFetch, UnknownModel
 
     details = "".join(traceback.format_exception(error))
@@ -38,7 +38,7 @@ def explain(error: BaseException, settings: "Settings | None" = None) -> Problem
 
 
 def in_titles(text: str) -> str:
-    """A sentence written for the command line, its flags and field names replaced by the titles in the form."""
+    """A message for the command line, with flags and field names replaced by the titles in the form."""
     titles = {field.name: field.title for field in fields()}
     text = re.sub(r"as with --tidy 0", "as with “Tidy every” at 0", text)
     text = text.replace("add --prompt-masks FILE", "draw it in the tab Where")
@@ -48,14 +48,14 @@ def in_titles(text: str) -> str:
 
 
 class listening:
-    """Gives the PaintWarnings of the thread it is entered in to `listener`; all others go where they went."""
+    """Context manager that passes this thread's PaintWarnings to `listener`. Other warnings are not changed."""
 
     def __init__(self, listener: Callable[[str], None]) -> None:
         self.listener, self.thread = listener, threading.get_ident()
 
     def __enter__(self) -> None:
         REGISTRY.listeners[self.thread] = self.listener
-        warnings.simplefilter("always", PaintWarning)  # else a warning of the last run would be missing in this one
+        warnings.simplefilter("always", PaintWarning)  # or a warning of the last run would not be repeated
         if not getattr(warnings.showwarning, "vqclip", False):
             warnings.showwarning = _divert(warnings.showwarning)
 

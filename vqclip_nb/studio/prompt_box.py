@@ -1,4 +1,4 @@
-"""The prompt, its negative words, and the chips and menus that help to write it."""
+"""The prompt box: the prompt, the negative prompt, and chips and menus with suggestions."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from vqclip_nb.suggestions import has, surprise, toggled, vocabulary, words
 
 
 class PromptBox:
-    """Two boxes for one setting: `value` is the prompt as Settings wants it. `box` is the whole of it.
+    """Two text boxes for one setting: `value` is the prompt for Settings. `box` is the widget.
 
     changed: called when a person changed the prompt.
     """
@@ -70,7 +70,7 @@ class PromptBox:
 
     @property
     def disabled(self) -> bool:
-        """Whether nothing can be written now."""
+        """Whether the box is disabled."""
         return bool(self.text.disabled)
 
     @disabled.setter
@@ -78,21 +78,21 @@ class PromptBox:
         self.text.disabled = self.negative.disabled = disabled
 
     def suit(self, perceptor: str) -> None:
-        """Offer the words that a perceptor knows."""
+        """Suggest words that a perceptor knows."""
         kind = vocabulary(perceptor)
         if kind != self._kind:
             self._kind = kind
             self.chips.children = [self._chip(name) for name in words()["chips"][kind]]
             keep_heard(self.chips)
             groups = words()["examples"][kind].items()
-            offered = [(f"{group}: {text}", text) for group, texts in groups for text in texts]
-            self.examples.options = [("Examples …", ""), *offered]
+            options = [(f"{group}: {text}", text) for group, texts in groups for text in texts]
+            self.examples.options = [("Examples …", ""), *options]
             book = words()["book"][kind].items()
             self.book.options = [("Words …", ""), *((f"{group}: {word}", word) for group, all in book for word in all)]
         self.draw()
 
     def draw(self) -> None:
-        """Light the chips whose words are in the prompt."""
+        """Highlight the chips whose words are in the prompt."""
         for chip in self.chips.children:
             lit = has(self.text.value, chip.description)
             (chip.add_class if lit else chip.remove_class)("vq-on")
@@ -133,11 +133,11 @@ class PromptBox:
 
 
 def combined(text: str, negative: str) -> str:
-    """A prompt of a text and of negative texts between pipes, on one line."""
+    """Join a text, and negative texts separated by pipes, to one prompt."""
     text, negative = " ".join(text.split()), " ".join(negative.split())
     try:
         parts = prompts.parse(negative)
-    except SettingsError:  # such as an open quote, which the whole prompt is then refused for
+    except SettingsError:  # for example an open quote; the whole prompt is then refused for it
         return f"{text} | {negative}" if text else negative
     pushes = [str(replace(part, weight=_below_zero(part.weight))) for part in parts]
     return " | ".join([*([text] if text else []), *pushes])
@@ -148,7 +148,10 @@ def _below_zero(weight: Number) -> Number:
 
 
 def split(prompt: str) -> tuple[str, str]:
-    """A prompt as a text and the negative texts at its end, so that `combined` gives it back; else all is text."""
+    """Split a prompt into its text and the negative texts at its end, so that `combined` restores it.
+
+    If that is not possible, the whole prompt is text.
+    """
     pieces = [piece.strip() for piece in prompt.split("|")]
     count = 0
     while count < len(pieces) - 1 and pieces[-1 - count].endswith(":-1"):

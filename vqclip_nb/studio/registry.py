@@ -1,4 +1,4 @@
-"""The running job, the panel in charge of it, and who listens to whose warnings: the only state that cells share."""
+"""The registry: the running job, the panel in charge, and the listeners of warnings. Only this state is global."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """What a cell that is run again finds.
+    """State that outlives a cell.
 
-    job: the newest job, ended or not. series: the newest series of jobs, ended or not. controller: of the panel that
-    drives them. listeners: by the number of a thread, what its PaintWarnings are given to.
+    job: the newest job, running or ended. series: the newest series of jobs, running or ended. controller: that of the
+    panel in charge. listeners: the receivers of PaintWarnings, by thread id.
     """
 
     def __init__(self) -> None:
@@ -24,12 +24,12 @@ class Registry:
 
     @property
     def running(self) -> "Job | None":
-        """The job, while it goes on."""
+        """The job if it is running, or None."""
         return self.job if self.job and self.job.alive else None
 
     @property
     def in_series(self) -> "Series | None":
-        """The series, while it goes on."""
+        """The series if it is running, or None."""
         return self.series if self.series and not self.series.ended else None
 
 

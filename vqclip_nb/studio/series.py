@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from vqclip_nb.studio.job import Job
 
 
-class Board:
-    """Which of the pictures of a sweep are there. Knows no widgets.
+class SweepState:
+    """The state of a sweep's pictures. Independent of widgets.
 
-    states: of each item, in order: waiting, painting, painted, there (from earlier), stopped or failed.
-    errors: why an item failed, by its place in the list. sheet: its contact sheet, once that is written. ended: whether
-    nothing more comes.
+    states: of each item, in order: waiting, painting, painted, there (from an earlier run), stopped or failed.
+    errors: the reasons of failed items, by index. sheet: the path of the contact sheet once it is written. ended:
+    whether the sweep is over.
     """
 
     def __init__(self, items: Sequence[Item], out: Path, title: str) -> None:
@@ -31,12 +31,12 @@ class Board:
         self.ended = False
 
     def folder(self, index: int) -> Path:
-        """The run of an item, whether or not it is there yet."""
+        """The run folder of an item, which may not exist yet."""
         return self.out / self.items[index].name
 
     @property
     def axes(self) -> tuple[str, str] | None:
-        """The settings of the rows and of the columns, where the items are a full grid of two."""
+        """The settings of the rows and of the columns if the items are a full grid, or None."""
         from vqclip_nb.sweeps.report import grid_axes
 
         down, across = varied_settings(self.items) if grid_axes(self.items) else ("", "")
@@ -44,7 +44,7 @@ class Board:
 
     @property
     def results(self) -> list[Result]:
-        """What became of the items so far."""
+        """The results of the items so far."""
         return [
             Result(item, self.folder(index), self.states[index], self.errors.get(index, ""))
             for index, item in enumerate(self.items)
@@ -52,14 +52,14 @@ class Board:
 
     @property
     def painted(self) -> int:
-        """How many pictures are there."""
+        """The number of finished pictures."""
         return sum(state in ("painted", "there") for state in self.states)
 
 
-class Series(Board):
-    """Paints items in a thread of its own, each in the folder of its name.
+class Series(SweepState):
+    """Paints items in a thread, each in the folder of its name.
 
-    begin(open): starts a job and returns it. changed(): called whenever an item began or ended, and at the very end.
+    begin(open): starts a job and returns it. changed(): called when an item starts or ends, and at the end.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class Series(Board):
         return self
 
     def stop(self) -> None:
-        """Begin no other item; the job that goes on is stopped by its own button."""
+        """Start no other item. This does not stop the running job."""
         self._stopping = True
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for the end; whether it came."""
+        """Wait for the end. Returns whether the series has ended."""
         self._thread.join(seconds)
         return self.ended
 
@@ -106,7 +106,7 @@ class Series(Board):
     def _paint(self, index: int, item: Item) -> None:
         try:
             job = self._begin(opening.item(item.settings, self.folder(index)))
-        except Exception as error:  # such as a newer panel that has taken over and is closed already
+        except Exception as error:  # for example if a newer panel has taken over and was closed
             self.errors[index], self._stopping = str(error), True
             self._put(index, "failed")
             return

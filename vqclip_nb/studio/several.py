@@ -1,4 +1,4 @@
-"""What the tab for several pictures does: a list of prompts or a grid as a series of runs, and its pictures."""
+"""The actions of the tab for several pictures: paint a list of prompts or a grid as a series, and open its pictures."""
 
 import threading
 import time
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from vqclip_nb.studio.job import Job
 
 MOST = 400  # pictures of a series
-MORE = 6  # prompts that are written at a click
-SHEETS = "contact-sheets"  # the folder for them within that of the runs
+MORE = 6  # prompts that a click writes
+SHEETS = "contact-sheets"  # folder of contact sheets, inside that of the runs
 KINDS = ("number", "whole number", "choice")
 
 
@@ -66,7 +66,7 @@ class Several:
         self._begin(rows, f"A grid of {_count(len(rows), 'picture')}")
 
     def open_cell(self, index: int) -> None:
-        """Show an item of the series large. Raises RunError while a run goes on, or where nothing is painted yet."""
+        """Show an item of the series large. Raises RunError during a run, or if the item has no picture yet."""
         series = REGISTRY.series
         assert series is not None, "a cell belongs to a series"
         if REGISTRY.in_series:
@@ -77,7 +77,7 @@ class Several:
         self._view.choose(index)
 
     def go_on(self) -> None:
-        """Paint on from the end of the chosen item, in a run of its own."""
+        """Continue from the end of the chosen item in a new run."""
         if (folder := self._chosen()) and not REGISTRY.running:
             self._controller.run(opening.branched(folder, {}, step=None, pick=None, out=self._controller.out))
 
@@ -87,7 +87,7 @@ class Several:
             self._controller.library.take_settings(RunInfo.read(folder))
 
     def write_more(self) -> None:
-        """Add prompts like those in the list, or like the one in the form, in a thread of its own."""
+        """Add prompts like those in the list, or like that in the form. It works in a thread."""
         view, ui = self._view, self._controller.ui
         lines = [line for line in view.lines.value.splitlines() if line.strip()]
         examples = lines or [ui.form.value("prompt")]
@@ -112,12 +112,12 @@ class Several:
         threading.Thread(target=work, name="vqclip-write", daemon=True).start()
 
     def draw(self) -> None:
-        """Show the newest series, where there is one."""
+        """Show the newest series, if there is one."""
         if REGISTRY.series:
             self._view.show(REGISTRY.series)
 
     def _begin(self, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-        """Start a series of the form's settings with those of each row."""
+        """Start a series: one item for each row, with the row's settings over those of the form."""
         if REGISTRY.running or REGISTRY.in_series:
             return
         if len(rows) > MOST:
@@ -144,7 +144,7 @@ def _begin_job(open: opening.Opener) -> "Job":
 
 
 def _changed() -> None:
-    """Bring the panel in charge up to date with the series."""
+    """Update the panel in charge with the state of the series."""
     if (controller := REGISTRY.controller) and (series := REGISTRY.series):
         if series.ended:
             controller.guarded(lambda: _write_sheet(series))
@@ -153,7 +153,7 @@ def _changed() -> None:
 
 
 def _write_sheet(series: Series) -> None:
-    """Write the pictures of a series, labelled, beside its runs."""
+    """Write the contact sheet of a series."""
     from vqclip_nb.sweeps.report import contact_sheet
 
     if not series.painted:

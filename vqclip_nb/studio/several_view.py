@@ -1,4 +1,4 @@
-"""The tab for several pictures, a list of prompts or a grid of two settings, and the grid of what was painted."""
+"""The widgets of the tab for several pictures: a list of prompts or a grid of two settings, and their pictures."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from vqclip_nb.studio.text import shortened, title
 from vqclip_nb.studio.widget_help import explain
 
 if TYPE_CHECKING:
-    from vqclip_nb.studio.series import Board
+    from vqclip_nb.studio.series import SweepState
 
 SIDE = 92  # pixels of a cell
 
@@ -38,22 +38,22 @@ class Axis:
 
     @property
     def chosen(self) -> tuple[str, list[str]]:
-        """The name of the setting, and its values as they were written."""
+        """The name of the setting, and its values as typed."""
         text = self.values.value
         parts = text.split(";" if ";" in text else ",")
         return self.setting.value, [part.strip() for part in parts if part.strip()]
 
 
 class SeveralView:
-    """The tab is `box`, the grid of what was painted `results`.
+    """The tab. `box` is its widget, `results` that of the painted pictures.
 
-    opened: called with the place of an item in the series when a person clicks its cell.
+    opened: called with an item's index when a person clicks its cell.
     """
 
     def __init__(self, opened: Callable[[int], object]) -> None:
         self._opened = opened
         self._cells: dict[int, tuple[Any, tuple[str, float]]] = {}
-        self._series: Board | None = None
+        self._series: SweepState | None = None
         self.lines = widgets.Textarea(
             rows=6, description="Prompts", placeholder="One prompt a line", continuous_update=False
         )
@@ -88,15 +88,15 @@ class SeveralView:
         self.choose(None)
 
     def choose(self, index: int | None) -> None:
-        """Mark a cell, and show what can be done with it."""
+        """Mark a cell, and show its actions."""
         self.chosen = index
         for button in (self.go_on, self.use):
             button.layout.display = "none" if index is None else ""
         for number, (cell, _) in self._cells.items():
             (cell.add_class if number == index else cell.remove_class)("vq-on")
 
-    def show(self, series: "Board") -> None:
-        """What became of the items of a series so far, and at its end a link to the contact sheet."""
+    def show(self, series: "SweepState") -> None:
+        """Show the state of a series, and at its end a link to the contact sheet."""
         if series is not self._series:
             self._series, self._cells = series, {}
             self.choose(None)
@@ -116,7 +116,7 @@ class SeveralView:
         self.results.layout.display = ""
 
     def _cell(self, index: int) -> Any:
-        """The thumbnail of an item; made anew when its picture or its state has changed."""
+        """The thumbnail of an item; made again if its picture or its state has changed."""
         assert self._series is not None
         series, path = self._series, self._series.folder(index) / "result.png"
         made = (series.states[index], path.stat().st_mtime if path.is_file() else 0.0)
@@ -135,8 +135,8 @@ class SeveralView:
         return cell
 
 
-def _table(series: "Board") -> tuple[list[str], list[int | str], str]:
-    """The heads of the columns, the cells row by row with the head of each row, and the columns for the style sheet."""
+def _table(series: "SweepState") -> tuple[list[str], list[int | str], str]:
+    """The column headings, the cells row by row with each row's heading first, and the CSS grid columns."""
     if not (axes := series.axes):
         return [], [*range(len(series.items))], f"repeat(auto-fill, {SIDE + 6}px)"
     down, across = axes
@@ -157,7 +157,7 @@ def _label(text: str) -> Any:
 
 
 def _small(path: Path, state: str) -> Any:
-    """A thumbnail, or what an item is waiting for."""
+    """A thumbnail, or the state of an item without a picture."""
     if path.is_file():
         try:
             return widgets.Image(value=thumbnail(path, 2 * SIDE), format="jpeg")

@@ -1,4 +1,4 @@
-"""What is known of a job at one moment. Knows no widgets and no notebook."""
+"""The status of a job at one moment. Independent of widgets and notebooks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from vqclip_nb.settings import Settings
 
 TERMINAL_STATES = ("done", "stopped", "failed")
-URGENT = ("state", "message", "revision", "notes", "problem")  # fields whose change is shown at once
+URGENT = ("state", "message", "revision", "notes", "problem")  # changes of these fields are shown at once
 
 
 @dataclass(frozen=True)
 class Problem:
-    """An error as one sentence. `remedy`: settings that may help. `details`: the traceback."""
+    """An error as one sentence. remedy: settings that may help. details: the traceback."""
 
     message: str
     details: str = ""
@@ -23,14 +23,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What is known of a job now. A new object at every change, so that a reader never sees half of one.
+    """The status of a job. Every change makes a new object, so that a reader never sees half a change.
 
-    state: loading, painting, paused, finishing, done, stopped or failed. message: what it is doing, in a few words.
-    first_step: the step it began at. speed: steps per second, 0 before it is known. previews: each picture as JPEG,
-    as of `preview_step`. losses: by name, (step, mean over the pictures), thinned. memory: (used, total) bytes of the
-    GPU, or None. max_pixels: of the largest picture that the GPU holds, as one step measured it, or None. folder: of
-    the run. revision: counts how often the settings changed by other means than `Job.change`: at the opening, by
-    `undo`, by `pick`; a job counts on from the one before.
+    state: loading, painting, paused, finishing, done, stopped or failed. message: the present activity, in a few words.
+    first_step: the step before the job's first one. speed: steps per second, 0 until known. previews: each picture as a
+    JPEG, at `preview_step`. losses: pairs (step, mean over the pictures) by name, thinned. memory: (used, total) bytes
+    of the GPU, or None. max_pixels: the pixels of the largest picture that fits the GPU, as measured, or None. folder:
+    that of the run. revision: the number of changes of settings by other means than `Job.change`: by opening, `undo`
+    and `pick`; it continues from the last job's number.
     """
 
     state: str = "loading"
@@ -52,7 +52,7 @@ class JobStatus:
 
     @property
     def complete(self) -> bool:
-        """Whether no step is left to make."""
+        """Whether all steps are made."""
         return self.step >= self.steps
 
     @property
@@ -62,14 +62,14 @@ class JobStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long it still takes, or None before that is known."""
+        """The estimated seconds until the end, or None until known."""
         return (self.steps - self.step) / self.speed if self.speed else None
 
     @property
     def more_steps(self) -> int:
-        """How many steps more a finished run is offered: as many as it made."""
+        """The number of further steps to offer for a finished run: as many as it has made."""
         return max(self.steps - self.first_step, 10)
 
     def urgent(self, before: "JobStatus | None") -> bool:
-        """Whether something is new against `before` that should not wait for the next beat."""
+        """Whether a change since `before` should be shown at once, not at the next beat."""
         return before is None or any(getattr(self, name) != getattr(before, name) for name in URGENT)

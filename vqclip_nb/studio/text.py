@@ -11,7 +11,7 @@ def title(name: str) -> str:
 
 
 def setting_text(value: Any) -> str:
-    """A value as it is shown: `192 x 192`."""
+    """A value as text for the panel: `192 x 192`."""
     return " x ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
@@ -27,6 +27,6 @@ def file_size(count: int) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """A text on one line, shortened to a number of letters."""
+    """A text on one line, shortened to at most `most` letters."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,4 +1,4 @@
-"""Pictures that a person gives to the panel: the button that uploads one, and the files that are kept of them."""
+"""Uploads: the button that uploads a picture to the panel, and the temporary files of uploaded pictures."""
 
 import hashlib
 import io
@@ -17,22 +17,22 @@ _LOST = {"init_image": "start image", "image_prompts": "image prompt", "mask": "
 
 
 class KeptUploads:
-    """Files, named by hash in a temporary folder, of what was given as bytes."""
+    """Pictures saved in a temporary folder and named by hash."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
 
     def keep(self, data: bytes) -> Path:
-        """The file of these bytes, once it is known that they are a picture of sane dimensions. Raises PictureError."""
+        """Save a picture's bytes and return the path. Raises PictureError if they are no picture, or one too large."""
         self._folder = self._folder or Path(tempfile.mkdtemp(prefix="vqclip-given-"))
         try:
             with Image.open(io.BytesIO(data)) as pil:
                 suffix = FORMATS.get(pil.format or "", "img")
         except Image.DecompressionBombError:
             most = f"{images.MOST_PIXELS:,}"
-            raise PictureError(f"what was given claims to be larger than {most} pixels; shrink it first") from None
+            raise PictureError(f"the picture has more than {most} pixels; shrink it first") from None
         except images.BROKEN:
-            raise PictureError("what was given is no picture; PNG, JPEG, WebP and the like are read") from None
+            raise PictureError("the file is not a picture; use PNG, JPEG or WebP") from None
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.{suffix}"
         path.write_bytes(data)
         try:
@@ -43,22 +43,22 @@ class KeptUploads:
         return path
 
 
-def from_a_stranger(name: str, field: str, inputs: Path | None) -> bytes:
-    """The bytes of a picture that settings name, looked for by its hash in the folder `inputs`, or None.
+def read_untrusted(name: str, field: str, inputs: Path | None) -> bytes:
+    """The bytes of a picture in untrusted settings, found by its hash in the folder `inputs`.
 
-    No path that a stranger's file names is opened. Raises PictureError.
+    A path in the settings is not opened. Raises PictureError.
     """
     if not images.HASHED.fullmatch(name):
         raise PictureError(f"the settings name a picture by its path, {name!r}; add it again")
     try:
         return images.locate(name, field=field, inputs=inputs).read_bytes()
     except PictureError:
-        text = f"The settings are in the form, but no picture carries the {_LOST[field]} that it was painted with; "
+        text = f"The settings are in the form, but a picture's metadata has no {_LOST[field]}; "
         raise PictureError(text + "add that file again") from None
 
 
 def upload_button(text: str) -> Any:
-    """A button that uploads one picture; its words come from the style sheet, without the count of files."""
+    """A button that uploads one picture. The style sheet sets its text, to hide ipywidgets' count of files."""
     button = widgets.FileUpload(accept="image/*", multiple=False, description=text)
     if button.has_trait("tooltip"):
         button.tooltip = text
@@ -67,7 +67,9 @@ def upload_button(text: str) -> Any:
 
 
 def uploaded(upload: Any) -> bytes | None:
-    """The file that was uploaded, taken out, so that the same can be given again, and no notebook stores it."""
+    """The bytes of the uploaded file. The widget is emptied, so that a notebook does not store the file, and the same
+    file can be uploaded again.
+    """
     if not (files := upload.value):
         return None
     data = bytes((next(iter(files.values())) if isinstance(files, dict) else files[0])["content"])

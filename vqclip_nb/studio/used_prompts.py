@@ -1,4 +1,4 @@
-"""Used prompts: what was painted from a panel, kept beside the runs even when these are deleted, and sent nowhere."""
+"""Used prompts: the painted prompts, in a file beside the runs. They stay on this machine, even if runs are deleted."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,8 +10,8 @@ FILE = ".prompts.txt"  # in the folder of the runs, one prompt a line, the newes
 MOST, MOST_BYTES = 500, 2**20
 
 
-def used(out: Path) -> list[str]:
-    """The prompts, newest first; none where the file cannot be read."""
+def read_prompts(out: Path) -> list[str]:
+    """The prompts, newest first; an empty list if the file cannot be read."""
     with suppress(OSError, ValueError):
         lines = read(out / FILE, most=MOST_BYTES).decode().splitlines()
         return [line for line in reversed(lines) if line]
@@ -19,8 +19,8 @@ def used(out: Path) -> list[str]:
 
 
 def remember(out: Path, prompts: Iterable[str]) -> None:
-    """Add prompts, each once. A folder that is full is no matter. Raises nothing."""
-    known = dict.fromkeys(used(out)[::-1])
+    """Add prompts, each once. A full disk is ignored."""
+    known = dict.fromkeys(read_prompts(out)[::-1])
     for prompt in prompts:
         line = " ".join(prompt.split())
         known.pop(line, None)

@@ -14,11 +14,11 @@ from vqclip_nb.studio.text import setting_text
 from vqclip_nb.studio.view import results
 
 SIDE = 620  # pixels
-PLACE = ("out", "quiet", "device", "metadata")
+RUN_OPTIONS = ("out", "quiet", "device", "metadata")
 
 
 class Versus:
-    """`box` is the whole of it; it is hidden until two runs are shown."""
+    """The comparison of two runs. `box` is its widget, hidden until two runs are shown."""
 
     def __init__(self) -> None:
         self.html = widgets.HTML()
@@ -34,22 +34,22 @@ class Versus:
         """Put two runs side by side. Raises RunError, PictureError."""
         pictures = [_picture(run) for run in (left, right)]
         names = [run.folder.name for run in (left, right)]
-        self.html.value = markup.versus(pictures, names, *differing(left, right))
+        self.html.value = markup.versus(pictures, names, *differences(left, right))
         self._show(True)
 
     def _show(self, shown: bool) -> None:
         self.box.layout.display = "" if shown else "none"
 
 
-def differing(left: RunInfo, right: RunInfo) -> tuple[list[tuple[str, ...]], int]:
-    """The settings that differ, each as (title, left, right), and how many are the same. What only one has is "-"."""
+def differences(left: RunInfo, right: RunInfo) -> tuple[list[tuple[str, ...]], int]:
+    """The settings that differ, each as (title, left, right), and the number of equal ones. A missing value is "-"."""
     both = [run.current for run in (left, right)]
     known = [{field.name for field in fields(settings)} for settings in both]
     titles = {field.name: field.title for settings in both for field in fields(settings)}
     rows: list[tuple[str, ...]] = []
     same = 0
     for name, title in titles.items():
-        if name in PLACE:
+        if name in RUN_OPTIONS:
             continue
         values = [settings.value(name) if name in names else None for settings, names in zip(both, known, strict=True)]
         if values[0] == values[1]:
@@ -60,7 +60,7 @@ def differing(left: RunInfo, right: RunInfo) -> tuple[list[tuple[str, ...]], int
 
 
 def _picture(run: RunInfo) -> str:
-    """The first picture of a run, as the address of itself."""
+    """The first picture of a run as a data URL. Raises RunError, PictureError."""
     if not (paths := results(run.folder)):
         raise RunError(f"the run {run.folder.name!r} has no finished picture to compare")
     return "data:image/jpeg;base64," + base64.b64encode(thumbnail(paths[0], SIDE)).decode()

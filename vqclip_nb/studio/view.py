@@ -1,4 +1,4 @@
-"""The picture as it grows, its progress, and the way back through the frames that were kept."""
+"""The view: the picture while it is painted, its progress, and a slider over the saved frames."""
 
 import io
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from vqclip_nb.studio.text import clock, shortened
 from vqclip_nb.studio.widget_help import explain
 
 EMPTY = "Your picture will grow here. Write a prompt and press Start."
-REGULARIZERS = ("smoothness", "likeness")  # losses that no prompt asked for
+REGULARIZERS = ("smoothness", "likeness")  # losses that do not come from a prompt
 ZOOMS = ("Fit", "1:1", "2:1")
 
 
 class View:
-    """What a job's status looks like, or an earlier run, or a picture from a file. `box` is the whole of it.
+    """Shows a job's status, an earlier run, or a picture from a file. `box` is the widget.
 
-    selected: called when another of several pictures was selected. go_on_from(step): begin a branch from that frame.
+    selected: called when another of several pictures was selected. go_on_from(step): starts a branch from that frame.
     """
 
     def __init__(self, selected: Callable[[], object], go_on_from: Callable[[int], object]) -> None:
@@ -68,28 +68,28 @@ class View:
         self.looking.layout.align_items = "center"
         self.back.observe(lambda _: self._look(), "value")
         self.again.on_click(lambda _: go_on_from(self.step_looked_at) if self._frames else None)
-        self.strip = FrameStrip()  # the panel shows it beside the settings of films
+        self.strip = FrameStrip()  # placed beside the settings of films
         self.box = widgets.VBox([head, self.stage, self.bar, self.status, self.thumbs])
 
     @property
     def step_looked_at(self) -> int:
-        """The step of the frame that the slider is at."""
+        """The step of the frame that the slider shows."""
         return int(self._frames[min(self.back.value, len(self._frames) - 1)].stem)
 
     @property
     def count(self) -> int:
-        """How many pictures there are to select from."""
+        """The number of pictures to select from."""
         return len(self._pictures)
 
     @property
     def shown(self) -> bytes | None:
-        """The picture that is shown, as a file's bytes, as large as it is kept; None where there is none."""
+        """The bytes of the picture that is shown, at the largest saved size, or None."""
         files = self._frames[self.back.value :][:1] if self.looking_back else self._full[self.selected :][:1]
         kept = files[0].read_bytes() if files and files[0].exists() else None
         return kept or (self._pictures[self.selected] if self._pictures else None)
 
     def show(self, status: JobStatus) -> None:
-        """Bring everything up to what is known now."""
+        """Update everything from a job's status."""
         before, self._status = self._status, status
         if status.previews and status.previews is not before.previews:
             self._show_pictures(status.previews)
@@ -111,7 +111,7 @@ class View:
             self._zoomed()
 
     def show_run(self, run: RunInfo) -> None:
-        """An earlier run: its pictures, and its frames to look back at."""
+        """Show an earlier run: its pictures, and its frames in the slider."""
         self.forget()
         self._caption("An earlier run", run.current.prompt, run.folder.name)
         self.status.value = markup.status(f"An earlier run, {max(run.kept, default=0)} of {run.current.steps} steps")
@@ -126,7 +126,7 @@ class View:
             self._nothing("This run has kept no picture.")
 
     def show_file(self, data: bytes, prompt: str) -> None:
-        """A picture that was loaded from a file: it belongs to no run here."""
+        """Show a picture from a file, which belongs to no run."""
         self.forget()
         self._caption("A picture from a file", prompt)
         self.status.value = markup.status("Its settings are in the form; Start paints it again")
@@ -134,13 +134,13 @@ class View:
         self._show_pictures((data,))
 
     def begin(self) -> None:
-        """A new run begins: the picture of the last one fades until there is one of its own."""
+        """Start a new run: the last picture is faded until the first preview."""
         self.forget()
         self.picture.add_class("vq-stale")
         self.caption.value = markup.caption("A new run begins")
 
     def forget(self) -> None:
-        """Know no run."""
+        """Remove the run and its frames."""
         self._status, self.selected, self._full, self._pictures = JobStatus(), 0, [], ()
         self.thumbs.children = []
         self._gather(None)
@@ -148,7 +148,7 @@ class View:
         self.chart.value = ""
 
     def show_nothing(self) -> None:
-        """As at the beginning."""
+        """Show the empty view."""
         self.forget()
         self._nothing(EMPTY)
         self.caption.value, self.status.value = markup.caption("No picture yet"), markup.status("Ready")
@@ -199,7 +199,7 @@ class View:
         return thumb
 
     def _zoomed(self) -> None:
-        """The size of the picture; at one pixel to one that of the file, where it is larger than the preview."""
+        """Set the picture's displayed size; one pixel to one uses the file if it is larger than the preview."""
         zoom = self.zoom.value
         (self.stage.add_class if zoom != "Fit" else self.stage.remove_class)("vq-zoomed")
         (self.stage.add_class if zoom == "2:1" else self.stage.remove_class)("vq-twice")
@@ -216,11 +216,11 @@ class View:
         return bool(self._frames) and self.back.value < len(self._frames) - 1
 
     def _gather(self, folder: Path | None) -> None:
-        """The kept frames of a run, or none while they are still coming."""
+        """Read the saved frames of a run; none while it is still painting."""
         self._frames = frames(folder) if folder else []
         self.looking.layout.display = "" if len(self._frames) > 1 else "none"
         if self._frames:
-            self._gathering = True  # the slider moves, and nobody moved it
+            self._gathering = True  # code moves the slider, not a person
             self.back.max = len(self._frames) - 1
             self.back.value = len(self._frames) - 1
             self._gathering = False
@@ -235,7 +235,7 @@ class View:
 
 
 def results(folder: Path) -> list[Path]:
-    """The pictures of a run that ended: each of its variations, or the one."""
+    """The paths of a finished run's pictures, one for each variation."""
     single = sorted(folder.glob("result-*.png"), key=lambda path: (len(path.name), path.name))
     return single or [path for path in [folder / "result.png"] if path.exists()]
 

@@ -16,7 +16,7 @@ from vqclip_nb.prompts import Prompt, parse_picture
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.previews import jpeg
-from vqclip_nb.studio.uploads import KeptUploads, from_a_stranger, upload_button, uploaded
+from vqclip_nb.studio.uploads import KeptUploads, read_untrusted, upload_button, uploaded
 from vqclip_nb.studio.widget_help import explain
 
 RUN = 0  # the number of the run's own mask; those of prompts are counted from 1
@@ -216,7 +216,7 @@ class Where:
             return ALPHA
         field = "mask" if number == RUN else "prompt_masks"
         if not ours:
-            return str(self._kept.keep(from_a_stranger(name, field, inputs)))
+            return str(self._kept.keep(read_untrusted(name, field, inputs)))
         return str(self._kept.keep(images.locate(name, field=field, inputs=inputs).read_bytes()))
 
     def _guarded(self, work: Callable[[], None]) -> None:
