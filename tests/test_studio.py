@@ -517,7 +517,7 @@ def test_given_pictures_are_shown_removed_and_painted_with(tmp_path):
     plain = png()
     bomb = plain[:16] + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + plain[33:]
     upload(panel.ui.images.upload, bomb)
-    assert "larger than 100,000,000 pixels" in panel.ui.messages.text.value
+    assert "more than 100,000,000 pixels" in panel.ui.messages.text.value
     assert len(panel.ui.images.shown.children) == 1
     upload(panel.ui.images.upload, plain)
     assert "pixels" not in panel.ui.messages.text.value
