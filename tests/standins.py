@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vqclip_nb.models import catalog, openai_clip, own
+from vqclip_nb.models import catalog, openai_clip, user_models
 
 LIGHTNING = "pytorch_lightning.callbacks.model_checkpoint"
 TINY_DDCONFIG = {
@@ -35,7 +35,7 @@ TINY_CONFIG = {
 
 def entered(name: str, weights: str) -> catalog.Entry:
     """The entry of a tiny VQGAN of one's own, whose file was not fetched yet."""
-    entry = own.described("vqgan", name, weights, TINY_CONFIG)
+    entry = user_models.new_entry("vqgan", name, weights, TINY_CONFIG)
     catalog.save(entry)
     return entry
 

@@ -37,7 +37,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
     ["relay", "film_fields", "cutout_fields", "layout_fields", "palettes", "optical_flow"],
     ["settings"],
     ["fields", "embedded", "prompt_writer", "moves"],
-    ["objectives", "timeline", "lowest"],
+    ["objectives", "timeline", "lowest_loss"],
     ["step_guard", "video", "video_reader", "overlay", "frame", "averages"],
     ["camera"],
     ["film_frames", "handover"],

@@ -17,7 +17,7 @@ from tests import standins
 from tests.servers import mirror
 from vqclip_nb import embedded, perceptors
 from vqclip_nb.cli import main
-from vqclip_nb.models import BrokenWeights, entries, info, load_clip, load_vqgan, own
+from vqclip_nb.models import BrokenWeights, entries, info, load_clip, load_vqgan, user_models
 
 ROOT = Path(__file__).parents[1]
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
@@ -127,7 +127,7 @@ def test_what_was_fetched_before_an_address_failed_is_gone_on_with(home, weights
 
 def test_a_name_whose_folder_is_anothers_is_refused(weights, capsys):
     with pytest.raises(ValueError, match="'ViT-B-32' is taken; a model of the list has it"):
-        own.described("clip", "ViT-B-32", str(weights))
+        user_models.new_entry("clip", "ViT-B-32", str(weights))
 
 
 def process(address):

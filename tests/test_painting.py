@@ -263,7 +263,7 @@ def test_the_best_picture_of_each_variation_is_kept():
 
 def test_the_step_size_falls_on_a_plateau_as_torch_s_does():
     """For each picture by its own loss, with torch's scheduler as the measure."""
-    from vqclip_nb.lowest import LowestLoss
+    from vqclip_nb.lowest_loss import LowestLoss
 
     run_settings = settings(plateau=3, plateau_factor=0.4)
     totals = torch.tensor([[5.0, 4, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3], [1, 2, 2, 2, 0, 0, 9, 9, 9, -1, -1, -1, -1]]).T

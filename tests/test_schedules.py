@@ -11,7 +11,7 @@ from vqclip_nb import Settings, extra_prompts, video
 from vqclip_nb.embedded import read
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.expressions import noise
-from vqclip_nb.lowest import LowestLoss
+from vqclip_nb.lowest_loss import LowestLoss
 from vqclip_nb.painting import run
 from vqclip_nb.schedules import Schedule, value_at
 from vqclip_nb.schema import describe

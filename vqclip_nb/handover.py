@@ -9,7 +9,7 @@ from torch import Tensor
 from vqclip_nb import canvases
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.errors import SettingsError
-from vqclip_nb.lowest import LowestLoss
+from vqclip_nb.lowest_loss import LowestLoss
 from vqclip_nb.settings import Settings
 
 if TYPE_CHECKING:

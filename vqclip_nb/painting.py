@@ -19,7 +19,7 @@ from vqclip_nb.fields import live_fields
 from vqclip_nb.frame import Frame
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.images import PictureFile, covering, to_tensor
-from vqclip_nb.lowest import LowestLoss
+from vqclip_nb.lowest_loss import LowestLoss
 from vqclip_nb.objectives import Term, losses_of, total
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws

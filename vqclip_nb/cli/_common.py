@@ -76,9 +76,9 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
 def prepare(settings: Settings) -> None:
     """Download missing models, with their names and sizes shown."""
     from vqclip_nb import models
-    from vqclip_nb.models.ready import ready
+    from vqclip_nb.models.missing import download_missing
 
-    ready(models.chosen(settings.canvases, settings.perceptor), quiet=settings.quiet)
+    download_missing(models.chosen(settings.canvases, settings.perceptor), quiet=settings.quiet)
 
 
 def see_through(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb.cli._shell import command
-from vqclip_nb.models import CannotFetch, catalog, download, own, transfer
-from vqclip_nb.models.ready import ready, size_of
+from vqclip_nb.models import CannotFetch, catalog, download, transfer, user_models
+from vqclip_nb.models.missing import download_missing, size_text
 
 
 def add(subparsers: Any) -> None:
@@ -39,7 +39,7 @@ def _tidied(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Name
     """Wrap a command so that leftovers of a killed `models add` are deleted first."""
 
     def tidied(arguments: argparse.Namespace) -> int:
-        own.clear_leftovers(but=arguments.name if run is enter else None)  # `add` resumes its own download
+        user_models.clear_leftovers(but=arguments.name if run is enter else None)  # `add` resumes its own download
         return run(arguments)
 
     return tidied
@@ -50,7 +50,7 @@ def show(arguments: argparse.Namespace) -> int:
     for kind, used_as in catalog.KINDS.items():
         print(f"\n{kind} ({used_as})")
         for entry in catalog.entries(kind):
-            print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {size_of(entry):>12}  {_notes(entry)}")
+            print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {size_text(entry):>12}  {_notes(entry)}")
     print("\nlanguage (imagine-prompts, which fetches it)")
     language = catalog.language_model()
     print(f"    {language.name:20} {language.size / 1e6:>9,.0f} MB  {language.good_at}")
@@ -61,7 +61,7 @@ def show(arguments: argparse.Namespace) -> int:
 def get(arguments: argparse.Namespace) -> int:
     """Download models, with one progress bar for all."""
     entries = [catalog.info(name) for name in arguments.names]
-    ready(entries)
+    download_missing(entries)
     for entry in entries:
         if arguments.keep:
             print(f"{entry.full_name}: copied to {keep(entry)}")
@@ -92,16 +92,16 @@ def enter(arguments: argparse.Namespace) -> int:
     if arguments.clip and (arguments.config or arguments.weights):
         raise ValueError("--clip goes alone: --config and --weights are for a VQGAN")
     if arguments.clip:
-        entry = own.described("clip", arguments.name, arguments.clip)
+        entry = user_models.new_entry("clip", arguments.name, arguments.clip)
         use = command("vqclip", "paint", "PROMPT", "--perceptor", entry.name)
     elif arguments.config and arguments.weights:
         with download.borrowed(arguments.config) as path:
             config = VQGANConfig.read(path).to_taming()
-        entry = own.described("vqgan", arguments.name, arguments.weights, config)
+        entry = user_models.new_entry("vqgan", arguments.name, arguments.weights, config)
         use = command("vqclip", "paint", "PROMPT", "--canvas", entry.full_name)
     else:
         raise ValueError("a VQGAN needs --config FILE and --weights FILE, a CLIP needs --clip FILE")
-    own.add(entry, lambda entry: ready([entry]), load.clip_of if arguments.clip else load.vqgan_of)
+    user_models.add(entry, lambda entry: download_missing([entry]), load.clip_of if arguments.clip else load.vqgan_of)
     print(f"{entry.full_name} is ready: {use}")
     return 0
 

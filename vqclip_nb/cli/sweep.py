@@ -80,11 +80,11 @@ def sweep(arguments: argparse.Namespace) -> int:
 def _prepare_judge(items: list[Any], name: str, *, quiet: bool) -> None:
     """Have the perceptor at hand that will score the pictures, before any is painted."""
     from vqclip_nb import models
-    from vqclip_nb.models.ready import ready
+    from vqclip_nb.models.missing import download_missing
     from vqclip_nb.sweeps.judge import check
 
     check(items, name)
-    ready(models.chosen((), name), quiet=quiet)
+    download_missing(models.chosen((), name), quiet=quiet)
 
 
 def _workers(arguments: argparse.Namespace) -> int | None:

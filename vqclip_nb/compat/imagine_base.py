@@ -15,7 +15,7 @@ from vqclip_nb.compat.copies import Copies, Duration, check, path_list
 from vqclip_nb.compat.options import Tool
 from vqclip_nb.compat.plan import Plan
 from vqclip_nb.errors import NotANumber, OutOfMemory, SettingsError
-from vqclip_nb.models.ready import ready
+from vqclip_nb.models.missing import download_missing
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.stop import Stop
 from vqclip_nb.timeline import Edit
@@ -68,7 +68,7 @@ class ImagineBase:
         for note in plan.notes:
             tqdm.write(note, file=sys.stderr)
         settings = plan.settings
-        ready(models.chosen(settings.canvases, settings.perceptor))
+        download_missing(models.chosen(settings.canvases, settings.perceptor))
         active = self._continue(plan, self.run) if self.run else session.start(settings)
         saved_outputs.save(plan.outputs, active.record.folder)
         copies = Copies(plan.outputs, settings, lambda: active.record.about(active.painting))

@@ -8,13 +8,13 @@ from vqclip_nb.models.catalog import OPEN_CLIP, Entry, UnknownModel, chosen, ent
 from vqclip_nb.models.errors import BrokenWeights, CannotFetch
 
 if TYPE_CHECKING:
+    from vqclip_nb.models.aesthetic import load_aesthetic_head
     from vqclip_nb.models.download import fetch
     from vqclip_nb.models.language import load_language
     from vqclip_nb.models.load import load_biggan, load_clip, load_vqgan
     from vqclip_nb.models.open_clip import load_open_clip, local_sha256
     from vqclip_nb.models.openai_clip import expand_clip, tokenizer
     from vqclip_nb.models.optimize import optimize_network
-    from vqclip_nb.models.taste import load_taste
 
 __all__ = [
     "OPEN_CLIP",
@@ -27,11 +27,11 @@ __all__ = [
     "expand_clip",
     "fetch",
     "info",
+    "load_aesthetic_head",
     "load_biggan",
     "load_clip",
     "load_language",
     "load_open_clip",
-    "load_taste",
     "load_vqgan",
     "local_sha256",
     "optimize_network",
@@ -45,7 +45,7 @@ _LAZY = {  # imported on first use, since these need torch or the network
     **dict.fromkeys(("load_open_clip", "local_sha256"), "open_clip"),
     "fetch": "download",
     "optimize_network": "optimize",
-    "load_taste": "taste",
+    "load_aesthetic_head": "aesthetic",
 }
 
 

@@ -17,7 +17,7 @@ from vqclip_nb.cutouts import Cutouts
 from vqclip_nb.errors import PaintWarning, SettingsError
 from vqclip_nb.objectives.distances import DISTANCES, SigmoidLoss
 from vqclip_nb.objectives.embeddings import Embeddings
-from vqclip_nb.objectives.guide import Guide, Target, Taste
+from vqclip_nb.objectives.guide import AestheticHead, Guide, Target
 from vqclip_nb.objectives.losses import Likeness, Smoothness
 from vqclip_nb.objectives.terms import Term
 from vqclip_nb.objectives.window import Window
@@ -45,7 +45,7 @@ class Builder:
     ) -> None:
         self.canvas, self.perceptors, self.device, self.inputs = canvas, perceptors, device, inputs
         self.embeddings = Embeddings()
-        self._tastes: dict[str, Taste | None] = {}  # by the perceptor's name
+        self._aesthetic_heads: dict[str, AestheticHead | None] = {}  # by the perceptor's name
         self._doubted = ""  # the last prompt checked for doubtful parts
 
     def __call__(self, settings: Settings) -> list[Term]:
@@ -56,7 +56,7 @@ class Builder:
         if settings.distance == "sigmoid" and not any(_trained_so(network) for network in self._networks()):
             problem = f"distance sigmoid needs a SigLIP as perceptor, got {settings.perceptor}"
             raise SettingsError(f"{problem}; such as open_clip/ViT-B-16-SigLIP2/webli")
-        if "aesthetic" in loss_names.parse(settings.losses) and not any(map(self._taste, self._networks())):
+        if "aesthetic" in loss_names.parse(settings.losses) and not any(map(self._aesthetic_head, self._networks())):
             problem = f"the loss aesthetic has no head for {settings.perceptor}"
             raise SettingsError(f"{problem}; there is one for --perceptor ViT-B/32, ViT-B/16 and ViT-L/14")
         terms: list[Term] = []
@@ -79,17 +79,17 @@ class Builder:
         """All networks of all perceptors."""
         return [network for each in self.perceptors.values() for network in each]
 
-    def _taste(self, perceptor: Perceptor) -> Taste | None:
+    def _aesthetic_head(self, perceptor: Perceptor) -> AestheticHead | None:
         """A perceptor's published aesthetic head, read once; None if it has none."""
-        if perceptor.name not in self._tastes:
-            from vqclip_nb.models import load_taste
+        if perceptor.name not in self._aesthetic_heads:
+            from vqclip_nb.models import load_aesthetic_head
 
             try:
-                weight, bias = load_taste(perceptor.name)
-                self._tastes[perceptor.name] = Taste(weight.to(self.device), bias)
+                weight, bias = load_aesthetic_head(perceptor.name)
+                self._aesthetic_heads[perceptor.name] = AestheticHead(weight.to(self.device), bias)
             except KeyError:
-                self._tastes[perceptor.name] = None
-        return self._tastes[perceptor.name]
+                self._aesthetic_heads[perceptor.name] = None
+        return self._aesthetic_heads[perceptor.name]
 
     def _guides(
         self, settings: Settings, perceptor: Perceptor, *, label: str, share: Callable[[int], int]
@@ -107,7 +107,7 @@ class Builder:
             targets = [target for target_region, target in texts if target_region == region]
             among = _share(index, len(regions))
             guides.append(self._guide(settings, perceptor, targets, label, region, partial(_within, share, among)))
-            guides[-1].taste_share = 1 / len(regions)
+            guides[-1].aesthetic_share = 1 / len(regions)
         return guides
 
     def _guide(
@@ -120,7 +120,7 @@ class Builder:
         share: Callable[[int], int],
     ) -> Guide:
         """The guide for these texts in a region, or in the whole picture, with image prompts and extra prompts."""
-        cutn, taste = settings.cutn, loss_names.parse(settings.losses).get("aesthetic")
+        cutn, aesthetic = settings.cutn, loss_names.parse(settings.losses).get("aesthetic")
         cutouts = Cutouts(
             settings.cutouts,
             perceptor.cut_size,
@@ -141,8 +141,8 @@ class Builder:
             distance=distance_of(perceptor, settings.distance),
             averaging_weight=settings.averaging_weight,
             cut_pow=settings.cut_pow if isinstance(settings.cut_pow, Schedule) else None,
-            taste=self._taste(perceptor) if taste else None,
-            taste_weight=taste or 0.0,
+            aesthetic=self._aesthetic_head(perceptor) if aesthetic else None,
+            aesthetic_weight=aesthetic or 0.0,
             window=Window.of(region, settings, inputs=self.inputs) if region else None,
             stream=f"{perceptor.name} {region}" if region else perceptor.name,
         )

@@ -36,7 +36,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Taste:
+class AestheticHead:
     """A linear head that rates an embedding from 0 to 10: weight (d,), and a bias."""
 
     weight: Tensor
@@ -63,7 +63,7 @@ class Guide(Objective):
     distance: one of DISTANCES. averaging_weight: in [0, 1], the share of the loss of the mean embedding of all views,
     as in Deep Daze; the rest is the mean of the views' losses. cut_pow: that of each step, if it changes during the
     run. window: the part of the picture that is seen, or None
-    for the whole. stream: the name of the random draws; default: the perceptor's name. taste: an aesthetic head, or
+    for the whole. stream: the name of the random draws; default: the perceptor's name. aesthetic: an aesthetic head, or
     None; several guides share its weight.
     """
 
@@ -79,12 +79,12 @@ class Guide(Objective):
         cut_pow: Schedule | None = None,
         window: Window | None = None,
         stream: str | None = None,
-        taste: Taste | None = None,
-        taste_weight: Number = 0.0,
+        aesthetic: AestheticHead | None = None,
+        aesthetic_weight: Number = 0.0,
     ) -> None:
         self.perceptor, self.cutouts, self.cutn_at = perceptor, cutouts, cutn_at
         self.distance, self.averaging_weight, self.cut_pow = distance, averaging_weight, cut_pow
-        self.taste, self.taste_weight, self.taste_share = taste, taste_weight, 1.0
+        self.aesthetic, self.aesthetic_weight, self.aesthetic_share = aesthetic, aesthetic_weight, 1.0
         self.window, self.stream = window, stream or perceptor.name
         self.names = [target.name for target in targets]
         self.counts = [target.embeddings.shape[1] for target in targets]
@@ -114,9 +114,9 @@ class Guide(Objective):
         result: dict[str, Tensor] = {}
         for name, part in zip(self.names, losses.split(self.counts, 1), strict=True):
             result[name] = result.get(name, 0) + part.sum(1)  # a repeated text counts twice
-        if self.taste:
-            taste_weight = tensor_at(self.taste_weight, draws.step, progress, embeddings.device)
-            result["aesthetic"] = self.taste_share * taste_weight * self.taste.loss(embeddings)
+        if self.aesthetic:
+            aesthetic_weight = tensor_at(self.aesthetic_weight, draws.step, progress, embeddings.device)
+            result["aesthetic"] = self.aesthetic_share * aesthetic_weight * self.aesthetic.loss(embeddings)
         return result
 
     def _pulls(self, embeddings: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Ready: downloads missing models, with a progress bar for a terminal or a notebook."""
+"""Missing models: downloads those that are not on the disk, with a progress bar for a terminal or a notebook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from vqclip_nb.models import catalog, download, transfer
 
 
-def ready(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
+def download_missing(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
     """Download missing models, with their names and sizes and one progress bar. Raises `CannotFetch`."""
     from tqdm import tqdm
 
@@ -17,7 +17,7 @@ def ready(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
         return
     progress_by_name: dict[str, int] = {}
     totals: dict[str, int | None] = {entry.name: entry.size for entry in missing.values()}
-    announcements = [f"{name} ({size_of(entry)})" for name, entry in missing.items()]
+    announcements = [f"{name} ({size_text(entry)})" for name, entry in missing.items()]
     with tqdm(unit="B", unit_scale=True, unit_divisor=1000, delay=0.5, file=sys.stderr, disable=quiet) as bar:
 
         def report(progress: transfer.Progress) -> None:
@@ -40,6 +40,6 @@ def ready(entries: Iterable[catalog.Entry], *, quiet: bool = False) -> None:
             download.fetch(entry, report=(lambda progress: None) if quiet else report)
 
 
-def size_of(entry: catalog.Entry) -> str:
+def size_text(entry: catalog.Entry) -> str:
     """The size of a model's download, in words."""
     return f"{entry.size / 1e6:,.0f} MB" if entry.size else "size unknown"

@@ -17,8 +17,8 @@ from vqclip_nb.models.local_files import existing
 MARK = ".adding"  # a file in a model's folder, locked by the process that adds it
 
 
-def described(kind: str, name: str, weights: str, config: Mapping[str, Any] | None = None) -> Entry:
-    """An entry for a model with weights at a path or address; nothing is written yet.
+def new_entry(kind: str, name: str, weights: str, config: Mapping[str, Any] | None = None) -> Entry:
+    """Make an entry for a model with weights at a path or address. Nothing is written yet.
 
     Raises `ValueError` for an invalid or taken name, `CannotFetch` for a path without a file.
     """
@@ -47,7 +47,7 @@ def add(entry: Entry, fetch: Callable[[Entry], Any], load: Callable[[Entry], Any
     """
     import pooch
 
-    with _alone(entry):
+    with _lock(entry):
         _clear(entry.folder, keep_parts=True)
         try:
             fetch(entry)
@@ -85,7 +85,7 @@ def clear_leftovers(but: str | None = None) -> None:
 
 
 @contextmanager
-def _alone(entry: Entry) -> Iterator[None]:
+def _lock(entry: Entry) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     entry.folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Taste: published linear heads that rate CLIP embeddings of pictures from 0 to 10."""
+"""AestheticHead: published linear heads that rate CLIP embeddings of pictures from 0 to 10."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADS = {  # by perceptor: the file, and where it is published
 }
 
 
-def load_taste(perceptor: str) -> tuple[Tensor, float]:
+def load_aesthetic_head(perceptor: str) -> tuple[Tensor, float]:
     """The head of a perceptor: its weights, (d,), and its bias. Raises KeyError for a perceptor without one.
 
     The file is read from the folder `aesthetic` of the cache; it is not downloaded. Raises CannotFetch when it is
