@@ -1,6 +1,8 @@
 """Films: the camera moves by known formulas, and a film is resumed, replayed and branched to the same pixels."""
 
+import gc
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -271,6 +273,34 @@ def test_a_video_that_is_none_or_too_short_is_one_line(tmp_path, toys):
         with pytest.raises(PictureError, match=reason) as error:
             build_painting(run_settings.replace(video=str(tmp_path / name)))
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("canvas", "more"), [("vqgan/demo", {}), ("pixels", {"loop_frames": 20})])
+def test_a_film_of_two_thousand_frames_does_not_grow(tmp_path, canvas, more):
+    """With camera, schedules, the frames, losses and states on the disk, and the film at the end."""
+    film = {"frame_steps": 1, "first_steps": 1, "zoom": "1 + 0.01*sin(t/40)", "rotate": "0:(0), 2000:(2)"}
+    run_settings = settings(tmp_path, canvas=canvas, size=(32, 32), steps=2000, save_every="50", **film, **more)
+    resident = {}
+    with toy_models():
+        active = start(run_settings)
+        for frame in active:
+            if frame.step % 200 == 0:
+                resident[frame.step] = _resident()
+        folder = active.record.finish(active.painting).parent
+    resident["film"] = _resident()
+    print({step: round((size - resident[200]) / 1e6, 2) for step, size in resident.items()}, "MB since frame 200")
+    assert len(list((folder / "frames").iterdir())) == 2000
+    assert max(resident[step] for step in range(400, 2001, 200)) - resident[200] < 4e6
+    assert resident["film"] - resident[200] < 30e6, "the film is encoded frame by frame"
+
+
+def _resident():
+    """The bytes of memory that this process has."""
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
 
 
 def test_of_a_video_that_turns_out_damaged_what_was_painted_is_kept(tmp_path, toys, monkeypatch, capsys):
