@@ -202,11 +202,19 @@ def tensor_at(number: Number, step: int, progress: float, device: "torch.device"
     return torch.full((), number.at(step, progress), device=device)
 
 
-def unreached(numbers: "Iterable[tuple[str, Number | None]]", steps: int) -> list[str]:
-    """A sentence for each number, by its name, whose keyframes go beyond a run of so many steps."""
+def unreached(
+    numbers: "Iterable[tuple[str, Number | None]]", steps: int, frame_of: Callable[[int], int] | None = None
+) -> list[str]:
+    """A sentence for each number, by its name, whose keyframes go beyond a run of so many steps.
+
+    frame_of: of a film, the number of complete frames after so many steps.
+    """
+    frame = "" if frame_of is None else ", frame {}"
+    frames = "" if frame_of is None else f", after {frame_of(steps - 1) + 1} frames"
     late = [(name, number.keyframes[-1]) for name, number in numbers if isinstance(number, Schedule)]
     return [
-        f"{name} has a keyframe at step {step}, and the run ends at step {steps}: {_written(number)} is not reached"
+        f"{name} has a keyframe at step {step}{frame.format(frame_of(step) if frame_of else 0)}, and the run ends at "
+        f"step {steps}{frames}: {_written(number)} is not reached"
         for name, (step, number) in late
         if step > steps
     ]

@@ -20,7 +20,6 @@ from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.creation import check_out
 from vqclip_nb.runs.reader import RunInfo, inputs_of, refuse_paths
 from vqclip_nb.runs.writer import RunWriter
-from vqclip_nb.schedules import unreached
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
@@ -41,7 +40,7 @@ def build_painting(
 
     Pictures named by their sha256 are looked up in the folder `inputs`."""
     target = device.choose(settings.device)
-    for sentence in [] if state else unreached(settings.numbers, settings.steps):
+    for sentence in [] if state else settings.unreached:
         warnings.warn(sentence, PaintWarning, stacklevel=2)
     canvas = canvases.make(
         settings.canvas, size=settings.size, seeds=settings.seeds, options=settings.canvas_options

@@ -15,7 +15,7 @@ from vqclip_nb.cutout_fields import CutoutFields, parse_sizes
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.film_fields import FilmFields
 from vqclip_nb.layout_fields import LayoutFields
-from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite
+from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite, unreached
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Film", "Run")
 _TOP_SEED = 2**32 - 1
@@ -219,6 +219,11 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
     def numbers(self) -> list[tuple[str, Number | None]]:
         """What may be a schedule, each with its name: fields, and the weights of prompts and losses."""
         return [*((name, getattr(self, name)) for name, _ in _scheduled(type(self))), *self._weights()]
+
+    @property
+    def unreached(self) -> list[str]:
+        """A sentence for each number whose keyframes go beyond the end of the run."""
+        return unreached(self.numbers, self.steps, self.frame_after if self.frame_steps else None)
 
     def _weights(self) -> list[tuple[str, Number]]:
         weights = [(f"the weight of {prompt.text!r}", prompt.weight) for prompt in prompts.parse(self.prompt)]

@@ -2,13 +2,14 @@
 
 import argparse
 import tempfile
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vqclip_nb.animation import EXAMPLE, Animation, film_settings
 from vqclip_nb.cli._common import add_flag, given, prepare, see_through
-from vqclip_nb.errors import PictureError, SettingsError
+from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
 from vqclip_nb.paths import expanded
 
 FLAGS = ("seed", "size", "device", "out", "metadata", "quiet")
@@ -61,15 +62,17 @@ def animate(arguments: argparse.Namespace) -> int:
 
 
 def _paint(animation: Animation, *, dry: bool) -> int:
-    from vqclip_nb.runs.creation import check_out
-    from vqclip_nb.session import start
-
     settings = film_settings(animation)
     if dry:
         frames, (width, height) = settings.frame_count(settings.steps), settings.size
         seconds = frames / (settings.fps or 1)
         print(f"{frames} frames of {width} x {height}, {seconds:.1f} s of film, {settings.steps} steps")
+        for sentence in settings.unreached:
+            warnings.warn(sentence, PaintWarning, stacklevel=2)
         return 0
+    from vqclip_nb.runs.creation import check_out
+    from vqclip_nb.session import start
+
     check_out(settings.out)
     prepare(settings)
     return see_through(start(settings))
