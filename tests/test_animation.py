@@ -76,6 +76,10 @@ def test_the_example_is_an_animation():
         ({"camera": {"zom": 1}}, "camera has no 'zom'; did you mean 'zoom'?"),
         ({"camera": {"zoom": "0:(1"}}, "zoom must be a number or keyframes"),
         ({"camera": {"zoom": 0}}, "zoom must be from 0.25 to 4, got 0"),
+        ({"camera": {"zoom": "0:(1), 3:(0)"}}, "zoom must be from 0.25 to 4 at every frame, got 0 at frame 3 of"),
+        ({"camera": {"rotate": "1/(t-2)"}}, "rotate must be a number at every frame, got none at frame 2 of '1/(t-2)'"),
+        ({"camera": {"zoom": "1-t"}}, "zoom must be from 0.25 to 4 at every frame, got 0 at frame 1 of '1-t'; max("),
+        ({"scenes": None}, "scenes must be a list of scenes, got None; `vqclip animate --example` prints some"),
         ({"frame_rate": 3}, "there is no heading 'frame_rate'"),
         ({"fps": -3}, "fps must be a number from 0 on, got -3"),
         ({"steps_per_frame": 5000}, "steps_per_frame must be from 1 to 1000, got 5000"),
@@ -150,3 +154,16 @@ def test_a_dry_run_says_what_the_film_will_not_reach_and_paints_nothing(tmp_path
     )
     assert said.err.strip() == f"vqclip: {sentence}"
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("scene", "settings", "remedy"),
+    [
+        ("red [mask 1]", {}, "and there are 0; add prompt_masks: [FILE] under settings"),
+        ("red", {"extend": "left 5%"}, "add init_image: FILE under settings"),
+    ],
+)
+def test_the_remedy_is_one_for_the_file(tmp_path, capsys, scene, settings, remedy):
+    (tmp_path / "film.json").write_text(json.dumps({"scenes": [scene], "settings": settings}))
+    assert main(["animate", str(tmp_path / "film.json"), "--dry-run"]) == 2
+    assert capsys.readouterr().err.strip().endswith(remedy)

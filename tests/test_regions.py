@@ -16,7 +16,7 @@ from vqclip_nb.prompts import Prompt
 from vqclip_nb.regions import Region
 from vqclip_nb.rng import Draws
 from vqclip_nb.schedules import Schedule
-from vqclip_nb.session import replay, resume, start
+from vqclip_nb.session import build_painting, replay, resume, start
 from vqclip_nb.spans import Span
 
 LEFT = Region(("0", "0", "50%", "100%"))
@@ -166,6 +166,15 @@ def test_each_half_becomes_its_own_colour_when_resumed_and_replayed_too(tmp_path
     left, right = (picture.crop(box).resize((1, 1)).getpixel((0, 0)) for box in ((0, 0, 14, 32), (18, 0, 32, 32)))
     assert left[0] > left[2] + 40, left
     assert right[2] > right[0] + 40, right
+
+
+@pytest.mark.parametrize(("size", "said"), [((40, 20), True), ((64, 64), False), ((65, 64), False)])
+def test_a_mask_of_another_shape_is_cropped_and_said(tmp_path, toys, size, said, recwarn):
+    Image.new("L", size, 255).save(tmp_path / "mask.png")
+    masks = (str(tmp_path / "mask.png"),)
+    build_painting(settings(tmp_path, prompt="red [mask 1]", size=(32, 32), prompt_masks=masks))
+    sentence = "prompt mask 1 has 40 x 20 pixels and the picture 32 x 32; it is scaled, and cropped to that shape"
+    assert [str(warning.message) for warning in recwarn] == [sentence] * said
 
 
 def test_a_black_mask_is_refused(tmp_path, toys):

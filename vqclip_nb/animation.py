@@ -12,7 +12,7 @@ from vqclip_nb.documents import parsed, text_of
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.film_fields import DEFAULT_FPS, FilmFields
 from vqclip_nb.frame import Frame
-from vqclip_nb.schedules import Schedule
+from vqclip_nb.schedules import Schedule, Scheduled
 from vqclip_nb.schema import closest
 from vqclip_nb.settings import Settings
 from vqclip_nb.spans import Span
@@ -126,7 +126,8 @@ class Animation:
                 raise SettingsError(f"there is no heading {name!r}{closest(str(name), headings)}")
         scenes = values.get("scenes")
         if not isinstance(scenes, list):
-            raise SettingsError(f"scenes must be a list of scenes, got {scenes!r}")
+            problem = f"scenes must be a list of scenes, got {scenes!r}"
+            raise SettingsError(f"{problem}; `vqclip animate --example` prints some")
         numbers: dict[str, Any] = {}
         for name, kind in (("fps", float), ("steps_per_frame", int), ("first_steps", int), ("loop", float)):
             if values.get(name) is not None:
@@ -182,7 +183,7 @@ class Animation:
         steps = film.steps_for(frames[-1][1])
         if frames[-1][1] > MOST_FRAMES:
             raise SettingsError(f"an animation must have at most {MOST_FRAMES:,} frames, got {frames[-1][1]:,}")
-        camera = {name: _in_steps(value, name, film) for name, value in self.camera.items()}
+        camera = {name: _in_steps(value, name, film, frames[-1][1]) for name, value in self.camera.items()}
         return Settings(
             **{
                 **common,
@@ -304,10 +305,16 @@ def _number(value: Any, name: str, kind: type) -> Any:
     return kind(value)
 
 
-def _in_steps(value: Any, name: str, film: FilmFields) -> Any:
-    """A camera setting whose keyframes and formulas count frames, converted to steps."""
+def _in_steps(value: Any, name: str, film: FilmFields, frames: int) -> Any:
+    """A camera setting whose keyframes and formulas count frames, converted to steps.
+
+    Raises SettingsError, with the number of the frame, where it leaves its range.
+    """
     if not isinstance(value, str) or not (":" in value or Schedule.may_be(value)):
         return value
     first, each = film.first_steps or film.frame_steps, film.frame_steps
     schedule = Schedule.parse(value, name=name)
+    for rule in FilmFields.model_fields[name].metadata:
+        if isinstance(rule, Scheduled):
+            rule.check(name, schedule, frames, "frame")
     return str(schedule.retimed(lambda frame: max(0, film.steps_for(frame)), f"((t-{first})/{each}+1)"))

@@ -179,14 +179,14 @@ def scaled(number: Number, factor: float) -> Number:
     return round(number * factor, 4) if not isinstance(number, Schedule) else number.times(factor)
 
 
-def check_finite(numbers: Iterable[tuple[str, Number]], steps: int) -> None:
-    """Raise SettingsError when a named number is undefined or infinite at some step."""
+def check_finite(numbers: Iterable[tuple[str, Number]], steps: int, unit: str = "step") -> None:
+    """Raise SettingsError when a named number is undefined or infinite at some step, or frame, as `unit` says."""
     for name, number in numbers:
         if isinstance(number, Schedule) and number.varies:
             for step, value in number.over(steps):
                 if not math.isfinite(value):
                     raise SettingsError(
-                        f"{name} must be a number at every step, got none at step {step} of {str(number)!r}"
+                        f"{name} must be a number at every {unit}, got none at {unit} {step} of {str(number)!r}"
                     )
 
 
@@ -248,20 +248,19 @@ class Scheduled:
             ),
         )
 
-    def check(self, name: str, number: Any, steps: int) -> None:
-        """Raise SettingsError when an expression leaves the range in a run of `steps` steps."""
-        if not isinstance(number, Schedule) or not number.varies:
+    def check(self, name: str, number: Any, steps: int, unit: str = "step") -> None:
+        """Raise SettingsError when a schedule leaves the range in a run of `steps` steps, or frames, as `unit` says."""
+        if not isinstance(number, Schedule):
             return
-        check_finite([(name, number)], steps)
+        check_finite([(name, number)], steps, unit)
         for step, value in number.over(steps):
             value = round(value) if self.kind is int else value
             if (self.gt is not None and value <= self.gt) or not (self.ge or -math.inf) <= value <= (
                 self.le or math.inf
             ):
-                at = f"got {value:.4g} at step {step} of {str(number)!r}"
-                raise SettingsError(
-                    f"{name} must be {self._range()} at every step, {at}; max(…, …) and min(…, …) bound it"
-                )
+                at = f"got {value:.4g} at {unit} {step} of {str(number)!r}"
+                remedy = "; max(…, …) and min(…, …) bound it" if number.varies else ""
+                raise SettingsError(f"{name} must be {self._range()} at every {unit}, {at}{remedy}")
 
     def _read(self, value: Any, plain: Any, info: Any) -> Any:
         if isinstance(value, str) and (":" in value or Schedule.may_be(value)):

@@ -13,6 +13,7 @@ from vqclip_nb.errors import PaintWarning, RunError, SettingsError
 from vqclip_nb.film_frames import FilmFrames
 from vqclip_nb.frame import Frame
 from vqclip_nb.objectives.build import Builder
+from vqclip_nb.objectives.window import cropped_masks
 from vqclip_nb.overlay import Overlay
 from vqclip_nb.painting import Painting, run
 from vqclip_nb.runs import layout, metadata
@@ -40,7 +41,7 @@ def build_painting(
 
     Pictures named by their sha256 are looked up in the folder `inputs`."""
     target = device.choose(settings.device)
-    for sentence in [] if state else settings.unreached:
+    for sentence in [] if state else [*settings.unreached, *cropped_masks(settings, inputs=inputs)]:
         warnings.warn(sentence, PaintWarning, stacklevel=2)
     canvas = canvases.make(
         settings.canvas, size=settings.size, seeds=settings.seeds, options=settings.canvas_options

@@ -1,6 +1,7 @@
 """`vqclip animate`: a film of scenes, described in a file."""
 
 import argparse
+import re
 import tempfile
 import warnings
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 from vqclip_nb.animation import EXAMPLE, Animation, film_settings
 from vqclip_nb.cli._common import add_flag, given, prepare, see_through
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
+from vqclip_nb.fields import by_name
 from vqclip_nb.paths import expanded
 
 FLAGS = ("seed", "size", "device", "out", "metadata", "quiet")
@@ -62,11 +64,15 @@ def animate(arguments: argparse.Namespace) -> int:
 
 
 def _paint(animation: Animation, *, dry: bool) -> int:
-    settings = film_settings(animation)
+    try:
+        settings = film_settings(animation)
+    except SettingsError as error:
+        raise SettingsError(re.sub(r"add --([a-z-]+) (\S+)$", _in_the_file, str(error))) from None
     if dry:
         frames, (width, height) = settings.frame_count(settings.steps), settings.size
         seconds = frames / (settings.fps or 1)
-        print(f"{frames} frames of {width} x {height}, {seconds:.1f} s of film, {settings.steps} steps")
+        count = "1 frame" if frames == 1 else f"{frames} frames"
+        print(f"{count} of {width} x {height}, {seconds:.1f} s of film, {settings.steps} steps")
         for sentence in settings.unreached:
             warnings.warn(sentence, PaintWarning, stacklevel=2)
         return 0
@@ -76,6 +82,12 @@ def _paint(animation: Animation, *, dry: bool) -> int:
     check_out(settings.out)
     prepare(settings)
     return see_through(start(settings))
+
+
+def _in_the_file(flag: re.Match[str]) -> str:
+    """What the file needs instead of a flag of `vqclip paint`."""
+    name, value = flag[1].replace("-", "_"), flag[2]
+    return f"add {name}: {f'[{value}]' if by_name(name).kind == 'list' else value} under settings"
 
 
 def _packed(source: Path, folder: Path, fps: float | None) -> Path:

@@ -36,9 +36,9 @@ class Window:
             area = Image.new("L", settings.size, 0)
             area.paste(255, region.box(settings.size))
             return cls(area, settings.feather)
-        name = prompts.parse_picture(settings.prompt_masks[region.mask - 1]).text
-        path = images.locate(name, field="prompt_masks", inputs=inputs)
+        path = _file(region.mask, settings, inputs)
         area = images.covering(images.read(path, field="prompt_masks").convert("L"), settings.size)
+        name = prompts.parse_picture(settings.prompt_masks[region.mask - 1]).text
         if not area.getbbox():
             remedy = "paint it white where the prompt applies"
             raise PictureError(f"prompt_masks must show where a prompt applies, got {name!r}, all black; {remedy}")
@@ -65,6 +65,25 @@ class Window:
         margin = round(share if self.feather is None else self.feather)
         rows, columns = (slice(max(begin - margin, 0), min(end + margin, side)) for begin, end, side in bands)
         return rows, columns, _faded(region, margin)[..., rows, columns].to(image)
+
+
+def cropped_masks(settings: Settings, *, inputs: Path | None = None) -> list[str]:
+    """A sentence for each prompt mask that is cropped, since the picture has another shape. Raises PictureError."""
+    regions = (prompt.region for prompt in prompts.parse(settings.prompt))
+    sentences, (width, height) = [], settings.size
+    for number in sorted({region.mask for region in regions if region and region.mask}):
+        wide, high = images.read(_file(number, settings, inputs), field="prompt_masks").size
+        scale = max(width / wide, height / high)
+        if max(scale * wide - width, scale * high - height) >= 1:
+            sizes = f"{wide} x {high} pixels and the picture {width} x {height}"
+            sentences.append(f"prompt mask {number} has {sizes}; it is scaled, and cropped to that shape")
+    return sentences
+
+
+def _file(number: int, settings: Settings, inputs: Path | None) -> Path:
+    """The file of a prompt's mask, by its number from 1."""
+    name = prompts.parse_picture(settings.prompt_masks[number - 1]).text
+    return images.locate(name, field="prompt_masks", inputs=inputs)
 
 
 def _faded(region: Tensor, margin: int) -> Tensor:
