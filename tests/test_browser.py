@@ -137,6 +137,7 @@ def paint_steer_stop_and_take_home(page):
     steered = "a yellow star on a blue background"
     write(page, steered)
     page.get_by_text("Advanced", exact=True).click()
+    assert page.locator(".vq-seamless input").bounding_box()["width"] > 9, "a box to tick is seen, its words once"
     cutn = drag(page, "vq-cutn")
     page.locator("button.vq-pause").click()
     says(page, "Paused")

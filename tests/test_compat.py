@@ -276,6 +276,21 @@ def test_a_story_is_painted_phrase_by_phrase_and_begins_again():
         assert value_at(picture.weight, step) == 0.5 * (step < 10)
 
 
+def test_a_run_without_end_lasts_until_it_is_stopped():
+    endless = generate.plan({"prompts": "red", "iterations": -1})
+    assert endless.settings.steps == 100_000
+    assert endless.notes == (
+        "nothing ends --iterations -1 there; here 100,000 steps do, or Ctrl-C, which keeps the picture",
+    )
+    story = generate.plan({"prompts": "red^blue", "iterations": -1, "change_prompt_every": 10}).settings
+    assert story.steps == 10_000
+    assert generate.plan({"prompts": "red", "iterations": 0}).settings.steps == 1
+    with pytest.raises(
+        SettingsError, match="a story of 1,500 changes is too long; show each phrase for 15 steps or more"
+    ):
+        generate.plan({"prompts": "red^blue", "iterations": 15_000, "change_prompt_every": 10})
+
+
 def test_a_picture_is_never_painted_over_the_one_that_it_is_painted_after():
     for module, suffix in ((dream, ".png"), (imagine, ".jpg")):
         Image.new("RGB", (32, 32), "red").save(f"mine{suffix}")
@@ -359,7 +374,7 @@ def test_what_dream_refuses_is_one_line(capsys, words, sentence):
         (["a house"], "put what to paint in quotes: `vqclip generate -p 'a house'`"),
         (["--iteratoins", "9"], "there is no option '--iteratoins'; did you mean --iterations?"),
         (["-vsd", "frames"], "--video_style_dir cannot be had here: write the prompt into the file that"),
-        (["-p", "a^b", "-cpe", "1", "-i", "5000"], "a story of 5000 changes is too long"),
+        (["-p", "a^b", "-cpe", "1", "-i", "5000"], "a story of 5,000 changes is too long; show each phrase for 5 steps or more"),
     ],
 )
 def test_a_wrong_word_is_one_line_and_nothing_is_written(tmp_path, capsys, words, sentence):

@@ -32,7 +32,7 @@ from vqclip_nb.painting import Painting
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import start
-from vqclip_nb.studio import Studio, backup, controller, frontend, job, library, markup, opening, previews
+from vqclip_nb.studio import Studio, backup, controller, downloads, frontend, job, library, markup, opening, previews
 from vqclip_nb.studio.camera_slider import SPANS
 from vqclip_nb.studio.chart import chart
 from vqclip_nb.studio.controls import SizeControl
@@ -169,6 +169,25 @@ def test_a_sentence_becomes_a_picture_with_its_film_and_everything():
     assert len(code.splitlines()) == 3
     exec(compile(code, "the code", "exec"), {})
     assert Image.open("picture.png").tobytes() == Image.open(news.folder / "result.png").tobytes()
+
+
+def test_the_python_of_a_run_that_was_given_a_picture_is_its_replay(tmp_path, capsys):
+    Image.new("RGB", (16, 16), "green").save(tmp_path / "given.png")
+    given = Settings(prompt="red", size=(16, 16), steps=3, cutn=2, device="cpu", init_image=str(tmp_path / "given.png"))
+    first = start(given).finish()
+    code = downloads.python(RunInfo.read(first.parent))
+    assert len([line for line in code.splitlines() if not line.startswith("#")]) == 3
+    exec(compile(code, "the code", "exec"), {})
+    again = Path(capsys.readouterr().out.strip())
+    assert again != first
+    assert Image.open(again).tobytes() == Image.open(first).tobytes()
+
+
+def test_a_word_that_the_demo_does_not_know_is_said_in_the_words_of_the_panel():
+    from vqclip_nb.studio.problems import in_titles
+
+    remedy = "A larger model does: `vqclip models` lists them, and --perceptor ViT-B/32 --canvas vqgan/x paint with one"
+    assert in_titles(remedy) == "A larger model does: choose Perceptor ViT-B/32 and Canvas vqgan/x"
 
 
 def test_pause_continue_steer_undo_and_stop():

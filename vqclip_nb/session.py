@@ -67,7 +67,9 @@ def build_painting(
 
 @dataclass
 class ActiveRun:
-    """A painting and the run folder it is saved in. Iterate to paint; `record.finish(painting)` ends the run.
+    """A painting and the run folder it is saved in. Iterate to paint.
+
+    `finish` paints the steps that are left and ends the run; `record.finish(painting)` ends it at once.
 
     until: the step to stop after, or None.
     """
@@ -80,6 +82,12 @@ class ActiveRun:
         for frame in run(self.painting, until=self.until):
             self.record.add(frame, self.painting)
             yield frame
+
+    def finish(self) -> Path:
+        """Paint the steps that are left, write the picture and the film, and return the picture's path."""
+        for _ in self:
+            pass
+        return self.record.finish(self.painting)
 
 
 def start(settings: Settings, *, inputs: Path | None = None, name: str | None = None) -> ActiveRun:

@@ -11,8 +11,10 @@ from vqclip_nb.compat.plan import Outputs, Plan
 from vqclip_nb.compat.texts import joined, noise_prompts, phrases, story
 from vqclip_nb.compat.vqgans import vqgan
 from vqclip_nb.errors import SettingsError
+from vqclip_nb.schedules import MOST_KEYFRAMES
 
 GIB = 2**30
+MOST_STEPS = 100_000  # of Settings
 _ZOOM = "with `--zoom_video`: "
 _ALWAYS = "a seed always paints the same picture on one machine"
 TOOL = Tool(
@@ -29,7 +31,15 @@ TOOL = Tool(
             "-p",
         ),
         Option("image_prompts", "text", None, "setting", "`--image-prompts FILE:0.5`, once for each picture", "-ip"),
-        Option("iterations", "whole", 500, "setting", "`--steps`; generate.py made one more", "-i", "steps"),
+        Option(
+            "iterations",
+            "whole",
+            500,
+            "setting",
+            "`--steps`; generate.py made one more; -1: until Ctrl-C",
+            "-i",
+            "steps",
+        ),
         Option("save_every", "whole", 50, "file", "the picture is written every so many steps, and at the end", "-se"),
         Option("size", "wholes", None, "setting", "`--size`; left out, it depends on the GPU's memory, as there", "-s"),
         Option("init_image", "text", None, "setting", "`--init-image`; cropped, not stretched", "-ii", "init_image"),
@@ -172,7 +182,12 @@ def plan(arguments: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     Raises SettingsError.
     """
     notes, values = TOOL.notes(arguments), TOOL.read(arguments)
-    changes = {"seed": -1} | TOOL.direct(arguments) | {"device": device_of(arguments)}
+    steps = _steps(values)
+    if values["iterations"] < 0:
+        end = f"here {steps:,} steps do, or Ctrl-C, which keeps the picture"
+        notes += (f"nothing ends --iterations {values['iterations']} there; {end}",)
+    values |= {"iterations": steps}
+    changes = {"seed": -1} | TOOL.direct(arguments) | {"device": device_of(arguments), "steps": steps}
     changes["size"] = _size(values["size"], memory)
     changes |= (
         _prompts(values)
@@ -200,6 +215,14 @@ def plan(arguments: Mapping[str, Any], *, memory: int | None = None) -> Plan:
     films = (picture.with_suffix(".mp4"),) if values["video"] or values["zoom_video"] else ()
     outputs = Outputs(picture, max(1, values["save_every"]), films=films, seconds=seconds)
     return Plan(TOOL.preset, changes, outputs, notes, tool_defaults=tool_defaults, noise=noise)
+
+
+def _steps(values: Mapping[str, Any]) -> int:
+    """The number of steps; a number below 0 means no end."""
+    if values["iterations"] >= 0:
+        return max(1, values["iterations"])
+    every = values["change_prompt_every"]
+    return min(MOST_STEPS, every * MOST_KEYFRAMES) if every > 0 else MOST_STEPS
 
 
 def device_of(arguments: Mapping[str, Any]) -> str:

@@ -80,9 +80,8 @@ def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: S
     """
     windows = -(-steps // every)
     if windows > MOST_KEYFRAMES:
-        raise SettingsError(
-            f"a story of {windows} changes is too long; change the prompt every {2 * every} steps or fewer"
-        )
+        fewest = -(-steps // MOST_KEYFRAMES)
+        raise SettingsError(f"a story of {windows:,} changes is too long; show each phrase for {fewest} steps or more")
     lines = []
     for number, group in enumerate(parts):
         own = [index % len(parts) == number for index in range(windows)]

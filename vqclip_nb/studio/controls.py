@@ -119,7 +119,9 @@ def control(field: FieldSpec) -> Any:
         low, high = span.get("ge", 0), span.get("le", 1e9)
         widget = widgets.BoundedFloatText(value=default, min=low, max=high, step=0.1, **about)
     else:
-        widget = widgets.Text(value=str("" if default is None else default), continuous_update=False, **about)
+        blank = "automatic" if "default: " in field.help else "none"
+        text = str("" if default is None else default)
+        widget = widgets.Text(value=text, placeholder=blank, continuous_update=False, **about)
     explain(widget, help_text(field))
     widget.add_class(f"vq-{name.replace('_', '-')}")
     widget.add_class("vq-unlabelled")
@@ -176,7 +178,7 @@ def _offered(*entries: models.Entry, name: str = "") -> str:
     names = name or " and ".join(entry.name for entry in entries)
     missing = [entry for entry in entries if not entry.on_disk]
     size = sum(entry.size or 0 for entry in missing)
-    where = f"{size / 1e9:.1f} GB to download" if size else "to fetch" if missing else "on this machine"
+    where = f"{size / 1e9:.1f} GB to download" if size else "to download" if missing else "installed"
     licences = dict.fromkeys(entry.licence for entry in entries if len(entry.licence) < 24)
     return f"{names} - {where}" + "".join(f", licence {licence}" for licence in licences)
 

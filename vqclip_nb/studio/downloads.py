@@ -161,9 +161,8 @@ def python(run: RunInfo) -> str:
     if run.timeline or run.parent or metadata.input_pictures(run.settings.to_dict()):
         return (
             "from pathlib import Path\nfrom vqclip_nb.session import replay\n"
-            f"active = replay(Path({str(run.folder)!r}))  # its edits and input pictures are in the folder\n"
-            "for frame in active: print(frame.step, frame.loss)\n"
-            "active.record.finish(active.painting)"
+            "# Its edits and input pictures are in the folder.\n"
+            f"print(replay(Path({str(run.folder)!r})).finish())"
         )
     defaults, values = Settings(canvas=run.settings.canvas).to_dict(), run.settings.to_dict()
     defaults["canvas"] = Settings().canvas

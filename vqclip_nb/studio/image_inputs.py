@@ -55,7 +55,7 @@ class ImageInputs:
         self.upload = upload_button("Upload a picture from your computer")
         self.place = widgets.Text(
             description="Path or address",
-            placeholder="or its path, or its address",
+            placeholder="or a path or address",
             layout={"flex": "1 1 80px", "width": "auto", "min_width": "0"},
         )
         self.place.add_class("vq-unlabelled")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vqclip_nb.escapes import visible
 
-HINT = "Ctrl+Enter starts. While it paints, what is not grey can be changed, and counts from the next step."
+HINT = "Ctrl+Enter starts. While it paints, what is not grey can be changed."
 
 
 def escape(text: str, *, quote: bool = False) -> str:

@@ -43,6 +43,8 @@ def in_titles(text: str) -> str:
     text = re.sub(r"as with --tidy 0", "as with “Tidy every” at 0", text)
     text = text.replace("add --prompt-masks FILE", "draw it in the tab Where")
     text = text.replace("add --init-image FILE", "add a start image")
+    remedy = r"`vqclip models` lists them, and --perceptor (\S+) --canvas (\S+) paint with one"
+    text = re.sub(remedy, r"choose Perceptor \1 and Canvas \2", text)
     text = re.sub(r"--[a-z-]+", lambda flag: titles.get(flag[0][2:].replace("-", "_"), flag[0]), text)
     return re.sub(r"^([a-z_]+)(?= (?:must|cannot|has)\b|: )", lambda name: titles.get(name[0], name[0]), text)
 

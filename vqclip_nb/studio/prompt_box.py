@@ -47,7 +47,7 @@ class PromptBox:
         self.book.add_class("vq-unlabelled")
         explain(self.book, "Words of the field, by kind; the same again takes them out")
         self.book.observe(lambda _: self._word(), "value")
-        self.used = widgets.Combobox(description="Used prompts", placeholder="Used prompts …")
+        self.used = widgets.Combobox(description="Used prompts", placeholder="Used prompts")
         for name in ("vq-used", "vq-unlabelled"):
             self.used.add_class(name)
         explain(self.used, "Type a few letters of a prompt that was painted here")
