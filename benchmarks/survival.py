@@ -10,7 +10,8 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from vqclip_nb import Settings, device
+from vqclip_nb import Settings
+from vqclip_nb.cli.doctor import describe
 from vqclip_nb.session import replay, resume, start
 
 
@@ -44,7 +45,7 @@ def main() -> None:
         *_, replayed = replay(active.record.folder)
 
     figures = {
-        "device": device.describe(active.painting.device),
+        "device": describe(active.painting.device),
         "steps": arguments.steps,
         "largest difference after resuming half-way (of 1)": float((whole.image - resumed.image).abs().max()),
         "largest difference after replaying (of 1)": float((whole.image - replayed.image).abs().max()),

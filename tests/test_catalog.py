@@ -7,7 +7,7 @@ import pytest
 from tests import standins
 from vqclip_nb import Settings
 from vqclip_nb.cli import main
-from vqclip_nb.cli.models import removed
+from vqclip_nb.cli.models import remove_model
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models import UnknownModel, entries, info
 
@@ -130,7 +130,7 @@ def test_a_damaged_entry_is_named_and_hides_no_other(home):
 
 def test_the_packaged_pair_cannot_be_removed():
     with pytest.raises(ValueError, match="part of the package"):
-        removed(info("vqgan/demo"))
+        remove_model(info("vqgan/demo"))
 
 
 def test_a_name_is_known_in_any_case():

@@ -9,7 +9,7 @@ from vqclip_nb import Settings
 from vqclip_nb.canvases.biggan import BigGANOptions
 from vqclip_nb.canvases.biggan.canvas import BigGANCanvas
 from vqclip_nb.canvases.vqgan import VQGANOptions
-from vqclip_nb.canvases.vqgan.canvas import CodebookCanvas, drawn
+from vqclip_nb.canvases.vqgan.canvas import CodebookCanvas, sample_index
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.rng import Draws
 
@@ -58,7 +58,7 @@ def test_a_multinomial_draw_has_the_gradient_of_its_probabilities():
 
 def test_codes_are_drawn_as_often_as_they_are_probable():
     shares = torch.tensor([0.1, 0.0, 0.6, 0.3]).view(1, 4, 1, 1).expand(1, 4, 100, 100)
-    index = drawn(shares, torch.rand(1, 100, 100, generator=torch.Generator().manual_seed(0)))
+    index = sample_index(shares, torch.rand(1, 100, 100, generator=torch.Generator().manual_seed(0)))
     counts = torch.bincount(index.flatten(), minlength=4) / index.numel()
     torch.testing.assert_close(counts, shares[0, :, 0, 0], atol=0.02, rtol=0)
     assert counts[1] == 0

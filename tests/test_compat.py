@@ -374,7 +374,10 @@ def test_what_dream_refuses_is_one_line(capsys, words, sentence):
         (["a house"], "put what to paint in quotes: `vqclip generate -p 'a house'`"),
         (["--iteratoins", "9"], "there is no option '--iteratoins'; did you mean --iterations?"),
         (["-vsd", "frames"], "--video_style_dir cannot be had here: write the prompt into the file that"),
-        (["-p", "a^b", "-cpe", "1", "-i", "5000"], "a story of 5,000 changes is too long; show each phrase for 5 steps or more"),
+        (
+            ["-p", "a^b", "-cpe", "1", "-i", "5000"],
+            "a story of 5,000 changes is too long; show each phrase for 5 steps or more",
+        ),
     ],
 )
 def test_a_wrong_word_is_one_line_and_nothing_is_written(tmp_path, capsys, words, sentence):

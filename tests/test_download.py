@@ -13,7 +13,7 @@ import pytest
 
 from tests.servers import mirror
 from vqclip_nb.cli.doctor import answer
-from vqclip_nb.cli.models import keep, removed
+from vqclip_nb.cli.models import keep, remove_model
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models import CannotFetch, download, transfer
 from vqclip_nb.models.catalog import Entry, Source
@@ -176,12 +176,12 @@ def test_a_disk_that_becomes_full_meanwhile_is_said_and_the_part_is_kept(server,
 
 @pytest.mark.parametrize(("path", "said"), [("good", "offers 3,000,000 bytes"), ("endless", "sends more than the")])
 def test_a_config_from_an_address_is_small(server, path, said):
-    with pytest.raises(CannotFetch, match=said), download.borrowed(server.at(path)):
+    with pytest.raises(CannotFetch, match=said), download.open_source(server.at(path)):
         pytest.fail("it was lent")
 
 
 def test_a_picture_from_an_address_may_be_larger(server):
-    with download.borrowed(server.at("good"), most=3_000_000) as path:
+    with download.open_source(server.at("good"), most=3_000_000) as path:
         assert path.read_bytes() == CONTENT
 
 
@@ -256,7 +256,7 @@ def killed_at_random(server, times: int) -> None:
         parts += any(tiny.folder.glob("*.part"))
         for found in tiny.files():
             assert found.read_bytes() == CONTENT
-            removed(tiny)  # whole: begin again
+            remove_model(tiny)  # whole: begin again
     assert parts, "no kill came in the middle"
     assert fetch(tiny).read_bytes() == CONTENT
     assert {path.name for path in tiny.folder.iterdir()} <= {"last.ckpt", ".lock"}

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.test_resume import left_off, outcome, see_through, settings
 from tests.toys import toy_models
 from vqclip_nb import Settings, video
-from vqclip_nb.camera import moved
+from vqclip_nb.camera import warp
 from vqclip_nb.cli import main
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
 from vqclip_nb.moves import Move
@@ -58,7 +58,7 @@ def looked_up(image, x, y):
     ],
 )
 def test_a_move_agrees_with_its_formula(move, source):
-    result = moved(GRID, move)[0]
+    result = warp(GRID, move)[0]
     for column, row in ((8, 9), (14, 11), (12, 13)):
         x, y = source(column + 0.5 - 12, row + 0.5 - 12)
         torch.testing.assert_close(
@@ -67,27 +67,25 @@ def test_a_move_agrees_with_its_formula(move, source):
 
 
 def test_looking_up_is_looking_right_of_a_picture_on_its_side():
-    up = moved(GRID, Move(turn=(10, 0)))
-    torch.testing.assert_close(
-        up, moved(GRID.rot90(-1, (2, 3)), Move(turn=(0, 10))).rot90(1, (2, 3)), atol=1e-4, rtol=0
-    )
+    up = warp(GRID, Move(turn=(10, 0)))
+    torch.testing.assert_close(up, warp(GRID.rot90(-1, (2, 3)), Move(turn=(0, 10))).rot90(1, (2, 3)), atol=1e-4, rtol=0)
 
 
 def test_a_quarter_turn_and_a_shift_by_whole_pixels_are_exact():
-    torch.testing.assert_close(moved(GRID, Move(rotate=90)), GRID.rot90(1, (2, 3)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(warp(GRID, Move(rotate=90)), GRID.rot90(1, (2, 3)), atol=1e-5, rtol=0)
     torch.testing.assert_close(
-        moved(GRID, Move(shift=(3, -5), border="wrap")), GRID.roll((-5, 3), (2, 3)), atol=1e-5, rtol=0
+        warp(GRID, Move(shift=(3, -5), border="wrap")), GRID.roll((-5, 3), (2, 3)), atol=1e-5, rtol=0
     )
     reflected = torch.cat([GRID[..., :4].flip(-1), GRID[..., :-4]], -1)
-    torch.testing.assert_close(moved(GRID, Move(shift=(4, 0))), reflected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(warp(GRID, Move(shift=(4, 0))), reflected, atol=1e-5, rtol=0)
     stretched = torch.cat([GRID[..., :1].expand(-1, -1, -1, 4), GRID[..., :-4]], -1)
-    torch.testing.assert_close(moved(GRID, Move(shift=(4, 0), border="stretch")), stretched, atol=1e-5, rtol=0)
+    torch.testing.assert_close(warp(GRID, Move(shift=(4, 0), border="stretch")), stretched, atol=1e-5, rtol=0)
 
 
 def test_what_comes_in_may_be_filled_with_the_colours_beside_it():
     halves = torch.zeros(1, 3, 16, 16)
     halves[:, 0, :8], halves[:, 2, 8:] = 1, 1
-    filled = moved(halves, Move(shift=(6, 0), border="fill"))
+    filled = warp(halves, Move(shift=(6, 0), border="fill"))
     torch.testing.assert_close(filled[..., 6:], halves[..., :-6], atol=1e-5, rtol=0)
     left = filled[0, :, :, :6]
     assert (left[0, :7] > left[2, :7] + 0.2).all(), "red goes on above"

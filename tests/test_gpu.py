@@ -97,7 +97,7 @@ def test_what_is_replayed_is_what_was_recorded():
     for _ in range(2):
         z = torch.randn(1, 32, 16, 16, device="cuda", requires_grad=True)
         with ours:
-            plain, replayed = network.decode(z), cuda_graphs.replayed(network.decode, z)
+            plain, replayed = network.decode(z), cuda_graphs.replay(network.decode, z)
         assert torch.equal(plain, replayed)
         pull = torch.randn_like(plain)
         right = torch.autograd.grad(plain, z, pull)[0]
@@ -114,7 +114,9 @@ def test_a_process_s_first_gradient_in_half_precision_is_a_number():
 
 def test_where_memory_runs_out_it_paints_with_less():
     painting = build_painting(Settings(**ASKED))
-    full = mock.patch("vqclip_nb.canvases.vqgan.replayed", side_effect=torch.cuda.OutOfMemoryError("out of memory"))
+    full = mock.patch(
+        "vqclip_nb.canvases.vqgan.canvas.replay", side_effect=torch.cuda.OutOfMemoryError("out of memory")
+    )
     with full, warnings.catch_warnings():
         warnings.simplefilter("ignore", PaintWarning)
         *_, last = run(painting)

@@ -44,10 +44,10 @@ def layers():
     return {
         "block": (64, lambda x: same(x, None), lambda x: triton_layers.residual(same, x)),
         "block of other width": (64, lambda x: wider(x, None), lambda x: triton_layers.residual(wider, x)),
-        "attention": (64, attention, lambda x: triton_layers.attended_cells(attention, x)),
-        "upsampling": (32, up, lambda x: triton_layers.upsampled(up, x)),
-        "norm": (64, plain_norm(norm, False), lambda x: triton_layers.normed(norm, x, activated=False)),
-        "norm, activated": (64, plain_norm(norm, True), lambda x: triton_layers.normed(norm, x, activated=True)),
+        "attention": (64, attention, lambda x: triton_layers.attend_cells(attention, x)),
+        "upsampling": (32, up, lambda x: triton_layers.upsample(up, x)),
+        "norm": (64, plain_norm(norm, False), lambda x: triton_layers.group_norm(norm, x, activated=False)),
+        "norm, activated": (64, plain_norm(norm, True), lambda x: triton_layers.group_norm(norm, x, activated=True)),
     }
 
 
@@ -97,9 +97,9 @@ def test_quick_gelu_and_attention_are_clip_s():
     by_torch = layers.resblocks(tokens)
     assert by_torch.shape == (1, 3, 128)  # the class token's alone
     for block in layers.resblocks:
-        block.attn.forward = partial(triton_layers.attended, block.attn)
+        block.attn.forward = partial(triton_layers.attend, block.attn)
     with mock.patch.object(triton_layers, "half", lambda layer, _, prefix="": _weights(layer, prefix)):
-        torch.testing.assert_close(triton_layers.transformed(layers, tokens), by_torch)
+        torch.testing.assert_close(triton_layers.transform(layers, tokens), by_torch)
 
 
 def _weights(layer, prefix):
@@ -138,7 +138,7 @@ def test_a_gradient_that_is_not_a_number_stays_none():
     image = torch.rand(2, 3, 16, 16)
     numbers = augment.Chances(augment.POOLING_AUGMENT, Draws((1, 2)), Cutouts("pooling", 16, 2)).numbers()
     leaf = image.requires_grad_()
-    seen = cutout_kernels.varied(leaf, numbers, torch.zeros(4, 3, 16, 16))
+    seen = cutout_kernels.augment_views(leaf, numbers, torch.zeros(4, 3, 16, 16))
     pull = torch.ones_like(seen)
     pull[0, 0, 3, 3] = torch.nan
     with pytest.warns(RuntimeWarning):
@@ -146,7 +146,7 @@ def test_a_gradient_that_is_not_a_number_stays_none():
     assert gradient[0].isnan().all()
     assert gradient[1].isfinite().all()
     (none,) = torch.autograd.grad(
-        cutout_kernels.varied(leaf, numbers, torch.zeros(4, 3, 16, 16)), leaf, torch.zeros(4, 3, 16, 16)
+        cutout_kernels.augment_views(leaf, numbers, torch.zeros(4, 3, 16, 16)), leaf, torch.zeros(4, 3, 16, 16)
     )
     assert not none.any()
 

@@ -9,7 +9,7 @@ from tests.test_resume import left_off, outcome, see_through, settings
 from tests.toys import toy_models
 from vqclip_nb import Settings, images, video
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
-from vqclip_nb.overlay import Overlay, feathered, filled
+from vqclip_nb.overlay import Overlay, feather_mask, fill
 from vqclip_nb.session import build_painting, replay, resume, start
 
 SIDE = 16
@@ -79,7 +79,7 @@ def test_without_a_feather_the_seam_has_eight_pixels(tmp_path):
 def test_a_feather_rises_from_the_seam_inwards_and_leaves_zeros_zero():
     mask = torch.zeros(1, 1, 5, 40)
     mask[..., 10:] = 1
-    row = feathered(mask, 4)[0, 0, 2]
+    row = feather_mask(mask, 4)[0, 0, 2]
     mean = [sum(mask[0, 0, 2, max(0, x + a - 2) : x + a + 3].min() for a in range(-2, 3)) / 5 for x in range(2, 36)]
     torch.testing.assert_close(row[2:36], torch.tensor(mean))
     assert (row[:10] == 0).all()
@@ -92,9 +92,9 @@ def test_a_transparent_hole_is_filled_with_the_colours_around_it():
     hole = Image.new("L", (33, 20), 0)
     hole.paste(255, (5, 5, 30, 18))
     picture.paste("white", (5, 5, 30, 18))
-    assert np.abs(np.asarray(filled(picture, hole), int) - (200, 100, 50)).max() <= 1
+    assert np.abs(np.asarray(fill(picture, hole), int) - (200, 100, 50)).max() <= 1
     picture.paste((0, 0, 0), (0, 0, 5, 20))
-    row = np.asarray(filled(picture, hole), int)[11, :, 0]
+    row = np.asarray(fill(picture, hole), int)[11, :, 0]
     assert row[6] < 60 < 140 < row[29], "each side has its neighbours' colour"
 
 

@@ -22,8 +22,8 @@ def flag(tmp_path):
 
 def test_a_picture_of_three_colours_gives_these_and_a_gradient_gives_colours_that_stand_for_it(flag, tmp_path):
     assert palettes.of_picture(flag) == "#000080, #ffcc00, #ffffff"
-    assert palettes.written_out(f"{flag} 64") == "#000080, #ffcc00, #ffffff"
-    assert palettes.written_out("navy, #fc0 white") == "navy, #fc0 white"
+    assert palettes.replace_picture(f"{flag} 64") == "#000080, #ffcc00, #ffffff"
+    assert palettes.replace_picture("navy, #fc0 white") == "navy, #fc0 white"
     ramp = np.arange(256, dtype=np.uint8)[None, :, None].repeat(64, 0).repeat(3, 2)
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
     found = sorted(grey for grey, *_ in colours.parse(palettes.of_picture(tmp_path / "ramp.png", 4), name="ramp"))

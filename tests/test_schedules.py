@@ -320,6 +320,6 @@ def test_the_panel_keeps_keyframes_until_the_control_is_moved():
 
 
 def test_what_the_panel_pushes_away_may_be_keyframes():
-    from vqclip_nb.studio.prompt_box import combined
+    from vqclip_nb.studio.prompt_box import combine
 
-    assert combined("red", "fog:0:(1), 9:(0.2) | rain") == "red | fog:0:(-1), 9:(-0.2) | rain:-1"
+    assert combine("red", "fog:0:(1), 9:(0.2) | rain") == "red | fog:0:(-1), 9:(-0.2) | rain:-1"

@@ -37,10 +37,10 @@ from vqclip_nb.studio.camera_slider import SPANS
 from vqclip_nb.studio.chart import chart
 from vqclip_nb.studio.controls import SizeControl
 from vqclip_nb.studio.presets import all_presets
-from vqclip_nb.studio.prompt_box import combined, split
+from vqclip_nb.studio.prompt_box import combine, split
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.status import JobStatus
-from vqclip_nb.suggestions import has, surprise, toggled, words
+from vqclip_nb.suggestions import has, surprise, toggle, words
 
 SMALL = {"prompt": "red", "size": (16, 16), "steps": 20, "cutn": 2, "device": "cpu"}
 TOOLTIP = "tooltip" if widgets.Text().has_trait("tooltip") else "description_tooltip"
@@ -492,10 +492,10 @@ def test_chips_surprises_examples_and_recipes():
 
 
 def test_modifiers_come_and_go_wherever_they_stand():
-    assert toggled("a:1 | fog:-0.3", "mural") == "a:1 | fog:-0.3 | mural"
-    assert toggled("a:1 | mural | fog:-0.3", "mural") == "a:1 | fog:-0.3"
-    assert toggled("", "mural") == "mural"
-    assert toggled("Mural", "mural") == ""
+    assert toggle("a:1 | fog:-0.3", "mural") == "a:1 | fog:-0.3 | mural"
+    assert toggle("a:1 | mural | fog:-0.3", "mural") == "a:1 | fog:-0.3"
+    assert toggle("", "mural") == "mural"
+    assert toggle("Mural", "mural") == ""
     assert not has("a muralist, mural painting", "mural")
     grammar = {"sentence": ["a {x}"], "x": ["{y} owl"], "y": ["old"]}
     assert surprise(grammar, __import__("random").Random(0)) == "an old owl"
@@ -1190,10 +1190,10 @@ def test_each_of_several_pictures_is_saved_reused_and_gone_on_with():
 
 
 def test_negative_words_have_a_box_of_their_own():
-    assert combined("a castle\n", "fog | text") == "a castle | fog:-1 | text:-1"
-    assert combined("a castle", "fog:0.5") == "a castle | fog:-0.5"
+    assert combine("a castle\n", "fog | text") == "a castle | fog:-1 | text:-1"
+    assert combine("a castle", "fog:0.5") == "a castle | fog:-0.5"
     for prompt in ("a castle | fog:-1 | text:-1", "a | fog:-1 | b", "a:2 | -1", '"x | y:-1"', "fog:-1", "a | fog:-0.5"):
-        assert combined(*split(prompt)) == prompt
+        assert combine(*split(prompt)) == prompt
     assert split("a castle | fog:-1") == ("a castle", "fog")
     panel = studio(prompt="red | green:-1", steps=2)
     assert (panel.ui.form.prompt.text.value, panel.ui.form.prompt.negative.value) == ("red", "green")
@@ -1204,8 +1204,8 @@ def test_negative_words_have_a_box_of_their_own():
 
 def test_chips_see_weighted_words():
     assert has("a castle | a mosaic:0.5", "a mosaic")
-    assert toggled("a castle | a mosaic:0.5 | fog:-1", "a mosaic") == "a castle | fog:-1"
-    assert toggled("a castle, a mosaic:0.5", "a mosaic") == "a castle:0.5"
+    assert toggle("a castle | a mosaic:0.5 | fog:-1", "a mosaic") == "a castle | fog:-1"
+    assert toggle("a castle, a mosaic:0.5", "a mosaic") == "a castle:0.5"
     assert not has("a castle | a mosaics:0.5", "a mosaic")
 
 

@@ -11,7 +11,7 @@ from vqclip_nb import Settings, images, video
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.rng import Draws
 from vqclip_nb.session import build_painting, replay, resume, start
-from vqclip_nb.symmetry import cropped, rolled, symmetric, wrapped
+from vqclip_nb.symmetry import crop, make_symmetric, roll, wrap
 
 NOISE = torch.rand(2, 3, 21, 21, generator=torch.Generator().manual_seed(0))
 SOFT = torch.nn.functional.interpolate(NOISE[..., :5, :5], (60, 60), mode="bicubic").clamp(0, 1)
@@ -23,26 +23,26 @@ def films(monkeypatch):
 
 
 def test_mirrors_are_exact_and_keep_the_first_half():
-    across, down, both = (symmetric(NOISE, kind) for kind in ("mirror", "mirror-down", "mirror-both"))
+    across, down, both = (make_symmetric(NOISE, kind) for kind in ("mirror", "mirror-down", "mirror-both"))
     assert torch.equal(across, across.flip(-1))
     assert torch.equal(down, down.flip(-2))
     assert torch.equal(both, both.flip(-1))
     assert torch.equal(both, both.flip(-2))
     assert torch.equal(across[..., :11], NOISE[..., :11])
-    assert torch.equal(symmetric(NOISE, "none"), NOISE)
+    assert torch.equal(make_symmetric(NOISE, "none"), NOISE)
 
 
 def test_quarter_turns_are_the_mean_of_the_four_and_exact():
-    turned = symmetric(NOISE, "rotate-4")
+    turned = make_symmetric(NOISE, "rotate-4")
     torch.testing.assert_close(turned, sum(NOISE.rot90(quarter, (2, 3)) for quarter in range(4)) / 4)
     torch.testing.assert_close(turned, turned.rot90(1, (2, 3)))
-    oblong = symmetric(NOISE[..., :12], "rotate-2")
+    oblong = make_symmetric(NOISE[..., :12], "rotate-2")
     torch.testing.assert_close(oblong, oblong.flip(2, 3))
 
 
 @pytest.mark.parametrize("count", [3, 5, 6])
 def test_other_turns_leave_the_picture_as_it_is(count):
-    picture = symmetric(SOFT, f"rotate-{count}")
+    picture = make_symmetric(SOFT, f"rotate-{count}")
     middle, radius = 30, 18
     for angle in np.linspace(0, 2 * np.pi, 7)[:-1]:
         values = []
@@ -58,13 +58,13 @@ def test_other_turns_leave_the_picture_as_it_is(count):
 
 
 def test_a_grid_is_wrapped_and_cropped_back():
-    assert torch.equal(cropped(wrapped(NOISE, 2), 2), NOISE)
-    assert torch.equal(wrapped(NOISE, 2)[..., 2:-2, :2], NOISE[..., -2:])
-    assert torch.equal(wrapped(NOISE[..., :1, :], 3)[..., 3, 3:-3], NOISE[..., 0, :])
-    moved = rolled(NOISE, Draws((0, 1)))
+    assert torch.equal(crop(wrap(NOISE, 2), 2), NOISE)
+    assert torch.equal(wrap(NOISE, 2)[..., 2:-2, :2], NOISE[..., -2:])
+    assert torch.equal(wrap(NOISE[..., :1, :], 3)[..., 3, 3:-3], NOISE[..., 0, :])
+    moved = roll(NOISE, Draws((0, 1)))
     assert not torch.equal(moved[0], NOISE[0])
     assert torch.equal(moved[0].flatten().sort().values, NOISE[0].flatten().sort().values)
-    assert torch.equal(moved[1], rolled(NOISE[1:], Draws((1,)))[0]), "each picture by its own draws"
+    assert torch.equal(moved[1], roll(NOISE[1:], Draws((1,)))[0]), "each picture by its own draws"
 
 
 def test_a_tile_of_the_demo_model_has_no_seam():

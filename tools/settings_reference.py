@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--own", action="store_true", help="leave out what other installed packages add")
     parser.add_argument("--out", type=Path, default=PAGE, help="the page to write")
     chosen = parser.parse_args(arguments)
-    others = [name for group in plugins.GROUPS for name in plugins.installed(group)] if chosen.own else []
+    others = [name for group in plugins.GROUPS for name in plugins.entry_points_of(group)] if chosen.own else []
     chosen.out.write_text(reference(others), encoding="utf-8")
     return 0
 

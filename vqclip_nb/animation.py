@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vqclip_nb import prompts
-from vqclip_nb.documents import parsed, text_of
+from vqclip_nb.documents import parse, text_of
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.film_fields import DEFAULT_FPS, FilmFields
 from vqclip_nb.frame import Frame
@@ -98,7 +98,7 @@ class Animation:
     @classmethod
     def read(cls, path: Path) -> Self:
         """An animation from a YAML or JSON file. Raises SettingsError, in one line."""
-        values = parsed(text_of(path), path)
+        values = parse(text_of(path), path)
         if not isinstance(values, dict):
             raise SettingsError(f"{str(path)!r} must hold an animation; `vqclip animate --example` prints one")
         try:

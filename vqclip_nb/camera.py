@@ -5,12 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip_nb.moves import Move
-from vqclip_nb.overlay import filled_in
+from vqclip_nb.overlay import fill_unknown
 
 _PADDING = {"reflect": "reflection", "stretch": "border", "wrap": "zeros", "fill": "zeros"}
 
 
-def moved(image: Tensor, move: Move) -> Tensor:
+def warp(image: Tensor, move: Move) -> Tensor:
     """Warp a picture by a camera move: (n, 3, H, W) RGB in [0, 1] to the same, by one bicubic resampling."""
     if move.still:
         return image
@@ -28,7 +28,7 @@ def moved(image: Tensor, move: Move) -> Tensor:
     if move.border != "fill":
         return result
     inside = (grid.abs() <= 1).all(-1)[:, None].to(image)
-    return filled_in(result, inside)
+    return fill_unknown(result, inside)
 
 
 def _places(move: Move, height: int, width: int) -> Tensor:

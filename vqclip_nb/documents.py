@@ -26,7 +26,7 @@ def text_of(path: Path) -> str:
         raise SettingsError(f"{str(path)!r} must be text in UTF-8, or a PNG or JPEG") from None
 
 
-def parsed(text: str, path: Path) -> Any:
+def parse(text: str, path: Path) -> Any:
     """The content of JSON or YAML text: plain values, lists and tables. Raises SettingsError, naming the file."""
     try:
         return json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _Plain)

@@ -64,7 +64,7 @@ class Expression:
     text: str
 
     def __post_init__(self) -> None:
-        compiled(self.text)
+        compile_text(self.text)
 
     def __str__(self) -> str:
         return self.text
@@ -72,7 +72,7 @@ class Expression:
     def at(self, step: float, progress: float) -> float:
         """Its value after `step` steps, where `progress` is the share of all; nan where undefined, as for 1/0."""
         try:
-            value = compiled(self.text)(step, progress)
+            value = compile_text(self.text)(step, progress)
             return float(value) if isinstance(value, int | float) else math.nan
         except (ArithmeticError, ValueError):
             return math.nan
@@ -83,7 +83,7 @@ class Expression:
 
 
 @cache
-def compiled(text: str) -> _Course:
+def compile_text(text: str) -> _Course:
     """The function of t and s that a text means. Raises ExpressionError."""
     if len(text) > MOST_LETTERS:
         raise ExpressionError(f"an expression of at most {MOST_LETTERS} letters", MOST_LETTERS)

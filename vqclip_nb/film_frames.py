@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip_nb import images, optical_flow
-from vqclip_nb.camera import moved
+from vqclip_nb.camera import warp
 from vqclip_nb.errors import PictureError
 from vqclip_nb.moves import Move
 from vqclip_nb.schedules import value_at
@@ -60,7 +60,7 @@ class FilmFrames:
         move, share = Move.at(settings, step), _way_back(settings, step)
         if move.still and not share and self.video is None:
             return  # nothing moves: optimizer and averages go on
-        picture = moved(_last_frame(painting), move)
+        picture = warp(_last_frame(painting), move)
         if self.video is not None:
             frame = settings.frame_after(step)
             if self.follows:

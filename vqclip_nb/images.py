@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vqclip_nb.errors import PictureError
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.safe_files import files
 from vqclip_nb.safe_files import read as read_plain
 
@@ -81,7 +81,7 @@ def locate(name: str, *, field: str, inputs: Path | None = None) -> Path:
     kind = "film" if field == "video" else "picture"
     if "://" in name:
         raise PictureError(f"{field} must be a file, got the address {name!r}; download it first")
-    path = expanded(name)
+    path = expand_home(name)
     if path.is_dir():
         raise PictureError(f"{field} must be a {kind} file, got {name!r}: it is a folder; name a {kind} in it")
     if not path.is_file():

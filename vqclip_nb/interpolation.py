@@ -13,7 +13,7 @@ from vqclip_nb import images
 from vqclip_nb.errors import RunError
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import restore_painting
-from vqclip_nb.symmetry import symmetric
+from vqclip_nb.symmetry import make_symmetric
 
 if TYPE_CHECKING:
     from vqclip_nb.painting import Painting
@@ -52,27 +52,27 @@ def pictures_between(
             if getattr(settings, name) != getattr(first, name):
                 problem = f"{str(folder)!r} has {name} {getattr(settings, name)} and {str(folders[0])!r}"
                 raise RunError(f"runs must share canvas and size: {problem} {getattr(first, name)}")
-    keys = [_settled(painting) for painting in paintings]
+    keys = [_final_parameters(painting) for painting in paintings]
     keys += keys[:1] if loop else []
     canvas_painting = paintings[0]
     for one, other in pairwise(keys):
         for index in range(frames):
-            yield _shown(canvas_painting, one, other, index / frames)
+            yield _render(canvas_painting, one, other, index / frames)
     if not loop:
-        yield _shown(canvas_painting, one, other, 1.0)
+        yield _render(canvas_painting, one, other, 1.0)
 
 
 @torch.no_grad()
-def _shown(painting: "Painting", one: Sequence[Tensor], other: Sequence[Tensor], share: float) -> Image.Image:
+def _render(painting: "Painting", one: Sequence[Tensor], other: Sequence[Tensor], share: float) -> Image.Image:
     """The picture of interpolated parameters."""
     spherical = painting.canvas.spherical
     for parameter, begin, end in zip(painting.learnable, one, other, strict=True):
         parameter.copy_(between(begin, end, share, spherical=spherical))
-    return images.to_pils(symmetric(painting.canvas(), painting.settings.symmetry))[0]
+    return images.to_pils(make_symmetric(painting.canvas(), painting.settings.symmetry))[0]
 
 
 @torch.no_grad()
-def _settled(painting: "Painting") -> list[Tensor]:
+def _final_parameters(painting: "Painting") -> list[Tensor]:
     """The parameters of a painting's result: averaged and tidied, if its settings say so."""
     average = painting.averages.values(painting.settings.average, painting.step_count)
     for parameter, value in zip(painting.learnable, average or painting.learnable, strict=True):

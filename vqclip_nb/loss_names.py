@@ -50,7 +50,7 @@ _KEYFRAMES = re.compile(rf"{_NAME}:\s*(?P<weight>\d+\s*:\s*\(.*|\(.*\))", re.DOT
 
 def names() -> list[str]:
     """The names of all losses: ours, then those of other packages."""
-    return sorted(LOSSES) + sorted(plugins.installed(GROUP).keys() - LOSSES.keys())
+    return sorted(LOSSES) + sorted(plugins.entry_points_of(GROUP).keys() - LOSSES.keys())
 
 
 def parse(text: str) -> dict[str, Number]:
@@ -91,7 +91,7 @@ def make(key: str, canvas: Any = None) -> Any:
             return kind(canvas)
         return kind(colours.parse(colour_text, name=name)) if colour_text else kind()
     try:
-        return plugins.installed(GROUP)[name].load()()
+        return plugins.entry_points_of(GROUP)[name].load()()
     except Exception as error:
         raise SettingsError(f"the loss {name!r} of another package cannot be loaded: {error}") from None
 

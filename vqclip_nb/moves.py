@@ -73,7 +73,7 @@ def product(left: Matrix, right: Matrix) -> Matrix:
     return [[sum(left[row][k] * right[k][column] for k in range(3)) for column in range(3)] for row in range(3)]
 
 
-def applied(matrix: Matrix, x: float, y: float) -> tuple[float, float]:
+def apply(matrix: Matrix, x: float, y: float) -> tuple[float, float]:
     """Apply a 3 x 3 matrix to a point."""
     across, down, depth = (row[0] * x + row[1] * y + row[2] for row in matrix)
     return across / max(depth, 1e-3), down / max(depth, 1e-3)

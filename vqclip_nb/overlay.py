@@ -44,7 +44,7 @@ class Overlay:
             remedy = "leave out --mask"
         elif settings.mask == ALPHA:
             mask = images.transparency(path, field="init_image")
-            picture = filled(picture, mask)
+            picture = fill(picture, mask)
             remedy = "make the part to be painted transparent, or name a mask"
         else:
             mask = images.read(images.locate(settings.mask, field="mask", inputs=inputs), field="mask").convert("L")
@@ -54,7 +54,7 @@ class Overlay:
             warnings.warn(f"the mask has {sizes}; it is scaled to that", PaintWarning, stacklevel=3)
             mask = mask.resize(picture.size, Image.Resampling.BILINEAR)
         if edges := regions.margins(settings.extend):
-            picture, mask = extended(picture, mask, edges)
+            picture, mask = extend(picture, mask, edges)
         if not images.covering(mask, settings.size).getbbox():
             raise PictureError(f"mask must leave something to paint, got {settings.mask!r}, all black; {remedy}")
         return cls(picture, mask, KEPT_FEATHER if settings.feather is None else settings.feather)
@@ -71,10 +71,10 @@ class Overlay:
         size = (image.shape[-1], image.shape[-2])
         picture = images.to_tensor(images.covering(self.picture, size))
         mask = images.to_tensor(images.covering(self.mask, size))[:, :1]
-        return picture.to(image), feathered(mask, self.feather).to(image)
+        return picture.to(image), feather_mask(mask, self.feather).to(image)
 
 
-def extended(picture: Image.Image, mask: Image.Image, edges: Mapping[str, str]) -> tuple[Image.Image, Image.Image]:
+def extend(picture: Image.Image, mask: Image.Image, edges: Mapping[str, str]) -> tuple[Image.Image, Image.Image]:
     """Add margins to a picture and its mask, filled with the nearest colours; `edges` is from `regions.margins`."""
     left, top, right, bottom = (
         regions.pixels(edges.get(name, "0"), picture.size[index % 2]) for index, name in enumerate(regions.EDGES)
@@ -89,17 +89,17 @@ def extended(picture: Image.Image, mask: Image.Image, edges: Mapping[str, str]) 
     around = Image.new("L", size, 255)
     around.paste(0, (left, top, left + picture.width, top + picture.height))
     hole.paste(mask, (left, top))
-    return filled(larger, around), hole
+    return fill(larger, around), hole
 
 
-def filled(picture: Image.Image, hole: Image.Image) -> Image.Image:
+def fill(picture: Image.Image, hole: Image.Image) -> Image.Image:
     """Fill a hole in an RGB picture with the colours around it. `hole` is grey, 255 inside."""
     known = 1 - images.to_tensor(hole)[:, :1]
-    (result,) = images.to_pils(filled_in(images.to_tensor(picture), known))
+    (result,) = images.to_pils(fill_unknown(images.to_tensor(picture), known))
     return result
 
 
-def filled_in(colours: Tensor, known: Tensor) -> Tensor:
+def fill_unknown(colours: Tensor, known: Tensor) -> Tensor:
     """Fill in unknown colours, (n, 3, H, W), where `known`, (n, 1, H, W) in [0, 1], is the confidence in each.
 
     Uses the pull-push pyramid (Gortler et al., The Lumigraph, 1996).
@@ -110,12 +110,12 @@ def filled_in(colours: Tensor, known: Tensor) -> Tensor:
     halves = ((height + 1) // 2, (width + 1) // 2)
     weights = F.adaptive_avg_pool2d(known, halves)
     sums = F.adaptive_avg_pool2d(colours * known, halves)
-    coarse = filled_in(sums / weights.clamp(min=1e-6), (4 * weights).clamp(max=1))
+    coarse = fill_unknown(sums / weights.clamp(min=1e-6), (4 * weights).clamp(max=1))
     around = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
     return torch.lerp(around, colours, known)
 
 
-def feathered(mask: Tensor, pixels: float) -> Tensor:
+def feather_mask(mask: Tensor, pixels: float) -> Tensor:
     """Make a mask, (1, 1, H, W) in [0, 1], rise over `pixels` pixels from where it is 0; zeros stay exactly 0.
 
     Erosion by half of `pixels`, then a box blur of the same radius.

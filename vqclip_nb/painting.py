@@ -120,7 +120,7 @@ class Painting:
         progress = self._progress
         image = self._render(draws)
         guiding = [term for term in self.terms if not term.watches]
-        view = symmetry.rolled(image, draws) if self.settings.seamless else image
+        view = symmetry.roll(image, draws) if self.settings.seamless else image
         losses = losses_of(guiding, view, draws, progress) | self.canvas.penalties(progress)
         if count > 1:
             losses = {name: loss / count for name, loss in losses.items()}
@@ -131,7 +131,7 @@ class Painting:
     def _render(self, draws: Draws | None = None) -> Tensor:
         """The canvas's picture, with what an overlay keeps: (n, 3, H, W) RGB in [0, 1]."""
         self.canvas.draws = draws
-        image = symmetry.symmetric(self.canvas(), self.settings.symmetry)
+        image = symmetry.make_symmetric(self.canvas(), self.settings.symmetry)
         return image if self.overlay is None else self.overlay(image)
 
     def _report(self, image: Tensor, losses: Mapping[str, Tensor], valid: Tensor, look: bool) -> Frame:
@@ -171,7 +171,7 @@ class Painting:
             parameter.copy_(value)
         try:
             if size:
-                image = symmetry.symmetric(self.canvas.render(*size), self.settings.symmetry)
+                image = symmetry.make_symmetric(self.canvas.render(*size), self.settings.symmetry)
                 return image if self.overlay is None else self.overlay(image)
             if self.canvas.tidy_every and tidied:
                 self._tidy()

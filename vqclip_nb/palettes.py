@@ -29,12 +29,12 @@ def of_picture(path: str | Path, count: int = COUNT) -> str:
     return ", ".join(f"#{colour.hex()}" for colour, _ in times.most_common())
 
 
-def written_out(text: str) -> str:
+def replace_picture(text: str) -> str:
     """Colours of a picture in place of its name, with a count behind it or not: `photo.jpg 5`. Other text stays."""
     match = _FILE.fullmatch(text)
     return of_picture(match["name"].strip(), int(match["count"] or COUNT)) if match else text
 
 
-def losses_written_out(text: str) -> str:
+def replace_pictures_in_losses(text: str) -> str:
     """Losses in which `palette(photo.jpg)` names a picture, with its colours in place of its name."""
-    return _LOSS.sub(lambda match: match["head"] + written_out(match["inside"]) + match["tail"], text)
+    return _LOSS.sub(lambda match: match["head"] + replace_picture(match["inside"]) + match["tail"], text)

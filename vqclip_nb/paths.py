@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def expanded(name: str | Path) -> Path:
+def expand_home(name: str | Path) -> Path:
     """The path with `~` replaced by the home folder. An unknown `~name` stays as it is, as in a shell."""
     try:
         return Path(name).expanduser()

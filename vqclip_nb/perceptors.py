@@ -65,7 +65,7 @@ class CLIPPerceptor(nn.Module):
         words = self.tokenizer.encode(text)
         if self.warns and (tail := self.tokenizer.decode(words[room:]).strip()):
             message = f"prompt is longer than the {room} tokens that perceptor {self.name} reads"
-            warnings.warn(f"{message}; dropped: {shortened(tail)!r}", PaintWarning, stacklevel=4)
+            warnings.warn(f"{message}; dropped: {shorten(tail)!r}", PaintWarning, stacklevel=4)
         tokens = [start, *words[:room], end]
         return tokens + [0] * (self.clip.context_length - len(tokens))
 
@@ -94,7 +94,7 @@ class OpenCLIPPerceptor(CLIPPerceptor):
         return self.tokenizer([text])[0].tolist()
 
 
-def shortened(text: str, most: int = 60) -> str:
+def shorten(text: str, most: int = 60) -> str:
     """A text, shortened to `most` letters."""
     return text if len(text) <= most else text[:most].rstrip() + "…"
 
@@ -112,7 +112,7 @@ def load(name: str) -> list[CLIPPerceptor]:
     """
     from vqclip_nb.models import shared
 
-    return shared.loaded("perceptor", name, lambda: _load(name))
+    return shared.load_once("perceptor", name, lambda: _load(name))
 
 
 def _load(name: str) -> list[CLIPPerceptor]:

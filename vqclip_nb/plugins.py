@@ -15,6 +15,6 @@ GROUPS = ("vqclip_nb.canvases", "vqclip_nb.objectives", "vqclip_nb.presets")
 
 
 @cache
-def installed(group: str) -> Mapping[str, EntryPoint]:
+def entry_points_of(group: str) -> Mapping[str, EntryPoint]:
     """The entry points of a group, one of GROUPS, by name. They are not imported yet."""
     return MappingProxyType({point.name: point for point in entry_points(group=group)})

@@ -82,7 +82,7 @@ def _by_grammar(examples: Sequence[str], count: int, seed: int, perceptor: str) 
     """Sentences of the grammar, sorted by the number of words shared with the examples."""
     rng = random.Random(seed)
     grammar = words()["surprise"][vocabulary(perceptor)]
-    sentences = _fresh((surprise(grammar, rng) for _ in range(40 * count)), examples)
+    sentences = _new_lines((surprise(grammar, rng) for _ in range(40 * count)), examples)
     example_words = {word for line in examples for word in re.findall(r"\w{3,}", line.lower())}
     return sorted(sentences, key=lambda line: -len(example_words & set(re.findall(r"\w{3,}", line))))[:count]
 
@@ -96,14 +96,14 @@ def _by_model(network: Any, tokenizer: Any, examples: Sequence[str], count: int,
     for turn in range(_ROUNDS):
         rng = random.Random(f"{seed}/{turn}")
         order = rng.sample(examples, len(examples))
-        lines = _continued(network, tokenizer, order, 48 * (count - len(results)) + 16, rng.getrandbits(63))
-        results += _fresh(filter(None, map(tidy, lines)), [*examples, *results])
+        lines = _continue_list(network, tokenizer, order, 48 * (count - len(results)) + 16, rng.getrandbits(63))
+        results += _new_lines(filter(None, map(tidy, lines)), [*examples, *results])
         if len(results) >= count:
             break
     return results[:count]
 
 
-def _continued(network: Any, tokenizer: Any, examples: list[str], most: int, seed: int) -> list[str]:
+def _continue_list(network: Any, tokenizer: Any, examples: list[str], most: int, seed: int) -> list[str]:
     """The complete lines that a model writes after a list, of at most `most` tokens."""
     import torch
 
@@ -129,7 +129,7 @@ def _tokens(tokenizer: Any, examples: Sequence[str]) -> "Tensor":
     return tokenizer("\n".join([HEADING, *examples, ""]), return_tensors="pt").input_ids
 
 
-def _fresh(lines: Iterable[str], old: Iterable[str]) -> Iterator[str]:
+def _new_lines(lines: Iterable[str], old: Iterable[str]) -> Iterator[str]:
     """The lines that are not in `old`, each once, ignoring case."""
     seen = {line.casefold() for line in old}
     for line in lines:

@@ -67,11 +67,11 @@ class Prompt:
         plain = self.weight == 1 and self.stop == -math.inf
         unambiguous = plain or self.region or self.span
         ends_so = bool(regions.split(text)[1] or spans.split(text)[1])
-        misread = ends_so or not (unambiguous or _is_meant(text, str(self.weight)))
+        misread = ends_so or not (unambiguous or _is_weight(text, str(self.weight)))
         if misread or re.search(r'[:|"\\]', text):
             text = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
         text = " ".join([text, *(str(each) for each in (self.region, self.span) if each)])
-        weight, stop = (_written(number) for number in (self.weight, self.stop))
+        weight, stop = (_number_text(number) for number in (self.weight, self.stop))
         if self.stop != -math.inf:
             return f"{text}:{weight}:{stop}"
         return text if self.weight == 1 else f"{text}:{weight}"
@@ -162,19 +162,19 @@ def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
         rest = ":".join(piece.text for piece in part[begin:]).strip()
         if match := re.fullmatch(_KEYFRAMES, rest, re.DOTALL | re.IGNORECASE):
             weight = Schedule.parse(match["keyframes"], name=f"{field}: weight")
-            return Prompt(weight=weight, stop=float(match["stop"] or -math.inf), **_described(part[:begin])), ""
+            return Prompt(weight=weight, stop=float(match["stop"] or -math.inf), **_parse_parts(part[:begin])), ""
     count = 0
     while count < len(part) - 1 and _is_number(part[-1 - count].text):
         count += 1
     if count > 2:
-        example = shlex.quote(f'"{_joined(part[:-2])}":{part[-2].text.strip()}:{part[-1].text.strip()}')
+        example = shlex.quote(f'"{_join(part[:-2])}":{part[-2].text.strip()}:{part[-1].text.strip()}')
         raise SettingsError(f"{field} must be text:weight:stop, got {whole!r}; quote a text with colons: {example}")
     doubt = ""
-    while count and not part[-count - 1].quoted and not _is_meant(part[-count - 1].text, part[-count].text):
-        example = shlex.quote(f'"{_joined(part[:-count])}":{part[-count].text.strip()}')
+    while count and not part[-count - 1].quoted and not _is_weight(part[-count - 1].text, part[-count].text):
+        example = shlex.quote(f'"{_join(part[:-count])}":{part[-count].text.strip()}')
         doubt = f"{whole!r} is read as a text with a colon; if {part[-count].text.strip()} is a weight, write {example}"
         count -= 1
-    described = _described(part[: len(part) - count])
+    described = _parse_parts(part[: len(part) - count])
     numbers = [piece.text.strip() for piece in part[len(part) - count :]]
     for name, number in zip(("weight", "stop"), numbers, strict=False):
         if not math.isfinite(float(number)) and (name, number.lower()) != ("stop", "-inf"):
@@ -189,9 +189,9 @@ def _read(part: Sequence[_Piece], field: str) -> tuple[Prompt, str]:
     return Prompt(weight=pull, stop=stop, **described), doubt
 
 
-def _described(pieces: Sequence[_Piece]) -> dict[str, Any]:
+def _parse_parts(pieces: Sequence[_Piece]) -> dict[str, Any]:
     """The text of pieces, and the region and the span at its end, unless these are quoted."""
-    text = _joined(pieces)
+    text = _join(pieces)
     if pieces[-1].quoted:
         return {"text": text}
     text, span = spans.split(text)
@@ -199,7 +199,7 @@ def _described(pieces: Sequence[_Piece]) -> dict[str, Any]:
     return {"text": text, "region": region, "span": span}
 
 
-def _joined(pieces: Sequence[_Piece]) -> str:
+def _join(pieces: Sequence[_Piece]) -> str:
     return ":".join(piece.text for piece in pieces).strip()
 
 
@@ -207,14 +207,14 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(rf"(?:{_NUMBER}|[-+]?(?:inf|nan))", text.strip(), re.IGNORECASE) is not None
 
 
-def _is_meant(before: str, number: str) -> bool:
+def _is_weight(before: str, number: str) -> bool:
     """Whether a number after a colon is meant as a weight, not as part of a time, a ratio or a year."""
     if before[-1:].isdigit() and re.fullmatch(r"\d{1,2}", number):
         return False
     return re.fullmatch(r"\d{3,}", number.strip()) is None
 
 
-def _written(number: Number) -> str:
+def _number_text(number: Number) -> str:
     if isinstance(number, Schedule):
         return text if ":" in (text := str(number)) else f"({text})"
     return f"{number:g}" if float(f"{number:g}") == number else repr(number)

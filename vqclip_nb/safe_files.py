@@ -54,7 +54,7 @@ def tree(folder: Path) -> list[Path]:
     return sorted(filter(is_plain, paths))
 
 
-def numbered(folder: Path, suffix: str) -> dict[int, Path]:
+def numbered_files(folder: Path, suffix: str) -> dict[int, Path]:
     """The plain files named by a step, `000120.jpg`, in order."""
     exact = re.compile(r"(\d{6}|[1-9]\d{6,8})" + re.escape(suffix), re.ASCII)
     return {int(path.stem): path for path in files(folder) if exact.fullmatch(path.name)}

@@ -88,7 +88,7 @@ class Schedule:
     def __str__(self) -> str:
         if len(self.keyframes) == 1 and isinstance(alone := self.keyframes[0][1], Expression):
             return str(alone)
-        text = ", ".join(f"{step}:({_written(number)})" for step, number in self.keyframes)
+        text = ", ".join(f"{step}:({_number_text(number)})" for step, number in self.keyframes)
         return text if self.course == "linear" else f"{text} {self.course}"
 
     def at(self, step: int, progress: float = 0.0) -> float:
@@ -174,7 +174,7 @@ def most(number: Number, steps: int) -> float:
     return max(value for _, value in number.over(steps)) if number.varies else max(number.numbers)
 
 
-def scaled(number: Number, factor: float) -> Number:
+def scale(number: Number, factor: float) -> Number:
     """A number, or the numbers of a schedule, multiplied by `factor` and rounded to four digits."""
     return round(number * factor, 4) if not isinstance(number, Schedule) else number.times(factor)
 
@@ -202,7 +202,7 @@ def tensor_at(number: Number, step: int, progress: float, device: "torch.device"
     return torch.full((), number.at(step, progress), device=device)
 
 
-def unreached(
+def unreached_keyframes(
     numbers: "Iterable[tuple[str, Number | None]]", steps: int, frame_of: Callable[[int], int] | None = None
 ) -> list[str]:
     """A sentence for each number, by its name, whose keyframes go beyond a run of so many steps.
@@ -214,7 +214,7 @@ def unreached(
     late = [(name, number.keyframes[-1]) for name, number in numbers if isinstance(number, Schedule)]
     return [
         f"{name} has a keyframe at step {step}{frame.format(frame_of(step) if frame_of else 0)}, and the run ends at "
-        f"step {steps}{frames}: {_written(number)} is not reached"
+        f"step {steps}{frames}: {_number_text(number)} is not reached"
         for name, (step, number) in late
         if step > steps
     ]
@@ -286,7 +286,7 @@ def _value(number: float | Expression, here: tuple[int, float]) -> float:
     return number.at(*here) if isinstance(number, Expression) else number
 
 
-def _written(number: float | Expression) -> str:
+def _number_text(number: float | Expression) -> str:
     """A number as text, exact when read back."""
     if isinstance(number, Expression):
         return number.text

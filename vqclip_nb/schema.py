@@ -74,7 +74,7 @@ def describe(model: type[BaseModel], owner: str = "") -> tuple[FieldSpec, ...]:
     return tuple(_spec(name, info, owner) for name, info in items if _extra(info))
 
 
-def normalized(values: Mapping[str, Any], specs: Iterable[FieldSpec]) -> dict[str, Any]:
+def normalize(values: Mapping[str, Any], specs: Iterable[FieldSpec]) -> dict[str, Any]:
     """Adapt values to their fields: the case of choices is corrected, and numbers become text for text fields."""
     result = dict(values)
     for spec in specs:
@@ -106,11 +106,11 @@ def one_line(error: ValidationError, values: Mapping[str, Any], specs: Mapping[s
     value = values.get(name, first["input"])
     number = {"int": "a whole number ", "flo": "a number ", "fin": "a number "}.get(first["type"][:3], "")
     spec = specs[name]
-    problem = f"{name} must be {number if spec.kind != 'pair' else ''}{spec.allowed}, got {shown(value)}"
-    return problem + (_fixed(specs) if isinstance(value, str) and Schedule.looks_so(value) else "")
+    problem = f"{name} must be {number if spec.kind != 'pair' else ''}{spec.allowed}, got {value_text(value)}"
+    return problem + (_no_keyframes_hint(specs) if isinstance(value, str) and Schedule.looks_so(value) else "")
 
 
-def shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value as a person wrote it."""
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
@@ -118,7 +118,7 @@ def shown(value: Any) -> str:
     return str(value) if number else repr(value)
 
 
-def _fixed(specs: Mapping[str, FieldSpec]) -> str:
+def _no_keyframes_hint(specs: Mapping[str, FieldSpec]) -> str:
     """What to say of keyframes or a formula for a number that cannot change along the run."""
     names = [spec.name for spec in specs.values() if spec.scheduled] or ["settings such as lr and cutn"]
     words = f"keyframes or a formula are for {', '.join(names)}, and for the weights of prompts and losses"

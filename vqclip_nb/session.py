@@ -49,7 +49,7 @@ def build_painting(
     canvas.tiled = settings.seamless
     overlay, film = Overlay.of(settings, inputs=inputs), FilmFrames.of(settings, inputs=inputs)
     if settings.init_image and not state:
-        pil = overlay.picture if overlay else _given(settings.init_image, "init_image", inputs)
+        pil = overlay.picture if overlay else _input_picture(settings.init_image, "init_image", inputs)
         canvas.start_from(images.to_tensor(images.covering(pil, settings.size)).to(target))
     elif film and film.video and not state:
         canvas.start_from(film.frame(0, canvas().detach()))
@@ -215,6 +215,6 @@ def restore_painting(info: RunInfo, state: Mapping[str, Any] | None, run_options
         raise RunError(f"the state of {str(info.folder)!r} is not ours: {images.first_line(error)}") from None
 
 
-def _given(name: str, field: str, inputs: Path | None) -> Image.Image:
+def _input_picture(name: str, field: str, inputs: Path | None) -> Image.Image:
     """The picture that the settings name in this field."""
     return images.read(images.locate(name, field=field, inputs=inputs), field=field)

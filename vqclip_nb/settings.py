@@ -15,7 +15,7 @@ from vqclip_nb.cutout_fields import CutoutFields, parse_sizes
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.film_fields import FilmFields
 from vqclip_nb.layout_fields import LayoutFields
-from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite, unreached
+from vqclip_nb.schedules import Number, Scheduled, Whole, check_finite, unreached_keyframes
 
 GROUPS = ("What", "Models", "Canvas", "Picture", "Painting", "Cutouts", "Film", "Run")
 _TOP_SEED = 2**32 - 1
@@ -218,12 +218,12 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
     @property
     def numbers(self) -> list[tuple[str, Number | None]]:
         """What may be a schedule, each with its name: fields, and the weights of prompts and losses."""
-        return [*((name, getattr(self, name)) for name, _ in _scheduled(type(self))), *self._weights()]
+        return [*((name, getattr(self, name)) for name, _ in _scheduled_fields(type(self))), *self._weights()]
 
     @property
     def unreached(self) -> list[str]:
         """A sentence for each number whose keyframes go beyond the end of the run."""
-        return unreached(self.numbers, self.steps, self.frame_after if self.frame_steps else None)
+        return unreached_keyframes(self.numbers, self.steps, self.frame_after if self.frame_steps else None)
 
     def _weights(self) -> list[tuple[str, Number]]:
         weights = [(f"the weight of {prompt.text!r}", prompt.weight) for prompt in prompts.parse(self.prompt)]
@@ -275,7 +275,7 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         """Move options of the canvas from the settings into `canvas_options`, and validate these."""
         values = dict(values)
         if isinstance(values.get("canvas"), str):
-            values["canvas"] = canvases.written(values["canvas"])
+            values["canvas"] = canvases.canonical_name(values["canvas"])
         spec = canvases.spec(str(values.get("canvas", cls.model_fields["canvas"].default)))
         own = {field.name for field in spec.fields}
         options = values.get("canvas_options") or {}
@@ -291,7 +291,7 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
                 raise ValueError(f"{name} is an option of the canvas {owners[0]}, and the canvas is {spec.name}")
             hint = f"; its options are {', '.join(sorted(own))}" if own else ""
             raise ValueError(f"the canvas {spec.name} has no option {name!r}{schema.closest(name, own) or hint}")
-        return {**schema.normalized(values, schema.describe(cls)), "canvas_options": spec.check(options)}
+        return {**schema.normalize(values, schema.describe(cls)), "canvas_options": spec.check(options)}
 
     @field_validator("size", mode="before")
     @classmethod
@@ -339,7 +339,7 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
             elif region.mask > len(self.prompt_masks):
                 problem = f"got {region}, and there are {len(self.prompt_masks)}; add --prompt-masks FILE"
                 raise ValueError(f"prompt must name a mask that is there, {problem}")
-        for name, rule in _scheduled(type(self)):
+        for name, rule in _scheduled_fields(type(self)):
             rule.check(name, getattr(self, name), self.steps)
         check_finite(self._weights(), self.steps)
         for spec in schema.describe(FilmFields):
@@ -357,7 +357,7 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
 
 
 @cache
-def _scheduled(model: type[Settings]) -> tuple[tuple[str, Scheduled], ...]:
+def _scheduled_fields(model: type[Settings]) -> tuple[tuple[str, Scheduled], ...]:
     """The fields that take keyframes, each with its rule."""
     rules = ((name, rule) for name, info in model.model_fields.items() for rule in info.metadata)
     return tuple((name, rule) for name, rule in rules if isinstance(rule, Scheduled))

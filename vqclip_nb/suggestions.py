@@ -33,7 +33,7 @@ def has(prompt: str, modifier: str) -> bool:
     return re.search(_part(modifier), prompt, re.IGNORECASE) is not None
 
 
-def toggled(prompt: str, modifier: str) -> str:
+def toggle(prompt: str, modifier: str) -> str:
     """Remove a modifier from a prompt, or append it, after a comma, or after a pipe if the prompt has weights."""
     if has(prompt, modifier):
         return re.sub(_part(modifier), "", prompt, count=1, flags=re.IGNORECASE).strip(" ,|")

@@ -9,22 +9,22 @@ from torch import Tensor
 from vqclip_nb.rng import Draws
 
 
-def symmetric(image: Tensor, kind: str) -> Tensor:
+def make_symmetric(image: Tensor, kind: str) -> Tensor:
     """Make a rendering, (n, 3, H, W), symmetric; `kind` is a value of `Settings.symmetry`.
 
     Mirroring replaces one half, which gets no gradient. Rotations are averaged, so that sectors have no edges.
     """
     if kind in ("mirror", "mirror-both"):
-        image = _mirrored(image, -1)
+        image = _mirror(image, -1)
     if kind in ("mirror-down", "mirror-both"):
-        image = _mirrored(image, -2)
+        image = _mirror(image, -2)
     if kind.startswith("rotate-"):
         count = int(kind.removeprefix("rotate-"))
-        image = torch.stack([_turned(image, index / count) for index in range(count)]).mean(0)
+        image = torch.stack([_rotate(image, index / count) for index in range(count)]).mean(0)
     return image
 
 
-def rolled(image: Tensor, draws: Draws) -> Tensor:
+def roll(image: Tensor, draws: Draws) -> Tensor:
     """Roll each tile of (n, 3, H, W) by a random shift of up to a quarter of its sides, wrapping around.
 
     So the perceptor sees the seams of a tile, and the middle stays near the middle.
@@ -38,7 +38,7 @@ def rolled(image: Tensor, draws: Draws) -> Tensor:
     return torch.stack(pictures)
 
 
-def wrapped(grid: Tensor, margin: int) -> Tensor:
+def wrap(grid: Tensor, margin: int) -> Tensor:
     """Pad (n, c, h, w) circularly, with the cells of the opposite edges: (n, c, h + 2 margin, w + 2 margin)."""
     for dim in (-1, -2):
         side, count = grid.shape[dim], margin
@@ -47,18 +47,18 @@ def wrapped(grid: Tensor, margin: int) -> Tensor:
     return grid
 
 
-def cropped(image: Tensor, margin: int) -> Tensor:
+def crop(image: Tensor, margin: int) -> Tensor:
     """Crop `margin` pixels at each edge."""
     return image[..., margin : image.shape[-2] - margin, margin : image.shape[-1] - margin]
 
 
-def _mirrored(image: Tensor, dim: int) -> Tensor:
+def _mirror(image: Tensor, dim: int) -> Tensor:
     side = image.shape[dim]
     first = image.narrow(dim, 0, (side + 1) // 2)
     return torch.cat([first, first.narrow(dim, 0, side // 2).flip(dim)], dim)
 
 
-def _turned(image: Tensor, part: float) -> Tensor:
+def _rotate(image: Tensor, part: float) -> Tensor:
     """Rotate anticlockwise about the middle by `part` of a whole turn; uncovered corners are mirrored."""
     quarters = 4 * part
     square = image.shape[-1] == image.shape[-2]

@@ -21,7 +21,18 @@ from vqclip_nb.schema import FieldSpec, closest
 if TYPE_CHECKING:
     from vqclip_nb.canvases.base import Canvas
 
-__all__ = ["Canvas", "CanvasOptions", "CanvasSpec", "check", "make", "owners", "spec", "specs", "suiting", "written"]
+__all__ = [
+    "Canvas",
+    "CanvasOptions",
+    "CanvasSpec",
+    "canonical_name",
+    "check",
+    "make",
+    "owners",
+    "spec",
+    "specs",
+    "suiting",
+]
 
 GROUP = "vqclip_nb.canvases"
 ELSEWHERE = {"fft": "fourier", "dwt": "wavelets", "fast_pixel": "pixels"}  # pixray's names
@@ -32,7 +43,7 @@ def modules() -> Mapping[str, str]:
     """The module of each canvas, by name. Canvases of this package take precedence over others of the same name."""
     folders = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.ispkg]
     own = {name: f"{__name__}.{name}" for name in folders}
-    others = {name: point.value for name, point in plugins.installed(GROUP).items()}
+    others = {name: point.value for name, point in plugins.entry_points_of(GROUP).items()}
     return MappingProxyType(others | own)
 
 
@@ -47,7 +58,7 @@ def spec(name: str) -> CanvasSpec:
     try:
         return import_module(modules()[family]).SPEC
     except Exception as error:
-        if family in plugins.installed(GROUP):
+        if family in plugins.entry_points_of(GROUP):
             raise SettingsError(f"the canvas {family!r} of another package cannot be loaded: {error}") from None
         raise
 
@@ -63,7 +74,7 @@ def check(name: str) -> None:
         raise ValueError(f"canvas must be {canvas_spec.name}, which takes no model, got {name!r}")
 
 
-def written(name: str) -> str:
+def canonical_name(name: str) -> str:
     """A canvas's name with the case of its family corrected."""
     family, slash, model = name.partition("/")
     return f"{family.lower()}{slash}{model}" if family not in modules() and family.lower() in modules() else name

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vqclip_nb.errors import SettingsError
-from vqclip_nb.schema import FieldSpec, describe, normalized, one_line
+from vqclip_nb.schema import FieldSpec, describe, normalize, one_line
 
 
 class CanvasOptions(BaseModel):
@@ -43,6 +43,6 @@ class CanvasSpec:
         """Validate options, and add defaults for those that are missing. Raises SettingsError, in one line."""
         specs = {spec.name: spec for spec in self.fields}
         try:
-            return self.options(**normalized(values, self.fields)).model_dump(mode="json")
+            return self.options(**normalize(values, self.fields)).model_dump(mode="json")
         except ValidationError as error:
             raise SettingsError(one_line(error, values, specs)) from None

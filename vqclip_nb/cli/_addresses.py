@@ -10,13 +10,13 @@ MOST_BYTES = 64 * 2**20
 
 
 @contextmanager
-def fetched(settings: Settings, typed: Collection[str] | None = None) -> Iterator[Settings]:
+def fetch_inputs(settings: Settings, typed: Collection[str] | None = None) -> Iterator[Settings]:
     """The settings, with files in the place of pictures that are named by an address.
 
     The files are there within the `with`, in which a run copies them into its folder. typed: the names that a person
     typed, where others come from a file, whose addresses are not asked. Raises CannotFetch.
     """
-    from vqclip_nb.models.download import borrowed
+    from vqclip_nb.models.download import open_source
     from vqclip_nb.runs import metadata
 
     recipe = settings.to_dict()
@@ -26,7 +26,7 @@ def fetched(settings: Settings, typed: Collection[str] | None = None) -> Iterato
         yield settings
         return
     with ExitStack() as stack:
-        files = {name: stack.enter_context(borrowed(name, most=MOST_BYTES)) for name in wanted}
+        files = {name: stack.enter_context(open_source(name, most=MOST_BYTES)) for name in wanted}
         yield settings.replace(**_with_files(settings, files))
 
 

@@ -13,7 +13,7 @@ from vqclip_nb.cli._shell import command
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.fields import FieldSpec, by_name, fields
 from vqclip_nb.freed_memory import keep_freed
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.settings import Settings
 from vqclip_nb.stop import Stop
 
@@ -44,10 +44,10 @@ def add_flag(section: Any, name: str) -> None:
     options: dict[str, Any] = {"metavar": PLACES.get(name, name.upper())} | MANY.get(name, {})
     if by_name(name).kind == "switch":
         options = {"action": argparse.BooleanOptionalAction}
-    section.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=explained(name), **options)
+    section.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=explain(name), **options)
 
 
-def explained(name: str) -> str:
+def explain(name: str) -> str:
     """A field's help, with the allowed values and the default; for an option, once for each canvas that has it."""
     specs = canvases.owners(name) or [by_name(name)]
     return "; ".join(f"{spec.owner}: {_help(spec)}" if spec.owner else _help(spec) for spec in specs)
@@ -60,14 +60,14 @@ def _help(spec: FieldSpec) -> str:
     return f"{spec.help}{limits}{words}".replace("%", "%%")
 
 
-def given(arguments: argparse.Namespace) -> dict[str, Any]:
+def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings and the options of a canvas in the arguments; pictures for palettes are replaced by their colours.
 
     Raises PictureError, SettingsError.
     """
     from vqclip_nb import palettes
 
-    readers = {"losses": palettes.losses_written_out, "fixed_palette": palettes.written_out}
+    readers = {"losses": palettes.replace_pictures_in_losses, "fixed_palette": palettes.replace_picture}
     names = {field.name for field in fields()}
     values = {name: value for name, value in vars(arguments).items() if name in names}
     return {name: readers[name](value) if name in readers else value for name, value in values.items()}
@@ -117,13 +117,13 @@ def see_through(
         except (NotANumber, OutOfMemory, PictureError) as error:  # a film may end early, or be damaged
             ending, resumable = f"stopped: {error}", not isinstance(error, PictureError)
         except KeyboardInterrupt:
-            return _interrupted(record.folder)
+            return _report_interrupt(record.folder)
         bar.close()
         stops = min(stop.heard, 1)
         try:
             result = record.finish(painting, hurry=lambda: stop.heard > stops)
         except KeyboardInterrupt:
-            return _interrupted(record.folder)
+            return _report_interrupt(record.folder)
     if ending:
         print(f"vqclip: {ending}; the picture so far is kept", file=sys.stderr)
     if ending and resumable:
@@ -139,7 +139,7 @@ def see_through(
     return 3 if record.film_failed else 0
 
 
-def _interrupted(folder: Path) -> int:
+def _report_interrupt(folder: Path) -> int:
     resume = command("vqclip", "resume", operands=[folder])
     print(f"vqclip: interrupted; `{resume}` goes on from what was saved", file=sys.stderr)
     return 130
@@ -180,7 +180,7 @@ def fitting(size: tuple[int, int], peak_at: Callable[[tuple[int, int]], int | No
 
 def find(name: str, out: str = "runs") -> Path:
     """The folder of a run, by its path, by a file in it, or by its name in `out`."""
-    path, named = expanded(name), expanded(out) / name
+    path, named = expand_home(name), expand_home(out) / name
     if path.is_file() and (path.parent / "settings.json").exists():
         return path.parent
     return named if not path.exists() and named.is_dir() else path

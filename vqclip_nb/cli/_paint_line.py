@@ -14,8 +14,8 @@ def paint_line(settings: Settings, preset: str = "", *more: str) -> str:
     begin = Settings(**presets.load(preset).settings) if preset else None
     words = ["--preset", preset] if preset else []
     for spec in fields(settings):
-        value = _written(settings, spec)
-        if spec.name == "prompt" or value == (_written(begin, spec) if begin else _plain(spec.default)):
+        value = _value_text(settings, spec)
+        if spec.name == "prompt" or value == (_value_text(begin, spec) if begin else _plain(spec.default)):
             continue
         words += _flag(spec, value)
     words += more
@@ -24,7 +24,7 @@ def paint_line(settings: Settings, preset: str = "", *more: str) -> str:
     return command("vqclip", "paint", *([settings.prompt] if settings.prompt else []), *words)
 
 
-def _written(settings: Settings, spec: FieldSpec) -> Any:
+def _value_text(settings: Settings, spec: FieldSpec) -> Any:
     """The JSON value of a setting, or None if it does not determine the picture."""
     values = settings.to_dict()
     return values["canvas_options"].get(spec.name) if spec.owner else values.get(spec.name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._addresses import fetched
+from vqclip_nb.cli._addresses import fetch_inputs
 from vqclip_nb.cli._common import add_flag, prepare
 from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.cli._paint_line import paint_line
@@ -62,7 +62,7 @@ def remember(parser: Any, rewrite: Callable[[Sequence[str]], list[str]] = list) 
     parser.rewrite = rewrite_and_keep
 
 
-def given(arguments: argparse.Namespace, tool: Tool) -> dict[str, Any]:
+def options_from(arguments: argparse.Namespace, tool: Tool) -> dict[str, Any]:
     """The tool's options in the arguments."""
     names = {option.name for option in tool.options}
     return {name: value for name, value in vars(arguments).items() if name in names}
@@ -99,7 +99,7 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
         raise CannotFetch(f"{error}; `{demo}` paints at once, with the models of the package") from None
     if plan.noise:
         write_noise(Path(str(settings.init_image)), plan.noise, settings.size, settings.seed)
-    with fetched(settings) as here:
+    with fetch_inputs(settings) as here:
         active = start(here)
     saved_outputs.save(plan.outputs, active.record.folder)
     copies = Copies(plan.outputs, settings, lambda: active.record.about(active.painting))

@@ -22,10 +22,10 @@ def quote(word: object) -> str:
     bash, zsh and ksh read that form; dash does not.
     """
     text = str(word)
-    return f"$'{''.join(map(_escaped, text))}'" if is_active(text) else shlex.quote(text)
+    return f"$'{''.join(map(_escape, text))}'" if is_active(text) else shlex.quote(text)
 
 
-def _escaped(letter: str) -> str:
+def _escape(letter: str) -> str:
     if is_active(letter):
         return "".join(f"\\{byte:03o}" for byte in letter.encode("utf-8", "surrogateescape"))
     return f"\\{letter}" if letter in "\\'" else letter

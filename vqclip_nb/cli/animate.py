@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb.animation import EXAMPLE, Animation, film_settings
-from vqclip_nb.cli._common import add_flag, given, prepare, see_through
+from vqclip_nb.cli._common import add_flag, prepare, see_through, settings_from
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
 from vqclip_nb.fields import by_name
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 
 FLAGS = ("seed", "size", "device", "out", "metadata", "quiet")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -50,16 +50,16 @@ def animate(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.file is None:
         raise SettingsError("a film needs a file; `vqclip animate --example` prints one")
-    animation = Animation.read(path := expanded(arguments.file))
-    flags = {name: value for name, value in given(arguments).items() if name in FLAGS}
+    animation = Animation.read(path := expand_home(arguments.file))
+    flags = {name: value for name, value in settings_from(arguments).items() if name in FLAGS}
     animation = replace(animation, more={**animation.more, **flags})
     if arguments.video:
-        animation = replace(animation, video=str(expanded(arguments.video)))
+        animation = replace(animation, video=str(expand_home(arguments.video)))
     elif animation.video and not Path(animation.video).is_absolute():
         animation = replace(animation, video=str(path.parent / animation.video))  # beside the file that names it
     with tempfile.TemporaryDirectory() as folder:
         if animation.video and Path(animation.video).is_dir():
-            animation = replace(animation, video=str(_packed(Path(animation.video), Path(folder), animation.fps)))
+            animation = replace(animation, video=str(_pack(Path(animation.video), Path(folder), animation.fps)))
         return _paint(animation, dry=arguments.dry_run)
 
 
@@ -90,7 +90,7 @@ def _in_the_file(flag: re.Match[str]) -> str:
     return f"add {name}: {f'[{value}]' if by_name(name).kind == 'list' else value} under settings"
 
 
-def _packed(source: Path, folder: Path, fps: float | None) -> Path:
+def _pack(source: Path, folder: Path, fps: float | None) -> Path:
     """Make a lossless film of the pictures of a folder, in the order of their names."""
     from vqclip_nb.film_fields import DEFAULT_FPS
     from vqclip_nb.video import film

@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, find, given, prepare
+from vqclip_nb.cli._common import add_flag, find, prepare, settings_from
 from vqclip_nb.errors import RunError
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 
 
 def add(subparsers: Any) -> None:
@@ -45,9 +45,9 @@ def blend(arguments: argparse.Namespace) -> int:
         limits = "frames must be from 1 to 10000 and fps from 1 to 120"
         raise RunError(f"{limits}, got {arguments.frames} and {arguments.fps:g}")
     folders = [find(name) for name in arguments.folders]
-    run_options = {name: value for name, value in given(arguments).items() if name == "device"}
+    run_options = {name: value for name, value in settings_from(arguments).items() if name == "device"}
     prepare(RunInfo.read(folders[0]).settings.replace(**run_options))
-    path = expanded(arguments.to)
+    path = expand_home(arguments.to)
     with tempfile.TemporaryDirectory() as scratch:
         paths: list[Path] = []
         for pil in pictures_between(folders, arguments.frames, loop=arguments.loop, run_options=run_options):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.cli.serve import add_queue_options, prepare_models, read_limits
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 
 if TYPE_CHECKING:
     from vqclip_nb.queue import Limits, Store
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     token = os.environ.get(TOKEN, "").strip()
     if not token:
         raise SettingsError(f"{TOKEN} must hold the bot's token: export {TOKEN}=..., from discord.com/developers")
-    folder = expanded(arguments.data)
+    folder = expand_home(arguments.data)
     limits = read_limits(folder, arguments.limits)
     try:
         from vqclip_nb.queue.connection import connect

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, explained, find, given, prepare, see_through
+from vqclip_nb.cli._common import add_flag, explain, find, prepare, see_through, settings_from
 from vqclip_nb.fields import live_fields
 
 RUN_OPTIONS = ("out", "device", "quiet")
@@ -19,7 +19,7 @@ def add(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="RUN", help="the run's folder, or its name in runs/")
-    parser.add_argument("prompt", nargs="?", default=argparse.SUPPRESS, help=explained("prompt"))
+    parser.add_argument("prompt", nargs="?", default=argparse.SUPPRESS, help=explain("prompt"))
     parser.add_argument("--step", type=int, help="the step to start from (default: the latest saved state)")
     parser.add_argument("--variation", type=int, metavar="K", help="continue only the K-th of several pictures")
     for name in RUN_OPTIONS:
@@ -36,7 +36,7 @@ def branch(arguments: argparse.Namespace) -> int:
     from vqclip_nb.session import branch
     from vqclip_nb.timeline import Edit
 
-    values = given(arguments)
+    values = settings_from(arguments)
     run_options = {name: values.pop(name) for name in RUN_OPTIONS if name in values}
     change = Edit(values, variation=arguments.variation)
     folder = find(arguments.folder)

@@ -68,7 +68,7 @@ def devices() -> Iterator[str]:
     with warnings.catch_warnings(record=True) as caught_warnings:
         warnings.simplefilter("always")
         best = device.choose()
-    yield f"{best}, {described(best)}"
+    yield f"{best}, {describe(best)}"
     precision = device.precision(best)
     yield f"precision {precision.name}: {precision.why}"
     yield f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores"
@@ -241,7 +241,7 @@ def _report(name: str, probe: Callable[[], str]) -> bool:
     return True
 
 
-def described(device: Any) -> str:
+def describe(device: Any) -> str:
     """A device's name, memory and, for CUDA, compute capability."""
     import torch
 

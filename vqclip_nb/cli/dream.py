@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._peers import add_fire, given, paint
+from vqclip_nb.cli._peers import add_fire, options_from, paint
 from vqclip_nb.compat.dream import TOOL, plan
 
 
@@ -16,4 +16,4 @@ def add(subparsers: Any) -> None:
 
 def dream(arguments: argparse.Namespace) -> int:
     """Paint, and write the picture where Big Sleep would have."""
-    return paint(plan(given(arguments, TOOL)), arguments)
+    return paint(plan(options_from(arguments, TOOL)), arguments)

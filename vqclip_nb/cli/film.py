@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb.cli._common import find
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 
 
 def add(subparsers: Any) -> None:
@@ -42,7 +42,7 @@ def film(arguments: argparse.Namespace) -> int:
         if value is not None and not low <= value <= high:
             raise RunError(f"{name} must be from {low} to {high}, got {value}")
     info = RunInfo.read(find(arguments.folder))
-    path = expanded(arguments.to) if arguments.to else info.folder / "progress.mp4"
+    path = expand_home(arguments.to) if arguments.to else info.folder / "progress.mp4"
     need(info.folder / "frames", "a folder")  # no link is followed
     paths = frames(info.folder)
     about = describe(

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._peers import add_own, given, paint, remember
+from vqclip_nb.cli._peers import add_own, options_from, paint, remember
 from vqclip_nb.compat.generate import TOOL, add_options, device_of, plan
 
 
@@ -25,7 +25,7 @@ def add(subparsers: Any) -> None:
 
 def generate(arguments: argparse.Namespace) -> int:
     """Paint, and write the picture where generate.py would have."""
-    return paint(plan(given(arguments, TOOL), memory=_memory(arguments)), arguments)
+    return paint(plan(options_from(arguments, TOOL), memory=_memory(arguments)), arguments)
 
 
 def _memory(arguments: argparse.Namespace) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 from vqclip_nb.cli._paint_line import paint_line
 from vqclip_nb.cli._shell import command
 from vqclip_nb.escapes import visible
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 
 
 def add(subparsers: Any) -> None:
@@ -32,7 +32,7 @@ def import_(arguments: argparse.Namespace) -> int:
     from vqclip_nb.compat.importing import read
     from vqclip_nb.safe_files import write
 
-    source = expanded(arguments.file)
+    source = expand_home(arguments.file)
     results = read(source)
     paths = _places(arguments, source, len(results))
     for result, path in zip(results, paths, strict=True):
@@ -49,7 +49,7 @@ def _places(arguments: argparse.Namespace, source: Path, count: int) -> list[Pat
     """The paths of the settings: one file, or numbered ones. Raises SettingsError for a file that exists."""
     from vqclip_nb.errors import SettingsError
 
-    first = expanded(arguments.out or f"{source.stem}.settings.json")
+    first = expand_home(arguments.out or f"{source.stem}.settings.json")
     if first.suffix.lower() != ".json":
         raise SettingsError(f"out must end in .json, got {str(first)!r}")
     if not first.absolute().parent.is_dir():

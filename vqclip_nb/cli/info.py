@@ -9,7 +9,7 @@ from typing import Any
 from vqclip_nb.cli._paint_line import paint_line
 from vqclip_nb.cli._shell import command as shell
 from vqclip_nb.escapes import visible
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.settings import Settings
 
 
@@ -27,7 +27,7 @@ def add(subparsers: Any) -> None:
 
 def info(arguments: argparse.Namespace) -> int:
     """Print the description inside the picture."""
-    description = _described(expanded(arguments.file))
+    description = _describe(expand_home(arguments.file))
     settings = Settings(**description["settings"])
     for line in json.dumps(description, indent=2, ensure_ascii=False).splitlines():
         print(visible(line))
@@ -35,7 +35,7 @@ def info(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _described(path: Path) -> dict[str, Any]:
+def _describe(path: Path) -> dict[str, Any]:
     from vqclip_nb.embedded import read
     from vqclip_nb.runs.metadata import describe
     from vqclip_nb.runs.reader import RunInfo
@@ -54,10 +54,10 @@ def command(settings: Settings, description: Mapping[str, Any], source: str) -> 
     It is `paint` with the settings that differ from the defaults; or `replay`, if settings changed during the run, it
     was stopped early, or it had input pictures.
     """
-    if description["timeline"] or description.get("step", settings.steps) != settings.steps or _given(settings):
+    if description["timeline"] or description.get("step", settings.steps) != settings.steps or _has_inputs(settings):
         return shell("vqclip", "replay", operands=[source])
     return paint_line(settings)
 
 
-def _given(settings: Settings) -> bool:
+def _has_inputs(settings: Settings) -> bool:
     return bool(settings.init_image or settings.image_prompts or settings.prompt_masks)

@@ -17,11 +17,11 @@ from vqclip_nb.models.missing import download_missing, size_text
 def add(subparsers: Any) -> None:
     """Add the command to the `vqclip` parser."""
     parser = subparsers.add_parser("models", help="list the models; get, check, remove or add one")
-    parser.set_defaults(run=_tidied(show), parser=parser)
+    parser.set_defaults(run=_measure_tidy(show), parser=parser)
     actions = parser.add_subparsers(metavar="get | check | remove | add")
     for name, (run, text) in ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text)
-        action.set_defaults(run=_tidied(run), parser=action)
+        action.set_defaults(run=_measure_tidy(run), parser=action)
         if name == "add":
             action.add_argument("name", help="a new name: the canvas is then vqgan/NAME, or the perceptor is NAME")
             action.add_argument("--config", metavar="F", help="a VQGAN's taming YAML file, by path or address")
@@ -35,7 +35,7 @@ def add(subparsers: Any) -> None:
             action.add_argument("--keep", action="store_true", help="also copy it to the folder in VQCLIP_SECOND_HOME")
 
 
-def _tidied(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+def _measure_tidy(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     """Wrap a command so that leftovers of a killed `models add` are deleted first."""
 
     def tidied(arguments: argparse.Namespace) -> int:
@@ -73,14 +73,14 @@ def get(arguments: argparse.Namespace) -> int:
 def check(arguments: argparse.Namespace) -> int:
     """Compare the hashes of models' files with the published ones."""
     for entry in [catalog.info(name) for name in arguments.names]:
-        print(f"{entry.full_name}: {checked(entry)}")
+        print(f"{entry.full_name}: {check_models(entry)}")
     return 0
 
 
 def remove(arguments: argparse.Namespace) -> int:
     """Delete models' files."""
     for entry in [catalog.info(name) for name in arguments.names]:
-        print(f"{entry.full_name}: {removed(entry) / 1e6:,.0f} MB freed")
+        print(f"{entry.full_name}: {remove_model(entry) / 1e6:,.0f} MB freed")
     return 0
 
 
@@ -95,7 +95,7 @@ def enter(arguments: argparse.Namespace) -> int:
         entry = user_models.new_entry("clip", arguments.name, arguments.clip)
         use = command("vqclip", "paint", "PROMPT", "--perceptor", entry.name)
     elif arguments.config and arguments.weights:
-        with download.borrowed(arguments.config) as path:
+        with download.open_source(arguments.config) as path:
             config = VQGANConfig.read(path).to_taming()
         entry = user_models.new_entry("vqgan", arguments.name, arguments.weights, config)
         use = command("vqclip", "paint", "PROMPT", "--canvas", entry.full_name)
@@ -108,19 +108,19 @@ def enter(arguments: argparse.Namespace) -> int:
 
 def keep(entry: catalog.Entry) -> Path:
     """Copy a model's published file to the second home. Raises `CannotFetch` when the folder or the file is missing."""
-    folder, path = download.second_home(), download.published(entry)
+    folder, path = download.second_home(), download.published_file(entry)
     if folder is None or path is None:
         problem = "VQCLIP_SECOND_HOME names no folder" if folder is None else f"{entry.full_name} is not on the disk"
         raise CannotFetch(f"{problem}, so nothing was copied")
     target = folder / path.relative_to(catalog.home())
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    transfer.copied(path, part, lambda done: None)
+    transfer.copy_file(path, part, lambda done: None)
     os.replace(part, target)
     return target
 
 
-def checked(entry: catalog.Entry) -> str:
+def check_models(entry: catalog.Entry) -> str:
     """Verify a model's files, and return a sentence about each. Raises `CannotFetch` for a wrong one."""
     import pooch
 
@@ -147,7 +147,7 @@ def checked(entry: catalog.Entry) -> str:
     return "; ".join(sentences)
 
 
-def removed(entry: catalog.Entry) -> int:
+def remove_model(entry: catalog.Entry) -> int:
     """Delete a model's files from the disk; returns the number of bytes. Packaged models cannot be removed."""
     if entry.packaged:
         raise ValueError(f"{entry.full_name} is part of the package and cannot be removed")

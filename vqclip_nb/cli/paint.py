@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb import canvases, embedded, presets
-from vqclip_nb.cli._addresses import fetched
-from vqclip_nb.cli._common import add_flag, explained, given, prepare, see_through
+from vqclip_nb.cli._addresses import fetch_inputs
+from vqclip_nb.cli._common import add_flag, explain, prepare, see_through, settings_from
 from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.escapes import visible
 from vqclip_nb.fields import GROUPS, fields
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.settings import Settings
 from vqclip_nb.stop import Stop
 
@@ -29,7 +29,7 @@ def add(subparsers: Any) -> None:
         epilog='for example: vqclip paint "a red house by the sea at sunset | fog:-0.3" --size 320 256 --seed 7',
         allow_abbrev=False,
     )
-    parser.add_argument("prompt", nargs="?", default=argparse.SUPPRESS, help=explained("prompt"))
+    parser.add_argument("prompt", nargs="?", default=argparse.SUPPRESS, help=explain("prompt"))
     for heading in GROUPS:
         section = parser.add_argument_group(heading)
         names = dict.fromkeys(field.name for field in fields() if field.group == heading and field.name != "prompt")
@@ -63,7 +63,7 @@ def paint(arguments: argparse.Namespace) -> int:
     check_out(settings.out)
     prepare(settings)
     inputs = inputs_of(Path(arguments.settings)) if arguments.settings else None
-    with fetched(settings, input_pictures(given(arguments))) as here:
+    with fetch_inputs(settings, input_pictures(settings_from(arguments))) as here:
         active = start(here, inputs=inputs)
     if not copy:
         return see_through(active)
@@ -73,7 +73,7 @@ def paint(arguments: argparse.Namespace) -> int:
 
 def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
     """The file of `--out picture.png`, or None; the run's folder is then in the default place."""
-    out = expanded(getattr(arguments, "out", ""))
+    out = expand_home(getattr(arguments, "out", ""))
     if out.suffix.lower() in NOT_WRITTEN and not out.is_dir():
         kinds = ", ".join(embedded.FORMATS)
         raise SettingsError(
@@ -120,7 +120,7 @@ def _paint_each(arguments: argparse.Namespace) -> int:
 def _lines(name: str) -> list[tuple[int, str]]:
     """The prompts in a file, each with its line number; blank lines and lines that begin with # are skipped."""
     try:
-        text = expanded(name).read_text(encoding="utf-8-sig")
+        text = expand_home(name).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise SettingsError(f"prompts must be a text file in UTF-8, one prompt a line, got {name!r}") from None
     except OSError as error:
@@ -133,10 +133,10 @@ def _lines(name: str) -> list[tuple[int, str]]:
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
     """The settings of the arguments. Flags take precedence over the preset, and that over the file."""
-    flags = given(arguments)
+    flags = settings_from(arguments)
     values = dict(presets.load(arguments.preset).settings) if arguments.preset else {}
     if "canvas" in flags:
-        values = canvases.suiting(values, canvases.written(flags["canvas"]))
+        values = canvases.suiting(values, canvases.canonical_name(flags["canvas"]))
     options = {name: flags.pop(name) for name in list(flags) if canvases.owners(name)}
     values = {**values, **flags}
     if options:

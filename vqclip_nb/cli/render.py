@@ -4,8 +4,8 @@ import argparse
 from contextlib import suppress
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, find, given, prepare
-from vqclip_nb.paths import expanded
+from vqclip_nb.cli._common import add_flag, find, prepare, settings_from
+from vqclip_nb.paths import expand_home
 
 
 def add(subparsers: Any) -> None:
@@ -35,12 +35,12 @@ def render(arguments: argparse.Namespace) -> int:
 
     width, height = arguments.size
     info = RunInfo.read(folder := find(arguments.folder))
-    path = expanded(arguments.to) if arguments.to else folder / f"render-{width}x{height}.png"
+    path = expand_home(arguments.to) if arguments.to else folder / f"render-{width}x{height}.png"
     if path.suffix.lower() != ".png":
         raise SettingsError(f"to must end in .png, got {arguments.to!r}")
     if not path.absolute().parent.is_dir():
         raise SettingsError(f"to must be in an existing folder, got {arguments.to!r}")
-    run_options = {name: value for name, value in given(arguments).items() if name == "device"}
+    run_options = {name: value for name, value in settings_from(arguments).items() if name == "device"}
     prepare(info.settings.replace(**run_options))
     pils = render(folder, (width, height), run_options=run_options)
     for number, pil in enumerate(pils, 1):

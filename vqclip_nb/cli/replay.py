@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, find, given, prepare, see_through
-from vqclip_nb.paths import expanded
+from vqclip_nb.cli._common import add_flag, find, prepare, see_through, settings_from
+from vqclip_nb.paths import expand_home
 
 
 def add(subparsers: Any) -> None:
@@ -39,7 +39,7 @@ def replay(arguments: argparse.Namespace) -> int:
     from vqclip_nb.session import replay
     from vqclip_nb.settings import Settings
 
-    source, run_options = expanded(arguments.source), given(arguments)
+    source, run_options = expand_home(arguments.source), settings_from(arguments)
     source = source if source.is_file() else find(arguments.source)
     settings = RunInfo.read(source).settings if source.is_dir() else Settings(**read(source)["settings"])
     prepare(settings.replace(**run_options))

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, find, given, prepare, see_through
+from vqclip_nb.cli._common import add_flag, find, prepare, see_through, settings_from
 from vqclip_nb.cli._copies import see_copied
 from vqclip_nb.fields import live_fields
 
@@ -38,7 +38,7 @@ def resume(arguments: argparse.Namespace) -> int:
     from vqclip_nb.session import resume
     from vqclip_nb.timeline import Edit
 
-    values = given(arguments)
+    values = settings_from(arguments)
     run_options = {name: values.pop(name) for name in RUN_OPTIONS if name in values}
     folder = find(arguments.folder)
     info = RunInfo.read(folder)

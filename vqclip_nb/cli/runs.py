@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vqclip_nb.cli._common import add_flag
 from vqclip_nb.escapes import visible
 from vqclip_nb.images import first_line
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.safe_files import is_plain, kind
 
 if TYPE_CHECKING:
@@ -97,14 +97,14 @@ def _prune(infos: Sequence["RunInfo"], names: Sequence[str], *, out: str, confir
     keys = [name if name in by_name else str(Path(name).resolve()) for name in names]
     if unknown_names := [name for name, key in zip(names, keys, strict=True) if key not in by_name]:
         raise RunError(f"prune must name runs of {out!r}, got {unknown_names[0]!r}; `vqclip runs` lists them")
-    _clear(expanded(out))
+    _clear(expand_home(out))
     doomed = [by_name[key] for key in dict.fromkeys(keys)] or [info for info in infos if _empty(info)]
     if not doomed:
         print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
         return 0
     for info in doomed:
         print(f"{visible(info.folder)}  {_size(_bytes(info.folder))}")
-    if not confirmed and not _agreed("Delete these? [y/N] "):
+    if not confirmed and not _confirm("Delete these? [y/N] "):
         print("Nothing was deleted", file=sys.stderr)
         return 0
     failures = 0
@@ -130,7 +130,7 @@ def _clear(out: Path) -> None:
                 shutil.rmtree(path)
 
 
-def _agreed(question: str) -> bool:
+def _confirm(question: str) -> bool:
     """Ask a yes-or-no question; without a terminal the answer is no."""
     try:
         return input(question).strip().lower() in ("y", "yes")

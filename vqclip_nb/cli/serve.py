@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.cli._common import prepare
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 
 if TYPE_CHECKING:
     from vqclip_nb.queue import Limits
@@ -66,7 +66,7 @@ def serve(arguments: argparse.Namespace) -> int:
     if arguments.example:
         print(EXAMPLE, end="")
         return 0
-    folder = expanded(arguments.data)
+    folder = expand_home(arguments.data)
     limits = read_limits(folder, arguments.limits)
     if not (arguments.add_person or arguments.remove_person or arguments.people):
         return _serve(arguments, folder, limits)
@@ -85,7 +85,7 @@ def read_limits(folder: Path, file: str | None) -> "Limits":
     """The limits in this file, or else in the queue's folder, or else the defaults."""
     from vqclip_nb.queue import Limits
 
-    path = expanded(file) if file else folder / "limits.toml"
+    path = expand_home(file) if file else folder / "limits.toml"
     return Limits.read(path) if file or path.exists() else Limits()
 
 

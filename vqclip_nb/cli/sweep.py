@@ -5,9 +5,9 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vqclip_nb.cli._common import add_flag, given, prepare
+from vqclip_nb.cli._common import add_flag, prepare, settings_from
 from vqclip_nb.freed_memory import keep_freed
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.stop import Stop
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ def sweep(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.file is None:
         raise SettingsError("a sweep needs a file; `vqclip sweep --example` prints one")
-    common = given(arguments)
+    common = settings_from(arguments)
     common.pop("out", None)
     if arguments.workers is not None:
         if not (arguments.ray or arguments.address):
             raise SettingsError("--workers are Ray's; add --ray, or --address HOST:PORT")
         if arguments.workers < 1:
             raise SettingsError(f"workers must be 1 or more, got {arguments.workers}")
-    items = read_items(expanded(arguments.file), limit=arguments.limit, common=common)
+    items = read_items(expand_home(arguments.file), limit=arguments.limit, common=common)
     for settings in {item.settings.canvas + item.settings.perceptor: item.settings for item in items}.values():
         prepare(settings)
     if arguments.judge not in (None, "none"):
@@ -117,7 +117,7 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
     from vqclip_nb.sweeps.ray_start import check as check_ray
     from vqclip_nb.sweeps.report import write_reports
 
-    out, judge = expanded(arguments.out), arguments.judge
+    out, judge = expand_home(arguments.out), arguments.judge
     paint: Any = sweep
     if arguments.ray or arguments.address:
         check_ray(arguments.address, arguments.workers)  # before there is a bar

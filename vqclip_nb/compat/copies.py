@@ -12,7 +12,7 @@ from vqclip_nb import embedded, images, prompts
 from vqclip_nb.compat.plan import Outputs
 from vqclip_nb.errors import PaintWarning, SettingsError
 from vqclip_nb.frame import Frame
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.runs import layout
 from vqclip_nb.runs.films import make_film
 from vqclip_nb.runs.loss_log import LossLog
@@ -21,7 +21,7 @@ from vqclip_nb.settings import Settings
 
 def check(outputs: Outputs) -> None:
     """Raise SettingsError if the tool's picture cannot be written. Call it before anything is painted."""
-    picture = expanded(outputs.picture)
+    picture = expand_home(outputs.picture)
     if picture.suffix.lower() not in embedded.FORMATS:
         raise SettingsError(f"output must end in {', '.join(embedded.FORMATS)}, got {str(picture)!r}")
     if picture.is_dir() or not picture.absolute().parent.is_dir():
@@ -53,7 +53,7 @@ class Copies:
         if number is None or frame.image is None:
             return
         (pil,) = images.to_pils(frame.image[:1])
-        paths = [expanded(self.outputs.picture)]
+        paths = [expand_home(self.outputs.picture)]
         if self.outputs.numbered and number >= self.outputs.first_number:
             paths.append(Path(self.outputs.numbered.format(number)))
         if self.outputs.best and (pull := self._pull(frame)) < self._best:
@@ -67,7 +67,7 @@ class Copies:
 
         Returns the paths. Raises OSError.
         """
-        picture, run = expanded(self.outputs.picture), result.parent
+        picture, run = expand_home(self.outputs.picture), result.parent
         embedded.copy(result, picture)
         paths = [picture]
         for path in self.outputs.films:

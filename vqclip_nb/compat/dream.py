@@ -9,7 +9,7 @@ from typing import Any
 
 from vqclip_nb.compat.options import Option, Tool
 from vqclip_nb.compat.plan import Outputs, Plan
-from vqclip_nb.compat.texts import file_name, joined, plain
+from vqclip_nb.compat.texts import file_name, join_prompts, parse_plain
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.prompts import Prompt
 
@@ -62,7 +62,7 @@ def plan(arguments: Mapping[str, Any], tool: Tool = TOOL) -> Plan:
     """The plan for Big Sleep's options, by name; `tool` has the defaults. Raises SettingsError."""
     notes, values = tool.notes(arguments), tool.read(arguments)
     changes = tool.direct({**values, **arguments})
-    changes |= pulls(plain(values["text"] or ""), values["img"], values["text_min"] or "")
+    changes |= pulls(parse_plain(values["text"] or ""), values["img"], values["text_min"] or "")
     size = values["image_size"]
     if size not in SIZES:
         raise SettingsError(f"--image_size must be 128, 256 or 512, got {size}")
@@ -97,8 +97,8 @@ def pulls(texts: Sequence[Prompt], image: Any, text_min: str = "") -> dict[str, 
     if not texts and image is None:
         raise SettingsError('there is nothing to imagine; give a text, as in "a pyramid made of ice", or --img FILE')
     half = 0.5 if texts and image is not None else 1.0
-    pushed = [replace(prompt, weight=-1.0) for prompt in plain(text_min)]
-    changes = {"prompt": joined([*(replace(prompt, weight=half) for prompt in texts), *pushed])}
+    pushed = [replace(prompt, weight=-1.0) for prompt in parse_plain(text_min)]
+    changes = {"prompt": join_prompts([*(replace(prompt, weight=half) for prompt in texts), *pushed])}
     if image is None:
         return changes
     return changes | {"image_prompts": (str(Prompt(str(image), half * max(1, len(texts)))),)}

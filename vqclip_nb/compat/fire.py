@@ -31,7 +31,7 @@ def rewrite(words: Sequence[str], options: Sequence[Option], own: Mapping[str, b
             loose.append(word)
             continue
         name, equals, value = word.partition("=")
-        option, negated = _named(name.lstrip("-").replace("-", "_"), options)
+        option, negated = _find_option(name.lstrip("-").replace("-", "_"), options)
         if option is None or name.lstrip("-") in own:
             result.append(word)
             if own.get(name.lstrip("-")) and not equals and rest:
@@ -49,7 +49,7 @@ def rewrite(words: Sequence[str], options: Sequence[Option], own: Mapping[str, b
     return result
 
 
-def _named(name: str, options: Sequence[Option]) -> tuple[Option | None, bool]:
+def _find_option(name: str, options: Sequence[Option]) -> tuple[Option | None, bool]:
     """The option with this name, and whether the name negates it."""
     by_name = {option.name: option for option in options}
     if name in by_name:

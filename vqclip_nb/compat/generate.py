@@ -8,7 +8,7 @@ from typing import Any
 from vqclip_nb.compat.noise import KINDS
 from vqclip_nb.compat.options import Option, Tool
 from vqclip_nb.compat.plan import Outputs, Plan
-from vqclip_nb.compat.texts import joined, noise_prompts, phrases, story
+from vqclip_nb.compat.texts import join_prompts, noise_prompts, parse_phrases, story
 from vqclip_nb.compat.vqgans import vqgan
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import MOST_KEYFRAMES
@@ -255,10 +255,10 @@ def _prompts(values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of texts and pictures. A story's phrases follow each other; its pictures end with the first phrase."""
     pictures = [part.strip() for part in (values["image_prompts"] or "").split("|") if part.strip()]
     text = values["prompts"] or ("" if pictures else "A cute, smiling, Nerdy Rodent")
-    parts, every = [phrases(part) for part in text.split("^")], values["change_prompt_every"]
+    parts, every = [parse_phrases(part) for part in text.split("^")], values["change_prompt_every"]
     if len(parts) > 1 and every > 0:
         return story(parts, every, values["iterations"], pictures)
-    prompt = joined(parts[0])
+    prompt = join_prompts(parts[0])
     return {"prompt": prompt} | ({"image_prompts": tuple(pictures)} if pictures else {})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from vqclip_nb.compat.dream import date_prefix, distinct_name, pulls, steps_of
 from vqclip_nb.compat.options import Option, Tool
 from vqclip_nb.compat.plan import Outputs, Plan
-from vqclip_nb.compat.texts import file_name, sliding, story
+from vqclip_nb.compat.texts import file_name, story, story_parts
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.prompts import Prompt
 
@@ -129,7 +129,7 @@ def _story(values: Mapping[str, Any]) -> list[list[Prompt]]:
         raise SettingsError(
             f"--story_start_words and --story_words_per_epoch must be 1 or more, got {start} and {more}"
         )
-    return [[Prompt(text)] for text in sliding(values["text"], start, more, values["story_separator"])]
+    return [[Prompt(text)] for text in story_parts(values["text"], start, more, values["story_separator"])]
 
 
 def _pulls(values: Mapping[str, Any]) -> dict[str, Any]:

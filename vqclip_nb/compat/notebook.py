@@ -6,7 +6,7 @@ from typing import Any
 
 from vqclip_nb.compat.options import Option, Tool
 from vqclip_nb.compat.plan import Outputs, Plan
-from vqclip_nb.compat.texts import joined, noise_prompts, phrases
+from vqclip_nb.compat.texts import join_prompts, noise_prompts, parse_phrases
 from vqclip_nb.compat.vqgans import vqgan
 from vqclip_nb.errors import SettingsError
 
@@ -70,7 +70,7 @@ def plan(arguments: Mapping[str, Any], preset: str = TOOL.preset) -> Plan:
     pictures = tuple(part.strip() for part in values["target_images"].split("|") if part.strip())
     if not values["texts"].strip() and not pictures:
         raise SettingsError("texts and target_images are both empty; one of them says what to paint")
-    changes |= {"prompt": joined(phrases(values["texts"])), "size": (values["width"], values["height"])}
+    changes |= {"prompt": join_prompts(parse_phrases(values["texts"])), "size": (values["width"], values["height"])}
     changes |= {"image_prompts": pictures} if pictures else {}
     changes |= noise_prompts(values["noise_prompt_seeds"], values["noise_prompt_weights"])
     changes["steps"] = ENDLESS if values["max_iterations"] == -1 else values["max_iterations"]

@@ -15,7 +15,7 @@ from typing import Any
 from vqclip_nb import embedded
 from vqclip_nb.compat.plan import Outputs
 from vqclip_nb.errors import PaintWarning, PictureError
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.safe_files import kind, read, write
 
@@ -28,7 +28,7 @@ _COUNTS = ("every", "after", "first_number")
 
 def save(outputs: Outputs, folder: Path) -> None:
     """Save the paths of a run's copies in its folder. Raises OSError."""
-    picture = expanded(outputs.picture).absolute()
+    picture = expand_home(outputs.picture).absolute()
     try:
         folder_name = os.path.relpath(picture.parent, folder.absolute())
     except ValueError:  # on another drive

@@ -15,12 +15,12 @@ MOST_WORDS = 50  # words of a story at a time, which fit into CLIP's 77 tokens
 _LONGEST_NAME = 200  # bytes; leaves room for suffixes
 
 
-def phrases(text: str) -> list[Prompt]:
+def parse_phrases(text: str) -> list[Prompt]:
     """Parse `text:weight:stop | ...` as the notebooks do: numbers after the last two colons, all else text."""
-    return [weighted(part.strip()) for part in text.split("|") if part.strip()]
+    return [parse_weighted(part.strip()) for part in text.split("|") if part.strip()]
 
 
-def weighted(text: str) -> Prompt:
+def parse_weighted(text: str) -> Prompt:
     """Parse `text`, `text:weight` or `text:weight:stop`. If a part after a colon is not a number, it is text."""
     words = text
     numbers: list[float] = []
@@ -46,7 +46,7 @@ def file_name(text: str) -> str:
     return name.encode()[:_LONGEST_NAME].decode(errors="ignore") or "picture"
 
 
-def sliding(text: str, start: int, more: int, separator: str | None) -> list[str]:
+def story_parts(text: str, start: int, more: int, separator: str | None) -> list[str]:
     """The parts of Deep Daze's story, split at separators, or else a window of words that grows and then slides."""
     if separator and separator in text:
         return [part.strip() for part in text.split(separator) if part.strip()]
@@ -55,12 +55,12 @@ def sliding(text: str, start: int, more: int, separator: str | None) -> list[str
     return [" ".join(words[max(0, end - MOST_WORDS) : end]) for end in ends]
 
 
-def plain(text: str) -> list[Prompt]:
+def parse_plain(text: str) -> list[Prompt]:
     """Parse texts joined by `|`, without weights, as Big Sleep does."""
     return [Prompt(part.strip()) for part in text.split("|") if part.strip()]
 
 
-def joined(prompts: Sequence[Prompt]) -> str:
+def join_prompts(prompts: Sequence[Prompt]) -> str:
     """Prompts as one line of text."""
     return " | ".join(map(str, prompts))
 
@@ -91,7 +91,7 @@ def story(parts: Sequence[Sequence[Prompt]], every: int, steps: int, pictures: S
     picture_lines = [
         str(replace(each, weight=_during(first, every, value_at(each.weight, 0)))) for each in image_prompts
     ]
-    return {"prompt": joined(lines)} | ({"image_prompts": tuple(picture_lines)} if picture_lines else {})
+    return {"prompt": join_prompts(lines)} | ({"image_prompts": tuple(picture_lines)} if picture_lines else {})
 
 
 def _during(windows: Sequence[bool], every: int, weight: float) -> float | Schedule:

@@ -27,8 +27,8 @@ class Method:
 
 
 METHODS = {
-    "pooling": Method(methods.pooled, methods.pooling),
-    "pooling-published": Method(methods.pooled, methods.pooling_published),
+    "pooling": Method(methods.pool_copies, methods.pooling),
+    "pooling-published": Method(methods.pool_copies, methods.pooling_published),
     "crops": Method(methods.random_crops, methods.crops),
     "updated": Method(methods.random_crops, methods.crops),  # the name of crops in nerdyrodent's generate.py
     "original": Method(methods.random_crops),

@@ -96,24 +96,24 @@ class Chances:
         return grain * self.noise_level.to(grain)[:, None, None, None]
 
     def numbers(self) -> Tensor:
-        """All numbers but the grain, packed for `gpu.cutout_kernels.varied`."""
+        """All numbers but the grain, packed for `gpu.cutout_kernels.augment_views`."""
         maps = (inverse(self.perspective).flatten(1), inverse(self.affine)[:, :2].flatten(1))
         single = torch.stack([self.hue, self.saturation, self.noise_level], 1)
         return torch.cat([*maps, single, self.erased().repeat_interleave(self.cutouts.cutn, 0)], 1)
 
 
-def varied(views: Tensor, chances: Chances) -> Tensor:
+def augment_views(views: Tensor, chances: Chances) -> Tensor:
     """Augment views: (m, 3, cut, cut) -> the same."""
     views = warp(views, chances.affine, chances.perspective)
     if chances.augment.sharpness_p:
-        views = sharpened(views, chances.sharpness.to(views))
-    views = recoloured(views, hue=chances.hue.to(views), saturation=chances.saturation.to(views))
+        views = sharpen(views, chances.sharpness.to(views))
+    views = recolour(views, hue=chances.hue.to(views), saturation=chances.saturation.to(views))
     if chances.augment.erase_p:
         views = views * chances.kept_area(views)
     return views + chances.noise().to(views)
 
 
-def recoloured(views: Tensor, *, hue: Tensor, saturation: Tensor) -> Tensor:
+def recolour(views: Tensor, *, hue: Tensor, saturation: Tensor) -> Tensor:
     """Multiply saturation and rotate hue (in turns), as in HSV: (m, 3, h, w) in [0, 1] -> the same.
 
     Each channel is value - chroma * ramp; the ramp is a trapezoid over the hue, in sixths of a turn.
@@ -131,7 +131,7 @@ def recoloured(views: Tensor, *, hue: Tensor, saturation: Tensor) -> Tensor:
     return torch.addcmul(value[:, None], chroma[:, None], ramp, value=-1)
 
 
-def sharpened(views: Tensor, factor: Tensor) -> Tensor:
+def sharpen(views: Tensor, factor: Tensor) -> Tensor:
     """PIL's sharpness: 1 keeps a view, 0 smooths it: (m, 3, h, w) and (m,) -> (m, 3, h, w)."""
     from kornia.enhance import sharpness
 

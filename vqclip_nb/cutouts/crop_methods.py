@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip_nb.cutouts.augment import CROPS_AUGMENT, Augment, Chances, varied
+from vqclip_nb.cutouts.augment import CROPS_AUGMENT, Augment, Chances, augment_views
 from vqclip_nb.cutouts.geometry import KERNELS, Kernel, lanczos
 from vqclip_nb.cutouts.spec import CutoutSpec
 from vqclip_nb.gpu import cuda_graphs
@@ -155,7 +155,7 @@ def _normal(uniform: Tensor) -> Tensor:
 
 
 def _vary(views: Tensor, augment: Augment, draws: Draws, spec: CutoutSpec) -> Tensor:
-    return varied(views, Chances(augment, draws, spec))
+    return augment_views(views, Chances(augment, draws, spec))
 
 
 def _grey(views: Tensor) -> Tensor:

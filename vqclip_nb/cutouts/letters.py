@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip_nb import augments
-from vqclip_nb.cutouts.augment import POOLING_AUGMENT, Augment, Chances, recoloured, sharpened
+from vqclip_nb.cutouts.augment import POOLING_AUGMENT, Augment, Chances, recolour, sharpen
 from vqclip_nb.cutouts.geometry import affine, inverse, perspective
 from vqclip_nb.cutouts.spec import CutoutSpec
 from vqclip_nb.rng import Draws
@@ -27,12 +27,12 @@ def _jitter(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     bright, contrast, saturation, hue = (0.1 * (2 * number - 1) * (gate < 0.7) for number in numbers)
     views = (views + bright[:, None, None, None]).clamp(0, 1)
     views = (views * (1 + contrast)[:, None, None, None]).clamp(0, 1)
-    return recoloured(views, hue=hue, saturation=1 + saturation)
+    return recolour(views, hue=hue, saturation=1 + saturation)
 
 
 def _sharpness(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     gate, factor = _numbers(draws, spec, 2, views)
-    return sharpened(views, torch.where(gate < 0.5, 0.3 * factor, 1.0))
+    return sharpen(views, torch.where(gate < 0.5, 0.3 * factor, 1.0))
 
 
 def _noise(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
@@ -44,13 +44,13 @@ def _noise(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
 def _perspective(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     gate, *inwards = draws.uniform("numbers", (spec.cutn, 9)).flatten(0, 1).unbind(1)
     corners = torch.stack(inwards, 1).unflatten(1, (4, 2)) * 0.35 * (gate < 0.7)[:, None, None]
-    return moved(views, perspective(corners, spec.cut_size))
+    return warp(views, perspective(corners, spec.cut_size))
 
 
 def _rotation(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     gate, angle = draws.uniform("numbers", (spec.cutn, 2)).flatten(0, 1).unbind(1)
     turn = math.radians(15) * (2 * angle - 1) * (gate < 0.7)
-    return moved(views, affine(turn, torch.zeros_like(turn), torch.ones_like(turn), spec.cut_size))
+    return warp(views, affine(turn, torch.zeros_like(turn), torch.ones_like(turn), spec.cut_size))
 
 
 def _affine(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
@@ -61,7 +61,7 @@ def _affine(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     lean = torch.eye(3).repeat(len(shear), 1, 1)
     lean[:, 0, 1] = (shear * math.radians(5)).tan()
     lean[:, 0, 2] = -lean[:, 0, 1] * (spec.cut_size - 1) / 2
-    return moved(views, lean @ rotation)
+    return warp(views, lean @ rotation)
 
 
 def _elastic(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
@@ -96,7 +96,7 @@ def _erasing(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     return views * Chances(POOLING_AUGMENT, draws, spec).kept_area(views)
 
 
-def _resized(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
+def _resize_crop(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     """RandomResizedCrop(area .1 to 1, ratio .75 to 1.333, p .5)."""
     gate, area, ratio, left, top = draws.uniform("numbers", (spec.cutn, 5)).flatten(0, 1).unbind(1)
     area, ratio = 0.1 + 0.9 * area, torch.exp(math.log(0.75) + (math.log(1.333) - math.log(0.75)) * ratio)
@@ -106,7 +106,7 @@ def _resized(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
     back[:, 0, 0], back[:, 1, 1], back[:, 2, 2] = wide, tall, 1.0
     for axis, (share, position) in enumerate(((wide, left), (tall, top))):
         back[:, axis, 2] = (share - 1) / 2 + position * (1 - share) * spec.cut_size  # centres of pixels
-    return moved(views, inverse(back), padding="border")
+    return warp(views, inverse(back), padding="border")
 
 
 def _flip(views: Tensor, draws: Draws, spec: CutoutSpec) -> Tensor:
@@ -126,11 +126,11 @@ LETTERS: dict[str, Callable[[Tensor, Draws, CutoutSpec], Tensor]] = {
     "Ts": _spline,
     "Cr": _as_it_is,
     "Er": _erasing,
-    "Re": _resized,
+    "Re": _resize_crop,
 }
 
 
-def moved(views: Tensor, matrices: Tensor, padding: str = "zeros") -> Tensor:
+def warp(views: Tensor, matrices: Tensor, padding: str = "zeros") -> Tensor:
     """Warp views by matrices from old to new pixels, (m, 3, 3), bilinear: (m, 3, s, s) -> the same."""
     size = views.shape[-1]
     axis = torch.arange(size, dtype=torch.float32)

@@ -4,14 +4,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip_nb import gpu
-from vqclip_nb.cutouts.augment import CROPS_AUGMENT, POOLING_AUGMENT, Chances, recoloured, varied
+from vqclip_nb.cutouts.augment import CROPS_AUGMENT, POOLING_AUGMENT, Chances, augment_views, recolour
 from vqclip_nb.cutouts.geometry import lanczos
 from vqclip_nb.cutouts.spec import CutoutSpec
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.rng import Draws
 
 
-def pooled(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 0.0) -> Tensor:
+def pool_copies(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 0.0) -> Tensor:
     """The whole picture pooled once, each view a copy."""
     return copies(pool(image, cutouts.cut_size), cutouts.cutn)
 
@@ -26,8 +26,10 @@ def pooling(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 
         from vqclip_nb.gpu import cutout_kernels
 
         numbers = cuda_graphs.to_device(chances.numbers(), image.device)
-        return cutout_kernels.varied(cutout_kernels.pooled(image, cutouts.cut_size), numbers, chances.grain())
-    return varied(pooled(image, draws, cutouts), chances)
+        return cutout_kernels.augment_views(
+            cutout_kernels.pool_image(image, cutouts.cut_size), numbers, chances.grain()
+        )
+    return augment_views(pool_copies(image, draws, cutouts), chances)
 
 
 def pooling_published(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 0.0) -> Tensor:
@@ -39,11 +41,11 @@ def pooling_published(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress
     from kornia.geometry.transform import warp_affine, warp_perspective
 
     chances, size = Chances(POOLING_AUGMENT, draws, cutouts), (cutouts.cut_size, cutouts.cut_size)
-    views = pooled(image, draws, cutouts)
+    views = pool_copies(image, draws, cutouts)
     affine, perspective = (matrix.to(views) for matrix in (chances.affine, chances.perspective))
     views = warp_affine(views, affine[:, :2], size, padding_mode="border", align_corners=False)
     views = warp_perspective(views, perspective, size, align_corners=False)
-    views = recoloured(views, hue=chances.hue.to(views), saturation=chances.saturation.to(views))
+    views = recolour(views, hue=chances.hue.to(views), saturation=chances.saturation.to(views))
     return views * chances.kept_area(views) + chances.noise().to(views)
 
 
@@ -68,7 +70,7 @@ def random_crops(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: flo
 
 def crops(image: Tensor, draws: Draws, cutouts: CutoutSpec, progress: float = 0.0) -> Tensor:
     """Random crops, augmented."""
-    return varied(random_crops(image, draws, cutouts), Chances(CROPS_AUGMENT, draws, cutouts))
+    return augment_views(random_crops(image, draws, cutouts), Chances(CROPS_AUGMENT, draws, cutouts))
 
 
 def pool(image: Tensor, size: int) -> Tensor:

@@ -37,6 +37,6 @@ def _usable(index: int) -> bool:
         from vqclip_nb.gpu import triton_layers
 
         x = torch.ones(1, 2, 2, 2, dtype=torch.float16, device=f"cuda:{index}")
-        return bool((triton_layers.added(x, x, x[0, :, 0, 0].clone()) == 3).all())
+        return bool((triton_layers.add(x, x, x[0, :, 0, 0].clone()) == 3).all())
     except Exception:  # on any compiler error use torch's operators, which are slower
         return False

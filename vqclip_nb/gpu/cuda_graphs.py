@@ -16,7 +16,7 @@ from vqclip_nb import oom
 _owners: WeakSet[nn.Module] = WeakSet()
 
 
-def replayed(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def replay(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """`work(x)`, a frozen module's method; in half precision on a GPU it is recorded once as a graph and replayed.
 
     The next call overwrites the result and its gradient.

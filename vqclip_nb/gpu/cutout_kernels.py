@@ -18,12 +18,12 @@ _BITS = 38  # of the largest gradient as an integer
 _BLOCK = 256
 
 
-def pooled(image: Tensor, size: int) -> Tensor:
+def pool_image(image: Tensor, size: int) -> Tensor:
     """Half average, half maximum of each cell of a size x size grid: (n, 3, H, W) -> (n, 3, size, size), float32."""
     return _Pool.apply(image.contiguous(), size)  # type: ignore[no-any-return]
 
 
-def varied(image: Tensor, numbers: Tensor, grain: Tensor) -> Tensor:
+def augment_views(image: Tensor, numbers: Tensor, grain: Tensor) -> Tensor:
     """Views of each picture: (n, 3, s, s), (m, NUMBERS) and noise (m, 3, s, s) -> (m, 3, s, s), float32.
 
     numbers, for each view: the inverse perspective (3 x 3) and the inverse affine map (2 x 3), in pixels; the rotation
@@ -233,7 +233,7 @@ def _views_kernel(
     blue = _sample(blue_at, aside, below, w00, w01, w10, w11, near)
     red, green, blue = red * inside, green * inside, blue * inside
 
-    # Saturation and hue, as in `cutouts.augment.recoloured`.
+    # Saturation and hue, as in `cutouts.augment.recolour`.
     factor = tl.load(of + 16)
     value = tl.maximum(tl.maximum(red, green), blue)
     least = tl.minimum(tl.minimum(red, green), blue)

@@ -31,7 +31,7 @@ def half(module: Any, dtype: torch.dtype, prefix: str = "") -> tuple[Tensor, Ten
     return cache
 
 
-def convolved(conv: Any, x: Tensor) -> Tensor:
+def convolve(conv: Any, x: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, d, h', w')"""
     patch, dtype = conv.kernel_size[0], torch.get_autocast_dtype(x.device.type)
     if conv.kernel_size == conv.stride == (patch, patch) != (1, 1) and conv.bias is None:  # a ViT's patches
@@ -43,7 +43,7 @@ def convolved(conv: Any, x: Tensor) -> Tensor:
     return _Convolution.apply(_ready(x), conv)  # type: ignore[no-any-return]
 
 
-def upsampled(layer: Any, x: Tensor) -> Tensor:
+def upsample(layer: Any, x: Tensor) -> Tensor:
     """taming's Upsample, nearest neighbours and a 3 x 3 convolution: (n, c, h, w) -> (n, d, 2 h, 2 w).
 
     It is computed as one transposed 4 x 4 convolution of stride 2, with 4/9 of the products.
@@ -58,7 +58,7 @@ def residual(block: Any, x: Tensor, _: None = None) -> Tensor:
     return _Residual.apply(_ready(x), block)  # type: ignore[no-any-return]
 
 
-def transformed(layers: Any, x: Tensor) -> Tensor:
+def transform(layers: Any, x: Tensor) -> Tensor:
     """A VisionTransformer's layers; the last computes only the class token: (tokens, m, w) -> (1, m, w)."""
     x = x.transpose(0, 1).contiguous()
     *blocks, last = layers.resblocks
@@ -69,7 +69,7 @@ def transformed(layers: Any, x: Tensor) -> Tensor:
     return (x + last.mlp(last.ln_2(x))).transpose(0, 1)
 
 
-def attended(attn: Any, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> tuple[Tensor, Any]:
+def attend(attn: Any, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> tuple[Tensor, Any]:
     """torch's MultiheadAttention with value = key and no mask: (m, tokens, width) each -> the shape of query."""
     weight, bias = half(attn, query.dtype, "in_proj_")
     width = attn.embed_dim
@@ -94,27 +94,27 @@ def linear(layer: Any, x: Tensor) -> Tensor:
     return F.linear(x.to(dtype), *half(layer, dtype))
 
 
-def layer_normed(norm: Any, x: Tensor) -> Tensor:
+def layer_norm(norm: Any, x: Tensor) -> Tensor:
     """CLIP's LayerNorm, with sums in float32."""
     weight, bias = half(norm, x.dtype)
     with torch.autocast(x.device.type, enabled=False):
         return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)
 
 
-def normed(norm: Any, x: Tensor, *, activated: bool) -> Tensor:
+def group_norm(norm: Any, x: Tensor, *, activated: bool) -> Tensor:
     """A group norm, then x * sigmoid(x) if `activated`: (n, c, h, w) -> the same."""
     return _Normed.apply(_ready(x), norm, activated)  # type: ignore[no-any-return]
 
 
-def added(x: Tensor, other: Tensor | None, bias: Tensor) -> Tensor:
+def add(x: Tensor, other: Tensor | None, bias: Tensor) -> Tensor:
     """x, (n, c, h, w) and channels last, with another such and a bias, (c,), added in place."""
     return triton_kernels.add_in_place(x, other, bias)
 
 
-def attended_cells(block: Any, x: Tensor) -> Tensor:
+def attend_cells(block: Any, x: Tensor) -> Tensor:
     """taming's AttnBlock: (n, c, h, w) -> the same."""
     x = _ready(x)
-    h = normed(block.norm, x, activated=False)
+    h = group_norm(block.norm, x, activated=False)
     tokens = h.movedim(1, -1).flatten(1, 2)  # (n, h * w, c)
     q, k, v, out = ((weight.flatten(1), bias) for weight, bias in (half(layer, h.dtype) for layer in _layers(block)))
     mixed = _Attention.apply(*(F.linear(tokens, *layer) for layer in (q, k, v)))
@@ -212,7 +212,7 @@ class _Doubling(torch.autograd.Function):
                 weight = torch.einsum("ai,bj,dcij->cdab", spread, spread, conv.weight.float())
             conv.__dict__["_doubling"] = weight.to(x.dtype, memory_format=torch.channels_last)
         ctx.conv = conv
-        return added(F.conv_transpose2d(x, conv._doubling, stride=2, padding=1), None, conv.bias)
+        return add(F.conv_transpose2d(x, conv._doubling, stride=2, padding=1), None, conv.bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -244,7 +244,7 @@ class _Residual(torch.autograd.Function):
         beside = x if shortcut is None else _conv(shortcut, x, half(shortcut, x.dtype)[1])
         ctx.block = block
         ctx.save_for_backward(x, middle, *first, *second)
-        return added(_conv(block.conv2, out, None), beside, block.conv2.bias)
+        return add(_conv(block.conv2, out, None), beside, block.conv2.bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -266,14 +266,14 @@ def _shortcut(block: Any) -> Any:
 
 
 WAYS: dict[str, Callable[..., Any]] = {
-    "Conv2d": convolved,
+    "Conv2d": convolve,
     "ResnetBlock": residual,
-    "AttnBlock": attended_cells,
-    "Upsample": upsampled,
+    "AttnBlock": attend_cells,
+    "Upsample": upsample,
     "Linear": linear,
     "NonDynamicallyQuantizableLinear": linear,
-    "LayerNorm": layer_normed,
-    "MultiheadAttention": attended,
+    "LayerNorm": layer_norm,
+    "MultiheadAttention": attend,
     "QuickGELU": lambda _, x: QuickGELU.apply(x),
-    "Transformer": transformed,
+    "Transformer": transform,
 }

@@ -62,7 +62,7 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor, at: tuple[int, float, float]) -> Tensor:
         gain, shift = 1 + self.scale(condition), self.offset(condition)
-        return normalized(x, self, at) * gain[..., None, None] + shift[..., None, None]
+        return normalize(x, self, at) * gain[..., None, None] + shift[..., None, None]
 
 
 class LastNorm(nn.Module):
@@ -79,10 +79,10 @@ class LastNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.empty(channels)), nn.Parameter(torch.empty(channels))
 
     def forward(self, x: Tensor, at: tuple[int, float, float]) -> Tensor:
-        return normalized(x, self, at) * self.weight[:, None, None] + self.bias[:, None, None]
+        return normalize(x, self, at) * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-def normalized(x: Tensor, norm: Norm | LastNorm, at: tuple[int, float, float]) -> Tensor:
+def normalize(x: Tensor, norm: Norm | LastNorm, at: tuple[int, float, float]) -> Tensor:
     """(x - mean) / sqrt(variance + eps), with the statistics `at` that `statistics_at` returned."""
     row, this, following = at
     after = min(row + 1, len(norm.running_means) - 1)

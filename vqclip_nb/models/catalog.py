@@ -18,7 +18,7 @@ import platformdirs
 
 from vqclip_nb import perceptor_names
 from vqclip_nb.errors import PaintWarning
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 
 KINDS = {"vqgan": "canvases", "clip": "perceptors", "biggan": "canvases"}
 OPEN_CLIP = "open_clip/"  # prefix of the perceptors of open_clip_torch
@@ -115,13 +115,13 @@ class LanguageModel:
 def home() -> Path:
     """The cache folder: `VQCLIP_HOME`, or where this platform keeps caches. It is not created here."""
     if path := os.environ.get("VQCLIP_HOME"):
-        return expanded(path)
+        return expand_home(path)
     return platformdirs.user_cache_path("vqclip_nb")
 
 
 def entries(kind: str | None = None) -> list[Entry]:
     """All models, or those of one kind: the published ones in the catalog's order, then the user's own."""
-    models = [*_published(), *_added()]
+    models = [*_read_published(), *_read_added()]
     return [entry for entry in models if kind in (None, entry.kind)]
 
 
@@ -183,7 +183,7 @@ def _tables() -> dict[str, Any]:
 
 
 @cache
-def _published() -> tuple[Entry, ...]:
+def _read_published() -> tuple[Entry, ...]:
     tables = _tables()
     shapes = tables["ddconfig"]
     return tuple(_entry(kind, name, table, shapes) for kind in KINDS for name, table in tables[kind].items())
@@ -204,7 +204,7 @@ def _source(table: dict[str, Any]) -> Source:
     return Source(table["file"], tuple(table["addresses"]), **facts)
 
 
-def _added() -> list[Entry]:
+def _read_added() -> list[Entry]:
     result = []
     for path in sorted(path for kind in ("vqgan", "clip") for path in home().glob(f"{kind}/*/{ADDED}")):
         try:

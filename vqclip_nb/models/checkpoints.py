@@ -18,8 +18,8 @@ from torch import Tensor
 from vqclip_nb.escapes import visible
 from vqclip_nb.models.archives import Archive, Claim
 from vqclip_nb.models.errors import BrokenWeights
-from vqclip_nb.models.local_files import REMEDIES, mistaken
-from vqclip_nb.models.pickles import StandIn, find, named
+from vqclip_nb.models.local_files import REMEDIES, wrong_content
+from vqclip_nb.models.pickles import StandIn, find, find_named
 
 # Common names of tables and modules around a network's tensors.
 WRAPPERS = ["state_dict", "model_state_dict", "model", "module", "params", "net", "network", "weights", "_orig_mod"]
@@ -56,11 +56,11 @@ def read_weights(
     """
     with path.open("rb") as file:
         head = file.read(512)
-    if kind := mistaken(head):
+    if kind := wrong_content(head):
         raise BrokenWeights(f"{path.name} is {kind} in the place of the weights; {REMEDIES[kind]}")
     if head[8:9] == b"{":
         tensors = read_safetensors(path)
-        used = _kept(tensors, marks, needed)
+        used = _used_tensors(tensors, marks, needed)
         return Weights(used, len(tensors) - len(used))
     try:
         return _read_archive(path, marks, needed)
@@ -70,18 +70,18 @@ def read_weights(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about this format, which cannot be changed
         tensors = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    used = _kept(tensors, marks, needed)
+    used = _used_tensors(tensors, marks, needed)
     return Weights(used, len(tensors) - len(used))
 
 
 def _read_archive(path: Path, marks: Iterable[str], needed: Callable[[str], str | None]) -> Weights:
     archive = Archive(path)
     if archive.refused:
-        raise _refusal(path, archive)
-    claims = named(archive.value, Claim)
+        raise _code_error(path, archive)
+    claims = find_named(archive.value, Claim)
     if not claims:
-        raise _nothing(path, archive.value)
-    used = _kept(claims, marks, needed)
+        raise _no_tensors_error(path, archive.value)
+    used = _used_tensors(claims, marks, needed)
     return Weights(archive.tensors(used), len(claims) - len(used))
 
 
@@ -97,15 +97,17 @@ def _is_script(path: Path, sha256: str) -> bool:
     return script and pooch.file_hash(str(path)) == sha256
 
 
-def _kept(tensors: Mapping[str, Any], marks: Iterable[str], needed: Callable[[str], str | None]) -> dict[str, Any]:
+def _used_tensors(
+    tensors: Mapping[str, Any], marks: Iterable[str], needed: Callable[[str], str | None]
+) -> dict[str, Any]:
     """The tensors of a file that are needed, with the prefix before a mark removed."""
     prefixes = {key.removesuffix(mark) for mark in marks for key in tensors if f".{key}".endswith(f".{mark}")}
-    prefix = min(prefixes, key=_oddness, default="")
+    prefix = min(prefixes, key=_prefix_rank, default="")
     inside = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     return {name: value for key, value in inside.items() if (name := needed(key))}
 
 
-def _oddness(prefix: str) -> tuple[int, bool, int, str]:
+def _prefix_rank(prefix: str) -> tuple[int, bool, int, str]:
     """Sort key of prefixes: the fewest unknown words first, and averages before the plain weights."""
     words = prefix.removesuffix(".").split(".") if prefix else []
     odd = sum(word not in (*WRAPPERS, *AVERAGES) for word in words)
@@ -136,7 +138,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[
 
     Half precision is converted to float32, the dtype of the networks, so that the file can be memory-mapped.
     """
-    dtypes = {key: _widened(value.dtype) for key, value in tensors.items()}
+    dtypes = {key: _to_float32(value.dtype) for key, value in tensors.items()}
     order = sorted(tensors, key=lambda key: -dtypes[key].itemsize)  # so that each tensor is aligned
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **notes}}
     end = 0
@@ -161,7 +163,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[
         fresh.unlink(missing_ok=True)
 
 
-def _widened(dtype: torch.dtype) -> torch.dtype:
+def _to_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype.is_floating_point and dtype.itemsize < 4 else dtype
 
 
@@ -171,7 +173,7 @@ def _safetensors_name(dtype: torch.dtype) -> str:
     return "BOOL" if dtype == torch.bool else f"{kind}{8 * dtype.itemsize}"
 
 
-def _refusal(path: Path, archive: Archive) -> BrokenWeights:
+def _code_error(path: Path, archive: Archive) -> BrokenWeights:
     """The error for a file that asks to run code, with the place in it."""
     call = archive.refused[0]
     key = find(archive.value, call)
@@ -180,19 +182,19 @@ def _refusal(path: Path, archive: Archive) -> BrokenWeights:
     return BrokenWeights(message)
 
 
-def _nothing(path: Path, value: Any) -> BrokenWeights:
+def _no_tensors_error(path: Path, value: Any) -> BrokenWeights:
     """The error for a file without named tensors, with what it holds instead."""
     table = value if isinstance(value, dict) else {"": value}
     for key, inner in table.items():
         if isinstance(inner, StandIn) and isinstance(key, str):
             where = f"; its key {visible(key)[:80]} is" if key else "; it is"
             message = f"{path.name} holds no named tensors{where} an object of {visible(inner.maker)[:200]}"
-            return BrokenWeights(f"{message}. {_export(path, value, key)}")
+            return BrokenWeights(f"{message}. {_export_command(path, value, key)}")
     keys = ", ".join(visible(str(key))[:40] for key in list(table)[:5] if isinstance(key, str) and key)
     return BrokenWeights(f"{path.name} holds no named tensors{f', only {keys}' if keys else ''}")
 
 
-def _export(path: Path, value: Any, key: str) -> str:
+def _export_command(path: Path, value: Any, key: str) -> str:
     """A command that saves only the tensors. It runs code from the file, so it is for the author of the file."""
     found = next((word for word in (*AVERAGES, *WRAPPERS) if isinstance(value, dict) and word in value), key)
     is_array = key in value and value[key].maker.startswith("numpy") if isinstance(value, dict) else False

@@ -16,9 +16,9 @@ from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models import catalog
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.errors import CannotFetch
-from vqclip_nb.models.local_files import existing
+from vqclip_nb.models.local_files import existing_file
 from vqclip_nb.models.transfer import Patience, Progress, Refused, Report, TooSlow, Transfer, short
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 
 LARGEST_CONFIG = 1_000_000  # bytes
 COLAB_DRIVE = Path("/content/drive/MyDrive/vqclip")
@@ -33,7 +33,7 @@ def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | No
     """
     if entry.packaged:
         return entry.files()[0]
-    if path := published(entry):
+    if path := published_file(entry):
         return path
     if not entry.alive:
         remedy = f"`vqclip models add {entry.name}-mine --config FILE --weights FILE`"
@@ -44,27 +44,27 @@ def fetch(entry: Entry, *, report: Report | None = None, patience: Patience | No
     if report is None and any("://" in address for source in entry.sources for address in source.addresses):
         size = f"{entry.size / 1e6:,.0f} MB, " if entry.size else ""
         warnings.warn(f"fetching {entry.full_name} once ({size}into {entry.folder})", PaintWarning, stacklevel=2)
-    tell = report or _warned
+    tell = report or _warn
     entry.folder.mkdir(parents=True, exist_ok=True)
-    with alone(entry, tell):
-        return published(entry) or _from_anywhere(entry, tell, patience or Patience())
+    with lock_folder(entry, tell):
+        return published_file(entry) or _from_anywhere(entry, tell, patience or Patience())
 
 
 def second_home() -> Path | None:
     """A lasting copy of the cache folder: `VQCLIP_SECOND_HOME`, or `vqclip` in Colab's Drive; None if there is none."""
     if path := os.environ.get("VQCLIP_SECOND_HOME"):
-        return expanded(path)
+        return expand_home(path)
     return COLAB_DRIVE if COLAB_DRIVE.is_dir() else None
 
 
 @contextmanager
-def borrowed(source: str, *, most: int = LARGEST_CONFIG) -> Iterator[Path]:
+def open_source(source: str, *, most: int = LARGEST_CONFIG) -> Iterator[Path]:
     """A small file, such as a config, by path or address, to be read inside the `with`. Raises `CannotFetch`.
 
     most: the largest download, in bytes.
     """
     if "://" not in source:
-        yield existing(source)
+        yield existing_file(source)
         return
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
@@ -77,12 +77,12 @@ def borrowed(source: str, *, most: int = LARGEST_CONFIG) -> Iterator[Path]:
         yield part
 
 
-def published(entry: Entry) -> Path | None:
+def published_file(entry: Entry) -> Path | None:
     """The published file of a model, if it is on the disk."""
     return next((path for path in entry.files() if path != entry.stripped), None)
 
 
-def _warned(progress: Progress) -> None:
+def _warn(progress: Progress) -> None:
     """The default report: notes become warnings."""
     if progress.note:
         warnings.warn(progress.note, PaintWarning, stacklevel=2)
@@ -173,7 +173,7 @@ def _adopt(folder: Path, part: Path, size: int | None) -> None:
 
 
 @contextmanager
-def alone(entry: Entry, tell: Report) -> Iterator[None]:
+def lock_folder(entry: Entry, tell: Report) -> Iterator[None]:
     """Lock a model's folder for this process; the lock of a killed process is free."""
     from filelock import FileLock, Timeout
 

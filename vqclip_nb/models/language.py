@@ -10,7 +10,7 @@ from typing import Any
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models.catalog import home, language_model
 from vqclip_nb.models.errors import BrokenWeights, CannotFetch
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 
 HUB = "https://huggingface.co"
 
@@ -48,7 +48,7 @@ def load_language(name: str | None = None) -> tuple[Any, Any]:
 
 def _folder(name: str) -> Path | None:
     """The folder that a name means, or None. Raises CannotFetch for a missing folder."""
-    folder = expanded(name)
+    folder = expand_home(name)
     if folder.is_dir():
         return folder
     if name.startswith((".", "~", "/", "\\")) or name.count("/") > 1:

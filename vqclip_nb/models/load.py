@@ -10,7 +10,7 @@ from torch import Tensor
 from vqclip_nb.models import biggan, openai_clip, vqgan
 from vqclip_nb.models.catalog import Entry, info
 from vqclip_nb.models.checkpoints import read_note, read_safetensors, read_weights, write_safetensors
-from vqclip_nb.models.download import alone, fetch
+from vqclip_nb.models.download import fetch, lock_folder
 from vqclip_nb.models.errors import BrokenWeights
 from vqclip_nb.models.transfer import Report
 
@@ -25,8 +25,8 @@ def load_vqgan(name: str, *, report: Report | None = None) -> vqgan.VQGAN:
 
 def vqgan_of(entry: Entry, *, report: Report | None = None) -> vqgan.VQGAN:
     """The VQGAN of an entry, which may not be in the catalog yet."""
-    config = _naming(entry, lambda: _vqgan_config(entry))
-    return _naming(entry, lambda: _counting(entry, vqgan.build(config, _weights(entry, vqgan, report))))
+    config = _with_model_name(entry, lambda: _vqgan_config(entry))
+    return _with_model_name(entry, lambda: _count_unused(entry, vqgan.build(config, _weights(entry, vqgan, report))))
 
 
 def _vqgan_config(entry: Entry) -> vqgan.VQGANConfig:
@@ -44,8 +44,8 @@ def load_biggan(name: str, *, report: Report | None = None) -> biggan.BigGAN:
     Missing files are downloaded; progress goes to `report`. Raises `UnknownModel`, `CannotFetch` or `BrokenWeights`.
     """
     entry = info(name, "biggan")
-    config = _naming(entry, lambda: biggan.BigGANConfig.read(entry.config or {}))
-    return _naming(entry, lambda: _counting(entry, biggan.build(config, _weights(entry, biggan, report))))
+    config = _with_model_name(entry, lambda: biggan.BigGANConfig.read(entry.config or {}))
+    return _with_model_name(entry, lambda: _count_unused(entry, biggan.build(config, _weights(entry, biggan, report))))
 
 
 def load_clip(name: str, *, which: int = 0, report: Report | None = None) -> Any:
@@ -59,7 +59,9 @@ def load_clip(name: str, *, which: int = 0, report: Report | None = None) -> Any
 
 def clip_of(entry: Entry, *, which: int = 0, report: Report | None = None) -> Any:
     """The CLIP of an entry, which may not be in the catalog yet."""
-    return _naming(entry, lambda: _counting(entry, openai_clip.build(_weights(entry, openai_clip, report, which))))
+    return _with_model_name(
+        entry, lambda: _count_unused(entry, openai_clip.build(_weights(entry, openai_clip, report, which)))
+    )
 
 
 def _weights(entry: Entry, network: Any, report: Report | None, which: int = 0) -> dict[str, Tensor]:
@@ -77,7 +79,7 @@ def _weights(entry: Entry, network: Any, report: Report | None, which: int = 0) 
     if path.suffix == ".safetensors":  # already memory-mapped
         return weights.tensors
     try:
-        with alone(entry, report or (lambda progress: None)):
+        with lock_folder(entry, report or (lambda progress: None)):
             write_safetensors(entry.stripped, weights.tensors, {"dropped": str(weights.dropped)})
     except OSError:  # a full or read-only disk: loading is only slower
         return weights.tensors
@@ -85,7 +87,7 @@ def _weights(entry: Entry, network: Any, report: Report | None, which: int = 0) 
     return read_safetensors(entry.stripped)
 
 
-def _counting(entry: Entry, model: Any) -> Any:
+def _count_unused(entry: Entry, model: Any) -> Any:
     """Add the tensors that the stripped copy left out to a network's count of unexpected ones."""
     if not entry.packaged and entry.stripped.is_file():
         model.unexpected += int(read_note(entry.stripped, "dropped") or 0)
@@ -96,7 +98,7 @@ def _newer(path: Any, than: Any) -> bool:
     return path.stat().st_mtime_ns > than.stat().st_mtime_ns
 
 
-def _naming(entry: Entry, make: Callable[[], Any]) -> Any:
+def _with_model_name(entry: Entry, make: Callable[[], Any]) -> Any:
     """Run a step of loading; errors name the model and the remedy."""
     try:
         return make()

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from vqclip_nb.models.errors import CannotFetch
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.schema import closest
 
 
-def existing(source: str, what: str = "file") -> Path:
+def existing_file(source: str, what: str = "file") -> Path:
     """The path of an existing file. Raises `CannotFetch` that says what exists instead."""
-    path = expanded(source)
+    path = expand_home(source)
     if path.is_file():
         return path
     if path.is_dir():
@@ -34,7 +34,7 @@ REMEDIES = {
 }
 
 
-def mistaken(head: bytes) -> str | None:
+def wrong_content(head: bytes) -> str | None:
     """What a host sent instead of the file, by its first bytes: WEB_PAGE, POINTER, or None if it may be the file."""
     if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return WEB_PAGE

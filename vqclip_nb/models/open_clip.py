@@ -22,8 +22,8 @@ from typing import Any
 
 from vqclip_nb.models.catalog import OPEN_CLIP, UnknownModel, home
 from vqclip_nb.models.errors import BrokenWeights, CannotFetch
-from vqclip_nb.models.local_files import existing
-from vqclip_nb.paths import expanded
+from vqclip_nb.models.local_files import existing_file
+from vqclip_nb.paths import expand_home
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
 CONFIG = "open_clip_config.json"
@@ -42,17 +42,17 @@ def load_open_clip(name: str) -> tuple[Any, Any]:
     if path is not None and not model:
         _check_folder(name, path)
     elif path is not None:
-        path = existing(str(path))
+        path = existing_file(str(path))
     open_clip = _extra(name)
     cache_dir = str(home() / "open_clip")
     if path is not None and not model:
-        return _made(open_clip, name, FOLDER + str(path), None, cache_dir)
+        return _make(open_clip, name, FOLDER + str(path), None, cache_dir)
     if not model.startswith(HUB):
         _check_names(open_clip, name, model, tag if path is None else None)
     if path is None:
-        return _made(open_clip, name, model, tag, cache_dir)
+        return _make(open_clip, name, model, tag, cache_dir)
     with _readable(path) as weights:
-        return _made(open_clip, name, model, str(weights), cache_dir)
+        return _make(open_clip, name, model, str(weights), cache_dir)
 
 
 def parse(name: str) -> tuple[str, str | None, Path | None]:
@@ -61,9 +61,9 @@ def parse(name: str) -> tuple[str, str | None, Path | None]:
     if rest.startswith(HUB):
         return rest, None, None
     if rest.startswith(FOLDER) or _is_path(rest):
-        return "", None, expanded(rest.removeprefix(FOLDER))
+        return "", None, expand_home(rest.removeprefix(FOLDER))
     model, _, tag = rest.partition("/")
-    return (model, None, expanded(tag)) if _is_path(tag) or tag.lower().endswith(SUFFIXES) else (model, tag, None)
+    return (model, None, expand_home(tag)) if _is_path(tag) or tag.lower().endswith(SUFFIXES) else (model, tag, None)
 
 
 def local_sha256(name: str) -> str | None:
@@ -142,7 +142,7 @@ def _check_folder(name: str, folder: Path) -> None:
         problem = f"say which network is in it: open_clip/ViT-B-32/{folder}, for instance"
         raise UnknownModel(f"perceptor {name!r} is a file of weights; {problem}")
     if not folder.is_dir():
-        existing(str(folder), "folder")
+        existing_file(str(folder), "folder")
     if not (folder / CONFIG).is_file():
         problem = f"has no {CONFIG}; name its file of weights and their network: open_clip/ViT-B-32/{folder}/FILE"
         raise UnknownModel(f"the folder {str(folder)!r} {problem}")
@@ -182,7 +182,7 @@ def _readable(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def _silence_logging() -> Iterator[None]:
     """Silence the logging of open_clip and the hub's client; errors are raised anyway."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
@@ -192,10 +192,10 @@ def _hushed() -> Iterator[None]:
         logging.disable(before)
 
 
-def _made(open_clip: Any, name: str, model: str, tag: str | None, cache_dir: str) -> tuple[Any, Any]:
+def _make(open_clip: Any, name: str, model: str, tag: str | None, cache_dir: str) -> tuple[Any, Any]:
     own = parse(name)[2]
     try:
-        with _hushed():
+        with _silence_logging():
             network = open_clip.create_model(model, pretrained=tag, cache_dir=cache_dir, require_pretrained=True)
             return network, open_clip.get_tokenizer(model)  # SigLIP's tokenizer is downloaded too
     except ImportError as error:

@@ -23,7 +23,7 @@ def optimize_network(network: Any) -> Any:
     for module in network.modules():
         _fold_norms(module)
         if (kind := type(module).__name__) in WAYS.keys() | _ON_A_GPU:
-            module.forward = partial(_computed, module, WAYS.get(kind, type(module).forward))
+            module.forward = partial(_compute, module, WAYS.get(kind, type(module).forward))
         if type(module).__name__ == "VisionTransformer":
             last = module.transformer.resblocks[-1]
             last.forward = partial(_class_token_alone, last)
@@ -32,7 +32,7 @@ def optimize_network(network: Any) -> Any:
     return network
 
 
-def _computed(module: Any, way: Callable[..., Any], x: Tensor, *others: Any, **more: Any) -> Any:
+def _compute(module: Any, way: Callable[..., Any], x: Tensor, *others: Any, **more: Any) -> Any:
     """Compute with the GPU's kernels if they can be used, or else with `way`."""
     if kernels := gpu.kernels(x):
         way = kernels.WAYS.get(type(module).__name__, way)
@@ -65,7 +65,7 @@ def _by_winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def _convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """A convolution by the fastest method: (n, c, h, w) -> (n, d, h', w')"""
     patch = conv.kernel_size[0]
     if conv.kernel_size == conv.stride == (patch, patch) != (1, 1) and conv.bias is None:  # a ViT's patches
@@ -92,14 +92,14 @@ def _residual(block: Any, x: Tensor, _: None = None) -> Tensor:
     return x + h
 
 
-def _attended(block: Any, x: Tensor) -> Tensor:
+def _attention(block: Any, x: Tensor) -> Tensor:
     """taming's AttnBlock, without its (n, h * w, h * w) weights: (n, c, h, w) -> the same."""
     h = block.norm(x)
     q, k, v = (layer(h).flatten(2).mT[:, None] for layer in (block.q, block.k, block.v))  # (n, 1, h * w, c)
     return x + block.proj_out(F.scaled_dot_product_attention(q, k, v)[:, 0].mT.reshape(x.shape))
 
 
-def _decoded(decoder: Any, z: Tensor) -> Tensor:
+def _decode(decoder: Any, z: Tensor) -> Tensor:
     """taming's Decoder: (n, c, h, w) -> (n, out, h * 2^k, w * 2^k)"""
     h = decoder.mid.block_2(decoder.mid.attn_1(decoder.mid.block_1(decoder.conv_in(z), None)), None)
     for level in reversed(decoder.up):
@@ -108,7 +108,7 @@ def _decoded(decoder: Any, z: Tensor) -> Tensor:
             h = level.attn[index](h) if len(level.attn) else h
         h = level.upsample(h) if hasattr(level, "upsample") else h
     if kernels := gpu.kernels(h):
-        return decoder.conv_out(kernels.normed(decoder.norm_out, h, activated=True))
+        return decoder.conv_out(kernels.group_norm(decoder.norm_out, h, activated=True))
     return decoder.conv_out(F.silu(decoder.norm_out(h)))
 
 
@@ -154,7 +154,7 @@ def _class_token_alone(block: Any, x: Tensor) -> Tensor:
     return x + block.mlp(block.ln_2(x))
 
 
-def _pooled(pool: Any, x: Tensor) -> Tensor:
+def _attention_pool(pool: Any, x: Tensor) -> Tensor:
     """The attention pool of CLIP's ResNet, for the one query that is used: (m, c, h, w) -> (m, d)."""
     x = x.flatten(2).mT
     x = torch.cat([x.mean(1, keepdim=True), x], 1) + pool.positional_embedding  # (m, 1 + h * w, c)
@@ -176,11 +176,11 @@ def _fold_norms(module: Any) -> None:
 
 
 WAYS: dict[str, Callable[..., Any]] = {
-    "Conv2d": _convolved,
+    "Conv2d": _convolve,
     "ResnetBlock": _residual,
-    "AttnBlock": _attended,
-    "Decoder": _decoded,
+    "AttnBlock": _attention,
+    "Decoder": _decode,
     "MultiheadAttention": _attending,
     "QuickGELU": lambda _, x: _QuickGELU.apply(x),
-    "AttentionPool2d": _pooled,
+    "AttentionPool2d": _attention_pool,
 }

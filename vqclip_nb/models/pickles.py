@@ -274,7 +274,7 @@ def _word(key: Any) -> str:
     return visible(key.full if isinstance(key, Name) else key if isinstance(key, str) else type(key).__name__)[:80]
 
 
-def named(value: Any, kind: type) -> dict[str, Any]:
+def find_named(value: Any, kind: type) -> dict[str, Any]:
     """All values of one type, by the dotted names of the tables and modules around them.
 
     A table that occurs twice, or in itself, is visited once. Of lists only the outermost is visited, as in

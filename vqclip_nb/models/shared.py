@@ -19,7 +19,7 @@ def keep_loaded() -> Iterator[None]:
         _kept = previous
 
 
-def loaded(kind: str, name: str, load: Callable[[], Loaded]) -> Loaded:
+def load_once(kind: str, name: str, load: Callable[[], Loaded]) -> Loaded:
     """The result of `load` for this name; inside `keep_loaded` it is called once."""
     if _kept is None:
         return load()

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vqclip_nb.models.errors import CannotFetch
-from vqclip_nb.models.local_files import mistaken
+from vqclip_nb.models.local_files import wrong_content
 
 CHUNK = 1 << 18
 MOST_REQUESTS = 100  # of one address for one file
@@ -89,7 +89,7 @@ class Transfer:
             raise Refused("is not there")
         total = path.stat().st_size
         self.make_room(total)
-        copied(path, self.part, lambda done: self.tell(Progress(self.name, done, total)))
+        copy_file(path, self.part, lambda done: self.tell(Progress(self.name, done, total)))
 
     def fill(self, address: str) -> None:
         """Request the missing part until the file is complete; give up when an answer brings nothing new."""
@@ -176,7 +176,7 @@ class Transfer:
         with self.part.open("r+b" if begin else "wb") as file:
             file.seek(begin)
             while block := read(CHUNK):
-                if not done and (kind := mistaken(block[:512])):
+                if not done and (kind := wrong_content(block[:512])):
                     raise Refused(f"sent {kind} instead of the file")
                 done += len(block)
                 if self.most is not None and done > self.most:
@@ -208,7 +208,7 @@ class Transfer:
             raise CannotFetch(f"{problem}. {ROOM}")
 
 
-def copied(path: Path, part: Path, report: Callable[[int], Any]) -> None:
+def copy_file(path: Path, part: Path, report: Callable[[int], Any]) -> None:
     """Copy a large file in blocks, and report the bytes copied so far."""
     with path.open("rb") as source, part.open("wb") as target:
         while block := source.read(1 << 22):

@@ -12,7 +12,7 @@ from typing import Any
 from vqclip_nb.models import catalog, download
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.errors import BrokenWeights, CannotFetch
-from vqclip_nb.models.local_files import existing
+from vqclip_nb.models.local_files import existing_file
 
 MARK = ".adding"  # a file in a model's folder, locked by the process that adds it
 
@@ -24,7 +24,7 @@ def new_entry(kind: str, name: str, weights: str, config: Mapping[str, Any] | No
     """
     if not name or any(not (c.isalnum() or c in "-_.") for c in name) or name.startswith("."):
         raise ValueError(f"name must be letters, digits, '-', '_' and '.', got {name!r}")
-    address = weights if "://" in weights else str(existing(weights).resolve())
+    address = weights if "://" in weights else str(existing_file(weights).resolve())
     file = Path(weights.partition("?")[0]).name or "weights.ckpt"
     if file in (catalog.ADDED, catalog.STRIPPED) or file.startswith((".", "tmp")):  # reserved names
         file = f"weights-{file}"
@@ -55,7 +55,7 @@ def add(entry: Entry, fetch: Callable[[Entry], Any], load: Callable[[Entry], Any
                 load(entry)
             except BrokenWeights as error:
                 raise BrokenWeights(f"{entry.full_name} was not added: {error.__cause__ or error}") from None
-            path = download.published(entry)
+            path = download.published_file(entry)
             if path is None:
                 raise CannotFetch(f"{entry.full_name} was not added: its file went away meanwhile")
             source = dataclasses.replace(entry.sources[0], sha256=pooch.file_hash(str(path)), size=path.stat().st_size)

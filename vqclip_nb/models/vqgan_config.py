@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from vqclip_nb.models.errors import BrokenWeights
-from vqclip_nb.models.local_files import REMEDIES, mistaken
+from vqclip_nb.models.local_files import REMEDIES, wrong_content
 
 LARGEST_FILE = 20_000  # bytes; the published configs have less than two thousand
 DEEPEST = 30  # tables in tables
@@ -210,7 +210,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise ValueError(f"config {label} cannot be read: {error.strerror}") from None
-    if kind := mistaken(data):
+    if kind := wrong_content(data):
         raise ValueError(f"config {label} is {kind} in the place of the file; {REMEDIES[kind]}")
     if len(data) > LARGEST_FILE:
         raise ValueError(f"config {label} has more than {LARGEST_FILE:,} bytes; a VQGAN's has a few thousand")

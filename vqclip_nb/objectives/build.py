@@ -53,7 +53,7 @@ class Builder:
 
         Raises PictureError when a picture prompt cannot be read.
         """
-        if settings.distance == "sigmoid" and not any(_trained_so(network) for network in self._networks()):
+        if settings.distance == "sigmoid" and not any(_sigmoid_parameters(network) for network in self._networks()):
             problem = f"distance sigmoid needs a SigLIP as perceptor, got {settings.perceptor}"
             raise SettingsError(f"{problem}; such as open_clip/ViT-B-16-SigLIP2/webli")
         if "aesthetic" in loss_names.parse(settings.losses) and not any(map(self._aesthetic_head, self._networks())):
@@ -196,7 +196,7 @@ class Builder:
             mtime = path.stat().st_mtime_ns
 
             def read(path: Path = path) -> Tensor:
-                pil = shrunk(images.read(path, field="image_prompts"), settings.size)
+                pil = shrink_to(images.read(path, field="image_prompts"), settings.size)
                 return images.to_tensor(pil).to(self.device)
 
             draws = Draws(settings.seeds, device=self.device).of(f"{perceptor.name}/picture {index}")
@@ -210,16 +210,16 @@ def distance_of(perceptor: Perceptor, name: str) -> Callable[[Tensor, Tensor], T
     """The distance of this name; `sigmoid` becomes the great circle for networks not trained with it."""
     if name != "sigmoid":
         return DISTANCES[name]
-    parameters = _trained_so(perceptor)
+    parameters = _sigmoid_parameters(perceptor)
     return SigmoidLoss(*parameters) if parameters else DISTANCES["great-circle"]
 
 
-def _trained_so(perceptor: Perceptor) -> tuple[float, float] | None:
+def _sigmoid_parameters(perceptor: Perceptor) -> tuple[float, float] | None:
     """Scale and bias of SigLIP's loss, if the network was trained with it."""
     return getattr(perceptor, "sigmoid", None)
 
 
-def shrunk(pil: Image.Image, size: tuple[int, int]) -> Image.Image:
+def shrink_to(pil: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Shrink a picture to at most as many pixels as `size` (width, height) has; keeps proportions (Crowson, 2021)."""
     shrink = min(1.0, (size[0] * size[1] / (pil.width * pil.height)) ** 0.5)
     fit = tuple(max(1, round(side * shrink)) for side in pil.size)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vqclip_nb.cutouts import Cutouts
-from vqclip_nb.gpu.cuda_graphs import replayed, to_device
+from vqclip_nb.gpu.cuda_graphs import replay, to_device
 from vqclip_nb.gradients import straight_through
 from vqclip_nb.objectives.distances import SigmoidLoss, great_circle
 from vqclip_nb.objectives.terms import Objective
@@ -131,7 +131,7 @@ class Guide(Objective):
         """The views' embeddings, (m, d). If there are several parts, each is recomputed alone in the backward pass."""
         if self.parts == 1:
             # A CUDA graph holds one number of views, so that none is recorded if the number changes.
-            return self.perceptor.encode_image(views) if self.cutn_at else replayed(self.perceptor.encode_image, views)
+            return self.perceptor.encode_image(views) if self.cutn_at else replay(self.perceptor.encode_image, views)
         from torch.utils.checkpoint import checkpoint
 
         parts = views.chunk(self.parts)

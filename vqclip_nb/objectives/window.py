@@ -64,7 +64,7 @@ class Window:
         share = _MARGIN * min(end - begin for begin, end, _ in bands)
         margin = round(share if self.feather is None else self.feather)
         rows, columns = (slice(max(begin - margin, 0), min(end + margin, side)) for begin, end, side in bands)
-        return rows, columns, _faded(region, margin)[..., rows, columns].to(image)
+        return rows, columns, _fade(region, margin)[..., rows, columns].to(image)
 
 
 def cropped_masks(settings: Settings, *, inputs: Path | None = None) -> list[str]:
@@ -86,7 +86,7 @@ def _file(number: int, settings: Settings, inputs: Path | None) -> Path:
     return images.locate(name, field="prompt_masks", inputs=inputs)
 
 
-def _faded(region: Tensor, margin: int) -> Tensor:
+def _fade(region: Tensor, margin: int) -> Tensor:
     """Extend a region by `margin` pixels, fading to 0."""
     spread, result = region, region
     for distance in range(1, margin + 1):

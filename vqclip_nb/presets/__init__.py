@@ -37,7 +37,7 @@ class Preset:
 
 def names() -> list[str]:
     """The names of all presets: ours, then those of other packages."""
-    return sorted(_own()) + sorted(plugins.installed(GROUP).keys() - _own().keys())
+    return sorted(_own()) + sorted(plugins.entry_points_of(GROUP).keys() - _own().keys())
 
 
 def load(name: str) -> Preset:
@@ -45,7 +45,7 @@ def load(name: str) -> Preset:
     key = name.strip().lower()
     if key in _own():
         return _own()[key]
-    if point := plugins.installed(GROUP).get(name):
+    if point := plugins.entry_points_of(GROUP).get(name):
         try:
             return _preset(name, point.load())
         except Exception as error:

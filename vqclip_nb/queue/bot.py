@@ -13,7 +13,7 @@ from discord import app_commands
 from vqclip_nb.errors import PictureError, RunError, SettingsError
 from vqclip_nb.queue import job_requests, uploads
 from vqclip_nb.queue.buttons import JobButton, buttons
-from vqclip_nb.queue.follower import Follower, shortened, words
+from vqclip_nb.queue.follower import Follower, shorten, words
 from vqclip_nb.queue.limits import Limits
 from vqclip_nb.queue.posts import Post, Posts
 from vqclip_nb.queue.records import Job, Person
@@ -199,7 +199,7 @@ def _imagine_command(bot: Bot) -> app_commands.Command[Any, Any, None]:
 
 def _line(error: Exception) -> str:
     """An error as a message."""
-    return shortened(discord.utils.escape_mentions(" ".join(str(error).split())), 1900)
+    return shorten(discord.utils.escape_mentions(" ".join(str(error).split())), 1900)
 
 
 async def _refuse(interaction: Any, error: Exception) -> None:

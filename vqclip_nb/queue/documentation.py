@@ -42,13 +42,13 @@ def form(limits: Limits) -> dict[str, Any]:
 
 def page(openapi: dict[str, Any]) -> str:
     """An HTML page that describes all addresses. It loads nothing from other sites."""
-    parts = [f"<p>{_marked(openapi['info']['description'])}</p>", '<p><a href="/openapi.json">openapi.json</a></p>']
+    parts = [f"<p>{_to_html(openapi['info']['description'])}</p>", '<p><a href="/openapi.json">openapi.json</a></p>']
     for path, methods in openapi["paths"].items():
         for method, description in methods.items():
             parts.append(
                 f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(description['summary'])}.</p>"
             )
-            parts.append(f"<p>{_marked(description['description'])}</p>" if "description" in description else "")
+            parts.append(f"<p>{_to_html(description['description'])}</p>" if "description" in description else "")
             content = description.get("requestBody", {}).get("content", {}).get("application/json", {})
             if fields := content.get("schema", {}).get("properties"):
                 rows = (
@@ -87,6 +87,6 @@ def _schema(name: str, limits: Limits, default: Any) -> dict[str, Any]:
     return schema
 
 
-def _marked(text: str) -> str:
+def _to_html(text: str) -> str:
     """A text as HTML, with the parts between backticks as code."""
     return re.sub(r"`(.+?)`", r"<code>\1</code>", escape(text))

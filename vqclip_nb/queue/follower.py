@@ -125,9 +125,9 @@ def words(view: dict[str, Any], note: str = "") -> str:
         "failed": f"It failed: {view['error']}",
     }[view["state"]]
     rest = "\n".join(part for part in (sentence, note) if part)[:1000]
-    return f"**{shortened(discord.utils.escape_markdown(view['prompt']), MOST_LETTERS - len(rest) - 5)}**\n{rest}"
+    return f"**{shorten(discord.utils.escape_markdown(view['prompt']), MOST_LETTERS - len(rest) - 5)}**\n{rest}"
 
 
-def shortened(text: str, most: int) -> str:
+def shorten(text: str, most: int) -> str:
     """Shorten a text to `most` letters, without splitting an escape sequence."""
     return text if len(text) <= most else text[: most - 1].rstrip("\\") + "…"

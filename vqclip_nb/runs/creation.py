@@ -14,7 +14,7 @@ from typing import Any
 
 from vqclip_nb import images, prompts
 from vqclip_nb.errors import RunError
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.runs import metadata
 from vqclip_nb.safe_files import kind, write
 from vqclip_nb.timeline import Edit
@@ -33,7 +33,7 @@ def identity(values: Mapping[str, Any]) -> str:
 
 def check_out(out: str) -> None:
     """Raise RunError when no folder can be created in `out`. Creates nothing."""
-    folder = expanded(out)
+    folder = expand_home(out)
     nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
     if not nearest.is_dir():
         raise unwritable(out, f"{nearest} is not a folder")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from vqclip_nb.safe_files import files, is_plain, kind, need, numbered
+from vqclip_nb.safe_files import files, is_plain, kind, need, numbered_files
 
 FRAMES, STATES, INPUTS = "frames", "state", "inputs"
 FRAME, STATE = ".jpg", ".safetensors"
@@ -16,12 +16,12 @@ _OURS = re.compile(r"\d+\.(jpg|safetensors)|[0-9a-f]{64}\..*|\..*\.part", re.ASC
 
 def frames(folder: Path) -> list[Path]:
     """The pictures in a run's folder, in order."""
-    return [path for _, path in sorted(numbered(folder / FRAMES, FRAME).items())]
+    return [path for _, path in sorted(numbered_files(folder / FRAMES, FRAME).items())]
 
 
 def states(folder: Path) -> dict[int, Path]:
     """The saved states of a run, by step, the latest last."""
-    return dict(sorted(numbered(folder / STATES, STATE).items()))
+    return dict(sorted(numbered_files(folder / STATES, STATE).items()))
 
 
 def inputs(folder: Path) -> list[Path]:
@@ -53,7 +53,7 @@ def check(folder: Path) -> None:
 
 def after(folder: Path, step: int) -> list[Path]:
     """The frames and states of later steps, and the films made of them."""
-    late = [*numbered(folder / FRAMES, FRAME).items(), *numbered(folder / STATES, STATE).items()]
+    late = [*numbered_files(folder / FRAMES, FRAME).items(), *numbered_files(folder / STATES, STATE).items()]
     return [path for number, path in late if number > step] + [folder / name for name in MADE_WHEN_ASKED]
 
 

@@ -61,10 +61,10 @@ def hash_names(values: Mapping[str, Any], digests: Mapping[str, str]) -> dict[st
     result = dict(values)
     for name in PICTURES:
         if _is_picture(values.get(name)):
-            result[name] = _hashed(values[name], digests)
+            result[name] = _hash(values[name], digests)
     for name in PICTURE_LISTS:
         if values.get(name):
-            result[name] = rename_pictures(values[name], lambda picture: _hashed(picture, digests))
+            result[name] = rename_pictures(values[name], lambda picture: _hash(picture, digests))
     return result
 
 
@@ -92,7 +92,7 @@ def _by_content(field: str, lines: Sequence[str]) -> list[str]:
     return list(hash_names({field: lines}, digests)[field])
 
 
-def _hashed(name: str, digests: Mapping[str, str]) -> str:
+def _hash(name: str, digests: Mapping[str, str]) -> str:
     return name if HASHED.fullmatch(name) else f"sha256:{digests[name]}"
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from vqclip_nb import embedded
 from vqclip_nb.errors import PaintWarning, PictureError, RunError, SettingsError
 from vqclip_nb.images import HASHED, first_line
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.runs import checkpoint, layout, metadata
 from vqclip_nb.runs.creation import identity
 from vqclip_nb.runs.layout import frames
@@ -146,7 +146,7 @@ def read_all(out: str | Path) -> tuple[list[RunInfo], list[str]]:
     """The runs in a folder, by name, and the error messages of those that cannot be read."""
     infos: list[RunInfo] = []
     problems: list[str] = []
-    for path in sorted(expanded(out).glob("[!.]*/settings.json")):
+    for path in sorted(expand_home(out).glob("[!.]*/settings.json")):
         try:
             infos.append(RunInfo.read(path.parent))
         except RunError as error:

@@ -30,7 +30,7 @@ from vqclip_nb.errors import PaintWarning, RunError
 from vqclip_nb.frame import Frame
 from vqclip_nb.gpu import cuda_graphs
 from vqclip_nb.painting import Painting
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.runs import checkpoint, layout, metadata
 from vqclip_nb.runs.background_writer import BackgroundWriter
 from vqclip_nb.runs.creation import (
@@ -106,7 +106,7 @@ class RunWriter:
         first_files["settings.json"] = (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode()
         first_files |= {"timeline.jsonl": lines_of(changes, digests)} if changes else {}
         try:
-            folder = make_folder(expanded(settings.out), name, first_files)
+            folder = make_folder(expand_home(settings.out), name, first_files)
         except OSError as error:
             raise unwritable(settings.out, error.strerror or str(error)) from None
         run_identity = identity(json.loads(first_files["settings.json"]))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from vqclip_nb.errors import RunError
 from vqclip_nb.images import first_line
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.runs import layout
-from vqclip_nb.safe_files import need, numbered, tree
+from vqclip_nb.safe_files import need, numbered_files, tree
 from vqclip_nb.safe_files import part as unfinished_name
 
 
@@ -18,7 +18,7 @@ class Mirror:
     """Copies runs to a second folder in a thread. Painting never waits, and an error is reported once for each run."""
 
     def __init__(self, place: str | Path, tell: Callable[[str], object] = lambda said: None) -> None:
-        self.place, self._tell = expanded(place).absolute(), tell
+        self.place, self._tell = expand_home(place).absolute(), tell
         self._wanted: dict[Path, None] = {}  # in the order of the calls
         self._failing: set[Path] = set()
         self._thread: threading.Thread | None = None
@@ -76,8 +76,8 @@ def copy_over(folder: Path, into: Path) -> None:
             except FileNotFoundError:  # an old state that the running job has just deleted
                 part.unlink(missing_ok=True)
     for name, suffix in ((layout.STATES, layout.STATE), (layout.FRAMES, layout.FRAME)):
-        files = numbered(folder / name, suffix)
-        for step, path in numbered(into / name, suffix).items() if files else ():
+        files = numbered_files(folder / name, suffix)
+        for step, path in numbered_files(into / name, suffix).items() if files else ():
             if step > max(files) or (name == layout.STATES and step not in files):
                 path.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ from typing import Any
 from vqclip_nb.errors import RunError, SettingsError
 from vqclip_nb.fields import live_fields
 from vqclip_nb.film_fields import FilmFields
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.runs import metadata
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
@@ -71,7 +71,7 @@ class Controller:
     @property
     def out(self) -> Path:
         """The folder of the runs. It does not depend on the working directory, which a later cell may change."""
-        return self._here / expanded(self.ui.form.value("out"))
+        return self._here / expand_home(self.ui.form.value("out"))
 
     # --- runs
 
@@ -106,7 +106,7 @@ class Controller:
             self.ui.view.begin()
             self.ui.downloads.forget()
             self.ui.history.choose(None)
-            REGISTRY.job = job.Job(open, paused=paused, saved=_saved, before=before).start()
+            REGISTRY.job = job.Job(open, paused=paused, saved=_copy_saved_run, before=before).start()
             self.watch()
 
     def pause(self) -> None:
@@ -131,7 +131,7 @@ class Controller:
             if len(steps := RunInfo.read(folder).kept) < 2:
                 self.ui.messages.note("There is nothing to undo: no earlier state of this run is kept.")
             else:
-                self.run(opening.resumed(folder, step=steps[-2]), paused=True)
+                self.run(opening.resume(folder, step=steps[-2]), paused=True)
 
     def more(self) -> None:
         """Continue the run that is shown, with the settings in the form."""
@@ -141,7 +141,7 @@ class Controller:
                 changes["steps"] = status.step + status.more_steps
             elif changes.get("steps", status.steps) <= status.step:
                 del changes["steps"]
-            self.run(opening.resumed(status.folder, changes=changes))
+            self.run(opening.resume(status.folder, changes=changes))
 
     def pick(self) -> None:
         """Continue with the selected one of several pictures alone."""
@@ -163,7 +163,7 @@ class Controller:
         """Continue an earlier run with its own settings. It may exist only in the second folder."""
         self.library.take_settings(run)
         folder = self.out / run.folder.name
-        self.run(opening.resumed(folder, copied_from=None if folder.exists() else run.folder))
+        self.run(opening.resume(folder, copied_from=None if folder.exists() else run.folder))
 
     def remedy(self) -> None:
         """Start with the settings that may help."""
@@ -172,7 +172,7 @@ class Controller:
             self.start()
 
     def _branch(self, folder: Path, changes: Mapping[str, Any], step: int | None, pick: int | None) -> None:
-        self.run(opening.branched(folder, changes, step=step, pick=pick, out=self.out))
+        self.run(opening.branch(folder, changes, step=step, pick=pick, out=self.out))
 
     def _once_ended(self, work: Callable[[], object]) -> None:
         """Call a function once no job is running. It waits in a thread, because a click must not wait."""
@@ -393,7 +393,7 @@ class Controller:
         await frontend.serve(lambda: self.closed, lambda: self.guarded(self._paced), self.stop, busy)
 
 
-def _saved(folder: Path) -> None:
+def _copy_saved_run(folder: Path) -> None:
     """Copy a saved run to the second folder of the panel in charge."""
     if REGISTRY.controller and REGISTRY.controller.mirror:
         REGISTRY.controller.mirror.copy(folder)

@@ -109,7 +109,7 @@ def control(field: FieldSpec) -> Any:
         low, high, step = SLIDERS[name]
         kind = widgets.FloatSlider if isinstance(step, float) else widgets.IntSlider
         widget = kind(value=default, min=low, max=high, step=step, continuous_update=False, **about)
-    elif typed(field):
+    elif is_text_box(field):
         text = "" if default is None else f"{default:g}"
         widget = widgets.Text(value=text, placeholder="automatic", continuous_update=False, **about)
     elif span and isinstance(default, int):
@@ -128,7 +128,7 @@ def control(field: FieldSpec) -> Any:
     return widget
 
 
-def typed(field: FieldSpec) -> bool:
+def is_text_box(field: FieldSpec) -> bool:
     """Whether a field is a text box: an optional number, or a number of a film, which is often a formula."""
     return bool(field.limits) and (field.default is None or (field.scheduled and field.group == "Film"))
 
@@ -141,14 +141,14 @@ def help_text(field: FieldSpec) -> str:
 
 def read(widget: Any, field: FieldSpec) -> Any:
     """The value of a control, for Settings."""
-    return _number(widget.value) if typed(field) else widget.value
+    return _number(widget.value) if is_text_box(field) else widget.value
 
 
 def show(widget: Any, field: FieldSpec, value: Any) -> None:
     """Set a control's value. A menu or a slider is extended for a value that it does not offer."""
     if field.kind == "pair":
         value = (value, value) if isinstance(value, int) else tuple(value)
-    if typed(field):
+    if is_text_box(field):
         value = "" if value is None else f"{value:.15g}" if isinstance(value, int | float) else str(value)
     if isinstance(widget, widgets.Dropdown) and value not in [option[1] for option in widget._options_full]:
         widget.options = [*widget._options_full, (value, value)]
@@ -162,18 +162,18 @@ def models_offered(name: str) -> list[tuple[str, str]]:
     """The choices for the canvas or the perceptor, as (label, value); a label says whether the model is on disk."""
     if name == "canvas":
         kinds = [spec.model_kind for spec in canvases.specs() if spec.model_kind]
-        with_model = [entry for kind in kinds for entry in models.entries(kind) if _there(entry)]
+        with_model = [entry for kind in kinds for entry in models.entries(kind) if _is_available(entry)]
         plain = [(f"{spec.name} - {spec.title}", spec.name) for spec in canvases.specs() if not spec.model_kind]
-        return [(_offered(entry, name=entry.full_name), entry.full_name) for entry in with_model] + plain
-    alone = [(_offered(entry), entry.name) for entry in models.entries("clip") if _there(entry)]
-    return alone + [(_offered(*models.chosen([], pair)), pair) for pair in PAIRS]
+        return [(_model_label(entry, name=entry.full_name), entry.full_name) for entry in with_model] + plain
+    alone = [(_model_label(entry), entry.name) for entry in models.entries("clip") if _is_available(entry)]
+    return alone + [(_model_label(*models.chosen([], pair)), pair) for pair in PAIRS]
 
 
-def _there(entry: models.Entry) -> bool:
+def _is_available(entry: models.Entry) -> bool:
     return entry.alive or entry.on_disk
 
 
-def _offered(*entries: models.Entry, name: str = "") -> str:
+def _model_label(*entries: models.Entry, name: str = "") -> str:
     """The label of a model, or of several together: whether on disk or its download size, and the licence."""
     names = name or " and ".join(entry.name for entry in entries)
     missing = [entry for entry in entries if not entry.on_disk]

@@ -108,7 +108,7 @@ class Downloads:
             return markup.link(path, f"{label} {file_size(size)}")
         if address := frontend.address(path):
             return markup.link_to(address, f"{label} {file_size(size)}")
-        return markup.small(f"{label} ({file_size(size)}): {markup.near(path)}")
+        return markup.small(f"{label} ({file_size(size)}): {markup.relative_path(path)}")
 
     def _get(self, name: str) -> None:
         """Make the file of a button, and offer it for download."""

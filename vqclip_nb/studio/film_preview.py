@@ -5,7 +5,7 @@ from html import escape
 
 from vqclip_nb.fields import fields
 from vqclip_nb.film_fields import DEFAULT_FPS
-from vqclip_nb.moves import Matrix, Move, applied, product
+from vqclip_nb.moves import Matrix, Move, apply, product
 from vqclip_nb.schedules import Schedule
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio.chart import HUES
@@ -43,7 +43,7 @@ def outlines(settings: Settings) -> list[list[tuple[float, float]]]:
 
 
 def _places(matrix: Matrix, corners: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    return [applied(matrix, *corner) for corner in corners]
+    return [apply(matrix, *corner) for corner in corners]
 
 
 def _camera(settings: Settings) -> str:

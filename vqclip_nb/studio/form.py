@@ -16,7 +16,7 @@ from vqclip_nb.schedules import Schedule
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.camera_slider import CameraSlider
-from vqclip_nb.studio.controls import as_schedule, control, help_text, models_offered, read, show, typed
+from vqclip_nb.studio.controls import as_schedule, control, help_text, is_text_box, models_offered, read, show
 from vqclip_nb.studio.film_preview import preview
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.prompt_box import PromptBox
@@ -141,7 +141,7 @@ class Form:
         """Show a value. A control shows the first number of keyframes, which are kept until a person moves it."""
         field = self._fields[key]
         self._keyframes.pop(key, None)
-        if field.scheduled and not typed(field) and (schedule := as_schedule(value)):
+        if field.scheduled and not is_text_box(field) and (schedule := as_schedule(value)):
             self._keyframes[key] = schedule
             value = schedule.numbers[0]
         show(self._controls[key], field, value)

@@ -13,7 +13,7 @@ from vqclip_nb.runs.reader import RunInfo, frames, read_all
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.image_inputs import thumbnail
-from vqclip_nb.studio.text import shortened
+from vqclip_nb.studio.text import shorten
 from vqclip_nb.studio.view import results
 from vqclip_nb.studio.widget_help import explain
 
@@ -92,7 +92,7 @@ class History:
         self.runs = sorted(by_name.values(), key=lambda run: (run.begun, run.folder.name), reverse=True)
         self._deletable = out
         count = f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}" if self.runs else "No runs yet"
-        self.count.value = markup.heading_inline("History", f"{count} in {markup.near(out)}")
+        self.count.value = markup.heading_inline("History", f"{count} in {markup.relative_path(out)}")
         self.wrong.value = "".join(markup.small(line) for line in problems[:3])
         if self.run and self.run.folder.name not in by_name:
             self.choose(None)
@@ -139,8 +139,8 @@ class History:
         picture = next(iter([*results(run.folder)[:1], *frames(run.folder)[-1:]]), None)
         mtime = picture.stat().st_mtime if picture else 0.0
         if (run.folder, mtime) not in self._thumbs:
-            tip = f"{shortened(run.current.prompt, 200)}\n{run.folder.name}"
-            press = widgets.Button(description=shortened(run.current.prompt, 40), tooltip=tip)
+            tip = f"{shorten(run.current.prompt, 200)}\n{run.folder.name}"
+            press = widgets.Button(description=shorten(run.current.prompt, 40), tooltip=tip)
             press.on_click(lambda _: self._pressed(run.folder.name))
             thumb = widgets.Box([_small(picture), press])
             thumb.run_name = run.folder.name

@@ -15,7 +15,7 @@ from vqclip_nb.prompts import Prompt, parse_picture
 from vqclip_nb.schedules import value_at
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.frontend import keep_heard
-from vqclip_nb.studio.uploads import KeptUploads, read_untrusted, upload_button, uploaded
+from vqclip_nb.studio.uploads import KeptUploads, read_untrusted, take_upload, upload_button
 from vqclip_nb.studio.widget_help import explain
 
 THUMB = 96
@@ -125,7 +125,7 @@ class ImageInputs:
         self._draw()
 
     def _uploaded(self) -> None:
-        if data := uploaded(self.upload):
+        if data := take_upload(self.upload):
             self.take(data, self.role.value)
 
     def _placed(self) -> None:
@@ -137,10 +137,10 @@ class ImageInputs:
             self._borrowed(place, role)
 
     def _borrowed(self, place: str, role: str) -> None:
-        from vqclip_nb.models.download import borrowed
+        from vqclip_nb.models.download import open_source
 
         try:
-            with borrowed(place, most=MOST_BYTES) as path:
+            with open_source(place, most=MOST_BYTES) as path:
                 if path.stat().st_size > MOST_BYTES:
                     raise PictureError(f"{place!r} has more than {MOST_BYTES // 10**6} MB; give a smaller picture")
                 self.take(path.read_bytes(), role)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vqclip_nb import embedded, models
 from vqclip_nb.errors import PictureError, RunError, SettingsError
 from vqclip_nb.fields import by_name, live_fields
-from vqclip_nb.paths import expanded
+from vqclip_nb.paths import expand_home
 from vqclip_nb.runs import metadata
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.reader import RunInfo
@@ -20,7 +20,7 @@ from vqclip_nb.studio import opening, used_prompts
 from vqclip_nb.studio.history import interrupted_run
 from vqclip_nb.studio.presets import LARGE, all_presets, save_preset
 from vqclip_nb.studio.registry import REGISTRY
-from vqclip_nb.studio.uploads import uploaded
+from vqclip_nb.studio.uploads import take_upload
 
 if TYPE_CHECKING:
     from vqclip_nb.studio.controller import Controller
@@ -83,7 +83,7 @@ class Library:
 
     def load_picture(self) -> None:
         """Put the settings inside an uploaded picture into the form, and show the picture. They are untrusted."""
-        if not (data := uploaded(self._ui.load)):
+        if not (data := take_upload(self._ui.load)):
             return
         self._check_idle("take these settings")
         with tempfile.TemporaryDirectory() as folder:
@@ -229,7 +229,7 @@ class Library:
 
     def remembered(self, out: str | Path | None) -> dict[str, Any]:
         """The saved form of the last session, or an empty mapping if it cannot be read."""
-        folder = Path.cwd() / expanded(out or by_name("out").default)
+        folder = Path.cwd() / expand_home(out or by_name("out").default)
         try:
             values = json.loads((folder / FORM_FILE).read_bytes())
             named = {

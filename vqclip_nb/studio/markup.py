@@ -132,7 +132,7 @@ def tools() -> str:
     )
 
 
-def near(path: Path) -> str:
+def relative_path(path: Path) -> str:
     """A path relative to the working directory, if it is below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 

@@ -46,7 +46,7 @@ def item(settings: Settings, folder: Path) -> Opener:
     return open
 
 
-def resumed(
+def resume(
     folder: Path,
     *,
     step: int | None = None,
@@ -68,7 +68,7 @@ def resumed(
     return open
 
 
-def branched(folder: Path, changes: Mapping[str, Any], *, step: int | None, pick: int | None, out: Path) -> Opener:
+def branch(folder: Path, changes: Mapping[str, Any], *, step: int | None, pick: int | None, out: Path) -> Opener:
     """Open a branch: a new run from a step of another with changed settings, or from its end with one variation alone.
 
     pick: the variation, from 1. The steps from the nearest saved state on are painted again, while their frames are

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vqclip_nb.errors import NotANumber, OutOfMemory, PaintWarning, PictureError, RunError, SettingsError
 from vqclip_nb.fields import fields
 from vqclip_nb.images import first_line
-from vqclip_nb.schedules import scaled
+from vqclip_nb.schedules import scale
 from vqclip_nb.studio.registry import REGISTRY
 from vqclip_nb.studio.status import Problem
 
@@ -29,7 +29,7 @@ def explain(error: BaseException, settings: "Settings | None" = None) -> Problem
             remedy = {"size": tuple(max(16, side * 3 // 4 // 16 * 16) for side in settings.size)}
         return Problem(in_titles(f"The memory is not enough for this size. {first_line(error)}"), details, remedy)
     if isinstance(error, NotANumber):
-        remedy = {"lr": scaled(settings.lr or 0.1, 0.5)} if settings else {}
+        remedy = {"lr": scale(settings.lr or 0.1, 0.5)} if settings else {}
         return Problem(in_titles(f"The painting ran away: {error}. The picture before it is kept."), details, remedy)
     expected = (SettingsError, PictureError, RunError, CannotFetch, BrokenWeights, UnknownModel)
     if isinstance(error, expected):

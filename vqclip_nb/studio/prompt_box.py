@@ -12,7 +12,7 @@ from vqclip_nb.errors import SettingsError
 from vqclip_nb.schedules import Number, Schedule
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.widget_help import explain
-from vqclip_nb.suggestions import has, surprise, toggled, vocabulary, words
+from vqclip_nb.suggestions import has, surprise, toggle, vocabulary, words
 
 
 class PromptBox:
@@ -58,7 +58,7 @@ class PromptBox:
     @property
     def value(self) -> str:
         """The whole prompt: the text, and each negative text with its weight."""
-        return combined(self.text.value, self.negative.value)
+        return combine(self.text.value, self.negative.value)
 
     @value.setter
     def value(self, prompt: str) -> None:
@@ -110,7 +110,7 @@ class PromptBox:
         return chip
 
     def _toggle(self, name: str, _: object) -> None:
-        self.text.value = toggled(self.text.value, name)
+        self.text.value = toggle(self.text.value, name)
 
     def _surprise(self) -> None:
         self.text.value = surprise(words()["surprise"][self._kind], random.Random())
@@ -118,7 +118,7 @@ class PromptBox:
     def _word(self) -> None:
         if word := self.book.value:
             self.book.value = ""
-            self.text.value = toggled(self.text.value, word)
+            self.text.value = toggle(self.text.value, word)
 
     def _used(self) -> None:
         if (prompt := self.used.value) in self.used.options:
@@ -132,7 +132,7 @@ class PromptBox:
             self.examples.value = ""
 
 
-def combined(text: str, negative: str) -> str:
+def combine(text: str, negative: str) -> str:
     """Join a text, and negative texts separated by pipes, to one prompt."""
     text, negative = " ".join(text.split()), " ".join(negative.split())
     try:
@@ -148,7 +148,7 @@ def _below_zero(weight: Number) -> Number:
 
 
 def split(prompt: str) -> tuple[str, str]:
-    """Split a prompt into its text and the negative texts at its end, so that `combined` restores it.
+    """Split a prompt into its text and the negative texts at its end, so that `combine` restores it.
 
     If that is not possible, the whole prompt is text.
     """
@@ -159,7 +159,7 @@ def split(prompt: str) -> tuple[str, str]:
     text = " | ".join(pieces[: len(pieces) - count])
     negative = " | ".join(piece.removesuffix(":-1") for piece in pieces[len(pieces) - count :])
     try:
-        same = prompts.parse(combined(text, negative)) == prompts.parse(prompt)
+        same = prompts.parse(combine(text, negative)) == prompts.parse(prompt)
     except SettingsError:
         same = False
     return (text, negative) if count and same else (prompt, "")

@@ -79,7 +79,7 @@ class Several:
     def go_on(self) -> None:
         """Continue from the end of the chosen item in a new run."""
         if (folder := self._chosen()) and not REGISTRY.running:
-            self._controller.run(opening.branched(folder, {}, step=None, pick=None, out=self._controller.out))
+            self._controller.run(opening.branch(folder, {}, step=None, pick=None, out=self._controller.out))
 
     def use_settings(self) -> None:
         """Put the settings of the chosen item into the form."""
@@ -125,9 +125,9 @@ class Several:
         common = self._controller.settings()
         items = check_distinct([Item(common.replace(**row), row) for row in rows])
         self._controller.library.remember(dict.fromkeys(item.settings.prompt for item in items))
-        series = Series(items, self._controller.out, title=title, begin=_begin_job, changed=_changed)
+        series = Series(items, self._controller.out, title=title, begin=_begin_job, changed=_on_change)
         REGISTRY.series = series
-        _changed()
+        _on_change()
         series.start()
 
     def _chosen(self) -> Path | None:
@@ -143,7 +143,7 @@ def _begin_job(open: opening.Opener) -> "Job":
     return REGISTRY.job
 
 
-def _changed() -> None:
+def _on_change() -> None:
     """Update the panel in charge with the state of the series."""
     if (controller := REGISTRY.controller) and (series := REGISTRY.series):
         if series.ended:

@@ -11,7 +11,7 @@ from vqclip_nb.errors import PictureError
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.image_inputs import thumbnail
-from vqclip_nb.studio.text import shortened, title
+from vqclip_nb.studio.text import shorten, title
 from vqclip_nb.studio.widget_help import explain
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class SeveralView:
         made = (series.states[index], path.stat().st_mtime if path.is_file() else 0.0)
         if index not in self._cells:
             label = series.items[index].label or series.items[index].settings.prompt
-            press = widgets.Button(description=shortened(label, 40), tooltip=shortened(label, 200))
+            press = widgets.Button(description=shorten(label, 40), tooltip=shorten(label, 200))
             press.on_click(lambda _: partial(self._opened, index)())
             cell = widgets.Box([widgets.HTML(), press])
             cell.add_class("vq-thumb")
@@ -153,7 +153,7 @@ def _named(setting: str, value: str) -> str:
 
 
 def _label(text: str) -> Any:
-    return widgets.HTML(markup.small(shortened(text, 60)))
+    return widgets.HTML(markup.small(shorten(text, 60)))
 
 
 def _small(path: Path, state: str) -> Any:

@@ -26,7 +26,7 @@ def file_size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(count / 1e3, 1):.0f} kB"
 
 
-def shortened(text: str, most: int) -> str:
+def shorten(text: str, most: int) -> str:
     """A text on one line, shortened to at most `most` letters."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -66,7 +66,7 @@ def upload_button(text: str) -> Any:
     return button
 
 
-def uploaded(upload: Any) -> bytes | None:
+def take_upload(upload: Any) -> bytes | None:
     """The bytes of the uploaded file. The widget is emptied, so that a notebook does not store the file, and the same
     file can be uploaded again.
     """

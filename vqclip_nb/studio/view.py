@@ -13,7 +13,7 @@ from vqclip_nb.studio.chart import chart
 from vqclip_nb.studio.frame_strip import FrameStrip
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.status import JobStatus
-from vqclip_nb.studio.text import clock, shortened
+from vqclip_nb.studio.text import clock, shorten
 from vqclip_nb.studio.widget_help import explain
 
 EMPTY = "Your picture will grow here. Write a prompt and press Start."
@@ -165,7 +165,7 @@ class View:
             self._on_select()
 
     def _caption(self, kind: str, prompt: str, about: str = "") -> None:
-        self.caption.value = markup.caption(f"{kind}: {shortened(prompt, 80)}", about)
+        self.caption.value = markup.caption(f"{kind}: {shorten(prompt, 80)}", about)
 
     def _show_pictures(self, pictures: tuple[bytes, ...]) -> None:
         changed, self._pictures = len(pictures) != len(self._pictures), pictures

@@ -16,7 +16,7 @@ from vqclip_nb.prompts import Prompt, parse_picture
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.frontend import keep_heard
 from vqclip_nb.studio.previews import jpeg
-from vqclip_nb.studio.uploads import KeptUploads, read_untrusted, upload_button, uploaded
+from vqclip_nb.studio.uploads import KeptUploads, read_untrusted, take_upload, upload_button
 from vqclip_nb.studio.widget_help import explain
 
 RUN = 0  # the number of the run's own mask; those of prompts are counted from 1
@@ -203,7 +203,7 @@ class Where:
         self._mark(number, name)
 
     def _uploaded(self) -> None:
-        if not (data := uploaded(self.upload)):
+        if not (data := take_upload(self.upload)):
             return
         path = self._kept.keep(data)
         if not images.read(path, field="the mask").convert("L").getbbox():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb import presets
-from vqclip_nb.documents import parsed, text_of
+from vqclip_nb.documents import parse, text_of
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.runs.creation import slug
 from vqclip_nb.schema import closest
@@ -65,7 +65,7 @@ def read_items(path: Path, *, limit: int = LIMIT, common: Mapping[str, Any] | No
     text = text_of(path)
     kind = path.suffix.lower()
     if kind in (".yaml", ".yml", ".json"):
-        rows, shared = _from_mapping(parsed(text, path), path, limit)
+        rows, shared = _from_mapping(parse(text, path), path, limit)
     elif kind == ".csv":
         rows, shared = [_nonempty(row, path) for row in csv.DictReader(io.StringIO(text))], {}
     else:

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vqclip_nb.canvases.base import Canvas
 from vqclip_nb.canvases.biggan import SPEC, BigGANOptions
-from vqclip_nb.gpu.cuda_graphs import replayed
+from vqclip_nb.gpu.cuda_graphs import replay
 from vqclip_nb.gradients import straight_through
 from vqclip_nb.optimizers import Optimizer
 from vqclip_nb.rng import Draws, generator
@@ -54,7 +54,7 @@ class BigGANCanvas(Canvas):
     def forward(self) -> Tensor:
         condition = self.biggan.condition(self.z, self.classes())
         with self.precision.rendering(condition.device):
-            image = self.biggan.decode(condition) if self.thrifty else replayed(self.biggan.decode, condition)
+            image = self.biggan.decode(condition) if self.thrifty else replay(self.biggan.decode, condition)
         image = self.bounded((image.float() + 1) / 2)
         width, height = self.size
         if image.shape[-2:] == (height, width):

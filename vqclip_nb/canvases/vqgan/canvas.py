@@ -11,7 +11,7 @@ from torch.nn.functional import embedding
 from vqclip_nb import symmetry
 from vqclip_nb.canvases.base import Canvas
 from vqclip_nb.canvases.vqgan import SPEC, VQGANOptions
-from vqclip_nb.gpu.cuda_graphs import replayed
+from vqclip_nb.gpu.cuda_graphs import replay
 from vqclip_nb.gradients import nearest_codes, quantize, straight_through
 from vqclip_nb.rng import generator
 
@@ -56,7 +56,7 @@ class VQGANCanvas(Canvas):
         from vqclip_nb import models
         from vqclip_nb.models import shared
 
-        vqgan = shared.loaded("vqgan", model, lambda: models.optimize_network(models.load_vqgan(model)))
+        vqgan = shared.load_once("vqgan", model, lambda: models.optimize_network(models.load_vqgan(model)))
         if options.codes != "nearest":
             return CodebookCanvas(vqgan, size=size, seeds=seeds, options=options)
         return cls(vqgan, size=size, seeds=seeds, options=options)
@@ -71,10 +71,10 @@ class VQGANCanvas(Canvas):
         return quantize(self.z, self.vqgan.codebook)
 
     def forward(self) -> Tensor:
-        codes = symmetry.wrapped(self.codes(), self._margin) if self.tiled else self.codes()
+        codes = symmetry.wrap(self.codes(), self._margin) if self.tiled else self.codes()
         with self.precision.rendering(codes.device):
-            image = self.vqgan.decode(codes) if self.thrifty else replayed(self.vqgan.decode, codes)
-        image = symmetry.cropped(image, self._margin * self.vqgan.factor) if self.tiled else image
+            image = self.vqgan.decode(codes) if self.thrifty else replay(self.vqgan.decode, codes)
+        image = symmetry.crop(image, self._margin * self.vqgan.factor) if self.tiled else image
         return self.bounded((image.float() + 1) / 2)
 
     @torch.no_grad()
@@ -92,8 +92,8 @@ class VQGANCanvas(Canvas):
         if not self.tiled:
             z: Tensor = self.vqgan.encode(image * 2 - 1)
             return z
-        padded = symmetry.wrapped(image, self._margin * self.vqgan.factor)
-        return symmetry.cropped(self.vqgan.encode(padded * 2 - 1), self._margin)
+        padded = symmetry.wrap(image, self._margin * self.vqgan.factor)
+        return symmetry.crop(self.vqgan.encode(padded * 2 - 1), self._margin)
 
     @torch.no_grad()
     def constrain(self) -> None:
@@ -158,7 +158,7 @@ class CodebookCanvas(VQGANCanvas):
             soft, index = ((self.logits + noise) / self.options.temperature).softmax(1), (self.logits + noise).argmax(1)
         else:
             soft = logits.softmax(1)
-            index = drawn(soft.detach(), self.draws.uniform("codes", self.logits.shape[2:]).to(soft.device))
+            index = sample_index(soft.detach(), self.draws.uniform("codes", self.logits.shape[2:]).to(soft.device))
         codebook = self.vqgan.codebook
         mean = torch.einsum("nkhw,kc->nchw", soft, codebook)
         return straight_through(embedding(index, codebook).movedim(-1, 1), mean)
@@ -175,7 +175,7 @@ class CodebookCanvas(VQGANCanvas):
         """Logits have no limits."""
 
 
-def drawn(shares: Tensor, uniform: Tensor) -> Tensor:
+def sample_index(shares: Tensor, uniform: Tensor) -> Tensor:
     """Sample an index from probabilities, (n, k, h, w), with uniform numbers, (n, h, w) -> (n, h, w)"""
     passed = shares.cumsum(1) <= uniform[:, None] * shares.sum(1, keepdim=True)
     return passed.sum(1).clamp(max=shares.shape[1] - 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vqclip_nb.compat.texts import joined, phrases, story
+from vqclip_nb.compat.texts import join_prompts, parse_phrases, story
 from vqclip_nb.compat.vqgans import vqgan
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.prompts import Prompt
@@ -54,7 +54,10 @@ def pixray(values: Mapping[str, Any], lost: LostOptions) -> Converted:
     steps, scale, cuts, batches, perceptor = _QUALITIES.get(str(values.get("quality", "normal")), _QUALITIES["normal"])
     steps = int(values["iterations"]) if str(values.get("iterations")).isdecimal() else steps
     changes = {"steps": steps, "cutn": cuts, "accumulate": batches, "perceptor": perceptor}
-    changes |= {"prompt": joined(phrases(_line(values.get("prompts")))), "size": _pixray_size(values, scale)}
+    changes |= {
+        "prompt": join_prompts(parse_phrases(_line(values.get("prompts")))),
+        "size": _pixray_size(values, scale),
+    }
     if "textoff" in _line(values.get("vector_prompts", "textoff")):
         changes["textoff"] = 0.1
     if models := [name for name in _names(values.get("clip_models")) if "slip" not in name.lower()]:
@@ -131,12 +134,12 @@ def _vqgan(values: Mapping[str, Any], lost: LostOptions, option: str = "vqgan_mo
 def rkhamilton(values: Mapping[str, Any], lost: LostOptions) -> Converted:
     """Options of rkhamilton; `^` separates the parts of a story, and noise prompts are as here."""
     steps = int(values["iterations"]) if str(values.get("iterations")).isdecimal() else 100
-    scenes = [group for part in _line(values.get("text_prompts")).split("^") if (group := phrases(part))]
+    scenes = [group for part in _line(values.get("text_prompts")).split("^") if (group := parse_phrases(part))]
     changes: dict[str, Any] = {"steps": steps, "cutn": 32, "size": (256, 256)}
     if len(scenes) > 1:
         changes |= story(scenes, -(-steps // len(scenes)), steps)
     else:
-        changes["prompt"] = joined(scenes[0]) if scenes else ""
+        changes["prompt"] = join_prompts(scenes[0]) if scenes else ""
     changes["cutouts"] = "updated" if values.get("cut_method", "kornia") == "kornia" else "original"
     noise = [part for part in re.split(r"[|^]", _line(values.get("noise_prompts"))) if part.strip()]
     changes |= {"noise_prompts": " | ".join(noise)} if noise else {}
@@ -158,7 +161,7 @@ def pytti(values: Mapping[str, Any], lost: LostOptions) -> Converted:
     if len(groups) > 1:
         changes |= story(groups, each, each * len(groups))
     else:
-        changes["prompt"] = joined(groups[0]) if groups else ""
+        changes["prompt"] = join_prompts(groups[0]) if groups else ""
     sides = [values.get(name) for name in ("width", "height")]
     if all(isinstance(side, int) and side > 0 for side in sides):
         changes["size"] = tuple(sides)
@@ -220,7 +223,9 @@ def disco(values: Mapping[str, Any], lost: LostOptions) -> Converted:
     texts = frames.get(first)
     texts = texts if isinstance(texts, list) else [texts] if texts else []
     changes: dict[str, Any] = {"preset": "large", "cutouts": "overview"}
-    changes["prompt"] = joined([prompt for text in texts for prompt in phrases(str(text).replace("|", " "))])
+    changes["prompt"] = join_prompts(
+        [prompt for text in texts for prompt in parse_phrases(str(text).replace("|", " "))]
+    )
     size = values.get("width_height")
     sides = size if isinstance(size, list | tuple) else (values.get("width"), values.get("height"))
     if len(sides) == 2 and all(isinstance(side, int) for side in sides):
@@ -262,7 +267,7 @@ def aphantasia(values: Mapping[str, Any], lost: LostOptions) -> Converted:
     """Options of Aphantasia, whose texts have three roles."""
     roles = (("in_txt", 1.0), ("in_txt2", 0.5), ("in_txt0", -0.5))
     texts = [Prompt(str(values[name]).strip(), weight) for name, weight in roles if str(values.get(name) or "").strip()]
-    changes: dict[str, Any] = {"prompt": joined(texts)}
+    changes: dict[str, Any] = {"prompt": join_prompts(texts)}
     if match := re.fullmatch(r"(\d+)[-x](\d+)", str(values.get("size"))):
         changes["size"] = (int(match[1]), int(match[2]))
     if values.get("dwt"):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.documents import parsed
+from vqclip_nb.documents import parse
 
 MOST_TEXT = 20_000  # letters of one value
 MOST_NAME = 100  # letters of an option's name
@@ -13,7 +13,7 @@ MOST_NAME = 100  # letters of an option's name
 
 def mapping(text: str, path: Path) -> dict[str, Any] | None:
     """The mapping in a JSON or YAML text, or None for another value. Raises SettingsError."""
-    values = parsed(text, path)
+    values = parse(text, path)
     return {str(name)[:MOST_NAME]: value for name, value in values.items()} if isinstance(values, dict) else None
 
 
