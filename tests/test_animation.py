@@ -10,7 +10,7 @@ from PIL import Image
 from tests.test_films import clip
 from tests.test_resume import outcome, see_through
 from tests.toys import toy_models
-from vqclip_nb import prompts, video
+from vqclip_nb import Settings, prompts, video
 from vqclip_nb.animation import EXAMPLE, Animation, Scene, animate, film_settings
 from vqclip_nb.cli import main
 from vqclip_nb.errors import SettingsError
@@ -39,6 +39,18 @@ def test_scenes_follow_each_other_for_their_seconds():
     turns = [step / settings.steps for step in range(settings.steps)]
     sums = [sum(prompt.span.share(s) for prompt in read if prompt.weight == 1) for s in turns]
     assert sums == pytest.approx([1] * len(turns))
+
+
+@pytest.mark.parametrize(("fps", "first_steps"), [(4, 4), (5, 10), (12, 60), (7, 1)])
+def test_a_scene_that_is_cut_to_begins_with_its_frame(fps, first_steps):
+    scenes = (Scene("red", 1, 0), Scene("blue", 1.3, 0), Scene("green", 1, 0))
+    animation = Animation(scenes, fps=fps, steps_per_frame=2, first_steps=first_steps)
+    settings = Settings(**animation.settings().to_dict())  # as it is written and read
+    spans = [prompt.span for prompt in prompts.parse(settings.prompt)]
+    edges = [settings.steps_for(fps), settings.steps_for(round(2.3 * fps))]
+    for step in range(settings.steps):
+        index = sum(step >= edge for edge in edges)
+        assert [span.share(step / settings.steps) for span in spans] == [float(number == index) for number in range(3)]
 
 
 def test_keyframes_and_formulas_of_the_camera_count_frames():

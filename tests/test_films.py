@@ -16,6 +16,7 @@ from vqclip_nb.camera import warp
 from vqclip_nb.cli import main
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
 from vqclip_nb.moves import Move
+from vqclip_nb.runs.films import make_film
 from vqclip_nb.runs.reader import read_all
 from vqclip_nb.session import branch, build_painting, replay, resume, start
 from vqclip_nb.timeline import Edit
@@ -275,6 +276,21 @@ def test_a_video_that_is_none_or_too_short_is_one_line(tmp_path, toys):
         with pytest.raises(PictureError, match=reason) as error:
             build_painting(run_settings.replace(video=str(tmp_path / name)))
         assert "\n" not in str(error.value)
+
+
+def test_the_film_of_a_film_has_the_length_that_is_asked_for_and_every_frame_once(tmp_path, toys, monkeypatch):
+    made = []
+    monkeypatch.setattr(video, "film", lambda frames, path, **options: made.append((frames, options)))
+    paths = [tmp_path / f"{step}.jpg" for step in range(8)]
+    film = settings(tmp_path, frame_steps=2, first_steps=4, fps=4)
+    make_film(paths, tmp_path / "a.gif", film, tmp_path, seconds=2)
+    assert made[-1] == (paths, {"fps": 4, "hold": 0.0})
+    make_film(paths, tmp_path / "a.gif", film, tmp_path, seconds=3, hold=1, fps=8)
+    assert made[-1] == ([path for path in paths for _ in range(2)], {"fps": 8, "hold": 1})
+    make_film(paths * 30, tmp_path / "a.gif", film, tmp_path, seconds=2)
+    assert (len(made[-1][0]), made[-1][1]["fps"]) == (120, 60)
+    make_film(paths, tmp_path / "a.gif", film, tmp_path, seconds=None)
+    assert made[-1] == (paths, {"fps": 4, "hold": 0.0, "sound": None})
 
 
 @pytest.mark.long

@@ -231,7 +231,7 @@ class Animation:
             0.0,
         ]
         for index, (scene, (begin, end)) in enumerate(zip(self.scenes, frames, strict=True)):
-            first, last = (round(film.steps_for(frame) / steps, 6) if frame else 0.0 for frame in (begin, end))
+            first, last = (_written_share(film.steps_for(frame), steps) if frame else 0.0 for frame in (begin, end))
             span = Span(first, min(last, 1.0), (fades[index], fades[index + 1]), self.eased)
             parts += [str(replace(prompt, span=span)) for prompt in prompts.parse(scene.words, field="words")]
         return " | ".join(parts)
@@ -261,6 +261,11 @@ def film_settings(animation: Animation, **common: Any) -> Settings:
 
     reader = VideoReader(images.locate(animation.video, field="video"), animation.video_nth)
     return animation.settings(video_frames=len(reader), video_fps=reader.fps, **common)
+
+
+def _written_share(step: int, steps: int) -> float:
+    """The share of the run at which a step begins, in the eight digits of a span, and not above it."""
+    return math.floor(step / steps * 1e8 + 1e-3) / 1e8
 
 
 def _stories(parts: Sequence[prompts.Prompt]) -> list[tuple[Span, str]] | None:

@@ -18,6 +18,7 @@ from vqclip_nb.images import BROKEN, first_line
 from vqclip_nb.safe_files import write
 
 KEY, VERSION = "vqclip", 2
+_FILMS = "of films an mp4 does"
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # by the end of a file's name
 _DESCRIPTION, _EXIF_IFD, _USER_COMMENT = 0x010E, 0x8769, 0x9286
 _MOST_EXIF = 65_000  # bytes; a JPEG holds no more
@@ -109,9 +110,11 @@ def read(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise PictureError(f"there is no file {str(path)!r}") from None
     except BROKEN as error:
+        if str(path).lower().endswith(".gif"):
+            raise PictureError(f"{str(path)!r} holds no settings: a gif cannot; {_FILMS}") from None
         raise PictureError(f"{str(path)!r} cannot be read as a picture: {first_line(error)}") from None
     if not isinstance(description, dict) or not isinstance(description.get("settings"), dict):
-        remedy = "a picture painted by vqclip does, unless --no-metadata left them out"
+        remedy = f"a picture painted by vqclip does, unless --no-metadata left them out; {_FILMS}"
         raise PictureError(f"{str(path)!r} holds no settings; {remedy}")
     version, timeline = description.get("version"), description.setdefault("timeline", [])
     if type(version) is int and version > VERSION:

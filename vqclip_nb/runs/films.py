@@ -12,20 +12,34 @@ from vqclip_nb.film_fields import DEFAULT_FPS
 from vqclip_nb.settings import Settings
 from vqclip_nb.video_reader import VideoReader
 
+_MOST_FPS = 60.0  # of a film whose length is given
+
 
 def make_film(frames: Sequence[Path], path: Path, settings: Settings, inputs: Path, **options: Any) -> None:
     """Write the film of a run's frames with `video.film`; `options` are options of that function.
 
-    If the run paints a film, every frame is shown once, at the film's frame rate and with the sound of its video.
-    Raises RunError, FilmError.
+    If the run paints a film, every frame is shown once, at the film's frame rate and with the sound of its video; with
+    `seconds` they are spread evenly over that time, without sound. Raises RunError, FilmError.
     """
-    if not settings.frame_steps or options.get("seconds"):
+    if not settings.frame_steps:
         video.film(frames, path, **options)
+        return
+    if seconds := options.pop("seconds", None):
+        hold = options.pop("hold", 0.0)
+        spread, fps = _spread(frames, max(seconds - hold, 0.1), options.pop("fps", None))
+        video.film(spread, path, fps=fps, hold=hold, **options)
         return
     source = _video(settings, inputs)
     fps = settings.fps or (source.fps / settings.every if source else DEFAULT_FPS)
     defaults: dict[str, Any] = {"fps": fps, "hold": 0.0, "sound": source.path if source else None}
     video.film(frames, path, **defaults | options)
+
+
+def _spread(frames: Sequence[Path], seconds: float, fps: float | None) -> tuple[list[Path], float]:
+    """Frames that follow each other evenly for so many seconds, and their rate; by default each is shown once."""
+    fps = fps or min(len(frames) / seconds, _MOST_FPS)
+    count = max(round(seconds * fps), 1)
+    return [frames[index * len(frames) // count] for index in range(count)] if frames else [], fps or 1.0
 
 
 def beside_video(frames: Sequence[Path], settings: Settings, inputs: Path, folder: Path) -> list[Path]:
