@@ -222,20 +222,20 @@ def main() -> None:
     report["judge_on_scenes"] = judge_on_scenes(pictures, shown)
     print(json.dumps(report), flush=True)
 
-    wanted = prompts()
+    expected = prompts()
     changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in args.set)}
-    painted = range(0, len(wanted), args.every_nth)
-    jobs = [(caption(wanted[k][1]), changes) for k in painted]
+    painted = range(0, len(expected), args.every_nth)
+    jobs = [(caption(expected[k][1]), changes) for k in painted]
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         images = np.stack(list(pool.map(paint_one, jobs)))
-    scores = load_judge().scores(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, [s for _, s in wanted])
+    scores = load_judge().scores(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, [s for _, s in expected])
     picked = scores.argmax(1).tolist()
     right = [pick == k for pick, k in zip(picked, painted, strict=True)]
     report["right_of_60"] = float(np.mean(right))
-    report |= named(images, [wanted[k][1] for k in painted])
+    report |= named(images, [expected[k][1] for k in painted])
     for third in THIRDS:
         report[f"right_{third}"] = float(
-            np.mean([r for r, k in zip(right, painted, strict=True) if wanted[k][0] == third])
+            np.mean([r for r, k in zip(right, painted, strict=True) if expected[k][0] == third])
         )
     report["settings"] = changes
     report["goals"] = GOALS
@@ -243,9 +243,8 @@ def main() -> None:
     print(json.dumps(report, indent=2))
     lines = ["| asked | judged | |", "|---|---|---|"]
     for k, pick, good in zip(painted, picked, right, strict=True):
-        lines.append(
-            f"| {caption(wanted[k][1])} | {'the same' if good else caption(wanted[pick][1])} | {'✓' if good else '✗'} |"
-        )
+        answer = "the same" if good else caption(expected[pick][1])
+        lines.append(f"| {caption(expected[k][1])} | {answer} | {'✓' if good else '✗'} |")
     if args.sheet:
         shown = [painted.index(k) for k in SHOWN if k in painted]
         contact_sheet(images[shown], [jobs[k][0] for k in shown], 6).save(args.sheet, quality=90)

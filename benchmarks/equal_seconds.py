@@ -37,7 +37,7 @@ def compare(recipes: Mapping[str, Mapping[str, Any]], arguments: argparse.Namesp
     from vqclip_nb.models.shared import keep_loaded
 
     torch.set_num_threads(1)
-    wanted, judge, seconds = prompts(), load_judge(), arguments.seconds
+    expected, judge, seconds = prompts(), load_judge(), arguments.seconds
     report: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "prompts": {}, "too slow": {}}
     if arguments.json.exists():
         report = json.loads(arguments.json.read_text())
@@ -50,9 +50,9 @@ def compare(recipes: Mapping[str, Mapping[str, Any]], arguments: argparse.Namesp
                 if len(painted.get(name, [])) >= seconds or report["too slow"].get(name, 0) > seconds:
                     continue
                 seen = []
-                settings = {"prompt": caption(wanted[k][1]), "device": "cpu", "every": 100_000, **changes}
+                settings = {"prompt": caption(expected[k][1]), "device": "cpu", "every": 100_000, **changes}
                 for step, spent, picture in pictures_at_seconds(settings, seconds):
-                    scores = judge.scores(picture, [scene for _, scene in wanted])[0]
+                    scores = judge.scores(picture, [scene for _, scene in expected])[0]
                     views = {"right": scores.argmax() == k, "chance": scores.softmax(0)[k], "likeness": scores[k]}
                     look = {"step": step, "seconds": spent, **{key: float(value) for key, value in views.items()}}
                     seen.append({key: round(value, 3) for key, value in look.items()})

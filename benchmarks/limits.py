@@ -49,9 +49,9 @@ def main() -> None:
     report["agreement"] = agreement(arguments.device)
     for name in LIMITS if arguments.device.startswith("cuda") else ():
         words = ["--alone", name, "--device", arguments.device, "--json", str(arguments.json)]
-        done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True)
-        said = done.stdout or done.stderr or "nothing said"
-        report[name] = json.loads(said.splitlines()[-1]) if done.returncode == 0 else {"failed": said[-500:]}
+        process = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True)
+        message = process.stdout or process.stderr or "nothing said"
+        report[name] = json.loads(message.splitlines()[-1]) if process.returncode == 0 else {"failed": message[-500:]}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     report["judged_right"] = judged(arguments.device, arguments.prompts, arguments.workers)
     arguments.json.write_text(json.dumps(report, indent=2) + "\n")
@@ -71,7 +71,7 @@ def limited(place: str, name: str) -> dict[str, Any]:
     torch.cuda.set_per_process_memory_fraction(most * 1e9 / torch.cuda.get_device_properties(0).total_memory)
     half = device.Precision("float16", scaled=True)
     asked = argparse.Namespace(cutn=32, device=place)
-    with warnings.catch_warnings(record=True) as said, ExitStack() as patches:
+    with warnings.catch_warnings(record=True) as records, ExitStack() as patches:
         warnings.simplefilter("always")
         if name == "t4":
             old = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -93,7 +93,7 @@ def limited(place: str, name: str) -> dict[str, Any]:
         "parts": painting.guard.parts,
         "piece_by_piece": painting.canvas.thrifty,
         "steps_per_second": round(1 / seconds, 2),
-        "warned": [str(one.message) for one in said if issubclass(one.category, PaintWarning)],
+        "warned": [str(one.message) for one in records if issubclass(one.category, PaintWarning)],
     }
 
 
@@ -132,10 +132,10 @@ def judged(place: str, count: int, workers: int) -> dict[str, float]:
     scenes = prompts()
     asked = range(0, len(scenes), max(1, len(scenes) // count))
     jobs = [(way, caption(scenes[k][1]), place) for way in WAYS for k in asked]
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         pictures = np.stack(list(pool.map(painted, jobs)))
-    print(f"{len(jobs)} pictures in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+    print(f"{len(jobs)} pictures in {time.perf_counter() - start:.0f} s", file=sys.stderr)
     scores = load_judge().scores(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, [s for _, s in scenes])
     right = np.equal(scores.argmax(1).tolist(), len(WAYS) * list(asked)).reshape(len(WAYS), -1)
     return {way: round(float(row.mean()), 3) for way, row in zip(WAYS, right, strict=True)} | {"prompts": len(asked)}

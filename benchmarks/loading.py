@@ -42,10 +42,10 @@ def measure(*names: str) -> dict[str, float]:
     """Load models (`name, kind, name, kind, ...`) in a fresh process: {"seconds", "cpu_seconds", "peak_mb"}."""
     pairs = [(kind, name) for name, kind in zip(names[::2], names[1::2], strict=True)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "VQCLIP_OFFLINE": "1"}
-    done = subprocess.run(
+    run_result = subprocess.run(
         [sys.executable, "-c", PROBE, json.dumps(pairs)], env=environment, capture_output=True, text=True, check=True
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(run_result.stdout.splitlines()[-1])
 
 
 def make_vqgan(name: str, keys: str, trained: tuple[str, ...], *, zipped: bool = True, filler: int = 0) -> Path:

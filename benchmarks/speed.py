@@ -326,13 +326,13 @@ def in_a_process(arguments: argparse.Namespace, name: str, models: str, size: in
     words += ["--cutn", str(arguments.cutn)] if arguments.cutn else []
     words += ["--tidy", str(arguments.tidy)] if arguments.tidy is not None else []
     words += ["--device", arguments.device, "--json", os.devnull]
-    done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    run_result = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
+    return dict(json.loads(run_result.stdout.splitlines()[-1]))
 
 
 def alone(arguments: argparse.Namespace) -> dict[str, float]:
     """What `in_a_process` runs. The making of stand-ins is not counted; loading the demo pair is."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     models, size, variations = arguments.models[0], arguments.size[0], arguments.variations[0]
     settings, device = settings_of(arguments, models, size, variations), device_of(arguments.device)
     made = time.perf_counter()
@@ -341,10 +341,10 @@ def alone(arguments: argparse.Namespace) -> dict[str, float]:
     loop: Any = Ours(pair, settings) if arguments.alone == "ours" else Plain(pair, size, settings.cutn, device)
     wait = waiting(device)
     wait()
-    ready = time.perf_counter() - begun - free
+    ready = time.perf_counter() - start - free
     loop.step()
     wait()
-    first = time.perf_counter() - begun - free
+    first = time.perf_counter() - start - free
     loop.step()
     wait()
     return {"start_seconds": round(ready, 2), "first_frame_seconds": round(first, 2), "peak_gb": peak(device)}
@@ -380,8 +380,8 @@ def saving(arguments: argparse.Namespace, models: str, size: int) -> dict[str, f
     wait, at_once = waiting(device), 50 if device.startswith("cuda") else 1
     steps = Settings().steps * min(at_once, 10)
     with tempfile.TemporaryDirectory() as out, weights(pair):
-        asked = settings_of(arguments, models, size, 1, out=out, every=1, steps=steps, save_every="100000")
-        active, bare = start(asked), build_painting(asked.replace(steps=100_000, every=100_000))
+        settings = settings_of(arguments, models, size, 1, out=out, every=1, steps=steps, save_every="100000")
+        active, bare = start(settings), build_painting(settings.replace(steps=100_000, every=100_000))
         frames, record = iter(active), active.record
 
         def without() -> None:
@@ -450,12 +450,12 @@ def machine(name: str) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """The report as Markdown."""
-    said = [f"{report['device']}, {report['date']}, torch {report['torch']}, {report['threads']} threads, "]
-    said[0] += f"load before {report['load_before']}; ceiling {report['ceiling_flops'] / 1e9:.0f} GFLOP/s"
-    said[0] += f" in {report['ceiling_dtype']}"
+    messages = [f"{report['device']}, {report['date']}, torch {report['torch']}, {report['threads']} threads, "]
+    messages[0] += f"load before {report['load_before']}; ceiling {report['ceiling_flops'] / 1e9:.0f} GFLOP/s"
+    messages[0] += f" in {report['ceiling_dtype']}"
     heads = ("models", "size", "n", "cutn", "loop", "steps/s", "ratio", "CPU-s", "GFLOP", "GFLOP/s", "of ceiling")
     heads += (*STAGES, "rest", "start", "1st frame", "peak GB")
-    said += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    messages += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for run in report["runs"]:
         for name in ("plain", "ours"):
             loop = run[name]
@@ -464,11 +464,11 @@ def table(report: dict[str, Any]) -> str:
             cells += [loop["gflop_per_step"], loop["gflops"], f"{loop['share_of_ceiling']:.0%}"]
             cells += [f"{loop['stages'][stage]:.0%}" for stage in (*STAGES, "rest")]
             cells += [loop.get(key, "") for key in ("start_seconds", "first_frame_seconds", "peak_gb")]
-            said.append("| " + " | ".join(map(str, cells)) + " |")
+            messages.append("| " + " | ".join(map(str, cells)) + " |")
     if "saving" in report:
-        said += ["", "Watching and saving, as shares of the steps' time (cpu: of the processors):", ""]
-        said += [f"- {name.replace('_', ' ')}: {share:.2%}" for name, share in report["saving"].items()]
-    return "\n".join(said)
+        messages += ["", "Watching and saving, as shares of the steps' time (cpu: of the processors):", ""]
+        messages += [f"- {name.replace('_', ' ')}: {share:.2%}" for name, share in report["saving"].items()]
+    return "\n".join(messages)
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def stages(steps: int) -> dict[str, Any]:
         image, loss = timed("decode", painting.canvas), 0
         for guide in guides:
             views = timed("cutouts", partial(guide.cutouts, image, draws.of(guide.perceptor.name), 0.0))
-            seen = timed("perceptor", partial(guide.perceptor.encode_image, views))
-            distance = great_circle(seen[:, None], guide.embeddings[0])
+            embeddings = timed("perceptor", partial(guide.perceptor.encode_image, views))
+            distance = great_circle(embeddings[:, None], guide.embeddings[0])
             loss = loss + pull(distance, guide.weights, guide.stops).mean()
         timed("backward", loss.backward)
         timed("saving", lambda image=image: images.grid(images.to_pils(image)).tobytes("jpeg", "RGB"))

@@ -117,10 +117,10 @@ def one_process(items: list[Item], out: Path) -> Iterator[Result]:
 def painted(items: list[Item], run: Callable[..., Any]) -> dict[str, float]:
     """Paint a sweep; the time from the first picture to the last, so that the start is apart."""
     out = Path(tempfile.mkdtemp())
-    begun, at, used = time.perf_counter(), [], []
+    start_time, at, used = time.perf_counter(), [], []
     for result in run(items, out):
         assert result.state == "painted", result.error
-        at.append(time.perf_counter() - begun)
+        at.append(time.perf_counter() - start_time)
         used.append(result.seconds)
     shutil.rmtree(out)
     return {
@@ -158,10 +158,10 @@ def batched(count: int, steps: int = 6) -> float:
     with shared.keep_loaded():
         frames = paint(Settings(prompt=PROMPT, variations=count, steps=steps + 1, quiet=True))
         next(frames)
-        begun = time.process_time()
+        start = time.process_time()
         for _ in frames:
             pass
-    return round((time.process_time() - begun) / steps / count, 3)
+    return round((time.process_time() - start) / steps / count, 3)
 
 
 if __name__ == "__main__":

@@ -150,8 +150,8 @@ def looks(k: int, *, changes: dict[str, Any], steps: int, look_every: int) -> li
         spent += time.process_time() - start
         if step % look_every == 0 or step == steps:
             scores = judge.scores(painting.picture(), candidates)[0]
-            told = {"right": scores.argmax() == k, "chance": scores.softmax(0)[k], "likeness": scores[k]}
-            seen.append({"step": step, "seconds": spent, **{name: float(value) for name, value in told.items()}})
+            payload = {"right": scores.argmax() == k, "chance": scores.softmax(0)[k], "likeness": scores[k]}
+            seen.append({"step": step, "seconds": spent, **{name: float(value) for name, value in payload.items()}})
     return seen
 
 
@@ -203,8 +203,8 @@ def plot(
             for quarter in range(5):
                 level, place = y + tall * (1 - quarter / 4), x + wide * quarter / 4
                 pen.line((x, level, x + wide, level), fill="#e4e4e4")
-                said = f"{lowest * (4 - quarter) / 4 + 0.0:g}"
-                pen.text((x - 8, level), said, fill="#444444", font=font, anchor="rm")
+                message = f"{lowest * (4 - quarter) / 4 + 0.0:g}"
+                pen.text((x - 8, level), message, fill="#444444", font=font, anchor="rm")
                 pen.text((place, y + tall + 6), f"{most * quarter / 4:.3g}", fill="#444444", font=font, anchor="ma")
             for name, rows in drawn.items():
                 down = [min(look["likeness"] / lowest, 1) for look in rows]

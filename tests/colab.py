@@ -6,27 +6,27 @@ import types
 
 def stand_in(monkeypatch):
     """Put it where the real one would be; returns the list of what was asked of it."""
-    asked = []
+    requests = []
 
     def download(filename):
-        asked.append(("download", filename))
+        requests.append(("download", filename))
 
     def mount(mountpoint, force_remount=False, timeout_ms=120000, readonly=False):
         if " " in mountpoint:
             raise ValueError("Mountpoint must not contain a space.")
-        asked.append(("mount", mountpoint))
+        requests.append(("mount", mountpoint))
 
     def flush_and_unmount(timeout_ms=24 * 60 * 60 * 1000):
-        asked.append(("flush",))
+        requests.append(("flush",))
 
     def unassign():
-        asked.append(("unassign",))
+        requests.append(("unassign",))
 
     def enable_custom_widget_manager(version="5.0.0a"):
-        asked.append(("custom widgets", version))
+        requests.append(("custom widgets", version))
 
     def disable_custom_widget_manager():
-        asked.append(("no custom widgets",))
+        requests.append(("no custom widgets",))
 
     parts = {
         "files": (download,),
@@ -43,4 +43,4 @@ def stand_in(monkeypatch):
         vars(part).update({function.__name__: function for function in functions})
         vars(colab)[name] = part
         monkeypatch.setitem(sys.modules, part.__name__, part)
-    return asked
+    return requests

@@ -54,15 +54,15 @@ class FakeDiscord:
 
     async def adapt(self, adapter, route, session, *, payload=None, multipart=None, files=None, **more):
         """What `AsyncWebhookAdapter.request` answers: for interactions."""
-        told = _payload(multipart) if multipart else payload
+        message = _payload(multipart) if multipart else payload
         if route.method == "GET":
             return self.shown(max(self.messages))
         if route.method == "PATCH":
-            return self.edit(max(self.messages), told, files)
-        if told["type"] == 5:
+            return self.edit(max(self.messages), message, files)
+        if message["type"] == 5:
             return self.called(self.say({"content": "thinking", "allowed_mentions": {"parse": []}}, files))
-        if told["type"] == 4:
-            data = told["data"]
+        if message["type"] == 4:
+            data = message["data"]
             if data.get("flags", 0) & 64:
                 self.asides.append(data["content"])
                 return self.called(None)
@@ -120,30 +120,36 @@ def _payload(form):
 def message(number, content, author, attachments=()):
     lists = ("embeds", "mentions", "mention_roles", "components")
     flags = {"mention_everyone": False, "pinned": False, "tts": False, "flags": 0, "type": 0, "edited_timestamp": None}
-    told = {"id": str(number), "channel_id": str(CHANNEL), "content": content, "author": user(author), "timestamp": NOW}
-    return {**told, **flags, **{name: [] for name in lists}, "attachments": list(attachments)}
+    payload = {
+        "id": str(number),
+        "channel_id": str(CHANNEL),
+        "content": content,
+        "author": user(author),
+        "timestamp": NOW,
+    }
+    return {**payload, **flags, **{name: [] for name in lists}, "attachments": list(attachments)}
 
 
 def interaction(kind, data, author=ADA):
     """`/imagine` (kind 2) or a button (kind 3) as Discord sends it."""
-    told = {"id": "77", "application_id": str(BOT), "type": kind, "token": "t", "version": 1, "data": data}
+    payload = {"id": "77", "application_id": str(BOT), "type": kind, "token": "t", "version": 1, "data": data}
     place = {"channel_id": str(CHANNEL), "channel": {"id": str(CHANNEL), "type": 1}, "user": user(author)}
     rest = {"entitlements": [], "authorizing_integration_owners": {}, "attachment_size_limit": 10**7}
-    return {**told, **place, **rest, "locale": "en-US"}
+    return {**payload, **place, **rest, "locale": "en-US"}
 
 
 def command(author=ADA, picture=None, **options):
     kinds = {str: 3, int: 4}
-    given = [{"name": name, "type": kinds[type(value)], "value": value} for name, value in options.items()]
-    data = {"id": "5", "name": "imagine", "type": 1, "options": given}
+    inputs = [{"name": name, "type": kinds[type(value)], "value": value} for name, value in options.items()]
+    data = {"id": "5", "name": "imagine", "type": 1, "options": inputs}
     if picture:
-        given.append({"name": "picture", "type": 11, "value": picture["id"]})
+        inputs.append({"name": "picture", "type": 11, "value": picture["id"]})
         data["resolved"] = {"attachments": {picture["id"]: picture}}
     return interaction(2, data, author)
 
 
 def press(act, job, author=ADA):
-    told = {"component_type": 2, "custom_id": f"vqclip:{act}:{job}"}
-    button = {"type": 2, "style": 2, "label": act, "custom_id": told["custom_id"]}
+    payload = {"component_type": 2, "custom_id": f"vqclip:{act}:{job}"}
+    button = {"type": 2, "style": 2, "label": act, "custom_id": payload["custom_id"]}
     under = message(500, "", BOT) | {"components": [{"type": 1, "components": [button]}]}
-    return interaction(3, told, author) | {"message": under}
+    return interaction(3, payload, author) | {"message": under}

@@ -159,12 +159,12 @@ def test_a_dry_run_says_what_the_film_will_not_reach_and_paints_nothing(tmp_path
     film = {"scenes": [{"words": "red", "seconds": 2}], "fps": 4, "steps_per_frame": 2, "first_steps": 6}
     (tmp_path / "film.json").write_text(json.dumps({**film, "camera": {"zoom": "0:(1), 12:(1.1)"}}))
     assert main(["animate", str(tmp_path / "film.json"), "--dry-run", "--out", str(tmp_path / "runs")]) == 0
-    said = capsys.readouterr()
-    assert said.out == "8 frames of 192 x 192, 2.0 s of film, 20 steps\n"
+    output = capsys.readouterr()
+    assert output.out == "8 frames of 192 x 192, 2.0 s of film, 20 steps\n"
     sentence = (
         "zoom has a keyframe at step 28, frame 12, and the run ends at step 20, after 8 frames: 1.1 is not reached"
     )
-    assert said.err.strip() == f"vqclip: {sentence}"
+    assert output.err.strip() == f"vqclip: {sentence}"
     assert not (tmp_path / "runs").exists()
 
 

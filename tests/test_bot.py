@@ -112,20 +112,20 @@ def test_dot_imagine_is_answered_at_once_and_edited_to_the_end(store, monkeypatc
             hears(bot, ".imagine blue", fake.BOB)
             hears(bot, ".imagine green")
             await until(lambda: len(channel.messages) == 3)
-            assert [said["content"] for said in channel.history[:3]] == [
+            assert [message["content"] for message in channel.history[:3]] == [
                 "**red**\nYou are next.",
                 "**blue**\nPlace 2 in the queue.",
                 "**green**\nPlace 3 in the queue.",
             ]
             assert channel.history[0]["buttons"] == ["Cancel"]
             with Painter(store):
-                await until(lambda: all("Seed" in said["content"] for said in channel.messages.values()))
-        previews = [said for said in channel.history if "Step" in said["content"] and said["files"]]
+                await until(lambda: all("Seed" in message["content"] for message in channel.messages.values()))
+        previews = [message for message in channel.history if "Step" in message["content"] and message["files"]]
         assert previews
         assert Image.open(BytesIO(next(iter(previews[0]["files"].values())))).format == "JPEG"
-        said = last(channel)
-        assert sorted(name.rpartition(".")[2] for name in said["files"]) == ["mp4", "png"]
-        assert said["buttons"] == ["Another seed", "Variations", "More steps", "Upload settings"]
+        message = last(channel)
+        assert sorted(name.rpartition(".")[2] for name in message["files"]) == ["mp4", "png"]
+        assert message["buttons"] == ["Another seed", "Variations", "More steps", "Upload settings"]
         assert channel.too_fast == 0, "never more than five edits in five seconds"
         assert [command["name"] for command in channel.commands] == ["imagine"]
         assert {job.settings["seed"] for job in store.jobs_of()} != {0}, "each has a seed of its own"
@@ -182,12 +182,12 @@ def test_long_words_markup_and_calls_stay_within_a_message(store, monkeypatch):
             for count, words in enumerate(("red_*`" * 330 + " @everyone", "red " * 1000, "red " * 1000 + "blue", "")):
                 hears(bot, f".imagine {words}")
                 await until(lambda count=count: len(channel.messages) > count)
-        told = [said["content"] for said in channel.messages.values()]
-        assert all(len(content) <= 2000 for content in told)
-        assert r"red\_\*\`red" in told[0]
-        assert told[0].endswith("…**\nYou are next.")
-        assert "prompt may have 4000 letters, got 4004" in told[2]
-        assert told[3].startswith("Say what to paint")
+        messages = [texts["content"] for texts in channel.messages.values()]
+        assert all(len(content) <= 2000 for content in messages)
+        assert r"red\_\*\`red" in messages[0]
+        assert messages[0].endswith("…**\nYou are next.")
+        assert "prompt may have 4000 letters, got 4004" in messages[2]
+        assert messages[3].startswith("Say what to paint")
 
     asyncio.run(story())
 

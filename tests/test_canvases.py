@@ -149,8 +149,8 @@ def test_a_new_canvas_is_one_folder(tmp_path):
         "from vqclip_nb.settings import Settings; from vqclip_nb.canvases import make\n"
         "print(make(Settings(canvas='dots').canvas, size=(16, 24), seeds=(0,))().shape)"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "[1, 3, 24, 16]" in done.stdout, done.stderr
+    process = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "[1, 3, 24, 16]" in process.stdout, process.stderr
 
 
 def test_canvases_are_made_by_name():

@@ -93,7 +93,7 @@ def test_a_model_of_ones_own_is_added_painted_with_checked_and_removed(tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("config", "weights", "said"),
+    ("config", "weights", "message"),
     [
         ("model: {target: x, params: {}}", True, "params.ddconfig"),
         ("- a list", True, "must be a YAML table"),
@@ -108,7 +108,7 @@ def test_a_model_of_ones_own_is_added_painted_with_checked_and_removed(tmp_path,
         ),
     ],
 )
-def test_a_wrong_model_of_ones_own_leaves_nothing_behind(tmp_path, capsys, home, config, weights, said):
+def test_a_wrong_model_of_ones_own_leaves_nothing_behind(tmp_path, capsys, home, config, weights, message):
     path = tmp_path / "mine.yaml"
     if config:
         path.write_text(config)
@@ -117,7 +117,7 @@ def test_a_wrong_model_of_ones_own_leaves_nothing_behind(tmp_path, capsys, home,
     elif weights:
         (tmp_path / "mine.ckpt").write_bytes(b"some")
     assert main(["models", "add", "mine", "--config", str(path), "--weights", str(tmp_path / "mine.ckpt")]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (home / "vqgan" / "mine").exists()
 
 

@@ -228,11 +228,11 @@ ATTACKS = {
 @FORMATS
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_pickle_runs_or_imports_anything(tmp_path, monkeypatch, zipped, name):
-    attack, said = ATTACKS[name]
+    attack, message = ATTACKS[name]
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.syspath_prepend(str(tmp_path))
     path = written(tmp_path / "a.ckpt", attack.replace(b"%s", f"touch {tmp_path / 'ran'}".encode()), zipped)
-    with pytest.raises(BrokenWeights, match=said) as wrong:
+    with pytest.raises(BrokenWeights, match=message) as wrong:
         read(path)
     assert "\n" not in str(wrong.value)
     assert not (tmp_path / "ran").exists()
@@ -284,13 +284,13 @@ def test_files_that_claim_more_than_they_have_are_refused_in_little_memory(tmp_p
                 bomb.writestr(old.filename, data, zipfile.ZIP_DEFLATED if found else zipfile.ZIP_STORED)
     names = ["True-one", "False-one", "True-many", "False-many", "l", "0"]
     words = [sys.executable, "-c", READ_ALL, *(str(tmp_path / f"{name}.ckpt") for name in names)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    *said, peak = done.stdout.splitlines()
-    wanted = ["a tensor of 300,000,000 numbers has only 1 in the file"] * 2
-    wanted += [r"its tensors claim 4,000,000,\d+ bytes, and it has 4,\d+,\d+"] * 2
-    wanted += ["is compressed, which torch never does"] * 2
-    assert len(said) == len(wanted)
-    assert all(re.search(pattern, line) for pattern, line in zip(wanted, said, strict=True))
+    process = subprocess.run(words, capture_output=True, text=True, check=True)
+    *message, peak = process.stdout.splitlines()
+    expected = ["a tensor of 300,000,000 numbers has only 1 in the file"] * 2
+    expected += [r"its tensors claim 4,000,000,\d+ bytes, and it has 4,\d+,\d+"] * 2
+    expected += ["is compressed, which torch never does"] * 2
+    assert len(message) == len(expected)
+    assert all(re.search(pattern, line) for pattern, line in zip(expected, message, strict=True))
     assert float(peak) < 30
 
 
@@ -301,7 +301,7 @@ def test_a_tensor_that_is_not_needed_may_be_an_expanded_one(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:TypedStorage")
 @pytest.mark.parametrize(
-    ("size", "stride", "offset", "said"),
+    ("size", "stride", "offset", "message"),
     [
         ((2,), (1,), 10**12, "reaches out of its storage"),
         ((2, 3), (10**15, 1), 0, "reaches out of its storage"),
@@ -310,14 +310,14 @@ def test_a_tensor_that_is_not_needed_may_be_an_expanded_one(tmp_path):
         (("a",), (1,), 0, "shape is none"),
     ],
 )
-def test_a_tensor_reads_nothing_beyond_its_storage(tmp_path, size, stride, offset, said):
+def test_a_tensor_reads_nothing_beyond_its_storage(tmp_path, size, stride, offset, message):
     class Lie:
         def __reduce__(self):
             return torch._utils._rebuild_tensor_v2, (storage, offset, size, stride, False, {})
 
     storage = torch.storage.TypedStorage(wrap_storage=torch.zeros(6).untyped_storage(), dtype=torch.float32)
     torch.save({"state_dict": {**WEIGHTS, "encoder.lie": Lie()}}, tmp_path / "a.ckpt")
-    with pytest.raises(BrokenWeights, match=said):
+    with pytest.raises(BrokenWeights, match=message):
         read(tmp_path / "a.ckpt")
 
 

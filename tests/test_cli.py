@@ -136,8 +136,8 @@ def test_ctrl_c_is_a_normal_ending(capsys):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize(("presses", "status", "told"), [(1, 0, "the film was left out"), (3, 130, "interrupted")])
-def test_ctrl_c_while_the_film_is_made_leaves_out_the_film_alone(capsys, monkeypatch, presses, status, told):
+@pytest.mark.parametrize(("presses", "status", "message"), [(1, 0, "the film was left out"), (3, 130, "interrupted")])
+def test_ctrl_c_while_the_film_is_made_leaves_out_the_film_alone(capsys, monkeypatch, presses, status, message):
     def pressing(frames):
         for _ in range(presses):
             os.kill(os.getpid(), signal.SIGINT)
@@ -146,7 +146,7 @@ def test_ctrl_c_while_the_film_is_made_leaves_out_the_film_alone(capsys, monkeyp
     readable = video._readable
     monkeypatch.setattr(video, "_readable", pressing)
     assert vqclip("paint", "red", *SMALL) == status
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     (run,) = Path("runs").iterdir()
     assert Image.open(run / "result.png").size == (32, 24)
     assert [path.name for path in run.iterdir() if "progress" in path.name] == []

@@ -103,12 +103,12 @@ def test_each_step_draws_anew_and_a_picture_to_keep_shows_the_likeliest():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"codes": "gumbel", "tidy": 3}, "tidy must be left out"),
         ({"canvas": "biggan/512", "gumbel": True, "max_classes": 3}, "max_classes must be left out"),
     ],
 )
-def test_options_that_exclude_each_other_are_one_line(settings, said):
-    with pytest.raises(SettingsError, match=rf"^{said}[^\n]*$"):
+def test_options_that_exclude_each_other_are_one_line(settings, message):
+    with pytest.raises(SettingsError, match=rf"^{message}[^\n]*$"):
         Settings(**settings)

@@ -130,8 +130,8 @@ def test_what_the_table_says_of_an_option_is_what_becomes_of_it(tool, option):
     drawn = option.name in ("seed", "random") and before.settings.seed != after.settings.seed
     settings = recipe(before.settings) != recipe(after.settings) or drawn
     outputs = (before.outputs, before.asks_to_overwrite) != (after.outputs, after.asks_to_overwrite)
-    told = [note for note in after.notes if note.startswith(f"--{option.name} changes nothing here: ")]
-    assert (settings, outputs or option.fate == "setting", bool(told)) == {
+    messages = [note for note in after.notes if note.startswith(f"--{option.name} changes nothing here: ")]
+    assert (settings, outputs or option.fate == "setting", bool(messages)) == {
         "setting": (True, True, False),
         "file": (False, True, False),
         "moot": (False, False, True),
@@ -139,13 +139,13 @@ def test_what_the_table_says_of_an_option_is_what_becomes_of_it(tool, option):
 
 
 def test_nothing_but_the_words_typed_is_the_recipe_of_that_name():
-    for module, given, more in (
+    for module, inputs, more in (
         (generate, {"prompts": "a house", "seed": 0}, {}),
         (dream, {"text": "a house"}, {"steps": 21_000}),
         (imagine, {"text": "a house", "seed": 0}, {"steps": 21_000}),
         (notebook, {"texts": "a house", "seed": 0}, {}),
     ):
-        plan = module.plan(given, memory=10**11) if module is generate else module.plan(given)
+        plan = module.plan(inputs, memory=10**11) if module is generate else module.plan(inputs)
         named = Settings(**{**presets.load(plan.preset).settings, **more, "prompt": "a house", "seed": 0})
         assert recipe(plan.settings) == recipe(named)
 
@@ -238,15 +238,15 @@ def test_words_are_read_as_fire_read_them(words, expected):
 
 def test_deep_dazes_story_shows_more_words_each_epoch_and_old_ones_leave():
     text = " ".join(f"w{number}" for number in range(1, 120))
-    given = {"text": text, "create_story": True, "iterations": 4, "story_words_per_epoch": 57}
-    plan = imagine.plan(given)
+    inputs = {"text": text, "create_story": True, "iterations": 4, "story_words_per_epoch": 57}
+    plan = imagine.plan(inputs)
     assert plan.settings.steps == 12
-    told = {
+    payload = {
         prompt.text: [value_at(prompt.weight, step) for step in range(12)]
         for prompt in prompts.parse(plan.settings.prompt)
     }
-    assert list(told.values()) == [[1] * 4 + [0] * 8, [0] * 4 + [1] * 4 + [0] * 4, [0] * 8 + [1] * 4]
-    assert [words.split()[0] for words in told] == ["w1", "w13", "w70"]
+    assert list(payload.values()) == [[1] * 4 + [0] * 8, [0] * 4 + [1] * 4 + [0] * 4, [0] * 8 + [1] * 4]
+    assert [words.split()[0] for words in payload] == ["w1", "w13", "w70"]
     parts = imagine.plan({"text": "a king - a queen", "create_story": True, "story_separator": "-", "iterations": 2})
     assert [prompt.text for prompt in prompts.parse(parts.settings.prompt)] == ["a king", "a queen"]
 
@@ -265,8 +265,8 @@ def test_a_text_as_a_name_stays_in_this_folder_whatever_it_says(text):
 
 
 def test_a_story_is_painted_phrase_by_phrase_and_begins_again():
-    given = {"prompts": "red:2 | fog:-1^a ship: night", "change_prompt_every": 10, "iterations": 35}
-    settings = generate.plan({**given, "image_prompts": "a.png:0.5"}).settings
+    inputs = {"prompts": "red:2 | fog:-1^a ship: night", "change_prompt_every": 10, "iterations": 35}
+    settings = generate.plan({**inputs, "image_prompts": "a.png:0.5"}).settings
     weights = {prompt.text: prompt.weight for prompt in prompts.parse(settings.prompt)}
     (picture,) = map(prompts.parse_picture, settings.image_prompts)
     for step in range(35):
@@ -416,8 +416,8 @@ def test_on_demo_counts_what_was_typed_and_the_rest_suits_the_demo():
             "seed": None,
         },
     }
-    for tool, given in words.items():
-        settings = TOOLS[tool].plan(given).on_demo().settings
+    for tool, inputs in words.items():
+        settings = TOOLS[tool].plan(inputs).on_demo().settings
         expected = {**typed[tool], "prompt": "a house"}
         expected = {name: settings.seed if value is None else value for name, value in expected.items()}
         assert recipe(settings) == recipe(Settings(**expected))
@@ -435,8 +435,8 @@ def test_a_long_run_says_how_long_and_a_short_one_does_not(monkeypatch):
     seconds = iter(range(100))
     monkeypatch.setattr("vqclip_nb.compat.copies.time.monotonic", lambda: float(next(seconds)))
     long, short = Duration(21_000, "20 epochs of 1050"), Duration(50)
-    said = [long.add(step) for step in range(1, 6)]
-    assert said == [
+    messages = [long.add(step) for step in range(1, 6)]
+    assert messages == [
         None,
         None,
         "21,000 steps (20 epochs of 1050) take about 6 h here; Ctrl-C ends it and keeps the picture so far",

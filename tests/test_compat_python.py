@@ -114,7 +114,7 @@ def test_ctrl_c_ends_it_and_keeps_the_picture_so_far(capsys):
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("inputs", "sentence"),
     [
         ({"text": "red", "image_size": 100}, "--image_size must be 128, 256 or 512, got 100"),
         ({}, "there is nothing to imagine"),
@@ -122,6 +122,6 @@ def test_ctrl_c_ends_it_and_keeps_the_picture_so_far(capsys):
         ({"text": "red", "lr": -1}, "lr must be above 0 and up to 10, got -1"),
     ],
 )
-def test_wrong_arguments_are_refused_when_it_is_made(given, sentence):
+def test_wrong_arguments_are_refused_when_it_is_made(inputs, sentence):
     with pytest.raises(SettingsError, match=sentence):
-        big_sleep.Imagine(**given)
+        big_sleep.Imagine(**inputs)

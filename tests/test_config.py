@@ -20,7 +20,7 @@ def changed(**fields):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("embed_dim", None, "config's embed_dim must be a whole number from 1 to 65,536, got None"),
         ("embed_dim", True, "embed_dim must be a whole number .*, got True"),
@@ -43,9 +43,9 @@ def changed(**fields):
         ("dropout", float("nan"), "ddconfig.dropout must be a number from 0 to 1, got nan"),
     ],
 )
-def test_a_field_is_named_with_its_value_and_what_is_allowed(name, value, said):
+def test_a_field_is_named_with_its_value_and_what_is_allowed(name, value, message):
     began = time.process_time()
-    with pytest.raises(ValueError, match=said) as wrong:
+    with pytest.raises(ValueError, match=message) as wrong:
         VQGANConfig.from_taming(changed(**{name: value}))
     assert len(str(wrong.value)) < 400
     assert "\n" not in str(wrong.value)
@@ -53,7 +53,7 @@ def test_a_field_is_named_with_its_value_and_what_is_allowed(name, value, said):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("num_res_blocks", 32, "its config says ddconfig.num_res_blocks 32 where the weights have 1"),
         ("ch", 4096, "its config says ddconfig.ch 4096 where the weights have 32"),
@@ -63,15 +63,15 @@ def test_a_field_is_named_with_its_value_and_what_is_allowed(name, value, said):
         ("patch_size", 64, "in_channels must be 12288"),
     ],
 )
-def test_what_the_weights_do_not_have_is_not_built(monkeypatch, name, value, said):
+def test_what_the_weights_do_not_have_is_not_built(monkeypatch, name, value, message):
     state = standins.tiny_vqgan()
     monkeypatch.setattr(vqgan, "VQGAN", lambda *_, **__: pytest.fail("it was built"))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         vqgan.build(VQGANConfig.from_taming(changed(**{name: value})), state)
 
 
 @pytest.mark.parametrize(
-    ("key", "shape", "said"),
+    ("key", "shape", "message"),
     [
         ("encoder.conv_in.weight", (32,), "convolution's belongs"),
         ("encoder.conv_in.weight", (4096, 3, 0, 0), "convolution's belongs"),
@@ -81,12 +81,12 @@ def test_what_the_weights_do_not_have_is_not_built(monkeypatch, name, value, sai
         ("encoder.conv_in.weight", None, "missing from the file, first encoder.conv_in.weight"),
     ],
 )
-def test_weights_of_odd_shapes_are_named(key, shape, said):
+def test_weights_of_odd_shapes_are_named(key, shape, message):
     state = standins.tiny_vqgan()
     state.pop(key, None)
     if shape:
         state[key] = torch.zeros(shape)
-    with pytest.raises(BrokenWeights, match=said):
+    with pytest.raises(BrokenWeights, match=message):
         vqgan.build(VQGANConfig.from_taming(standins.TINY_CONFIG), state)
 
 
@@ -107,7 +107,7 @@ MERGES = "a: &a {x: 1}\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (LAUGHS, "has more than 5,000 values; a VQGAN's has about thirty"),
         (MERGES, "has more than 5,000 values"),
@@ -125,10 +125,10 @@ MERGES = "a: &a {x: 1}\n" + "".join(
     ],
     ids=range(13),
 )
-def test_a_yaml_file_that_is_a_bomb_is_refused_at_once(tmp_path, text, said):
+def test_a_yaml_file_that_is_a_bomb_is_refused_at_once(tmp_path, text, message):
     (tmp_path / "a.yaml").write_text(text)
     began = time.process_time()
-    with pytest.raises(ValueError, match=said) as wrong:
+    with pytest.raises(ValueError, match=message) as wrong:
         read_yaml(tmp_path / "a.yaml")
     assert time.process_time() - began < 1
     assert "\n" not in str(wrong.value)

@@ -64,7 +64,7 @@ def test_published_pooling_is_the_recipe_view_by_view():
     size, cutn, image = 32, 12, smooth_pictures(1)
     cut, draws = Cutouts("pooling-published", 32, cutn), Draws((5,), step=1)
     chances = augment.Chances(POOLING_AUGMENT, draws, cut)
-    noise, kept = chances.noise(), chances.kept_area(image)
+    noise, saved = chances.noise(), chances.kept_area(image)
     pooled = methods.pool(image, size)
 
     expected = []
@@ -72,7 +72,7 @@ def test_published_pooling_is_the_recipe_view_by_view():
         view = resampled(pooled, torch.linalg.inv(chances.affine[k]), border=True)
         view = resampled(view, torch.linalg.inv(chances.perspective[k]), border=False)
         view = recoloured(view[0], turn=chances.hue[k].item(), times=chances.saturation[k].item())
-        expected.append(view * kept[k] + noise[k])
+        expected.append(view * saved[k] + noise[k])
     torch.testing.assert_close(cut(image, draws), torch.stack(expected), atol=2e-4, rtol=0)
 
 

@@ -21,9 +21,9 @@ def gpus(monkeypatch):
     """Machines with the GPUs that a test names; they all work until it says otherwise."""
 
     def here(*kinds):
-        monkeypatch.setattr(device, "present", lambda wanted: wanted.type in (*kinds, "cpu"))
-        monkeypatch.setattr(device, "trial", lambda wanted: [])
-        monkeypatch.setattr(device, "agrees", lambda wanted: True)
+        monkeypatch.setattr(device, "present", lambda asked_device: asked_device.type in (*kinds, "cpu"))
+        monkeypatch.setattr(device, "trial", lambda asked_device: [])
+        monkeypatch.setattr(device, "agrees", lambda asked_device: True)
         monkeypatch.setattr(torch.cuda, "init", lambda: None)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
 
@@ -46,12 +46,12 @@ def test_a_device_that_is_not_here_is_one_line(gpus, name):
         device.choose(name)
 
 
-@pytest.mark.parametrize(("said", "remedy"), TROUBLES.items())
-def test_an_unusable_gpu_gives_one_sentence_and_the_cpu_carries_on(gpus, monkeypatch, said, remedy):
+@pytest.mark.parametrize(("message", "remedy"), TROUBLES.items())
+def test_an_unusable_gpu_gives_one_sentence_and_the_cpu_carries_on(gpus, monkeypatch, message, remedy):
     gpus("cuda")
 
     def fail(_):
-        raise RuntimeError(said)
+        raise RuntimeError(message)
 
     monkeypatch.setattr(device, "trial", fail)
     with pytest.warns(PaintWarning, match=f"the GPU .* is not used: .*{remedy}.*The CPU carries on") as warned:
@@ -109,15 +109,15 @@ def test_a_cpu_has_its_perceptor_alone_in_bfloat16_where_it_multiplies_it(monkey
 
 
 @pytest.mark.parametrize(
-    ("factor", "kept", "said"),
+    ("factor", "saved", "message"),
     [(1.001, "float16", None), (float("inf"), "float32", "overflows"), (-1, "float32", "cosine is -1.000")],
 )
-def test_half_precision_is_kept_only_if_its_first_step_agrees(factor, kept, said):
+def test_half_precision_is_kept_only_if_its_first_step_agrees(factor, saved, message):
     gradient = torch.linspace(-1, 1, 100)
 
     def step(precision):
         return torch.ones(2), gradient * (factor if precision.name == "float16" else 1)
 
     precision, sentence = device.settle(device.Precision("float16", scaled=True), step)
-    assert precision.name == kept
-    assert (said is None and sentence is None) or said in sentence
+    assert precision.name == saved
+    assert (message is None and sentence is None) or message in sentence

@@ -44,10 +44,10 @@ def test_a_full_disk_is_said_once_and_all_is_saved_when_there_is_room(tmp_path, 
         disk["full"] = 2 <= step < 6
 
     monkeypatch.setattr(background_writer, "write", write)
-    with pytest.warns(PaintWarning) as heard:
+    with pytest.warns(PaintWarning) as records:
         folder = painted(tmp_path / "runs", fill)
-    said = [str(warning.message).partition(": ")[0] for warning in heard]
-    assert said == [
+    messages = [str(warning.message).partition(": ")[0] for warning in records]
+    assert messages == [
         "the run's folder cannot be written to (No space left on device); the painting goes on in memory, "
         "and is saved when it can be",
         "the run's folder can be written to again, and all is saved",
@@ -67,9 +67,9 @@ def test_a_drive_that_goes_and_comes_back_is_written_to_again(tmp_path):
             assert not out.exists(), "nothing is written under a drive that is gone"
             away.rename(out)
 
-    with pytest.warns(PaintWarning) as heard:
+    with pytest.warns(PaintWarning) as records:
         folder = painted(out, unplug)
-    assert len(heard) == 2, "that it is gone, and that it is back"
+    assert len(records) == 2, "that it is gone, and that it is back"
     assert names(folder) == names(whole)
 
 
@@ -92,9 +92,9 @@ def test_what_cannot_be_written_to_the_end_is_rescued(tmp_path, monkeypatch):
             active.record._writer.flush()
             (tmp_path / "drive").rename(tmp_path / "away")
 
-    with pytest.warns(PaintWarning) as heard:
+    with pytest.warns(PaintWarning) as records:
         folder = painted(tmp_path / "drive", unplug)
-    assert [str(warning.message) for warning in heard if f"what it lacks is in {folder}" in str(warning.message)]
+    assert [str(warning.message) for warning in records if f"what it lacks is in {folder}" in str(warning.message)]
     assert folder.parent == tmp_path
     assert Image.open(folder / "result.png").size == (32, 16)
     assert resume(folder).painting.step_count == crash_worker.STEPS
@@ -102,17 +102,17 @@ def test_what_cannot_be_written_to_the_end_is_rescued(tmp_path, monkeypatch):
 
 def test_too_many_pictures_in_memory_are_thinned(tmp_path, monkeypatch):
     monkeypatch.setattr(background_writer, "MOST_HELD", 1000)
-    kept = background_writer.BackgroundWriter(tmp_path / "gone" / "run", {})
+    saved = background_writer.BackgroundWriter(tmp_path / "gone" / "run", {})
 
     def put_all():
         for step in range(1, 9):
-            kept.put(f"frames/{step:06}.jpg", lambda: b"." * 400)
-            kept.flush()
+            saved.put(f"frames/{step:06}.jpg", lambda: b"." * 400)
+            saved.flush()
 
     with pytest.warns(PaintWarning, match="cannot be written to"):
         put_all()
-    assert len(kept.held) <= 3
-    assert "frames/000008.jpg" in kept.held or "frames/000007.jpg" in kept.held
+    assert len(saved.held) <= 3
+    assert "frames/000008.jpg" in saved.held or "frames/000007.jpg" in saved.held
 
 
 def test_a_state_that_cannot_be_made_deletes_none_before_it(tmp_path, monkeypatch):
@@ -132,12 +132,12 @@ def test_a_state_that_cannot_be_made_deletes_none_before_it(tmp_path, monkeypatc
 
 
 def test_a_file_that_cannot_be_made_costs_only_itself(tmp_path):
-    kept = background_writer.BackgroundWriter(tmp_path / "run", {})
+    saved = background_writer.BackgroundWriter(tmp_path / "run", {})
 
     def put_both():
-        kept.put("a.txt", lambda: bytes(1 // 0))
-        kept.put("b.txt", lambda: b"b")
-        assert kept.close()
+        saved.put("a.txt", lambda: bytes(1 // 0))
+        saved.put("b.txt", lambda: b"b")
+        assert saved.close()
 
     with pytest.warns(PaintWarning, match="a.txt could not be made: .*by zero"):
         put_both()

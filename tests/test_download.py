@@ -69,26 +69,26 @@ WRONGS = {
 
 
 def test_what_nobody_follows_is_announced(server):
-    with pytest.warns(PaintWarning) as heard:
+    with pytest.warns(PaintWarning) as records:
         download.fetch(entry(server.at("missing"), server.at("good")), patience=HASTY)
-    said = [str(warning.message) for warning in heard]
-    assert re.fullmatch(r"fetching vqgan/tiny once \(3 MB, into .*tiny\)", said[0])
-    assert "trying the next address" in said[1]
+    messages = [str(warning.message) for warning in records]
+    assert re.fullmatch(r"fetching vqgan/tiny once \(3 MB, into .*tiny\)", messages[0])
+    assert "trying the next address" in messages[1]
 
 
-@pytest.mark.parametrize(("path", "said"), WRONGS.items())
-def test_a_wrong_mirror_is_named_and_the_next_one_serves(server, path, said):
+@pytest.mark.parametrize(("path", "message"), WRONGS.items())
+def test_a_wrong_mirror_is_named_and_the_next_one_serves(server, path, message):
     tiny, notes = entry(server.at(path), server.at("good")), []
     found = fetch(tiny, report=lambda progress: notes.append(progress.note or ""), patience=HASTY)
     assert found.read_bytes() == CONTENT
     assert any(f"127.0.0.1:{server.server_port}" in note for note in notes)
-    assert any(re.search(said, note) for note in notes)
+    assert any(re.search(message, note) for note in notes)
 
 
-@pytest.mark.parametrize(("path", "said"), WRONGS.items())
-def test_a_wrong_mirror_alone_leaves_no_file_under_the_right_name(server, path, said):
+@pytest.mark.parametrize(("path", "message"), WRONGS.items())
+def test_a_wrong_mirror_alone_leaves_no_file_under_the_right_name(server, path, message):
     tiny = entry(server.at(path))
-    with pytest.raises(CannotFetch, match=said) as wrong:
+    with pytest.raises(CannotFetch, match=message) as wrong:
         fetch(tiny, patience=HASTY)
     assert "\n" not in str(wrong.value)
     assert str(tiny.folder / "last.ckpt") in str(wrong.value)  # the remedy: put it there
@@ -174,9 +174,9 @@ def test_a_disk_that_becomes_full_meanwhile_is_said_and_the_part_is_kept(server,
     assert server.requests[-1][1].startswith("bytes=")
 
 
-@pytest.mark.parametrize(("path", "said"), [("good", "offers 3,000,000 bytes"), ("endless", "sends more than the")])
-def test_a_config_from_an_address_is_small(server, path, said):
-    with pytest.raises(CannotFetch, match=said), download.open_source(server.at(path)):
+@pytest.mark.parametrize(("path", "message"), [("good", "offers 3,000,000 bytes"), ("endless", "sends more than the")])
+def test_a_config_from_an_address_is_small(server, path, message):
+    with pytest.raises(CannotFetch, match=message), download.open_source(server.at(path)):
         pytest.fail("it was lent")
 
 

@@ -47,12 +47,12 @@ def test_it_paints_without_what_environments_lack_and_says_nothing_that_is_not_a
         words = "paint,a red circle,--steps,3,--size,64,64,--cutn,4,--device,cpu,--quiet"
         sys.exit(cli.main(words.split(",")))
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (process.returncode, process.stderr) == (0, "")
     assert len(list(tmp_path.glob("runs/*/result.png"))) == 1

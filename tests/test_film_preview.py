@@ -52,16 +52,16 @@ def test_a_film_may_be_set_in_any_order():
 
 
 def test_a_camera_slider_writes_its_number_and_the_wireframe_follows():
-    heard = []
-    form = Form(heard.append)
+    messages = []
+    form = Form(messages.append)
     form.load({"frame_steps": 4, "steps": 74})
     still, zoom = form.film_preview.value, form.controls["zoom"]
     zoom.slider.value = 1.05
-    assert (zoom.text.value, form.value("zoom"), heard) == ("1.05", 1.05, ["zoom"])
+    assert (zoom.text.value, form.value("zoom"), messages) == ("1.05", 1.05, ["zoom"])
     assert form.film_preview.value != still
     zoom.text.value = "1.3"
     assert (zoom.slider.value, zoom.slider.max) == (1.3, 1.3), "what is typed may go further"
-    assert heard == ["zoom", "zoom"]
+    assert messages == ["zoom", "zoom"]
 
 
 def test_the_slider_of_a_schedule_is_disabled_at_its_first_number():

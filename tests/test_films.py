@@ -331,9 +331,9 @@ def test_of_a_video_that_turns_out_damaged_what_was_painted_is_kept(tmp_path, to
         return whole(self, index)
 
     monkeypatch.setattr(VideoReader, "frame", frame)
-    wish = ["paint", "red", "--canvas", "pixels", "--size", "32", "32", "--cutn", "2", "--quiet", "--frame-steps", "1"]
-    wish += ["--first-steps", "1", "--steps", "6", "--out", str(tmp_path / "runs")]
-    assert main([*wish, "--video", str(tmp_path / "clip.mp4")]) == 1
+    words = ["paint", "red", "--canvas", "pixels", "--size", "32", "32", "--cutn", "2", "--quiet", "--frame-steps", "1"]
+    words += ["--first-steps", "1", "--steps", "6", "--out", str(tmp_path / "runs")]
+    assert main([*words, "--video", str(tmp_path / "clip.mp4")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("stopped: video ends before frame 4: 'clip.mp4' is damaged there; the picture so far is kept")
     ((run,), _) = read_all(tmp_path / "runs")

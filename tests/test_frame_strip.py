@@ -21,10 +21,10 @@ def test_the_frames_painted_so_far_can_be_scrubbed_while_it_paints_and_after():
     assert strip.box.layout.display == "none"
     panel.ui.start.click()
     paused(panel, 9)
-    kept = frames(REGISTRY.job.status.folder)
+    saved = frames(REGISTRY.job.status.folder)
     assert strip.slider.max == strip.slider.value >= 3, "the newest is shown"
     assert f"{strip.slider.max} of {strip.slider.max}, at" in strip.about.value
-    for path, shade in zip(kept[:2], ("blue", "lime"), strict=True):
+    for path, shade in zip(saved[:2], ("blue", "lime"), strict=True):
         Image.new("RGB", (16, 16), shade).save(path)
     strip.slider.value = 1
     assert colour(strip.picture)[2] > 200 > colour(strip.picture)[1]
@@ -34,7 +34,7 @@ def test_the_frames_painted_so_far_can_be_scrubbed_while_it_paints_and_after():
 
     panel.ui.pause.click()
     paused(panel, REGISTRY.job.status.step + 4)
-    assert strip.slider.max > len(kept)
+    assert strip.slider.max > len(saved)
     assert strip.slider.value == 2, "the eye stays where it was"
     assert len(strip._thumbs) <= 8
     panel.ui.stop.click()

@@ -65,11 +65,11 @@ def in_one_line(work):
         try:
             work()
         except ValueError as error:
-            said = str(error)
+            message = str(error)
         else:
             return True
-    assert said.strip()
-    assert len(said.splitlines()) == 1
+    assert message.strip()
+    assert len(message.splitlines()) == 1
     return False
 
 
@@ -122,26 +122,26 @@ def test_a_damaged_picture_is_one_line_or_settings(tmp_path, cases):
     pil = Image.effect_noise((16, 16), 90).convert("RGB")
     for case in range(cases):
         chance = random.Random(case)
-        told = twisted(about, chance) if case % 3 == 0 else about
+        description = twisted(about, chance) if case % 3 == 0 else about
         path = tmp_path / f"a.{chance.choice(('png', 'jpg', 'webp'))}"
         format = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}[path.suffix]
-        if told == about or not isinstance(told, dict):
+        if description == about or not isinstance(description, dict):
             path.write_bytes(damaged(encode(pil, format, about), chance))
         else:
-            path.write_bytes(_with_text(pil, told))
+            path.write_bytes(_with_text(pil, description))
         hurt.append(in_one_line(lambda path=path: Settings(**read(path)["settings"])))
     assert any(hurt)
     assert not all(hurt)
 
 
-def _with_text(pil, told):
+def _with_text(pil, description):
     """A PNG that says anything at all."""
     import io
 
     from PIL.PngImagePlugin import PngInfo
 
     text, file = PngInfo(), io.BytesIO()
-    text.add_itxt("vqclip", json.dumps(told))
+    text.add_itxt("vqclip", json.dumps(description))
     pil.save(file, "PNG", pnginfo=text)
     return file.getvalue()
 

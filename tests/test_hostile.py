@@ -188,8 +188,8 @@ def test_a_printed_command_is_one_line_that_gives_the_same_words_when_pasted(wor
     line = command(sys.executable, "-c", "import sys; sys.stdout.write(sys.argv[-1])", operands=[word])
     assert "\n" not in line
     assert line.isprintable()
-    done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
-    assert done.stdout.decode() == word
+    process = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+    assert process.stdout.decode() == word
 
 
 def test_a_prompt_that_looks_like_an_option_is_printed_behind_dashes(tmp_path, capsys):
@@ -292,5 +292,5 @@ def test_the_picture_is_kept_whatever_becomes_of_the_output(tmp_path, shell, sta
 def test_a_reader_that_leaves_ends_a_listing_normally():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     line = f"{command(sys.executable, '-m', 'vqclip_nb', 'models')} | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    process = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "")

@@ -135,23 +135,23 @@ def test_disco_settings_keep_the_first_prompts_and_say_what_is_gone(here):
 
 
 def test_discoart_rkhamilton_and_aphantasia_are_read_from_yaml(here):
-    told = "text_prompts: [a lighthouse:3, 'fog:-1']\n"
-    told += "clip_models: [ViT-B-32::openai, RN50::openai, ViT-B-32::laion2b_e16]\n"
+    content = "text_prompts: [a lighthouse:3, 'fog:-1']\n"
+    content += "clip_models: [ViT-B-32::openai, RN50::openai, ViT-B-32::laion2b_e16]\n"
     settings, lost = one(
-        written(here / "da.yml", told + "steps: 250\nwidth_height: [640, 512]\ncut_ic_pow: 1.0\nseed: 7\n")
+        written(here / "da.yml", content + "steps: 250\nwidth_height: [640, 512]\ncut_ic_pow: 1.0\nseed: 7\n")
     )
     assert settings.prompt == "a lighthouse:3 | fog:-1"
     assert read(here / "da.yml")[0].tool == "DiscoArt"
     assert settings.perceptor == "ViT-B/32 + RN50 + open_clip/ViT-B-32/laion2b_e16"
     assert (settings.steps, settings.seed, settings.size) == (250, 7, (640, 512))
     assert "cut_ic_pow: " in lost
-    told = "text_prompts: a house | oil\niterations: 80\noutput_image_size: [320, 256]\n"
-    told += "adaptiveLR: true\nz_smoother: true\n"
-    settings, lost = one(written(here / "rk.yaml", told + "vqgan_model_name: vqgan_imagenet_f16_1024\n"))
+    content = "text_prompts: a house | oil\niterations: 80\noutput_image_size: [320, 256]\n"
+    content += "adaptiveLR: true\nz_smoother: true\n"
+    settings, lost = one(written(here / "rk.yaml", content + "vqgan_model_name: vqgan_imagenet_f16_1024\n"))
     assert (settings.prompt, settings.steps, settings.size) == ("a house | oil", 80, (320, 256))
     assert (settings.plateau, settings.canvas, settings.cutouts) == (20, "vqgan/imagenet_f16_1024", "updated")
     assert "z_smoother: " in lost
-    told = {
+    content = {
         "in_txt": "a sea",
         "in_txt0": "fog",
         "size": "640-360",
@@ -160,11 +160,11 @@ def test_discoart_rkhamilton_and_aphantasia_are_read_from_yaml(here):
         "lrate": 0.07,
         "aest": 1,
     }
-    settings, lost = one(written(here / "ap.json", told))
+    settings, lost = one(written(here / "ap.json", content))
     assert (settings.prompt, settings.size, settings.cutn, settings.lr) == ("a sea | fog:-0.5", (640, 360), 90, 0.07)
     assert (settings.canvas, settings.canvas_options["colours"]) == ("fourier", 1.4)
     assert "aest: " in lost
-    settings, lost = one(written(here / "dwt.json", {**told, "dwt": True, "wave": "sym8", "sharp": 0.4}))
+    settings, lost = one(written(here / "dwt.json", {**content, "dwt": True, "wave": "sym8", "sharp": 0.4}))
     assert settings.canvas == "wavelets"
     assert settings.canvas_options == {"wave": "sym8", "sharp": 0.4, "contrast": 1.1, "colours": 1.4}
 

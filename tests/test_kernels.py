@@ -64,13 +64,13 @@ def test_a_fused_layer_answers_as_taming_s_in_value_and_gradient(name, small, mo
     torch.manual_seed(0)
     channels, plain, fused = layers()[name]
     x = (2 * torch.randn(2, channels, 7, 5) + 1).requires_grad_()
-    wanted = plain(x)
+    expected = plain(x)
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
         got = fused(x)
     assert got.dtype == torch.bfloat16
-    assert far(got, wanted) < 0.01
-    pull = torch.randn_like(wanted)
-    (right,), (ours,) = torch.autograd.grad(wanted, x, pull), torch.autograd.grad(got, x, pull.bfloat16())
+    assert far(got, expected) < 0.01
+    pull = torch.randn_like(expected)
+    (right,), (ours,) = torch.autograd.grad(expected, x, pull), torch.autograd.grad(got, x, pull.bfloat16())
     assert far(ours, right) < 0.01
 
 
@@ -87,9 +87,9 @@ def test_the_sums_of_strips_are_those_of_all_places(monkeypatch):
 def test_quick_gelu_and_attention_are_clip_s():
     torch.manual_seed(0)
     x, pull = torch.randn(3000, requires_grad=True), torch.randn(3000)
-    wanted, got = x * torch.sigmoid(1.702 * x), triton_layers.QuickGELU.apply(x)
-    torch.testing.assert_close(got, wanted)
-    right, ours = (torch.autograd.grad(each, x, pull)[0] for each in (wanted, got))
+    expected, got = x * torch.sigmoid(1.702 * x), triton_layers.QuickGELU.apply(x)
+    torch.testing.assert_close(got, expected)
+    right, ours = (torch.autograd.grad(each, x, pull)[0] for each in (expected, got))
     torch.testing.assert_close(ours, right)
     clip = disturbed(openai_clip.part("model").CLIP(16, 32, 3, 128, 16, 8, 99, 64, 1, 1))
     layers, tokens = clip.visual.transformer, torch.randn(5, 3, 128)
@@ -111,12 +111,12 @@ def test_pooling_and_views_are_those_of_torch(shape, size):
     torch.manual_seed(0)
     image = torch.rand(shape).requires_grad_()
     cut, draws = Cutouts("pooling", size, 4), Draws(tuple(range(5, 5 + len(image))), 3)
-    wanted = cut(image, draws)
+    expected = cut(image, draws)
     with mock.patch.object(gpu, "usable", return_value=True):
         got = cut(image, draws)
-    torch.testing.assert_close(got, wanted, rtol=0, atol=2e-5)
-    pull = torch.randn_like(wanted)
-    right, ours = (torch.autograd.grad(each, image, pull)[0] for each in (wanted, got))
+    torch.testing.assert_close(got, expected, rtol=0, atol=2e-5)
+    pull = torch.randn_like(expected)
+    right, ours = (torch.autograd.grad(each, image, pull)[0] for each in (expected, got))
     assert far(ours, right) < 1e-5
 
 
@@ -125,11 +125,11 @@ def test_a_plain_picture_s_gradients_are_shared_as_torch_shares_them():
     image = torch.tensor([0.0, 0.4, 1.0]).repeat_interleave(8)[None, None, None].expand(1, 3, 24, 24).clone()
     image.requires_grad_()
     cut, draws = Cutouts("pooling", 24, 3), Draws((1,))
-    wanted = cut(image, draws)
+    expected = cut(image, draws)
     with mock.patch.object(gpu, "usable", return_value=True):
         got = cut(image, draws)
     right, ours = (
-        torch.autograd.grad(each.sum((0, 2, 3)).dot(torch.tensor([1.0, 2, 3])), image)[0] for each in (wanted, got)
+        torch.autograd.grad(each.sum((0, 2, 3)).dot(torch.tensor([1.0, 2, 3])), image)[0] for each in (expected, got)
     )
     assert far(ours, right) < 1e-4
 
@@ -153,24 +153,27 @@ def test_a_gradient_that_is_not_a_number_stays_none():
 
 def test_a_layer_in_half_precision_can_be_copied():
     block = disturbed(ResnetBlock(in_channels=32, out_channels=32, dropout=0.0, temb_channels=0))
-    kept = triton_layers.half(block.conv1, torch.bfloat16)
-    assert triton_layers.half(block.conv1, torch.bfloat16) is kept
-    assert torch.equal(triton_layers.half(copy.deepcopy(block).conv1, torch.bfloat16)[0], kept[0])
+    saved = triton_layers.half(block.conv1, torch.bfloat16)
+    assert triton_layers.half(block.conv1, torch.bfloat16) is saved
+    assert torch.equal(triton_layers.half(copy.deepcopy(block).conv1, torch.bfloat16)[0], saved[0])
 
 
 @pytest.mark.parametrize("name", ["a VQGAN with attention", "a ViT of several layers", "the demo CLIP"])
 def test_a_quickened_network_answers_by_the_kernels_as_published(name, monkeypatch):
     torch.manual_seed(0)
-    network, given = NETWORKS[name]()
-    given = given[:1, ..., :6, :6].contiguous() if "VQGAN" in name else given[:1]
-    given.requires_grad_()
+    network, inputs = NETWORKS[name]()
+    inputs = inputs[:1, ..., :6, :6].contiguous() if "VQGAN" in name else inputs[:1]
+    inputs.requires_grad_()
     quick = models.optimize_network(copy.deepcopy(network))
     compute = [(each.decode if hasattr(each, "decode") else each) for each in (network, quick)]
-    wanted = compute[0](given)
+    expected = compute[0](inputs)
     monkeypatch.setattr(gpu, "kernels", lambda x: triton_layers)
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-        got = compute[1](given)
-    assert torch.cosine_similarity(got.flatten().float(), wanted.flatten(), dim=0) > 0.999
-    pull = torch.randn_like(wanted)
-    right, ours = torch.autograd.grad(wanted, given, pull)[0], torch.autograd.grad(got, given, pull.to(got.dtype))[0]
+        got = compute[1](inputs)
+    assert torch.cosine_similarity(got.flatten().float(), expected.flatten(), dim=0) > 0.999
+    pull = torch.randn_like(expected)
+    right, ours = (
+        torch.autograd.grad(expected, inputs, pull)[0],
+        torch.autograd.grad(got, inputs, pull.to(got.dtype))[0],
+    )
     assert torch.cosine_similarity(ours.flatten(), right.flatten(), dim=0) > 0.98

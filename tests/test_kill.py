@@ -115,9 +115,9 @@ def test_a_kill_while_a_state_is_written_costs_that_state_alone(tmp_path, expect
     process.join()
     (folder,) = tmp_path.glob("[!.]*")
     moved = nth % 3 == 2  # it died just after, and not half-way or before the file was moved
-    kept = [int(path.stem) for path in folder.glob("state/*.safetensors")]
-    assert max(kept, default=0) == crash_worker.INTERVAL * (nth if moved else nth - 1)
-    assert taken_up(folder, reached.value) == max(kept, default=0)
+    saved = [int(path.stem) for path in folder.glob("state/*.safetensors")]
+    assert max(saved, default=0) == crash_worker.INTERVAL * (nth if moved else nth - 1)
+    assert taken_up(folder, reached.value) == max(saved, default=0)
     assert outcome(folder) == whole
 
 

@@ -122,7 +122,7 @@ def test_a_malicious_torchscript_archive_runs_nothing_and_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda whole: whole[: len(whole) // 2], "is damaged"),
         (lambda whole: b"\n<!DOCTYPE html><p>Link does not exist.", "is a web page"),
@@ -132,11 +132,11 @@ def test_a_malicious_torchscript_archive_runs_nothing_and_is_named(tmp_path):
     ids=["truncated", "web page", "empty", "something else"],
 )
 @FORMATS
-def test_a_wrong_file_is_one_line(tmp_path, spoil, said, zipped):
+def test_a_wrong_file_is_one_line(tmp_path, spoil, message, zipped):
     path = tmp_path / "last.ckpt"
     standins.save_lightning(path, standins.tiny_vqgan(), zipped=zipped)
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(models.BrokenWeights, match=said) as wrong:
+    with pytest.raises(models.BrokenWeights, match=message) as wrong:
         checkpoints.read_weights(path)
     assert "\n" not in str(wrong.value)
 

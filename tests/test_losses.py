@@ -108,7 +108,7 @@ def test_a_fixed_palette_shows_its_colours_and_no_others():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"losses": "palette:1"}, "takes colours, got 0"),
         ({"losses": "palette(navy, blu):1"}, "got 'blu'"),
@@ -118,8 +118,8 @@ def test_a_fixed_palette_shows_its_colours_and_no_others():
         ({"canvas": "pixels", "fixed_palette": "blue", "palette": 3}, "palette must be left out"),
     ],
 )
-def test_colours_that_cannot_be_are_one_line(settings, said):
-    with pytest.raises(SettingsError, match=rf"^[^\n]*{said}[^\n]*$"):
+def test_colours_that_cannot_be_are_one_line(settings, message):
+    with pytest.raises(SettingsError, match=rf"^[^\n]*{message}[^\n]*$"):
         Settings(**settings)
 
 

@@ -86,9 +86,9 @@ def test_memory_that_runs_out_in_mid_run_is_saved_and_the_picture_is_the_same():
     painting.terms[0].objective.perceptor = small = Small()
     painting.step()
     small.most = 4
-    with pytest.warns(PaintWarning) as heard:
+    with pytest.warns(PaintWarning) as records:
         *_, last = run(painting)
-    assert [str(warning.message) for warning in heard] == [
+    assert [str(warning.message) for warning in records] == [
         f"memory ran out at step 2: from here on the cutouts are processed in {parts} parts, slower" for parts in (2, 4)
     ]
     torch.testing.assert_close(last.image, whole.image, atol=0.02, rtol=0)
@@ -122,9 +122,9 @@ def test_where_the_canvas_was_too_large_the_cutouts_are_judged_at_once_again(mon
     judged = painting._evaluate
     monkeypatch.setattr(painting.canvas, "save_memory", lambda: setattr(painting.canvas, "thrifty", True) or True)
     monkeypatch.setattr(painting, "_evaluate", lambda: judged() if painting.canvas.thrifty else fail())
-    with pytest.warns(PaintWarning) as heard:
+    with pytest.warns(PaintWarning) as records:
         painting.step()
-    assert "piece by piece" in str(heard[-1].message)
+    assert "piece by piece" in str(records[-1].message)
     assert (painting.guard.parts, painting.terms[0].objective.parts) == (1, 1)
 
 
@@ -136,9 +136,9 @@ def test_a_picture_that_cannot_be_tidied_is_painted_on_as_it_is(monkeypatch):
     *_, whole = run(build_painting(settings(canvas="vqgan/toy", average=0.5, tidy=0)))
     painting = build_painting(settings(canvas="vqgan/toy", average=0.5, tidy=2))
     monkeypatch.setattr(painting.canvas, "tidy", fail)
-    with pytest.warns(PaintWarning) as heard:
+    with pytest.warns(PaintWarning) as records:
         *_, last = run(painting)
-    assert str(heard[0].message).startswith("memory is not enough to tidy the picture at step 2")
+    assert str(records[0].message).startswith("memory is not enough to tidy the picture at step 2")
     assert torch.equal(last.image, whole.image)
     monkeypatch.setattr(painting.canvas, "tidy", lambda: 1 / 0)
     kept = [parameter.clone() for parameter in painting.learnable]
@@ -164,12 +164,12 @@ def test_another_error_is_not_taken_for_memory():
     painting.terms[0].objective.perceptor.encode_image = lambda batch: (_ for _ in ()).throw(RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         painting.step()
-    for said in (
+    for message in (
         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     ):
-        assert oom.ran_out(RuntimeError(said))
+        assert oom.ran_out(RuntimeError(message))
 
 
 def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):
@@ -179,8 +179,8 @@ def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 16e9))
     monkeypatch.setattr(session, "build_painting", lambda asked: painting(asked, 8e9))
-    said = foresee(painting(settings(size=(400, 400)), 8e9))
-    assert said == "A step takes 1.6 GB of the GPU's memory, and 8.0 are free"
+    message = foresee(painting(settings(size=(400, 400)), 8e9))
+    assert message == "A step takes 1.6 GB of the GPU's memory, and 8.0 are free"
     with pytest.warns(PaintWarning, match=r"1024 x 1024 takes more than the 8.0 GB .*: --size 768 768 fits"):
         foresee(painting(settings(size=(1024, 1024)), 8e9))
     assert foresee(build_painting(settings())) is None, "nothing is measured on a CPU"

@@ -19,7 +19,7 @@ from vqclip_nb.timeline import Edit
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def metadata_run(tmp_path_factory):
     """The folder of a run that was given a picture and steered, and its path."""
     place = tmp_path_factory.mktemp("secret-name")
     Image.new("RGB", (20, 20), "blue").save(place / "given.png")
@@ -33,28 +33,28 @@ def told(tmp_path_factory):
     return folder, place
 
 
-def test_every_kind_of_file_says_the_same(told):
-    folder, _ = told
-    said = read(folder / "result.png")
-    assert said.keys() == {"version", "settings", "timeline", "step", "package", "models"}
-    assert said["timeline"] == [{"step": 2, "settings": {"lr": 0.2}}]
-    assert said["settings"]["init_image"].startswith("sha256:")
-    assert said["models"].keys() == {"clip/demo"}
-    assert read(folder / "progress.mp4") == said
-    assert read(folder / "frames" / "000004.jpg") == said
-    assert read(folder / "frames" / "000001.jpg") == {**said, "timeline": [], "step": 1}
+def test_every_kind_of_file_says_the_same(metadata_run):
+    folder, _ = metadata_run
+    description = read(folder / "result.png")
+    assert description.keys() == {"version", "settings", "timeline", "step", "package", "models"}
+    assert description["timeline"] == [{"step": 2, "settings": {"lr": 0.2}}]
+    assert description["settings"]["init_image"].startswith("sha256:")
+    assert description["models"].keys() == {"clip/demo"}
+    assert read(folder / "progress.mp4") == description
+    assert read(folder / "frames" / "000004.jpg") == description
+    assert read(folder / "frames" / "000001.jpg") == {**description, "timeline": [], "step": 1}
     with pytest.warns(PaintWarning, match="settings changed while .* was painted; its final settings are used"):
         assert metadata.load_settings(folder / "frames" / "000004.jpg").lr == 0.2
 
 
-def test_no_file_names_a_path_a_user_or_a_machine(told):
-    folder, place = told
+def test_no_file_names_a_path_a_user_or_a_machine(metadata_run):
+    folder, place = metadata_run
     for path in folder.rglob("*"):
         if path.is_file():
             assert b"secret-name" not in path.read_bytes(), path
             assert str(place).encode() not in path.read_bytes(), path
-    said = json.dumps(read(folder / "result.png"))
-    assert not {getpass.getuser(), socket.gethostname()} & set(said.replace('"', " ").split())
+    description = json.dumps(read(folder / "result.png"))
+    assert not {getpass.getuser(), socket.gethostname()} & set(description.replace('"', " ").split())
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])

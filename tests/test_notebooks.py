@@ -52,10 +52,10 @@ def test_one_tick_keeps_a_copy_of_every_run_on_google_drive(monkeypatch):
     book = nbformat.read(ROOT / "notebooks" / "studio.ipynb", 4)
     install, shown = [cell.source for cell in book.cells if cell.cell_type == "code"]
     assert install.count("DRIVE = False  # @param") == 1
-    (told,) = [line for line in shown.splitlines() if "drive_folder() if DRIVE" in line]
+    (messages,) = [line for line in shown.splitlines() if "drive_folder() if DRIVE" in line]
     monkeypatch.setattr("vqclip_nb.studio.Studio", lambda mirror: mirror)
     names = {"DRIVE": True}
-    exec(f"from vqclip_nb.studio import Studio\nfrom vqclip_nb.studio.frontend import drive_folder\n{told}", names)
+    exec(f"from vqclip_nb.studio import Studio\nfrom vqclip_nb.studio.frontend import drive_folder\n{messages}", names)
     assert asked == [("mount", "/content/drive")]
     assert names["studio"].startswith("/content/drive/MyDrive/")
 

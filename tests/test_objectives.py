@@ -93,8 +93,8 @@ def test_a_region_leaves_the_loss_as_it_is_and_lets_gradients_through_where_it_i
     region[..., 0] = 0.5
     everywhere, within = (Term(Smoothness(), 3.0, each)(image, Draws((0, 1)), 0) for each in (None, region))
     torch.testing.assert_close(everywhere, within)
-    wanted, got = (torch.autograd.grad(each["smoothness"].sum(), image)[0] for each in (everywhere, within))
-    torch.testing.assert_close(got, wanted * region)
+    expected, got = (torch.autograd.grad(each["smoothness"].sum(), image)[0] for each in (everywhere, within))
+    torch.testing.assert_close(got, expected * region)
 
 
 def test_embeddings_are_encoded_once_by_perceptor_texts_and_template():
@@ -103,14 +103,14 @@ def test_embeddings_are_encoded_once_by_perceptor_texts_and_template():
             encoded.extend(texts)
             return super().encode_text(["red" for _ in texts])
 
-    encoded, kept, one, other = [], Embeddings(), Counting(), Counting()
+    encoded, saved, one, other = [], Embeddings(), Counting(), Counting()
     for _ in range(3):
         for perceptor, texts, template in (
             (one, ["red", "blue"], "{}"),
             (other, ["red", "blue"], "{}"),
             (one, ["red", "blue"], "a photo of {}"),
         ):
-            assert kept.of_texts(perceptor, texts, template=template).shape == (2, 4)
+            assert saved.of_texts(perceptor, texts, template=template).shape == (2, 4)
     assert encoded == ["red", "blue", "red", "blue", "a photo of red", "a photo of blue"]
 
 
@@ -140,8 +140,8 @@ def built(**settings):
     terms = Builder(canvas, {"demo": [perceptor]}, device=torch.device("cpu"))(settings)
     image = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(5)).requires_grad_()
     cutouts = Cutouts(settings.cutouts, perceptor.cut_size, 4, settings.cut_pow, settings.augments)
-    seen = perceptor.encode_image(cutouts(image, Draws((0,)).of(perceptor.name), 0.0))
-    return losses_of(terms, image, Draws((0,)), 0.0), perceptor, seen, image
+    embeddings = perceptor.encode_image(cutouts(image, Draws((0,)).of(perceptor.name), 0.0))
+    return losses_of(terms, image, Draws((0,)), 0.0), perceptor, embeddings, image
 
 
 class Worded(ToyPerceptor):
@@ -191,15 +191,15 @@ def test_a_text_of_weight_minus_1_is_big_sleep_s_text_min():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"templates": "a photo"}, "templates must hold {}"),
         ({"noise_prompts": "twelve"}, "noise_prompts must be seed:weight"),
         ({"noise_prompts": "12:0.1:3"}, "noise_prompts must be seed:weight"),
     ],
 )
-def test_extra_prompts_that_cannot_be_are_one_line(settings, said):
-    with pytest.raises(SettingsError, match=rf"^{said}[^\n]*$"):
+def test_extra_prompts_that_cannot_be_are_one_line(settings, message):
+    with pytest.raises(SettingsError, match=rf"^{message}[^\n]*$"):
         Settings(**settings)
 
 
@@ -217,9 +217,9 @@ def test_siglip_s_own_loss_is_the_published_one():
     terms = Builder(canvas, {"demo": [perceptor]}, device=torch.device("cpu"))(settings)
     losses = losses_of(terms, image, Draws((0, 1)), 0.0)
     cutouts = Cutouts(settings.cutouts, perceptor.cut_size, 4, settings.cut_pow, settings.augments)
-    seen = perceptor.encode_image(cutouts(image, Draws((0, 1)).of(perceptor.name), 0.0)).unflatten(0, (2, 4))
+    embeddings = perceptor.encode_image(cutouts(image, Draws((0, 1)).of(perceptor.name), 0.0)).unflatten(0, (2, 4))
     for text, weight, z in (("fox", 0.5, 1), ("dog", 0.3, -1)):
-        logits = seen @ perceptor.encode_text([text])[0] * 20 - 3
+        logits = embeddings @ perceptor.encode_text([text])[0] * 20 - 3
         same(losses[text], weight * -F.logsigmoid(z * logits).mean(1), image)
 
 

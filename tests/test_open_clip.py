@@ -33,17 +33,17 @@ class Network(torch.nn.Module):
 @pytest.fixture(autouse=True)
 def extra(monkeypatch, tmp_path):
     """The extra, which notes what it is asked to make, and reads the weights as it does."""
-    asked = []
+    requests = []
 
     def create_model(model, pretrained, cache_dir, require_pretrained):
         assert require_pretrained, "else what cannot be fetched is random"
         logging.getLogger("huggingface_hub").error("retrying")
         read = safetensors.torch.load_file(pretrained) if pretrained and os.path.isfile(pretrained) else None
-        asked.append((model, pretrained, read))
+        requests.append((model, pretrained, read))
         return Network()
 
     package = SimpleNamespace(
-        asked=asked,
+        asked=requests,
         list_pretrained=lambda: [("ViT-S", "laion")],
         list_pretrained_tags_by_model=lambda model: ["laion"] if model == "ViT-S" else [],
         list_models=lambda: ["ViT-S", "ViT-S-quickgelu", "RN50"],
@@ -127,7 +127,7 @@ def test_a_folder_is_handed_on_and_its_hash_is_of_config_and_weights(tmp_path, e
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "said"),
+    ("name", "wrong", "message"),
     [
         ("ViT-S/{}/tunde.pt", CannotFetch, "there is no file '.*tunde.pt'; did you mean 'tuned.pt'?"),
         ("ViT-Z/{}/tuned.pt", UnknownModel, "there is no open_clip network 'ViT-Z'; the closest are ViT-S"),
@@ -137,21 +137,21 @@ def test_a_folder_is_handed_on_and_its_hash_is_of_config_and_weights(tmp_path, e
         ("ViT-S", UnknownModel, "the closest of ViT-S are laion"),
     ],
 )
-def test_what_is_not_there_or_not_right_is_one_line(tmp_path, name, wrong, said):
+def test_what_is_not_there_or_not_right_is_one_line(tmp_path, name, wrong, message):
     class Bomb:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     torch.save(STATE, tmp_path / "tuned.pt")
     torch.save(Bomb(), tmp_path / "evil.pt")
-    with pytest.raises(wrong, match=said) as caught:
+    with pytest.raises(wrong, match=message) as caught:
         load_open_clip(f"open_clip/{name.format(tmp_path)}")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (
             RuntimeError("Error(s) in state_dict for CLIP:\n\tMissing key(s): a\n\tmore"),
@@ -160,18 +160,18 @@ def test_what_is_not_there_or_not_right_is_one_line(tmp_path, name, wrong, said)
         (AssertionError("width changed"), r"do not fit \(width changed\)$"),
     ],
 )
-def test_weights_of_another_network_are_one_line(tmp_path, extra, error, said):
+def test_weights_of_another_network_are_one_line(tmp_path, extra, error, message):
     def create_model(*_, **__):
         raise error
 
     extra.create_model = create_model
     torch.save(STATE, tmp_path / "tuned.pt")
-    with pytest.raises(BrokenWeights, match=said):
+    with pytest.raises(BrokenWeights, match=message):
         load_open_clip(f"open_clip/ViT-S/{tmp_path}/tuned.pt")
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         ("RuntimeError('operator torchvision::nms does not exist')", "needs a torchvision that fits torch"),
         ("ModuleNotFoundError(\"No module named 'torchvision'\", name='torchvision')", "needs a torchvision that fits"),
@@ -179,14 +179,14 @@ def test_weights_of_another_network_are_one_line(tmp_path, extra, error, said):
         ("ValueError('something else')", "cannot be imported .something else."),
     ],
 )
-def test_an_environment_that_does_not_fit_is_one_line_with_the_pair(tmp_path, monkeypatch, capsys, error, said):
+def test_an_environment_that_does_not_fit_is_one_line_with_the_pair(tmp_path, monkeypatch, capsys, error, message):
     monkeypatch.delitem(sys.modules, "open_clip")
     (tmp_path / "open_clip").mkdir()
     (tmp_path / "open_clip" / "__init__.py").write_text(f"raise {error}")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert cli.main(["paint", "red", "--perceptor", "open_clip/ViT-S/laion", "--canvas", "pixels"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(said, line)
+    assert re.search(message, line)
     assert ("`pip install torch==" in line) == ("torchvision" in error)
 
 

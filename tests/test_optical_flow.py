@@ -66,8 +66,19 @@ def test_without_the_extra_and_without_a_video_it_is_one_line(tmp_path, monkeypa
         Settings(frame_steps=4, video_flow=True)
     clip(tmp_path / "clip.mp4")
     monkeypatch.setitem(sys.modules, "cv2", None)
-    wish = ["paint", "red", "--frame-steps", "2", "--first-steps", "2", "--steps", "6", "--out", str(tmp_path / "runs")]
-    assert main([*wish, "--video", str(tmp_path / "clip.mp4"), "--video-flow"]) == 2
+    words = [
+        "paint",
+        "red",
+        "--frame-steps",
+        "2",
+        "--first-steps",
+        "2",
+        "--steps",
+        "6",
+        "--out",
+        str(tmp_path / "runs"),
+    ]
+    assert main([*words, "--video", str(tmp_path / "clip.mp4"), "--video-flow"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line == 'vqclip: video_flow needs another package: `pip install "vqclip_nb[flow]"`'
     assert not list((tmp_path / "runs").glob("*/frames"))

@@ -44,7 +44,7 @@ def add(config="mine.yaml", weights="mine.ckpt"):
 
 
 @pytest.mark.parametrize(
-    ("config", "file", "said"),
+    ("config", "file", "message"),
     [
         ("mine.yaml", "mien.ckpt", "there is no file 'mien.ckpt'; did you mean 'mine.ckpt'?"),
         ("mine.yml", "mine.ckpt", "there is no file 'mine.yml'; did you mean 'mine.yaml'?"),
@@ -61,7 +61,7 @@ def add(config="mine.yaml", weights="mine.ckpt"):
         ("mine.yaml", "text", "vqgan/mine was not added: text is damaged, or not a file of weights"),
     ],
 )
-def test_a_failed_add_says_what_is_wrong_and_leaves_nothing(tmp_path, capsys, home, weights, config, file, said):
+def test_a_failed_add_says_what_is_wrong_and_leaves_nothing(tmp_path, capsys, home, weights, config, file, message):
     (tmp_path / "pointer").write_text(POINTER)
     (tmp_path / "page").write_text("<!DOCTYPE html><p>Sign in")
     (tmp_path / "text").write_text("words " * 100)
@@ -70,7 +70,7 @@ def test_a_failed_add_says_what_is_wrong_and_leaves_nothing(tmp_path, capsys, ho
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))
     assert add(config, file) == 2
     errors = capsys.readouterr().err
-    assert said in errors.splitlines()[-1]
+    assert message in errors.splitlines()[-1]
     for wrong in ("models check", "try again later", "trying the next", "weights_only", "Traceback"):
         assert wrong not in errors
     assert not list(home.rglob("*mine*"))
@@ -206,9 +206,9 @@ def test_a_clip_of_ones_own_is_a_perceptor_in_every_form(tmp_path, capsys, resne
         assert f"clip/mine{index} is ready: vqclip paint PROMPT --perceptor mine{index}" in output
         assert not load_clip(f"mine{index}").training
         (perceptor,) = perceptors.load(f"mine{index}")
-        wanted = clip.encode_image((image - perceptor.mean) / perceptor.std)
+        expected = clip.encode_image((image - perceptor.mean) / perceptor.std)
         got = perceptor.encode_image(image)
-        assert torch.cosine_similarity(got, wanted).item() > 0.9999
+        assert torch.cosine_similarity(got, expected).item() > 0.9999
 
 
 def test_a_picture_names_the_hash_of_ones_own_clip(tmp_path, capsys):
@@ -223,7 +223,7 @@ def test_a_picture_names_the_hash_of_ones_own_clip(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"visual.proj": None}, "the file holds no visual.attnpool.positional_embedding; it is not a CLIP in OpenAI's"),
         ({"token_embedding.weight": (100, 64)}, r"token_embedding.weight is (100, 64) in the file where (49408, 64)"),
@@ -233,7 +233,7 @@ def test_a_picture_names_the_hash_of_ones_own_clip(tmp_path, capsys):
         ({"text_projection": (64, 8000)}, "visual.proj is (64, 32) in the file where (64, 8000) is asked"),
     ],
 )
-def test_a_clip_whose_shapes_do_not_fit_is_not_built(tmp_path, capsys, home, change, said):
+def test_a_clip_whose_shapes_do_not_fit_is_not_built(tmp_path, capsys, home, change, message):
     state = standins.tiny_clip().state_dict()
     for key, shape in change.items():
         state.pop(key)
@@ -241,7 +241,7 @@ def test_a_clip_whose_shapes_do_not_fit_is_not_built(tmp_path, capsys, home, cha
             state[key] = torch.zeros(shape)
     torch.save(state, tmp_path / "clip.pt")
     assert main(["models", "add", "mine", "--clip", "clip.pt"]) == 2
-    assert said in (errors := capsys.readouterr().err)
+    assert message in (errors := capsys.readouterr().err)
     assert "clip/mine was not added" in errors
     assert not list(home.rglob("*mine*"))
 
@@ -255,4 +255,6 @@ def test_a_clip_of_transformers_is_said_to_be_one(tmp_path, capsys):
 @pytest.mark.parametrize("words", [[], ["--weights", "a"], ["--clip", "a", "--weights", "b"]])
 def test_add_says_which_files_it_needs(words, capsys):
     assert main(["models", "add", "mine", *words]) == 2
-    assert "--config and --weights" in (said := capsys.readouterr().err) or "--config FILE and --weights FILE" in said
+    assert (
+        "--config and --weights" in (output := capsys.readouterr().err) or "--config FILE and --weights FILE" in output
+    )

@@ -117,8 +117,8 @@ def test_a_painting_taken_up_goes_on_with_the_same_pixels():
 def test_not_a_number_stops_the_run_and_leaves_the_last_good_picture():
     class Failing(ToyPerceptor):
         def encode_image(self, batch):
-            seen = super().encode_image(batch)
-            return seen * (math.nan if painting.step_count == 3 else 1)
+            embeddings = super().encode_image(batch)
+            return embeddings * (math.nan if painting.step_count == 3 else 1)
 
     painting = build_painting(settings(variations=2))
     painting.terms[0].objective.perceptor = Failing()

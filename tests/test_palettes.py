@@ -35,16 +35,18 @@ def test_a_picture_of_three_colours_gives_these_and_a_gradient_gives_colours_tha
 def test_the_command_writes_the_colours_of_a_picture_into_the_recipe(flag, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flag.rename("flag.png")
-    wish = ["paint", "red", "--steps", "2", "--size", "16", "16", "--cutn", "2", "--quiet", "--canvas", "pixels"]
+    words = ["paint", "red", "--steps", "2", "--size", "16", "16", "--cutn", "2", "--quiet", "--canvas", "pixels"]
     with toy_models():
-        assert main([*wish, "--losses", "saturation:0.1 | palette(flag.png 2):0.5", "--fixed-palette", "flag.png"]) == 0
+        assert (
+            main([*words, "--losses", "saturation:0.1 | palette(flag.png 2):0.5", "--fixed-palette", "flag.png"]) == 0
+        )
     ((run,), _) = read_all(tmp_path / "runs")
     assert run.settings.canvas_options["fixed_palette"] == "#000080, #ffcc00, #ffffff"
     assert run.settings.losses.startswith("saturation:0.1 | palette(#000080, #")
     shown = Image.open(run.folder / "result.png").convert("RGB")
     assert {colour for _, colour in shown.getcolors()} <= {(0, 0, 128), (255, 204, 0), (255, 255, 255)}
     capsys.readouterr()
-    assert main([*wish, "--losses", "palette(lost.png):1"]) == 2
+    assert main([*words, "--losses", "palette(lost.png):1"]) == 2
     assert capsys.readouterr().err == "vqclip: palette must be a picture file, got 'lost.png': there is no such file\n"
 
 

@@ -129,17 +129,17 @@ def test_an_open_clip_model_is_a_perceptor_like_any_other(open_clip):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [(OPEN, "`pip install open_clip_torch`"), ("open_clip/ViT-S/lion", "closest of ViT-S are laion")],
     ids=["not installed", "unknown"],
 )
-def test_an_open_clip_model_that_is_not_there_is_one_line(open_clip, monkeypatch, capsys, name, said):
+def test_an_open_clip_model_that_is_not_there_is_one_line(open_clip, monkeypatch, capsys, name, message):
     if name == OPEN:
         monkeypatch.setitem(sys.modules, "open_clip", None)
     assert cli.main(["paint", "red", "--perceptor", name, "--canvas", "pixels", "--device", "cpu"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert name in line
-    assert said in line
+    assert message in line
 
 
 def test_an_open_clip_model_that_cannot_be_fetched_is_one_line(open_clip):

@@ -23,9 +23,9 @@ def toys():
         yield
 
 
-def angle(seen, wanted):
+def angle(seen, expected):
     """Half the squared angle between unit vectors."""
-    cosine = (seen * wanted).sum(-1).clamp(-1, 1)
+    cosine = (seen * expected).sum(-1).clamp(-1, 1)
     return cosine.acos().square() / 2
 
 
@@ -106,9 +106,9 @@ def test_codes_are_decoded_at_their_nearest_and_followed_straight_through():
 
     codes, image = decoded(z)
     perceptor = ToyPerceptor()
-    seen = perceptor.encode_image(Cutouts("pooling", 16, 4)(image, Draws((0,), 0).of("toy")))
+    embeddings = perceptor.encode_image(Cutouts("pooling", 16, 4)(image, Draws((0,), 0).of("toy")))
     texts = perceptor.encode_text(list(PROMPTS))
-    loss = sum(w * angle(seen, text).mean() for w, text in zip(PROMPTS.values(), texts, strict=True))
+    loss = sum(w * angle(embeddings, text).mean() for w, text in zip(PROMPTS.values(), texts, strict=True))
     (gradient,) = torch.autograd.grad(loss, codes)
     stepped = (z - 0.3 * gradient / (gradient.abs() + 1e-8)).clamp(-1, 1)  # Adam's first step
 

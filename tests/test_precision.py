@@ -31,10 +31,10 @@ class Network(ToyPerceptor):
 def painting(monkeypatch, precision, judge, **more):
     """A painting on what says of itself that it is a GPU of this precision."""
     monkeypatch.setattr(device, "precision", lambda place, **_: precision)
-    asked = {"prompt": "red", "canvas": "pixels", "size": (32, 32), "steps": 5, "cutn": 4, "device": "cpu", **more}
+    settings = {"prompt": "red", "canvas": "pixels", "size": (32, 32), "steps": 5, "cutn": 4, "device": "cpu", **more}
     with toy_models(), monkeypatch.context() as patch:
         patch.setattr("vqclip_nb.perceptors.load", lambda name: [judge])
-        return build_painting(Settings(**asked))
+        return build_painting(Settings(**settings))
 
 
 def test_a_cpu_that_does_not_multiply_bfloat16_computes_in_float32_alone(monkeypatch):
@@ -80,17 +80,17 @@ def test_on_a_cpu_the_decoder_stays_in_float32_and_the_perceptor_need_not(monkey
     assert judge.computed_in == torch.bfloat16
 
 
-@pytest.mark.parametrize("kept", [FLOAT32, HALVES[0]], ids=["float32", "bfloat16"])
-def test_a_painting_taken_up_computes_as_it_did_and_does_not_choose_again(monkeypatch, kept):
+@pytest.mark.parametrize("saved", [FLOAT32, HALVES[0]], ids=["float32", "bfloat16"])
+def test_a_painting_taken_up_computes_as_it_did_and_does_not_choose_again(monkeypatch, saved):
     """So that it paints the pixels that it would have painted."""
-    first = painting(monkeypatch, kept, Network())
+    first = painting(monkeypatch, saved, Network())
     first.step()
     state = first.state_dict()
     other = painting(monkeypatch, HALVES[0], judge := Network())
     other.load_state_dict(state)
     monkeypatch.setattr(device, "settle", lambda *_: pytest.fail("it was settled"))
     other.step()
-    assert judge.computed_in == getattr(torch, kept.name)
+    assert judge.computed_in == getattr(torch, saved.name)
     first.step()
     assert torch.equal(first.picture(), other.picture())
 
@@ -109,9 +109,9 @@ def test_a_first_step_that_differs_keeps_float32_and_says_so(monkeypatch):
     right, here = (painting(monkeypatch, precision, judge) for precision in (FLOAT32, HALVES[1]))
     with pytest.warns(
         PaintWarning, match=r"float16 .*first step \(it overflows\), so this run stays in float32"
-    ) as said:
+    ) as records:
         frames = list(run(here))
-    assert len(said) == 1
+    assert len(records) == 1
     assert torch.equal(frames[-1].image, list(run(right))[-1].image)
     assert judge.computed_in == torch.float32
 
@@ -119,10 +119,10 @@ def test_a_first_step_that_differs_keeps_float32_and_says_so(monkeypatch):
 def test_float32_that_does_not_fit_is_not_compared_with(monkeypatch):
     class Small(Network):
         def encode_image(self, batch):
-            seen = super().encode_image(batch)
+            embeddings = super().encode_image(batch)
             if self.computed_in == torch.float32:
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return seen
+            return embeddings
 
     here = painting(monkeypatch, HALVES[0], Small())
     assert [frame.step for frame in run(here)] == [1, 2, 3, 4, 5]

@@ -96,11 +96,11 @@ def published_loss(recipe, settings, canvas, perceptor, draws):
     image = published_picture(recipe, canvas, draws)
     spec = (settings.cutouts, perceptor.cut_size, round(settings.cutn), settings.cut_pow, settings.augments)
     views = Cutouts(*spec)(image, draws.of(perceptor.name), 0.0)
-    seen = perceptor.encode_image(views).unflatten(0, (2, -1))
+    embeddings = perceptor.encode_image(views).unflatten(0, (2, -1))
     loss = torch.zeros(2)
     for text, weight in (("red", 1.0), ("blue", 0.5), ("green", -0.3)):
         meant = perceptor.encode_text([text])[0]
-        pulls = torch.stack([published_pull(recipe, each, meant) for each in seen])
+        pulls = torch.stack([published_pull(recipe, each, meant) for each in embeddings])
         loss = loss + len(settings.perceptor.split(" + ")) * weight * pulls
     if recipe == "mse":  # mse(z, z_orig) * .5 / 2
         loss = loss + 0.5 / 2 * (canvas.z - canvas.start_0).square().mean((1, 2, 3))
@@ -145,8 +145,10 @@ def test_one_step_of_a_recipe_is_the_published_one(recipe):
     """Losses, gradients and the step, for two pictures, two texts and one that is pushed away."""
     small = {"deepdaze": {"layers": 4, "hidden_size": 8}}.get(recipe, {})
     size = (40, 40) if recipe == "deepdaze" else (48, 40)
-    asked = {**presets.load(recipe).settings, "size": size, "every": 1, **small}
-    settings = Settings(**asked).replace(prompt="red | blue:0.5 | green:-0.3", variations=2, lr=asked["lr"])
+    run_settings = {**presets.load(recipe).settings, "size": size, "every": 1, **small}
+    settings = Settings(**run_settings).replace(
+        prompt="red | blue:0.5 | green:-0.3", variations=2, lr=run_settings["lr"]
+    )
     options = canvases.spec(settings.canvas).options(**settings.canvas_options)
     new = TOYS.get(recipe, lambda **start: VQGANCanvas(bright_vqgan(), **start))
     ours, theirs = (new(size=size, seeds=settings.seeds, options=options) for _ in range(2))
@@ -188,10 +190,10 @@ def test_one_step_of_a_recipe_is_the_published_one(recipe):
     for start, step, parameter in zip(before, after, ours.learnable(), strict=True):
         clear = step.abs() > 0.9  # where the gradient is not so small that rounding decides
         assert clear.any()
-        wanted = start + rate * step
+        target = start + rate * step
         if recipe in WITHIN:
-            wanted = wanted.maximum(ours.lowest).minimum(ours.highest)
-        moved, expected = (parameter.detach() - start)[clear] / rate, (wanted - start)[clear] / rate
+            target = target.maximum(ours.lowest).minimum(ours.highest)
+        moved, expected = (parameter.detach() - start)[clear] / rate, (target - start)[clear] / rate
         torch.testing.assert_close(moved, expected, rtol=2e-2, atol=1e-2)
 
 

@@ -54,8 +54,8 @@ def test_a_language_model_goes_on_with_the_examples(writer):
     assert len(written) == len({line.casefold() for line in written}) == 8
     assert not set(written) & set(FEW)
     known = {word for line in fifty for word in line.replace(",", "").split()}
-    said = [word for line in written for word in line.replace(",", "").split()]
-    assert sum(word in known for word in said) > 0.8 * len(said), "it learnt their words"
+    words = [word for line in written for word in line.replace(",", "").split()]
+    assert sum(word in known for word in words) > 0.8 * len(words), "it learnt their words"
     assert write_prompts(FEW, 8, model=str(folder), seed=3) == written
     assert write_prompts(FEW, 8, model=str(folder), seed=4) != written
 
@@ -137,8 +137,8 @@ def test_what_is_no_language_model_is_one_line(tmp_path):
 def test_weights_of_the_catalogs_model_must_have_their_published_hash(tmp_path):
     pytest.importorskip("transformers")
     known = catalog.language_model()
-    kept = tmp_path / f"models--{known.name.replace('/', '--')}" / "snapshots" / known.revision
-    kept.mkdir(parents=True)
-    (kept / known.file).write_bytes(b"other weights")
+    saved = tmp_path / f"models--{known.name.replace('/', '--')}" / "snapshots" / known.revision
+    saved.mkdir(parents=True)
+    (saved / known.file).write_bytes(b"other weights")
     with pytest.raises(BrokenWeights, match=known.sha256):
         language._check_hash(str(tmp_path))

@@ -43,14 +43,14 @@ def store(tmp_path):
     store.close()
 
 
-def wish(**more):
+def job_settings(**more):
     return settings_from({**SMALL, **more}, LIMITS)
 
 
 def add(store, name, count=1, **more):
     """Jobs of a person; their names are the person's with a number."""
     person = store.without_token("guest", name)
-    return [store.add(person, wish(seed=seed, **more), LIMITS).id for seed in range(count)]
+    return [store.add(person, job_settings(seed=seed, **more), LIMITS).id for seed in range(count)]
 
 
 def paint_all(store, until=lambda: False):
@@ -133,7 +133,7 @@ def test_a_token_is_shown_once_and_kept_as_a_hash(store):
     newer = store.add_person("Ada L.")
     with pytest.raises(UnknownToken, match="the token is wrong"):
         store.person(token)
-    (job,) = [store.add(store.person(newer), wish(), LIMITS).id]
+    (job,) = [store.add(store.person(newer), job_settings(), LIMITS).id]
     store.remove_person("Ada L.")
     assert store.people() == []
     assert store.job(job).state == "cancelled"
@@ -358,7 +358,7 @@ def test_pictures_are_deleted_when_their_time_is_over(store, monkeypatch):
 
 
 def test_nothing_of_torch_is_imported_before_a_job_is_painted():
-    said = subprocess.run(
+    process = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -369,4 +369,4 @@ def test_nothing_of_torch_is_imported_before_a_job_is_painted():
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert said.stdout == "False\n"
+    assert process.stdout == "False\n"

@@ -168,13 +168,13 @@ def test_each_half_becomes_its_own_colour_when_resumed_and_replayed_too(tmp_path
     assert right[2] > right[0] + 40, right
 
 
-@pytest.mark.parametrize(("size", "said"), [((40, 20), True), ((64, 64), False), ((65, 64), False)])
-def test_a_mask_of_another_shape_is_cropped_and_said(tmp_path, toys, size, said, recwarn):
+@pytest.mark.parametrize(("size", "warns"), [((40, 20), True), ((64, 64), False), ((65, 64), False)])
+def test_a_mask_of_another_shape_is_cropped_and_said(tmp_path, toys, size, warns, recwarn):
     Image.new("L", size, 255).save(tmp_path / "mask.png")
     masks = (str(tmp_path / "mask.png"),)
     build_painting(settings(tmp_path, prompt="red [mask 1]", size=(32, 32), prompt_masks=masks))
     sentence = "prompt mask 1 has 40 x 20 pixels and the picture 32 x 32; it is scaled, and cropped to that shape"
-    assert [str(warning.message) for warning in recwarn] == [sentence] * said
+    assert [str(warning.message) for warning in recwarn] == [sentence] * warns
 
 
 def test_a_black_mask_is_refused(tmp_path, toys):

@@ -105,13 +105,13 @@ def test_what_is_rendered_larger_is_symmetric_too(tmp_path):
 
 
 def test_a_relay_that_cannot_be_is_said_before_a_step_is_made(tmp_path):
-    for relay, said in (
+    for relay, message in (
         ("4", "relay must be step:canvas"),
         ("4:vqgan", "canvas must be vqgan/<model>"),
         ("120%:pixels", "relay must be step:canvas"),
         ("4:pixls", "did you mean 'pixels'"),
     ):
-        with pytest.raises(SettingsError, match=said):
+        with pytest.raises(SettingsError, match=message):
             S(relay=relay)
     with pytest.raises(SettingsError, match=r"^relay must be between canvases of one size: vqgan/demo paints 24 x 32"):
         build_painting(settings(tmp_path, size=(30, 33)))

@@ -45,18 +45,18 @@ def test_it_goes_on_as_a_painting_that_begins_there(tmp_path, canvas):
 
 
 @pytest.mark.parametrize(
-    ("given", "more"),
+    ("inputs", "more"),
     [
         ("tensor", {"canvas": "pixels"}),
         ("PIL", {"average": 0.8, "variations": 2, "init_weight": 0.3}),
         ("file", {"optimizer": "sgd"}),
     ],
 )
-def test_a_run_whose_picture_was_replaced_is_resumed_replayed_and_branched_exactly(tmp_path, given, more):
+def test_a_run_whose_picture_was_replaced_is_resumed_replayed_and_branched_exactly(tmp_path, inputs, more):
     pil = Image.new("RGB", (30, 20), "blue")
     pil.paste((250, 9, 120), (4, 2, 17, 9))
     pil.save(path := tmp_path / "secret-name.png")
-    picture = {"tensor": images.to_tensor(pil), "PIL": pil, "file": path}[given]
+    picture = {"tensor": images.to_tensor(pil), "PIL": pil, "file": path}[inputs]
 
     def replaced(active):
         for frame in active:

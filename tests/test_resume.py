@@ -261,11 +261,11 @@ def test_state_is_kept_by_steps_or_seconds_and_the_last_two_stay(tmp_path):
     folder = see_through(start(settings(tmp_path, save_every="3")), stop_after=6)
     assert RunInfo.read(folder).kept == [3, 6]
     active = start(settings(tmp_path, save_every="1s"))
-    kept = []
+    saved = []
     for _ in active:
         active.record._saved_at -= 0.5
-        kept.append(active.record.kept[-1:])
-    assert [before for before, after in pairwise(kept) if before != after], "a second passes every two steps"
+        saved.append(active.record.kept[-1:])
+    assert [before for before, after in pairwise(saved) if before != after], "a second passes every two steps"
 
 
 def test_a_painting_says_the_same_in_every_seed_that_changes(tmp_path):

@@ -78,8 +78,8 @@ def test_given_pictures_are_copied_and_named_by_hash_and_no_path_is_written(tmp_
     secret = tmp_path / "secret-name"
     secret.mkdir()
     Image.new("RGB", (20, 20), "blue").save(secret / "a.png")
-    given = str(secret / "a.png")
-    _, result = painted(tmp_path, init_image=given, image_prompts=(f"{given}:0.5",))
+    arguments = str(secret / "a.png")
+    _, result = painted(tmp_path, init_image=arguments, image_prompts=(f"{arguments}:0.5",))
     folder = result.parent
     (copied,) = (folder / "inputs").iterdir()
     assert copied.read_bytes() == (secret / "a.png").read_bytes()

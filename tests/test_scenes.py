@@ -24,9 +24,9 @@ def test_captions_use_only_words_that_are_taught():
 
 
 def test_a_whole_caption_tells_unequal_scenes_apart():
-    said: dict[str, Scene] = {}
+    message: dict[str, Scene] = {}
     for scene, _ in some(800):
-        assert said.setdefault(caption(scene), scene) == scene
+        assert message.setdefault(caption(scene), scene) == scene
 
 
 def test_a_tenth_of_the_combinations_is_never_trained_on():

@@ -219,8 +219,8 @@ def test_keyframes_paint_what_changes_at_those_steps_would(name, numbers):
     edited.apply(Edit({name: second}))
     expected = frames_of(edited)
     frames = frames_of(scheduled)
-    for got, wanted in zip(frames[3:], expected, strict=True):
-        torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
+    for got, target in zip(frames[3:], expected, strict=True):
+        torch.testing.assert_close(got, target, rtol=1e-6, atol=1e-6)
     assert not torch.equal(frames[-1], frames_of(build_painting(settings(**{name: first}, **more)))[-1])
     assert scheduled.timeline == []
 
@@ -302,21 +302,21 @@ def test_the_command_line_takes_keyframes_and_gives_them_back():
     words = ["red", "--lr", "0:(0.1), 60:(0.05)", "--cutn", "0:(8), 9:(16)"]
     settings = read_settings(parser("paint").parse_args(["paint", *words]))
     assert (str(settings.lr), str(settings.cutn)) == ("0:(0.1), 60:(0.05)", "0:(8), 9:(16)")
-    told = command(settings, {"timeline": [], "step": settings.steps}, "result.png")
-    assert told == "vqclip paint red --lr '0:(0.1), 60:(0.05)' --cutn '0:(8), 9:(16)'"
+    message = command(settings, {"timeline": [], "step": settings.steps}, "result.png")
+    assert message == "vqclip paint red --lr '0:(0.1), 60:(0.05)' --cutn '0:(8), 9:(16)'"
 
 
 def test_the_panel_keeps_keyframes_until_the_control_is_moved():
     from vqclip_nb.studio.form import Form
 
-    heard = []
-    form = Form(heard.append)
+    messages = []
+    form = Form(messages.append)
     run_settings = Settings(lr="0:(0.1), 9:(0.2)", cutn="0:(8), 9:(16)")
     form.load(run_settings.to_dict())
     assert (form.value("lr"), form.value("cutn")) == (run_settings.lr, run_settings.cutn)
     assert Settings(**form.values()).lr == run_settings.lr
     form.controls["cutn"].value = 32
-    assert (form.value("cutn"), heard) == (32, ["cutn"])
+    assert (form.value("cutn"), messages) == (32, ["cutn"])
 
 
 def test_what_the_panel_pushes_away_may_be_keyframes():

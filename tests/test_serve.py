@@ -117,22 +117,22 @@ def test_a_picture_is_asked_for_watched_fetched_painted_on_and_deleted(person, f
     status, job = ada("POST", "/api/jobs", {**SMALL, "steps": 60, "seed": 5})
     assert status == 201
     assert job["state"] in ("waiting", "painting")
-    told = list(ada.events(f"/api/jobs/{job['id']}/events"))
-    steps = [view["step"] for view in told]
+    answer = list(ada.events(f"/api/jobs/{job['id']}/events"))
+    steps = [view["step"] for view in answer]
     assert steps == sorted(steps)
-    assert told[-1]["state"] == "done"
-    assert told[-1]["step"] == 60
-    status, preview = ada("GET", told[-1]["preview"])
+    assert answer[-1]["state"] == "done"
+    assert answer[-1]["step"] == 60
+    status, preview = ada("GET", answer[-1]["preview"])
     assert Image.open(BytesIO(preview)).format == "JPEG"
-    status, picture = ada("GET", told[-1]["picture"])
+    status, picture = ada("GET", answer[-1]["picture"])
     assert Image.open(BytesIO(picture)).size == (32, 24)
     (folder / "fetched.png").write_bytes(picture)
     assert read(folder / "fetched.png")["settings"]["seed"] == 5
-    assert ada("GET", told[-1]["film"]) == (200, b"film")
-    status, settings = ada("GET", told[-1]["settings"])
+    assert ada("GET", answer[-1]["film"]) == (200, b"film")
+    status, settings = ada("GET", answer[-1]["settings"])
     assert settings["settings"]["prompt"] == "red"
     assert str(folder) not in json.dumps(settings)
-    assert told[-1]["wish"] == {**SMALL, "steps": 60, "seed": 5}
+    assert answer[-1]["wish"] == {**SMALL, "steps": 60, "seed": 5}
 
     status, job = ada("POST", f"/api/jobs/{job['id']}/more", {"steps": 70})
     assert (status, job["steps"]) == (200, 70)
@@ -149,8 +149,8 @@ def test_a_picture_that_is_sent_is_checked_and_begun_with(person, folder):
     Image.new("RGB", (40, 30), "green").save(file, "JPEG", exif=exif)
     status, sent = ada("POST", "/api/pictures", file.getvalue())
     assert status == 201
-    (kept,) = (folder / "uploads").iterdir()
-    assert b"taken at home" not in kept.read_bytes()
+    (saved,) = (folder / "uploads").iterdir()
+    assert b"taken at home" not in saved.read_bytes()
     status, job = ada("POST", "/api/jobs", {**SMALL, "picture": sent["picture"]})
     assert ada.finished(job)["state"] == "done"
     for body, sentence in (
@@ -158,10 +158,10 @@ def test_a_picture_that_is_sent_is_checked_and_begun_with(person, folder):
         (file.getvalue()[:300], "must be a readable picture"),
         (b"x" * (21 * 2**20), "may have 20 MB"),
     ):
-        status, told = ada("POST", "/api/pictures", body)
+        status, answer = ada("POST", "/api/pictures", body)
         assert status == 422
-        assert sentence in told["detail"]
-    assert [kept] == list((folder / "uploads").iterdir())
+        assert sentence in answer["detail"]
+    assert [saved] == list((folder / "uploads").iterdir())
 
 
 def test_what_is_refused_says_so_in_one_line(person, server):
@@ -183,16 +183,16 @@ def test_what_is_refused_says_so_in_one_line(person, server):
         (ada, "POST", "/api/jobs", b"{" * 100_000, 422, "the body may have"),
         (ada, "POST", f"/api/jobs/{job['id']}/more", {"steps": "many"}, 422, "steps must be a whole"),
     ):
-        got, told = client(method, path, body)
+        got, answer = client(method, path, body)
         assert (got, path) == (status, path)
-        assert sentence in told["detail"]
-        assert "\n" not in told["detail"]
+        assert sentence in answer["detail"]
+        assert "\n" not in answer["detail"]
     assert ada("POST", "/api/jobs", SMALL, Origin="http://evil.example")[0] == 403
     assert ada("GET", "/api/jobs", None, Host="evil.example")[0] == 403
     for _ in range(2):
         assert ada("POST", "/api/jobs", SMALL)[0] == 201
-    status, told = ada("POST", "/api/jobs", SMALL)
-    assert (status, told["detail"][:26]) == (429, "you have 3 pictures in the")
+    status, answer = ada("POST", "/api/jobs", SMALL)
+    assert (status, answer["detail"][:26]) == (429, "you have 3 pictures in the")
     assert next(view for view in ada.events(f"/api/jobs/{job['id']}/events") if view["step"])["place"] == 0
     for view in ada("GET", "/api/jobs")[1]:
         assert ada("DELETE", f"/api/jobs/{view['id']}")[0] == 204
@@ -201,14 +201,14 @@ def test_what_is_refused_says_so_in_one_line(person, server):
 
 
 def test_the_documentation_names_every_address_and_every_setting(server):
-    _, told = Client(server)("GET", "/openapi.json")
+    _, answer = Client(server)("GET", "/openapi.json")
     _, page = Client(server)("GET", "/docs")
-    assert {"/api/jobs", "/api/jobs/{job}/events", "/api/jobs/{job}/film", "/api/pictures"} <= set(told["paths"])
-    body = told["paths"]["/api/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"/api/jobs", "/api/jobs/{job}/events", "/api/jobs/{job}/film", "/api/pictures"} <= set(answer["paths"])
+    body = answer["paths"]["/api/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(body["properties"]) == {*ALLOWED, "picture"}
     assert body["properties"]["canvas"]["default"] == "pixels"
     assert body["properties"]["variations"]["maximum"] == 4
-    for name in [*told["paths"], *ALLOWED]:
+    for name in [*answer["paths"], *ALLOWED]:
         assert name.encode() in page
 
 
@@ -269,14 +269,14 @@ def test_a_missing_extra_is_named(capsys, tmp_path, monkeypatch):
 
 
 def test_the_server_needs_no_torch():
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", "import sys, vqclip_nb.queue.server; print('torch' in sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert done.stdout == "False\n"
+    assert process.stdout == "False\n"
 
 
 def test_two_people_paint_at_once_in_a_browser(server, folder, person, browser, request):

@@ -118,9 +118,9 @@ def test_importing_the_package_and_its_faces_imports_no_torch():
         "from vqclip_nb import Settings; Settings(); from vqclip_nb.cli import parser; parser('paint').format_help()\n"
         "print(took); sys.exit('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 0.3
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert float(process.stdout) < 0.3
 
 
 @pytest.mark.parametrize("sizes", ["0.8-0.1", "x", "0-0", "0.1-2", "-1-1"])

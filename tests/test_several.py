@@ -192,10 +192,10 @@ def test_a_new_panel_finds_the_series(tmp_path):
 
 
 def test_write_more_adds_prompts_to_the_list(monkeypatch):
-    asked = []
+    requests = []
 
     def write(examples, count, **more):
-        asked.append((list(examples), more["perceptor"]))
+        requests.append((list(examples), more["perceptor"]))
         return [f"a {n}" for n in range(count)]
 
     monkeypatch.setattr("vqclip_nb.prompt_writer.write_prompts", write)
@@ -206,7 +206,7 @@ def test_write_more_adds_prompts_to_the_list(monkeypatch):
     panel.ui.several.write_more.click()
     until(lambda: not panel.ui.several.write_more.disabled)
     assert len(panel.ui.several.lines.value.splitlines()) == 12
-    assert asked == [(["red"], "demo"), ([f"a {n}" for n in range(6)], "demo")]
+    assert requests == [(["red"], "demo"), ([f"a {n}" for n in range(6)], "demo")]
 
 
 def finished(out, **values):

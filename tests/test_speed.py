@@ -45,26 +45,26 @@ NETWORKS = {
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 def test_a_quickened_network_answers_as_published_in_value_and_gradient(make):
     torch.manual_seed(0)
-    network, given = make()
-    given.requires_grad_()
+    network, inputs = make()
+    inputs.requires_grad_()
     before = network.state_dict().keys()
     quick = models.optimize_network(copy.deepcopy(network))
-    outputs = [(each.decode if hasattr(each, "decode") else each)(given) for each in (network, quick)]
+    outputs = [(each.decode if hasattr(each, "decode") else each)(inputs) for each in (network, quick)]
     torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-3, atol=1e-3 * float(outputs[0].detach().abs().max()))
     pull = torch.randn_like(outputs[0])
-    wanted, got = (torch.autograd.grad(output, given, pull)[0].flatten() for output in outputs)
-    assert torch.cosine_similarity(wanted, got, dim=0) > 0.9999
+    expected, got = (torch.autograd.grad(output, inputs, pull)[0].flatten() for output in outputs)
+    assert torch.cosine_similarity(expected, got, dim=0) > 0.9999
     assert {key for key in before if "bn" not in key and "downsample" not in key} <= quick.state_dict().keys()
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if "VQGAN" not in name])
 def test_a_quickened_perceptor_in_bfloat16_points_where_the_published_one_does(name):
     torch.manual_seed(0)
-    network, given = NETWORKS[name]()
+    network, inputs = NETWORKS[name]()
     quick, pull = models.optimize_network(copy.deepcopy(network)), None
     gradients = []
     for each, half in ((network, False), (quick, True)):
-        views = given.clone().requires_grad_()
+        views = inputs.clone().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             seen = torch.nn.functional.normalize(each(views).float(), dim=-1)
         pull = torch.randn_like(seen) if pull is None else pull
@@ -77,9 +77,9 @@ def test_attention_between_many_tokens_or_under_a_mask_is_left_to_torch():
     quick = models.optimize_network(copy.deepcopy(attention))
     few, many = torch.randn(5, 2, 8), torch.randn(200, 2, 8)
     mask = torch.full((5, 5), -torch.inf).triu(1)
-    for given, more in ((few, {}), (many, {}), (few, {"attn_mask": mask})):
-        wanted, got = (each(given, given, given, need_weights=False, **more)[0] for each in (attention, quick))
-        torch.testing.assert_close(got, wanted)
+    for inputs, more in ((few, {}), (many, {}), (few, {"attn_mask": mask})):
+        expected, got = (each(inputs, inputs, inputs, need_weights=False, **more)[0] for each in (attention, quick))
+        torch.testing.assert_close(got, expected)
 
 
 @pytest.mark.parametrize(
@@ -89,18 +89,18 @@ def test_beside_other_threads_short_convolutions_are_left_to_torch(threads, chan
     conv = torch.nn.Conv2d(channels, channels, 3, padding=1).requires_grad_(False)
     quick = models.optimize_network(copy.deepcopy(conv))
     x, before = torch.randn(2, channels, side, side, requires_grad=True), torch.get_num_threads()
-    wanted = conv(x)
-    pull = torch.randn_like(wanted)
+    expected = conv(x)
+    pull = torch.randn_like(expected)
     real = torch._nnpack_spatial_convolution
     torch.set_num_threads(threads)
     try:
         with mock.patch.object(torch, "_nnpack_spatial_convolution", wraps=real) as nnpack:
             got = quick(x)
-            pulls = [torch.autograd.grad(each, x, pull)[0] for each in (wanted, got)]
+            pulls = [torch.autograd.grad(each, x, pull)[0] for each in (expected, got)]
     finally:
         torch.set_num_threads(before)
     assert nnpack.called == by_nnpack
-    torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(pulls[1], pulls[0], rtol=1e-3, atol=1e-3)
 
 

@@ -173,8 +173,10 @@ def test_a_sentence_becomes_a_picture_with_its_film_and_everything():
 
 def test_the_python_of_a_run_that_was_given_a_picture_is_its_replay(tmp_path, capsys):
     Image.new("RGB", (16, 16), "green").save(tmp_path / "given.png")
-    given = Settings(prompt="red", size=(16, 16), steps=3, cutn=2, device="cpu", init_image=str(tmp_path / "given.png"))
-    first = start(given).finish()
+    inputs = Settings(
+        prompt="red", size=(16, 16), steps=3, cutn=2, device="cpu", init_image=str(tmp_path / "given.png")
+    )
+    first = start(inputs).finish()
     code = downloads.python(RunInfo.read(first.parent))
     assert len([line for line in code.splitlines() if not line.startswith("#")]) == 3
     exec(compile(code, "the code", "exec"), {})
@@ -234,11 +236,11 @@ def test_pause_continue_steer_undo_and_stop():
 def test_an_undo_that_cannot_be_is_one_note_and_leaves_all_else_as_it_was():
     panel = studio(steps=5)
     panel.ui.start.click()
-    news, said = ended(panel), "There is nothing to undo: no earlier state of this run is kept."
+    news, message = ended(panel), "There is nothing to undo: no earlier state of this run is kept."
     for _ in range(2):
         panel.ui.undo.click()
     assert REGISTRY.job.status is news
-    assert panel.ui.messages.text.value == markup.messages([("note", said, "")])
+    assert panel.ui.messages.text.value == markup.messages([("note", message, "")])
     assert all(seen(panel.ui.downloads.box, panel.ui.view.looking, panel.ui.more))
 
 
@@ -406,7 +408,7 @@ def test_a_picture_picked_in_a_pause_is_shown_at_once():
 @pytest.mark.parametrize("late", [False, True])
 def test_a_picture_picked_while_the_run_is_saved_or_later_goes_on_as_a_branch(late, monkeypatch):
     encode, gate = video._encode, threading.Event()
-    monkeypatch.setattr(video, "_encode", lambda *given: (gate.wait(20), encode(*given)))
+    monkeypatch.setattr(video, "_encode", lambda *inputs: (gate.wait(20), encode(*inputs)))
     panel = studio(variations=3, steps=5, seed=7)
     panel.ui.start.click()
     until(lambda: REGISTRY.job.status.state == "finishing")
@@ -508,8 +510,8 @@ def test_every_surprise_of_the_demo_pair_is_known_to_it():
 
     known, rng = {word.strip(",") for word in all_words()}, random.Random(5)
     for _ in range(200):
-        said = surprise(words()["surprise"]["demo"], rng)
-        assert not set(said.replace(",", "").split()) - known, said
+        message = surprise(words()["surprise"]["demo"], rng)
+        assert not set(message.replace(",", "").split()) - known, message
 
 
 def test_given_pictures_are_shown_removed_and_painted_with(tmp_path):
@@ -829,8 +831,8 @@ def test_a_large_file_is_linked_to_where_the_notebooks_server_hands_it_out(monke
     assert jupyter_runtime_dir() == str(tmp_path)
     path = tmp_path / "my notes" / "run.zip"
     assert frontend.address(path) is None, "no server is known"
-    told = {"base_url": "/user/me/", "root_dir": str(tmp_path)}
-    (tmp_path / "jpserver-7.json").write_text(json.dumps(told))
+    payload = {"base_url": "/user/me/", "root_dir": str(tmp_path)}
+    (tmp_path / "jpserver-7.json").write_text(json.dumps(payload))
     assert frontend.address(path) == "/user/me/files/my%20notes/run.zip?download=1"
     monkeypatch.chdir(tmp_path)
     assert frontend.address(Path("run.zip")) == "/user/me/files/run.zip?download=1"
@@ -862,7 +864,7 @@ def test_earlier_runs_give_their_settings_and_go_on():
 
 
 def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
-    drive, said = tmp_path / "drive", []
+    drive, message = tmp_path / "drive", []
     panel = Studio(
         out="runs", mirror=drive, settings=Settings(prompt="red", size=(16, 16), steps=6, cutn=2, device="cpu")
     )
@@ -885,12 +887,12 @@ def test_runs_are_mirrored_and_a_full_drive_is_said_once(tmp_path):
     assert (child.parent.name, RunInfo.read(child).parent) == ("runs", (folder.name, 2)), "the drive is for copies"
     folder = child
     (tmp_path / "file").write_text("in the way")
-    mirror = backup.Mirror(tmp_path / "file", said.append)
+    mirror = backup.Mirror(tmp_path / "file", message.append)
     for _ in range(2):
         mirror.copy(folder)
         mirror.wait(20)
-    assert len(said) == 1
-    assert "could not be written" in said[0]
+    assert len(message) == 1
+    assert "could not be written" in message[0]
 
 
 def test_a_copy_outlives_what_it_is_of(tmp_path, monkeypatch):
@@ -935,14 +937,14 @@ def test_every_control_says_what_it_is():
     controls = [w for w in children(panel) if isinstance(w, widgets.DOMWidget) and hasattr(w, "description")]
     silent = [
         w for w in controls
-        if not any(getattr(w, told, "") for told in ("description", "tooltip", TOOLTIP))
+        if not any(getattr(w, message, "") for message in ("description", "tooltip", TOOLTIP))
         and not isinstance(w, widgets.HTML | widgets.ToggleButtons | widgets.IntProgress)
     ]  # fmt: skip
     assert not silent
     for name, control in panel.ui.form.controls.items():
         control = control.text if name == "prompt" or name in SPANS else control
-        told = getattr(control, TOOLTIP) if name != "size" else getattr(control.shape, TOOLTIP)
-        assert told.startswith(by_name(name).help), name
+        message = getattr(control, TOOLTIP) if name != "size" else getattr(control.shape, TOOLTIP)
+        assert message.startswith(by_name(name).help), name
 
 
 def test_in_colab_files_are_handed_over_and_the_cell_serves_until_its_stop_button(monkeypatch):
@@ -995,10 +997,10 @@ def test_a_click_is_heard_in_a_cell_that_serves_as_colabs_kernel_has_it():
             assert ident == [b"cell"]
             self.parent = parent
 
-    heard = []
-    kernel = Kernel([lambda: heard.append("Start"), lambda: heard.append("Stop")])
+    messages = []
+    kernel = Kernel([lambda: messages.append("Start"), lambda: messages.append("Stop")])
     asyncio.run(frontend._let_clicks_in(kernel))
-    assert heard == ["Start", "Stop"]
+    assert messages == ["Start", "Stop"]
     assert kernel.parent == {"cell": 1}
 
 
@@ -1015,11 +1017,11 @@ def test_stop_is_heard_within_a_step_and_two_hundred_milliseconds(monkeypatch):
     panel = studio(steps=4000)
     panel.ui.start.click()
     painting(panel, 1)
-    asked = time.monotonic()
+    start = time.monotonic()
     panel.ui.stop.click()
-    assert time.monotonic() - asked < 0.1
+    assert time.monotonic() - start < 0.1
     until(lambda: REGISTRY.job.status.state != "painting")
-    assert time.monotonic() - asked < 0.3 + 0.2 + 0.3, "the step that was being made, and a little"
+    assert time.monotonic() - start < 0.3 + 0.2 + 0.3, "the step that was being made, and a little"
 
 
 def test_a_preview_takes_less_than_a_hundred_kilobytes_even_of_noise():
@@ -1036,12 +1038,12 @@ def test_showing_a_run_costs_it_under_three_hundredths_of_its_speed(monkeypatch)
     def timed(owner, name):
         whole = getattr(owner, name)
 
-        def run(*given, **more):
-            begun = time.thread_time()
+        def run(*inputs, **more):
+            start = time.thread_time()
             try:
-                return whole(*given, **more)
+                return whole(*inputs, **more)
             finally:
-                spent.append((name, time.thread_time() - begun))
+                spent.append((name, time.thread_time() - start))
 
         monkeypatch.setattr(owner, name, run)
 
@@ -1052,10 +1054,10 @@ def test_showing_a_run_costs_it_under_three_hundredths_of_its_speed(monkeypatch)
     panel.ui.start.click()
     painting(panel, 1)
     spent.clear()
-    begun, seconds = time.monotonic(), 6
+    start, seconds = time.monotonic(), 6
     time.sleep(seconds)
     took, ticks = sum(cost for _, cost in spent), [name for name, _ in spent].count("tick")
-    elapsed = time.monotonic() - begun
+    elapsed = time.monotonic() - start
     assert 3 <= ticks <= elapsed / job.BEAT + 2, "twice a second, however quick the steps"
     assert took < 0.03 * elapsed, f"{100 * took / elapsed:.1f} %"
 
@@ -1307,8 +1309,8 @@ def test_going_back_begins_at_a_state_on_the_way_shows_the_way_and_hears_stop(mo
     panel = studio(steps=60, save_every="5")
     panel.ui.start.click()
     parent = ended(panel).folder
-    kept = RunInfo.read(parent).kept
-    assert kept == [10, 20, 30, 40, 50, 55, 60]
+    saved = RunInfo.read(parent).kept
+    assert saved == [10, 20, 30, 40, 50, 55, 60]
     whole, gate, made = Painting.step, threading.Event(), []
 
     def step(self, **more):

@@ -67,8 +67,8 @@ def by_one_process(tmp_path):
     file = tmp_path / "sweep.yaml"
     file.write_text(FILE)
     process = command(file, tmp_path / "one")
-    said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+    message = process.communicate(timeout=300)
+    assert process.returncode == 0, message
     return pixels(tmp_path / "one")
 
 
@@ -156,15 +156,15 @@ def test_after_the_head_was_killed_and_started_again_the_same_command_goes_on(tm
         first = command(file, out, "--address", f"127.0.0.1:{port}")
         wait_for("*/state/*.safetensors", out)
         kill_head()
-        _, said = first.communicate(timeout=120)
-        assert first.returncode == 2, said
-        assert re.search(r"vqclip: the Ray at \S+ is gone; the same command goes on", said)
+        _, message = first.communicate(timeout=120)
+        assert first.returncode == 2, message
+        assert re.search(r"vqclip: the Ray at \S+ is gone; the same command goes on", message)
         assert len(pixels(out)) < 4
         begun = {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/settings.json")}
         start_head()
         second = command(file, out, "--address", f"127.0.0.1:{port}")
-        printed, said = second.communicate(timeout=300)
-        assert second.returncode == 0, said
+        printed, message = second.communicate(timeout=300)
+        assert second.returncode == 0, message
         assert "0 failed" in printed
     finally:
         kill_head()
@@ -175,13 +175,13 @@ def test_after_the_head_was_killed_and_started_again_the_same_command_goes_on(tm
 
 
 def test_an_address_that_does_not_answer_is_one_line(tmp_path, capsys, alone):
-    begun = time.monotonic()
-    for address, said in (("127.0.0.1:1", "no Ray answers at"), ("nowhere", "must be host:port or auto")):
-        with pytest.raises(RunError, match=said) as error:
+    start = time.monotonic()
+    for address, message in (("127.0.0.1:1", "no Ray answers at"), ("nowhere", "must be host:port or auto")):
+        with pytest.raises(RunError, match=message) as error:
             next(sweep_on_ray(make_items(ROWS, SMALL), tmp_path, address=address))
         assert "\n" not in str(error.value)
         assert repr(address) in str(error.value)
-    assert time.monotonic() - begun < 2 * ray_start.CONNECT_TIMEOUT
+    assert time.monotonic() - start < 2 * ray_start.CONNECT_TIMEOUT
     with pytest.raises(RunError, match="workers must be 1 or more, got 0"):
         next(sweep_on_ray(make_items(ROWS, SMALL), tmp_path, workers=0))
     file = tmp_path / "a.txt"

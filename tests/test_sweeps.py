@@ -298,8 +298,8 @@ def test_a_sweep_that_is_killed_loses_nothing_and_paints_the_same_pixels(tmp_pat
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split()[0] == "there"
+    run_result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    assert run_result.stdout.split()[0] == "there"
     whole = [*command[:3], str(tmp_path / "whole"), repr(common)]
     subprocess.run(whole, cwd=root, env=environment, capture_output=True, text=True, check=True)
     assert pixels(tmp_path / "killed") == pixels(tmp_path / "whole")

@@ -105,8 +105,8 @@ def test_a_picture_is_painted_on_beyond_its_edges(tmp_path):
         painting = build_painting(run_settings.replace(extend="left 25% right 6"))
         assert painting.overlay.picture.size == (16, 16)
         whole = see_through(start(run_settings.replace(extend="left 25% right 6")))
-        kept = np.asarray(Image.open(whole / "result.png"))[:, 2:10]
-        assert (kept == np.asarray(images.read(tmp_path / "photo.png", field="init_image"))).all()
+        saved = np.asarray(Image.open(whole / "result.png"))[:, 2:10]
+        assert (saved == np.asarray(images.read(tmp_path / "photo.png", field="init_image"))).all()
         assert outcome(see_through(replay(whole))) == outcome(whole)
 
 

@@ -22,9 +22,9 @@ def facts(path):
 
 def test_an_mp4_is_h264_of_even_sides_and_as_long_as_asked(frames, tmp_path):
     video.film(frames, tmp_path / "film.mp4", seconds=3, about={"settings": {"prompt": 'a "b" = c; #\\ é'}})
-    said = facts(tmp_path / "film.mp4")
-    assert (said["codec"], said["pix_fmt"].partition("(")[0], said["size"]) == ("h264", "yuv420p", (34, 22))
-    assert said["duration"] == pytest.approx(3, abs=0.2)
+    message = facts(tmp_path / "film.mp4")
+    assert (message["codec"], message["pix_fmt"].partition("(")[0], message["size"]) == ("h264", "yuv420p", (34, 22))
+    assert message["duration"] == pytest.approx(3, abs=0.2)
     from vqclip_nb.embedded import read
 
     assert read(tmp_path / "film.mp4")["settings"] == {"prompt": 'a "b" = c; #\\ é'}

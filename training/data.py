@@ -75,8 +75,8 @@ def with_other_things(scene: Scene, rng: np.random.Generator) -> list[Scene]:
 def _varied(vary: Callable[[Scene, np.random.Generator], list[Scene]]) -> Callable[[Stream], Stream]:
     """Each scene, and after it its variations, as far as they are held out like it, painted with the same draws."""
 
-    def stream(given: Stream) -> Stream:
-        for scene, rng in given:
+    def stream(inputs: Stream) -> Stream:
+        for scene, rng in inputs:
             for each in (scene, *vary(scene, deepcopy(rng))):
                 if each.held_out == scene.held_out:
                     yield each, deepcopy(rng)

@@ -43,8 +43,8 @@ class Judge(nn.Module):
     @torch.no_grad()
     def scores(self, pictures: torch.Tensor, scenes: Sequence[Scene]) -> torch.Tensor:
         """How well each picture shows each scene, (pictures, scenes): the sum of the attributes' log-probabilities."""
-        wanted = torch.tensor([labels(scene) for scene in scenes])
-        return sum(each[:, wanted[:, k]] for k, each in enumerate(self(pictures)))
+        expected = torch.tensor([labels(scene) for scene in scenes])
+        return sum(each[:, expected[:, k]] for k, each in enumerate(self(pictures)))
 
 
 def load_judge(path: Path = WEIGHTS) -> Judge:

@@ -269,7 +269,7 @@ def train(args: argparse.Namespace, store: Store, test: list[Scenes | Things], b
 
     lessons = {name: Recorded(partial(learn, name), record=on_gpu and not args.eager) for name, *_ in phases}
     until = began + 60 * args.minutes - WORDS if args.minutes else math.inf
-    painted_since, told, following = math.inf, (step, time.time()), draw(args.batch)
+    painted_since, message, following = math.inf, (step, time.time()), draw(args.batch)
     while step < total:
         phase, step_in_phase, length, peak, radius = phase_of(step)
         done = step_in_phase / length
@@ -290,9 +290,9 @@ def train(args: argparse.Namespace, store: Store, test: list[Scenes | Things], b
             loss, pull, place_of = losses.tolist()
             if not math.isfinite(loss):
                 raise SystemExit(f"the loss of step {step} is {loss}")
-            speed, told = (step - told[0]) / (time.time() - told[1]), (step, time.time())
+            speed, message = (step - message[0]) / (time.time() - message[1]), (step, time.time())
             terms = f"loss {loss:.3f} contrast {pull:.3f} layout {place_of:.4f}"
-            print(f"{step:5d}/{total} {phase:7s} {terms} {told[1] - began:.0f} s, {speed:.2f} steps/s", flush=True)
+            print(f"{step:5d}/{total} {phase:7s} {terms} {message[1] - began:.0f} s, {speed:.2f} steps/s", flush=True)
         if step % args.check_every == 0 or step in (args.steps, total):
             print(f"      {held_out(model, test)}", flush=True)
             state = {name: part.state_dict() for name, part in parts.items()} | {"step": step}

@@ -200,8 +200,8 @@ def settle(model: VQGAN, data: Scenes, test: Scenes, args: argparse.Namespace) -
         nn.utils.clip_grad_norm_(model.decoder.parameters(), 1.0)
         optimizer.step()
         if (step + 1) % 25 == 0:
-            told = f"settling {step + 1:5d}/{args.settle_steps} loss {loss.item():.4f} {time.time() - began:.0f} s"
-            print(told, flush=True)
+            message = f"settling {step + 1:5d}/{args.settle_steps} loss {loss.item():.4f} {time.time() - began:.0f} s"
+            print(message, flush=True)
     psnr, perplexity = measure(model, test, 600)
     print(f"      held-out scenes: {psnr:.2f} dB, perplexity {perplexity:.0f}", flush=True)
 
@@ -310,8 +310,8 @@ def main() -> None:
         step += 1
         if step % 25 == 0:
             psnr = -10 * np.log10(square.item() / 4)
-            told = f"{step:5d}/{args.steps} loss {loss.item():.4f} crops at {psnr:.1f} dB pull {pull.item():.4f}"
-            print(f"{told} {time.time() - began:.0f} s", flush=True)
+            message = f"{step:5d}/{args.steps} loss {loss.item():.4f} crops at {psnr:.1f} dB pull {pull.item():.4f}"
+            print(f"{message} {time.time() - began:.0f} s", flush=True)
         if step % 200 == 0 or step == args.steps:
             psnr, perplexity = measure(model, test, 24 if step < args.steps else 600)
             print(f"      held-out scenes: {psnr:.2f} dB, perplexity {perplexity:.0f}", flush=True)

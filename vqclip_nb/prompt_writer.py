@@ -131,8 +131,8 @@ def _tokens(tokenizer: Any, examples: Sequence[str]) -> "Tensor":
 
 def _new_lines(lines: Iterable[str], old: Iterable[str]) -> Iterator[str]:
     """The lines that are not in `old`, each once, ignoring case."""
-    seen = {line.casefold() for line in old}
+    known = {line.casefold() for line in old}
     for line in lines:
-        if line.casefold() not in seen:
-            seen.add(line.casefold())
+        if line.casefold() not in known:
+            known.add(line.casefold())
             yield line

@@ -19,14 +19,14 @@ def fetch_inputs(settings: Settings, typed: Collection[str] | None = None) -> It
     from vqclip_nb.models.download import open_source
     from vqclip_nb.runs import metadata
 
-    recipe = settings.to_dict()
-    given = {name: field for name, field in metadata.input_pictures(recipe).items() if field != "video"}
-    wanted = [name for name in given if "://" in name and (typed is None or name in typed)]
-    if not wanted:
+    values = settings.to_dict()
+    fields = {name: field for name, field in metadata.input_pictures(values).items() if field != "video"}
+    addresses = [name for name in fields if "://" in name and (typed is None or name in typed)]
+    if not addresses:
         yield settings
         return
     with ExitStack() as stack:
-        files = {name: stack.enter_context(open_source(name, most=MOST_BYTES)) for name in wanted}
+        files = {name: stack.enter_context(open_source(name, most=MOST_BYTES)) for name in addresses}
         yield settings.replace(**_with_files(settings, files))
 
 

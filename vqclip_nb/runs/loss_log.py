@@ -45,9 +45,9 @@ class LossLog:
 
     def of(self, names: Iterable[str]) -> dict[int, float]:
         """The sum of the losses of these names after each step, of the first picture."""
-        wanted, sums = {self._names[name] for name in names if name in self._names}, dict[int, float]()
+        wanted_names, sums = {self._names[name] for name in names if name in self._names}, dict[int, float]()
         for step, picture, of, value in zip(self._steps, self._pictures, self._named, self._values, strict=True):
-            if picture == 1 and of in wanted:
+            if picture == 1 and of in wanted_names:
                 sums[step] = sums.get(step, 0.0) + value
         return sums
 

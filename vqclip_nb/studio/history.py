@@ -106,32 +106,32 @@ class History:
         for name, button in (
             ("use", self.use), ("compare", self.compare), ("go_on", self.go_on), ("delete", self.delete)
         ):  # fmt: skip
-            wanted = run is not None and (
+            is_visible = run is not None and (
                 name in ("use", "compare")
                 or (name == "go_on" and steps_left(run) > 0)
                 or (name == "delete" and self._ours(run))
             )
-            button.layout.display = "" if wanted else "none"
+            button.layout.display = "" if is_visible else "none"
         self.sure.layout.display = "none"
         for thumb in self.thumbs.children:
             chosen = run is not None and getattr(thumb, "run_name", "") == run.folder.name
             (thumb.add_class if chosen else thumb.remove_class)("vq-on")
 
     def _draw(self) -> None:
-        wanted = self.search.value.lower().split()
+        words = self.search.value.lower().split()
         key, reverse = ORDERS[self.order.value]
         runs = sorted(
-            (run for run in self.runs if all(w in f"{run.current.prompt} {run.folder.name}".lower() for w in wanted)),
+            (run for run in self.runs if all(w in f"{run.current.prompt} {run.folder.name}".lower() for w in words)),
             key=key, reverse=reverse,
         )  # fmt: skip
-        shown = [self._thumb(run) for run in runs[: self._most]]
-        kept = {id(thumb) for thumb in shown}
+        thumbs = [self._thumb(run) for run in runs[: self._most]]
+        visible_ids = {id(thumb) for thumb in thumbs}
         for key_, thumb in list(self._thumbs.items()):
-            if id(thumb) not in kept:
+            if id(thumb) not in visible_ids:
                 del self._thumbs[key_]
                 for part in (*thumb.children, thumb):
                     part.close()
-        self.thumbs.children = [*shown, *([self.more] if len(runs) > self._most else [])]
+        self.thumbs.children = [*thumbs, *([self.more] if len(runs) > self._most else [])]
         self.search.layout.display = self.order.layout.display = "" if len(self.runs) > 3 else "none"
         self.choose(self.run)
 

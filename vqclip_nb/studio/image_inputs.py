@@ -114,10 +114,10 @@ class ImageInputs:
 
         Pictures that are already shown are not drawn again.
         """
-        wanted = _read(settings, inputs)
-        if wanted != _read(self, None):
+        pictures = _read(settings, inputs)
+        if pictures != _read(self, None):
             self._clear()
-            for role, picture, data in wanted:
+            for role, picture, data in pictures:
                 self._took(role, picture, data)
 
     def _clear(self) -> None:
@@ -169,20 +169,22 @@ class ImageInputs:
         if weight is None:
             self.init_image = None
         else:
-            self.towards = [given for given in self.towards if given[1] is not weight]
+            self.towards = [entry for entry in self.towards if entry[1] is not weight]
         self._draw()
         self._changed("init_image" if weight is None else "image_prompts")
 
 
-def _named(given: Any) -> list[tuple[str, Prompt]]:
+def _named(source: Any) -> list[tuple[str, Prompt]]:
     """The pictures of settings or of a Given, each with its field."""
-    start = [("init_image", Prompt(given.init_image))] if given.init_image else []
-    return start + [("image_prompts", parse_picture(line)) for line in given.image_prompts]
+    start = [("init_image", Prompt(source.init_image))] if source.init_image else []
+    return start + [("image_prompts", parse_picture(line)) for line in source.image_prompts]
 
 
-def _read(given: Any, inputs: Path | None) -> list[tuple[str, Prompt, bytes]]:
+def _read(source: Any, inputs: Path | None) -> list[tuple[str, Prompt, bytes]]:
     """The pictures of `_named` with their bytes. Raises PictureError."""
-    paths = [(role, picture, images.locate(picture.text, field=role, inputs=inputs)) for role, picture in _named(given)]
+    paths = [
+        (role, picture, images.locate(picture.text, field=role, inputs=inputs)) for role, picture in _named(source)
+    ]
     return [(role, replace(picture, text=""), path.read_bytes()) for role, picture, path in paths]
 
 

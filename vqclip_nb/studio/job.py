@@ -136,12 +136,12 @@ class Job:
         def order(active: "ActiveRun") -> None:
             now, timeline = active.painting.step_count, active.painting.timeline
             changed_at = timeline[-1].step if timeline else -1
-            kept = [step for step in active.record.kept if step < now or step == now == changed_at]
-            if not kept:
+            saved_steps = [step for step in active.record.kept if step < now or step == now == changed_at]
+            if not saved_steps:
                 self._note("There is nothing to undo yet: no earlier state is kept.")
                 return
             self._read_losses()
-            active.record.rewind(active.painting, changed_at if changed_at in kept[-2:] else kept[-1])
+            active.record.rewind(active.painting, changed_at if changed_at in saved_steps[-2:] else saved_steps[-1])
             step = active.painting.step_count
             self._losses = {name: [p for p in points if p[0] <= step] for name, points in self._losses.items()}
             self._show(active.painting.picture(), step)
@@ -269,9 +269,9 @@ class Job:
             return
         if active:
             active.record.close()
-        seen = self._before.step and not active
+        has_picture = self._before.step and not active
         place = f"on the way to step {self._way_to}" if self._way_to else "while loading"
-        message = f"Stopped {place}; the last run is as it was" if seen else "Stopped before the first step"
+        message = f"Stopped {place}; the last run is as it was" if has_picture else "Stopped before the first step"
         self._end(active, state="stopped", message=message)
 
     def _fail(self, error: Exception, active: "ActiveRun | None") -> None:

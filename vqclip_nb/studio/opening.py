@@ -80,11 +80,11 @@ def branch(folder: Path, changes: Mapping[str, Any], *, step: int | None, pick: 
         from vqclip_nb import session
         from vqclip_nb.timeline import Edit
 
-        kept = {int(path.stem): path for path in frames(folder)}
+        frame_paths = {int(path.stem): path for path in frames(folder)}
         alone = RunInfo.read(folder).settings.variations == 1
 
         def on_way(made: int) -> None:
-            frame = kept.get(made) if alone else None
+            frame = frame_paths.get(made) if alone else None
             progress.on_way(made, step or made, _preview(frame) if frame else None)
 
         run_options = {"out": str(out)}  # the run may exist only in the second folder

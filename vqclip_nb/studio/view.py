@@ -85,8 +85,8 @@ class View:
     def shown(self) -> bytes | None:
         """The bytes of the picture that is shown, at the largest saved size, or None."""
         files = self._frames[self.back.value :][:1] if self.looking_back else self._full[self.selected :][:1]
-        kept = files[0].read_bytes() if files and files[0].exists() else None
-        return kept or (self._pictures[self.selected] if self._pictures else None)
+        data = files[0].read_bytes() if files and files[0].exists() else None
+        return data or (self._pictures[self.selected] if self._pictures else None)
 
     def show(self, status: JobStatus) -> None:
         """Update everything from a job's status."""

@@ -67,12 +67,12 @@ def translate_options(name: str, values: Mapping[str, Any], lost: Sequence[str] 
 def _take(base: dict[str, Any], setting: str, value: Any, option: str, missed: LostOptions) -> None:
     """Add a setting to `base`, or add the reason to `missed`. A new canvas removes the options of the old one."""
     try:
-        kept = canvases.suiting(base, str(value)) if setting == "canvas" else base
-        Settings(**{**kept, setting: value})
+        remaining = canvases.suiting(base, str(value)) if setting == "canvas" else base
+        Settings(**{**remaining, setting: value})
     except SettingsError as error:
         missed.add(option, str(error))
         return
-    for name in base.keys() - kept.keys():
+    for name in base.keys() - remaining.keys():
         del base[name]
     base[setting] = value
 
