@@ -174,7 +174,7 @@ def test_a_video_is_read_frame_by_frame_forwards_and_back(tmp_path):
         assert near < 12, (index, near)
 
 
-def test_a_video_is_repainted_frame_by_frame_with_its_sound_and_its_rate(tmp_path):
+def test_a_video_is_repainted_frame_by_frame_with_its_sound_and_its_rate(tmp_path, capsys):
     pixels = clip(tmp_path / "clip.mp4")
     run_settings = settings(
         tmp_path,
@@ -199,6 +199,8 @@ def test_a_video_is_repainted_frame_by_frame_with_its_sound_and_its_rate(tmp_pat
     result = VideoReader(whole / "progress.mp4")
     assert (len(result), result.fps) == (6, 6)
     assert b"mp4a" in (whole / "progress.mp4").read_bytes(), "the sound came over"
+    assert main(["info", str(whole)]) == 0
+    assert capsys.readouterr().out.endswith(f"\nvqclip replay {whole}\n"), "the video is in its folder alone"
     assert main(["film", str(whole), "--beside", "--to", str(tmp_path / "both.mp4")]) == 0
     both = VideoReader(tmp_path / "both.mp4")
     assert (len(both), both.size) == (6, (64, 32))

@@ -52,7 +52,7 @@ def command(settings: Settings, description: Mapping[str, Any], source: str) -> 
     """The shell command that paints it again.
 
     It is `paint` with the settings that differ from the defaults; or `replay`, if settings changed during the run, it
-    was stopped early, or it had input pictures.
+    was stopped early, or it had input pictures or a video.
     """
     if description["timeline"] or description.get("step", settings.steps) != settings.steps or _has_inputs(settings):
         return shell("vqclip", "replay", operands=[source])
@@ -60,4 +60,4 @@ def command(settings: Settings, description: Mapping[str, Any], source: str) -> 
 
 
 def _has_inputs(settings: Settings) -> bool:
-    return bool(settings.init_image or settings.image_prompts or settings.prompt_masks)
+    return bool(settings.init_image or settings.image_prompts or settings.prompt_masks or settings.video)
