@@ -106,7 +106,7 @@ def toys(tmp_path, monkeypatch):
         yield
 
 
-def recipe(settings):
+def picture_settings(settings):
     return {name: value for name, value in settings.model_dump().items() if name not in ("seed", "every")}
 
 
@@ -128,7 +128,7 @@ def test_what_the_table_says_of_an_option_is_what_becomes_of_it(tool, option):
         return
     before, after = plan(beside), plan({**beside, option.name: value})
     drawn = option.name in ("seed", "random") and before.settings.seed != after.settings.seed
-    settings = recipe(before.settings) != recipe(after.settings) or drawn
+    settings = picture_settings(before.settings) != picture_settings(after.settings) or drawn
     outputs = (before.outputs, before.asks_to_overwrite) != (after.outputs, after.asks_to_overwrite)
     messages = [note for note in after.notes if note.startswith(f"--{option.name} changes nothing here: ")]
     assert (settings, outputs or option.fate == "setting", bool(messages)) == {
@@ -147,7 +147,7 @@ def test_nothing_but_the_words_typed_is_the_recipe_of_that_name():
     ):
         plan = module.plan(inputs, memory=10**11) if module is generate else module.plan(inputs)
         named = Settings(**{**presets.load(plan.preset).settings, **more, "prompt": "a house", "seed": 0})
-        assert recipe(plan.settings) == recipe(named)
+        assert picture_settings(plan.settings) == picture_settings(named)
 
 
 def test_tables_and_importing_need_no_torch():
@@ -420,7 +420,7 @@ def test_on_demo_counts_what_was_typed_and_the_rest_suits_the_demo():
         settings = TOOLS[tool].plan(inputs).on_demo().settings
         expected = {**typed[tool], "prompt": "a house"}
         expected = {name: settings.seed if value is None else value for name, value in expected.items()}
-        assert recipe(settings) == recipe(Settings(**expected))
+        assert picture_settings(settings) == picture_settings(Settings(**expected))
 
 
 def test_a_long_run_keeps_a_thousand_frames_and_each_that_is_written():

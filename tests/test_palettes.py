@@ -1,4 +1,4 @@
-"""A palette may be taken from a picture: the recipe then holds its colours."""
+"""A palette may be taken from a picture: the settings then hold its colours."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Each recipe by name: its settings are allowed, and one step of it is the published formula."""
+"""Each preset by name: its settings are allowed, and one step of it is the published formula."""
 
 import pytest
 import torch
@@ -19,21 +19,21 @@ from vqclip_nb.rng import Draws
 from vqclip_nb.schedules import value_at
 from vqclip_nb.settings import Settings
 
-RECIPES = (
+PRESETS = (
     *("crowson", "codebook", "pooling", "updated", "nerdyrodent", "mse"),
     *("bigsleep", "deepdaze", "aphantasia", "pixray", "pytti"),
 )
 
 
-def published_pull(recipe, seen, text):
+def published_pull(preset, seen, text):
     """The loss of one picture towards one text: unit vectors (cutn, d) and (d,)."""
     cosines = F.cosine_similarity(seen, text[None])
-    if recipe == "bigsleep":
+    if preset == "bigsleep":
         return (-100 * cosines).mean()
-    if recipe == "deepdaze":
+    if preset == "deepdaze":
         averaged = F.cosine_similarity(seen.mean(0), text, dim=0)
         return -100 * (0.3 * averaged + 0.7 * cosines.mean())
-    if recipe == "aphantasia":
+    if preset == "aphantasia":
         return -cosines.mean()
     return (2 * ((seen - text[None]).norm(dim=1) / 2).arcsin() ** 2).mean()
 
@@ -45,12 +45,12 @@ def test_every_preset_is_allowed(name):
     assert Settings.from_json(settings.to_json()) == settings
 
 
-def published_picture(recipe, canvas, draws):
-    """The recipe's picture of the canvas's parameters, in [0, 1], by the published formulas alone."""
-    if recipe == "bigsleep":
+def published_picture(preset, canvas, draws):
+    """The preset's picture of the canvas's parameters, in [0, 1], by the published formulas alone."""
+    if preset == "bigsleep":
         classes = canvas.logits.sigmoid()
         return clamped((canvas.biggan.decode(torch.cat([canvas.z, classes], -1)) + 1) / 2)
-    if recipe == "deepdaze":
+    if preset == "deepdaze":
         height, width = canvas.size[::-1]
         y, x = torch.meshgrid(*(torch.linspace(-1, 1, side) for side in (height, width)), indexing="ij")
         pictures = []
@@ -62,11 +62,11 @@ def published_picture(recipe, canvas, draws):
             pictures.append(colour.T.reshape(3, height, width))
         return clamped((torch.stack(pictures) + 1) / 2)
     if (
-        recipe == "aphantasia"
+        preset == "aphantasia"
     ):  # its contrast divides by the picture's deviation; ours is fixed, and as in test_canvases
         return canvas()
     codebook = canvas.vqgan.codebook
-    if recipe == "codebook":
+    if preset == "codebook":
         probabilities = canvas.logits.movedim(1, -1).softmax(-1)  # (n, h, w, codes)
         reached = probabilities.detach().cumsum(-1) > draws.uniform("codes", (5, 6))[..., None]
         one_hot = F.one_hot(reached.int().argmax(-1), len(codebook)).float()
@@ -91,23 +91,23 @@ class PublishedClamp(torch.autograd.Function):
 clamped = PublishedClamp.apply
 
 
-def published_loss(recipe, settings, canvas, perceptor, draws):
+def published_loss(preset, settings, canvas, perceptor, draws):
     """The sum of the losses of each of the two pictures, (2,)."""
-    image = published_picture(recipe, canvas, draws)
+    image = published_picture(preset, canvas, draws)
     spec = (settings.cutouts, perceptor.cut_size, round(settings.cutn), settings.cut_pow, settings.augments)
     views = Cutouts(*spec)(image, draws.of(perceptor.name), 0.0)
     embeddings = perceptor.encode_image(views).unflatten(0, (2, -1))
     loss = torch.zeros(2)
     for text, weight in (("red", 1.0), ("blue", 0.5), ("green", -0.3)):
         meant = perceptor.encode_text([text])[0]
-        pulls = torch.stack([published_pull(recipe, each, meant) for each in embeddings])
+        pulls = torch.stack([published_pull(preset, each, meant) for each in embeddings])
         loss = loss + len(settings.perceptor.split(" + ")) * weight * pulls
-    if recipe == "mse":  # mse(z, z_orig) * .5 / 2
+    if preset == "mse":  # mse(z, z_orig) * .5 / 2
         loss = loss + 0.5 / 2 * (canvas.z - canvas.start_0).square().mean((1, 2, 3))
-    if recipe == "pytti":
+    if preset == "pytti":
         rough = image.diff(dim=-1).square().mean((1, 2, 3)) + image.diff(dim=-2).square().mean((1, 2, 3))
         loss = loss + 0.02 * rough
-    if recipe == "bigsleep":
+    if preset == "bigsleep":
         loss = loss + torch.stack([big_sleep_penalties(canvas.z[n], canvas.logits[n]) for n in range(2)])
     return loss
 
@@ -140,23 +140,23 @@ def bright_vqgan():
     return vqgan
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_one_step_of_a_recipe_is_the_published_one(recipe):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_one_step_of_a_preset_is_the_published_one(preset):
     """Losses, gradients and the step, for two pictures, two texts and one that is pushed away."""
-    small = {"deepdaze": {"layers": 4, "hidden_size": 8}}.get(recipe, {})
-    size = (40, 40) if recipe == "deepdaze" else (48, 40)
-    run_settings = {**presets.load(recipe).settings, "size": size, "every": 1, **small}
+    small = {"deepdaze": {"layers": 4, "hidden_size": 8}}.get(preset, {})
+    size = (40, 40) if preset == "deepdaze" else (48, 40)
+    run_settings = {**presets.load(preset).settings, "size": size, "every": 1, **small}
     settings = Settings(**run_settings).replace(
         prompt="red | blue:0.5 | green:-0.3", variations=2, lr=run_settings["lr"]
     )
     options = canvases.spec(settings.canvas).options(**settings.canvas_options)
-    new = TOYS.get(recipe, lambda **start: VQGANCanvas(bright_vqgan(), **start))
+    new = TOYS.get(preset, lambda **start: VQGANCanvas(bright_vqgan(), **start))
     ours, theirs = (new(size=size, seeds=settings.seeds, options=options) for _ in range(2))
     perceptor = ToyPerceptor()
     networks = {name: [perceptor] for name in settings.perceptor.split(" + ")}
     painting = Painting(settings, ours, Builder(ours, networks, device=torch.device("cpu")))
     theirs.remember()
-    if recipe == "mse":  # so that it has something to be held to
+    if preset == "mse":  # so that it has something to be held to
         for canvas in (ours, theirs):
             canvas.z.data.mul_(0.9)
 
@@ -165,7 +165,7 @@ def test_one_step_of_a_recipe_is_the_published_one(recipe):
     draws, total = Draws(settings.seeds, 0), torch.zeros(2)
     batches = settings.accumulate
     for each in [draws, *(draws.of(f"judgement {number}") for number in range(2, batches + 1))]:
-        loss = published_loss(recipe, settings, theirs, perceptor, each) / batches
+        loss = published_loss(preset, settings, theirs, perceptor, each) / batches
         loss.sum().backward()
         total += loss.detach()
     torch.testing.assert_close(torch.stack(list(frame.losses.values())).sum(0), total)
@@ -173,7 +173,7 @@ def test_one_step_of_a_recipe_is_the_published_one(recipe):
     again = Painting(settings, new(size=size, seeds=settings.seeds, options=options), painting.build)
     again.build.canvas = again.canvas
     again._use(again.build(settings))
-    if recipe == "mse":
+    if preset == "mse":
         again.canvas.z.data.mul_(0.9)
     again._evaluate()
     for mine, parameter in zip(again.learnable, theirs.learnable(), strict=True):
@@ -191,7 +191,7 @@ def test_one_step_of_a_recipe_is_the_published_one(recipe):
         clear = step.abs() > 0.9  # where the gradient is not so small that rounding decides
         assert clear.any()
         target = start + rate * step
-        if recipe in WITHIN:
+        if preset in WITHIN:
             target = target.maximum(ours.lowest).minimum(ours.highest)
         moved, expected = (parameter.detach() - start)[clear] / rate, (target - start)[clear] / rate
         torch.testing.assert_close(moved, expected, rtol=2e-2, atol=1e-2)

@@ -76,14 +76,14 @@ class FilmFrames:
         return images.to_tensor(self._source(index, like)).to(like)
 
     def _flow(self, index: int, like: Tensor) -> Tensor:
-        """How the video moves from the frame before this one to this one, in pixels of a rendering."""
+        """The video's optical flow from the previous frame to this one, in pixels of a rendering."""
         before = self._source(index - 1, like)
         return optical_flow.flow(before, self._source(index, like))
 
     def _source(self, index: int, like: Tensor) -> Image.Image:
         if self.video is None:
             raise ValueError("there is no video")
-        if index not in self._sources:  # to go back in a video is to begin anew
+        if index not in self._sources:  # going back in a video means reading it from the start
             self._sources = {n: pil for n, pil in self._sources.items() if n == index - 1}
             self._sources[index] = self.video.frame(index)
         return images.covering(self._sources[index], (like.shape[-1], like.shape[-2]))

@@ -1,6 +1,6 @@
-"""Optical flow: how the things in a video move from one frame to the next, and a picture that moves with them.
+"""Optical flow: the motion between two frames of a video, and a picture warped by it.
 
-By OpenCV's DIS (Kroeger et al., Fast Optical Flow using Dense Inverse Search, 2016), an extra.
+Uses OpenCV's DIS (Kroeger et al., Fast Optical Flow using Dense Inverse Search, 2016), an extra.
 """
 
 import torch
@@ -10,12 +10,12 @@ from torch import Tensor
 
 from vqclip_nb.errors import PictureError
 
-LEAST = 256  # pixels of the shorter side that the method looks at: its patches are too coarse for less
+LEAST = 256  # pixels of the shorter side; smaller frames are enlarged, for the size of the method's patches
 INSTALL = 'pip install "vqclip_nb[flow]"'
 
 
 def check() -> None:
-    """Raises PictureError where OpenCV is not installed."""
+    """Raise PictureError if OpenCV is not installed."""
     try:
         import cv2  # noqa: F401
     except ImportError:
@@ -23,9 +23,10 @@ def check() -> None:
 
 
 def flow(before: Image.Image, after: Image.Image) -> Tensor:
-    """How far to the right and down, in pixels, each pixel of `after` lay in `before`: (H, W, 2) float32.
+    """The offset from each pixel of `after` to its source in `before`, right and down, in pixels: (H, W, 2) float32.
 
-    The same on every machine with the same version of OpenCV: it uses one thread. Raises PictureError.
+    It uses one thread, so that the result is the same on every machine with this version of OpenCV. Raises
+    PictureError.
     """
     check()
     import cv2
@@ -47,7 +48,7 @@ def flow(before: Image.Image, after: Image.Image) -> Tensor:
 
 
 def along(image: Tensor, moves: Tensor) -> Tensor:
-    """A picture, (n, 3, H, W) RGB in [0, 1], moved as `flow` found, by one bicubic resampling."""
+    """Warp a picture, (n, 3, H, W) RGB in [0, 1], by the offsets from `flow`, with one bicubic resampling."""
     height, width = moves.shape[:2]
     axes = (torch.arange(width) + 0.5, torch.arange(height) + 0.5)
     places = torch.stack(torch.meshgrid(*axes, indexing="xy"), -1) + moves

@@ -73,7 +73,7 @@ class Claim:
 class Archive:
     """A file of `torch.save` or `torch.jit.save`, memory-mapped; its pickle is read as data.
 
-    value    its content, with a Claim for each tensor refused  stand-ins for calls in it that weights never need
+    value: its content, with a Claim for each tensor. refused: stand-ins for calls in it that weights never need.
     """
 
     def __init__(self, path: Path) -> None:

@@ -136,9 +136,9 @@ class Attention(nn.Module):
 class BigGAN(nn.Module):
     """The generator, frozen, float32, its spectral norms folded into the weights.
 
-    latents     the number of its input vectors: one for the first layer and one for each block side        pixels of
-    its square picture at          the row of statistics, and the weights of that row and the next one
-    (`choose_statistics`) unexpected  the number of tensors in the published file that were not needed
+    latents: the number of its input vectors, one for the first layer and one for each block. side: the side of its
+    square picture in pixels. at: the row of statistics, and the weights of that row and of the next
+    (`choose_statistics`). unexpected: the number of tensors in the published file that were not needed.
     """
 
     def __init__(self, config: BigGANConfig) -> None:

@@ -52,7 +52,7 @@ def _folder(name: str) -> Path | None:
     if folder.is_dir():
         return folder
     if name.startswith((".", "~", "/", "\\")) or name.count("/") > 1:
-        raise CannotFetch(f"model must be a folder that is there or the id of a model, got {name!r}")
+        raise CannotFetch(f"model must be an existing folder or the id of a model, got {name!r}")
     return None
 
 

@@ -1,8 +1,9 @@
 """Models of open_clip_torch (an extra): by its own names, from the Hugging Face hub, or from local files.
 
-open_clip/ViT-B-32/laion2b_s34b_b79k    a network and the tag of its weights open_clip/hf-hub:org/name               a
-repository of the hub open_clip/ViT-B-32//home/me/tuned.pt    a network and a file of weights open_clip//home/me/folder
-a folder with an open_clip_config.json and weights
+- `open_clip/ViT-B-32/laion2b_s34b_b79k`: a network and the tag of its weights
+- `open_clip/hf-hub:org/name`: a repository of the hub
+- `open_clip/ViT-B-32//home/me/tuned.pt`: a network and a file of weights
+- `open_clip//home/me/folder`: a folder with an open_clip_config.json and weights
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ def is_plain(name: str) -> bool:
 class Pickle:
     """One pickle, read from the current position of `file` to its end.
 
-    value    its content refused  the stand-ins for calls into the standard library that are not plain data; they were
-    not run
+    value: its content. refused: stand-ins for calls into the standard library that do not make plain data; these calls
+    were not run.
     """
 
     def __init__(

@@ -39,10 +39,9 @@ class GumbelCodes(nn.Module):
 class VQGAN(nn.Module):
     """Taming's Encoder and Decoder around one codebook (Esser et al., 2021), frozen, float32.
 
-    codebook   (n_embed, embed_dim), the vectors that `decode` was trained on factor     pixels per cell of the grid,
-    along each side tidy_every the default number of steps between re-encodings of the picture; 0: never unexpected the
-    number of tensors in the published file that were not needed
-
+    codebook: (n_embed, embed_dim), the vectors that `decode` was trained on. factor: pixels per cell of the grid, along
+    each side. tidy_every: the default number of steps between re-encodings of the picture; 0: never. unexpected: the
+    number of tensors in the published file that were not needed.
     The quantizer of a GumbelVQ is part of `quant_conv`, so that `encode` returns vectors in the space of the codebook.
     (For a GumbelVQ they are codes; for a VQModel they are continuous.)
     """
