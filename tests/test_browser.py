@@ -186,7 +186,7 @@ def paint_steer_stop_and_take_home(page):
     says(page, "everything is kept")
     ((story,), wrong) = read_all(page.folder / "runs")
     assert not wrong
-    assert story.kept[-1] < description["step"], "it was taken back"
+    assert story.saved_steps[-1] < description["step"], "it was taken back"
 
     write(page, "something else")
     upload(page, "vq-load", taken)

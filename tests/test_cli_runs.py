@@ -126,8 +126,8 @@ def test_a_console_without_our_letters_shows_all_the_rest(run, monkeypatch):
 def test_what_resume_refuses_deletes_nothing(capsys, run):
     assert vqclip("resume", str(run), "--steps", "6", "--quiet") == 0
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    assert len(RunInfo.read(run).kept) == 2
-    first = str(RunInfo.read(run).kept[0])
+    assert len(RunInfo.read(run).saved_steps) == 2
+    first = str(RunInfo.read(run).saved_steps[0])
     for refused in (["--lr", "abc"], ["--steps", first], ["--prompt", ""], ["--image-prompts", "gone.png"]):
         assert vqclip("resume", str(run), "--step", first, *refused) == 2
         assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -152,7 +152,7 @@ def test_info_says_the_command_that_paints_it_again_for_files_and_folders(capsys
     command = said(capsys)[-1]
     assert command == f"vqclip replay {run / 'frames' / '000003.jpg'}", "it shows an earlier step"
     assert vqclip(*shlex.split(command)[1:], "--quiet") == 0
-    assert RunInfo.read(said(capsys)[0].rpartition("/")[0]).kept == [3]
+    assert RunInfo.read(said(capsys)[0].rpartition("/")[0]).saved_steps == [3]
     assert vqclip("info", "nowhere") == 2
 
 
@@ -277,4 +277,4 @@ def test_a_run_that_ended_early_says_so_and_how_to_go_on(capsys):
     command = re.search(r"`(vqclip resume [^`]*--early-stop 0[^`]*)` goes on", output.err)[1]
     assert vqclip(*shlex.split(command)[1:], "--steps", "32", "--quiet") == 0
     (result,) = said(capsys)
-    assert RunInfo.read(Path(result).parent).kept[-1] == 32
+    assert RunInfo.read(Path(result).parent).saved_steps[-1] == 32

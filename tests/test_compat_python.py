@@ -62,9 +62,9 @@ def test_a_dream_goes_on_with_other_words_and_begins_anew_after_a_reset(tmp_path
     assert dream() == Path("blue--green.png")
     second = RunInfo.read(dream.run)
     assert second.parent == (first.name, 4)
-    assert (second.current.prompt, second.current.steps, max(second.kept)) == ("blue | green", 8, 8)
+    assert (second.current.prompt, second.current.steps, max(second.saved_steps)) == ("blue | green", 8, 8)
     dream()
-    assert max(RunInfo.read(dream.run).kept) == 12
+    assert max(RunInfo.read(dream.run).saved_steps) == 12
 
     with pytest.raises(SettingsError, match="--encoding cannot be had here: a run must be repeatable from its folder"):
         dream.set_clip_encoding(encoding=[1.0])

@@ -127,8 +127,8 @@ def test_a_state_that_cannot_be_made_deletes_none_before_it(tmp_path, monkeypatc
 
     with pytest.warns(PaintWarning, match="could not be made"):
         save_twice()
-    assert active.record.kept == (2, 4)
-    assert RunInfo.read(active.record.folder).kept == [2, 4]
+    assert active.record.saved_steps == (2, 4)
+    assert RunInfo.read(active.record.folder).saved_steps == [2, 4]
 
 
 def test_a_file_that_cannot_be_made_costs_only_itself(tmp_path):

@@ -339,6 +339,6 @@ def test_of_a_video_that_turns_out_damaged_what_was_painted_is_kept(tmp_path, to
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("stopped: video ends before frame 4: 'clip.mp4' is damaged there; the picture so far is kept")
     ((run,), _) = read_all(tmp_path / "runs")
-    assert run.kept == [3]
+    assert run.saved_steps == [3]
     assert len(list((run.folder / "frames").iterdir())) == 3
     assert (run.folder / "progress.mp4").exists()

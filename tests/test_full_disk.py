@@ -101,7 +101,7 @@ def test_a_run_is_taken_up_on_a_full_disk_and_nothing_is_lost(tmp_path, disk, wh
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     run = disk / "run"
     shutil.copytree(whole, run)
-    saved = max(step for step in RunInfo.read(run).kept if step < 8)
+    saved = max(step for step in RunInfo.read(run).saved_steps if step < 8)
     fill(disk, left=left)
     with toy_models(), crash_worker.no_film(), warnings.catch_warnings():
         warnings.simplefilter("ignore", PaintWarning)

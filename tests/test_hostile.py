@@ -266,7 +266,7 @@ def test_a_closed_terminal_ends_a_run_as_politely_as_a_kill(tmp_path, number):
     (run,) = (tmp_path / "runs").iterdir()
     assert (run / "result.png").is_file()
     assert (run / "progress.mp4").is_file()
-    assert RunInfo.read(run).kept
+    assert RunInfo.read(run).saved_steps
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_a_job_becomes_a_run_folder_and_may_go_on(store):
     store.continue_job(job, 7, LIMITS)
     paint_all(store)
     assert store.job(job).step == 7
-    assert RunInfo.read(folder).kept[-1] == 7
+    assert RunInfo.read(folder).saved_steps[-1] == 7
 
 
 def test_a_picture_that_was_sent_is_begun_with_and_one_that_is_gone_fails_alone(store):

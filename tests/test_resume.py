@@ -111,7 +111,7 @@ def test_a_replay_or_a_changed_run_that_is_killed_still_makes_its_changes(tmp_pa
     stopped = see_through(start(settings(tmp_path)), stop_after=3)
     active = resume(stopped, change=Edit({"prompt": "green"}))
     left_off(active, after=3 + 1)
-    assert active.record.kept[-1] == 4
+    assert active.record.saved_steps[-1] == 4
     (stopped / "state" / "000004.safetensors").write_bytes(b"torn")
     with pytest.warns(PaintWarning, match="cannot be read"):
         assert see_through(resume(stopped)) == stopped
@@ -159,7 +159,7 @@ def test_undo_takes_back_what_came_after_a_kept_state(tmp_path):
             active.painting.apply(Edit({"prompt": "green"}, variation=2))
         if frame.step == 6:
             break
-    assert active.record.kept == (4, 6)
+    assert active.record.saved_steps == (4, 6)
     active.record.rewind(active.painting, 4)
     assert (active.painting.settings.prompt, active.painting.settings.variations) == ("red | blue:-0.2", 2)
     assert outcome(see_through(active)) == whole
@@ -200,7 +200,7 @@ def test_a_branch_goes_another_way_and_remembers_its_parent(tmp_path):
 def test_a_branch_begins_at_any_step_whether_its_state_is_kept_or_not(tmp_path):
     run_settings = settings(tmp_path, steps=12)
     parent = see_through(start(run_settings), [Edit({"prompt": "green"}, 3)])
-    assert RunInfo(parent, run_settings).kept == [10, 12]
+    assert RunInfo(parent, run_settings).saved_steps == [10, 12]
     way = []
     for step, begun in ((5, list(range(1, 6))), (11, [11])):
         way.clear()
@@ -259,12 +259,12 @@ def test_a_folder_of_an_older_version_still_opens(tmp_path):
 
 def test_state_is_kept_by_steps_or_seconds_and_the_last_two_stay(tmp_path):
     folder = see_through(start(settings(tmp_path, save_every="3")), stop_after=6)
-    assert RunInfo.read(folder).kept == [3, 6]
+    assert RunInfo.read(folder).saved_steps == [3, 6]
     active = start(settings(tmp_path, save_every="1s"))
     saved = []
     for _ in active:
         active.record._saved_at -= 0.5
-        saved.append(active.record.kept[-1:])
+        saved.append(active.record.saved_steps[-1:])
     assert [before for before, after in pairwise(saved) if before != after], "a second passes every two steps"
 
 

@@ -805,7 +805,7 @@ def test_while_an_earlier_run_is_shown_nothing_happens_to_the_last_one():
     assert seen(panel.ui.more) == [False]
     panel.ui.undo.click()
     assert REGISTRY.job.status is last
-    assert RunInfo.read(last.folder).kept[-1] == 3
+    assert RunInfo.read(last.folder).saved_steps[-1] == 3
 
 
 def test_a_film_that_was_made_is_made_anew_once_the_run_has_gone_on():
@@ -1309,7 +1309,7 @@ def test_going_back_begins_at_a_state_on_the_way_shows_the_way_and_hears_stop(mo
     panel = studio(steps=60, save_every="5")
     panel.ui.start.click()
     parent = ended(panel).folder
-    saved = RunInfo.read(parent).kept
+    saved = RunInfo.read(parent).saved_steps
     assert saved == [10, 20, 30, 40, 50, 55, 60]
     whole, gate, made = Painting.step, threading.Event(), []
 

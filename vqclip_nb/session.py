@@ -166,7 +166,12 @@ def replay(source: Path, *, run_options: Mapping[str, Any] | None = None) -> Act
     """A new run that paints a run folder or a picture again, from its settings and timeline alone."""
     if source.is_dir():
         info = RunInfo.read(source)
-        settings, timeline, until, hashes = info.settings, info.timeline, max(info.kept, default=None), info.hashes
+        settings, timeline, until, hashes = (
+            info.settings,
+            info.timeline,
+            max(info.saved_steps, default=None),
+            info.hashes,
+        )
     else:
         description = embedded.read(source)
         settings, timeline = Settings(**description["settings"]), tuple(map(Edit.from_dict, description["timeline"]))

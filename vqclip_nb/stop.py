@@ -13,7 +13,7 @@ class Stop:
     The first ends the painting, a second skips the film, which takes longest to save, and a third interrupts at once.
     """
 
-    heard = 0
+    count = 0
 
     def __enter__(self) -> Self:
         self._before: dict[int, Any] = {}
@@ -22,14 +22,14 @@ class Stop:
         numbers = [
             number for number in POLITE if signal.getsignal(number) is not signal.SIG_IGN
         ]  # ignored signals, as under nohup, stay ignored
-        self._before = {number: signal.signal(number, self._hear) for number in numbers}
+        self._before = {number: signal.signal(number, self._on_signal) for number in numbers}
         return self
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _hear(self, number: int, frame: object) -> None:
-        self.heard += 1
-        if self.heard > 2:
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.count += 1
+        if self.count > 2:
             raise KeyboardInterrupt

@@ -111,7 +111,7 @@ def see_through(
                     bar.set_postfix(loss=f"{frame.loss:.3f}", refresh=False)
                 bar.update()
                 watch(frame)
-                if stop.heard:
+                if stop.count:
                     ending = f"stopped at step {frame.step} of {frame.steps}"
                     break
         except (NotANumber, OutOfMemory, PictureError) as error:  # a film may end early, or be damaged
@@ -119,9 +119,9 @@ def see_through(
         except KeyboardInterrupt:
             return _report_interrupt(record.folder)
         bar.close()
-        stops = min(stop.heard, 1)
+        stops = min(stop.count, 1)
         try:
-            result = record.finish(painting, hurry=lambda: stop.heard > stops)
+            result = record.finish(painting, hurry=lambda: stop.count > stops)
         except KeyboardInterrupt:
             return _report_interrupt(record.folder)
     if ending:
@@ -134,7 +134,7 @@ def see_through(
         further = command("vqclip", "resume", "--early-stop", "0", operands=[record.folder])
         print(f"vqclip: `{further}` goes on from here", file=sys.stderr)
     print(result if quiet else f"Painted: {result}")
-    if ending and not stop.heard:
+    if ending and not stop.count:
         return 1
     return 3 if record.film_failed else 0
 

@@ -44,7 +44,7 @@ def _describe(path: Path) -> dict[str, Any]:
         return read(path)
     run = RunInfo.read(path)
     timeline = [change.to_dict() for change in run.timeline]
-    step = max(run.kept, default=run.settings.steps)
+    step = max(run.saved_steps, default=run.settings.steps)
     return describe(run.settings, timeline=timeline, step=step, hashes=run.hashes or {})
 
 

@@ -112,7 +112,7 @@ def _paint_each(arguments: argparse.Namespace) -> int:
             if not settings.quiet:
                 print(f"{number} of {len(jobs)}: {visible(settings.prompt)}", file=sys.stderr)
             status = max(status, see_through(start(settings), stop))
-            if stop.heard:
+            if stop.count:
                 break
     return status
 

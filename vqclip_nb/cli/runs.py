@@ -79,7 +79,7 @@ def tree(infos: Sequence["RunInfo"]) -> Iterator[str]:
 
 def _line(info: "RunInfo", depth: int) -> str:
     current = info.current
-    step, (width, height) = max(info.kept, default=0), current.size
+    step, (width, height) = max(info.saved_steps, default=0), current.size
     origin = f"from step {info.parent[1]}" if info.parent else ""
     facts = [f"{step}/{current.steps} steps", f"{width}x{height}", info.begun.replace("T", " "), origin]
     mark = "  " * depth + ("└ " if depth else "")
@@ -140,7 +140,7 @@ def _confirm(question: str) -> bool:
 
 def _empty(info: "RunInfo") -> bool:
     """Whether a run has neither a picture nor a state, and was not changed for an hour."""
-    if info.kept or (info.folder / "result.png").exists():
+    if info.saved_steps or (info.folder / "result.png").exists():
         return False
     try:
         latest = max(path.lstat().st_mtime for path in (info.folder, *info.folder.iterdir()))

@@ -124,7 +124,7 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
         paint = partial(sweep_on_ray, address=arguments.address, workers=arguments.workers)
     results: list[Result] = []
     with Stop() as stop, tqdm(total=len(items), unit="picture", disable=quiet, dynamic_ncols=True) as bar:
-        for result in paint(items, out, stop=lambda: bool(stop.heard)):
+        for result in paint(items, out, stop=lambda: bool(stop.count)):
             results.append(result)
             bar.update()
     order = {item.name: index for index, item in enumerate(items)}

@@ -101,7 +101,7 @@ class ImagineBase:
 
     def _continue(self, plan: Plan, run: Path) -> session.ActiveRun:
         """A branch of the latest run with the plan's number of steps, towards the plan's text and picture."""
-        last_step = max(RunInfo.read(run).kept, default=0)
+        last_step = max(RunInfo.read(run).saved_steps, default=0)
         settings = plan.settings
         words = {"prompt": settings.prompt, "image_prompts": settings.image_prompts}
         return session.branch(
@@ -121,13 +121,13 @@ def _paint(active: session.ActiveRun, copies: Copies, duration: Duration) -> str
                     copies.add(frame)
                     if message := duration.add(frame.step):
                         bar.write(message, file=sys.stderr)
-                    if stop.heard:
+                    if stop.count:
                         ending = f"Stopped at step {frame.step} of {frame.steps}. "
                         break
             except (NotANumber, OutOfMemory) as error:
                 ending = f"Stopped: {error}. "
-        once = min(stop.heard, 1)
-        active.record.finish(painting, hurry=lambda: stop.heard > once)
+        once = min(stop.count, 1)
+        active.record.finish(painting, hurry=lambda: stop.count > once)
     return ending
 
 

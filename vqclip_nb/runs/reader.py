@@ -69,7 +69,7 @@ class RunInfo:
         return self.folder / "inputs"
 
     @property
-    def kept(self) -> list[int]:
+    def saved_steps(self) -> list[int]:
         """The steps with a saved state, the latest last."""
         return list(layout.states(self.folder))
 
@@ -81,8 +81,8 @@ class RunInfo:
 
     def state(self, step: int) -> dict[str, Any]:
         """The state after this step. Raises RunError when it is not saved, or damaged."""
-        if step not in self.kept:
-            steps = ", ".join(map(str, self.kept)) or "none"
+        if step not in self.saved_steps:
+            steps = ", ".join(map(str, self.saved_steps)) or "none"
             raise RunError(f"step must be one with a saved state ({steps}), got {step}")
         state = checkpoint.unpack(path := layout.states(self.folder)[step])
         if state["facts"]["step"] != step or self._is_foreign(state["facts"]):
@@ -108,13 +108,15 @@ class RunInfo:
         Raises RunError when the run has not reached this step.
         """
         last = max((int(path.stem) for path in frames(self.folder)), default=0)
-        if not 0 < step <= max([last, *self.kept]):
-            raise RunError(f"step must be one that this run made, from 1 to {max([last, *self.kept])}, got {step}")
+        if not 0 < step <= max([last, *self.saved_steps]):
+            raise RunError(
+                f"step must be one that this run made, from 1 to {max([last, *self.saved_steps])}, got {step}"
+            )
         return self.latest(until=step)
 
     def latest(self, *, until: int | None = None) -> dict[str, Any] | None:
         """The latest undamaged state, or None; at most of the step `until`. Damaged states cause a PaintWarning."""
-        for step in reversed([saved for saved in self.kept if until is None or saved <= until]):
+        for step in reversed([saved for saved in self.saved_steps if until is None or saved <= until]):
             try:
                 return self.state(step)
             except RunError as error:

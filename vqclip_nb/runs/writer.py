@@ -67,7 +67,7 @@ class RunWriter:
         self._identity = info.identity
         self._losses = LossLog()
         self._unread: list[Frame] = []  # frames whose losses are still on the device
-        self._states = info.kept
+        self._states = info.saved_steps
         self._changes = 0  # the number of edits whose pictures have been copied
         self._saved_at = time.monotonic()
 
@@ -130,7 +130,7 @@ class RunWriter:
         return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
     @property
-    def kept(self) -> tuple[int, ...]:
+    def saved_steps(self) -> tuple[int, ...]:
         """The steps with a saved state, the latest last."""
         return tuple(self._states)
 

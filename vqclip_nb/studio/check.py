@@ -22,7 +22,7 @@ class Check(widgets.VBox):
     """A small panel that tests what the Studio needs; `report` is the result as text."""
 
     def __init__(self) -> None:
-        self.heard: dict[str, str] = {"button heard": "no", "picture changed by itself": "?", "download arrived": "?"}
+        self.answers: dict[str, str] = {"button heard": "no", "picture changed by itself": "?", "download arrived": "?"}
         self._over = threading.Event()
         self.press = widgets.Button(description="1. Press me", button_style="info")
         self.press.on_click(lambda _: self._hear("button heard", f"yes, in {threading.current_thread().name}"))
@@ -52,13 +52,13 @@ class Check(widgets.VBox):
         versions = {name: _version(name) for name in WATCHED}
         lines = [f"{name} {version}" for name, version in versions.items() if version]
         where = "Colab" if in_colab() else "Jupyter"
-        answers = [f"{name}: {answer}" for name, answer in self.heard.items()]
+        answers = [f"{name}: {answer}" for name, answer in self.answers.items()]
         return "\n".join([f"{where}, Python {platform.python_version()}", *lines, *answers])
 
     async def serve(self) -> None:
         """As `Studio.serve`, for at most three minutes, because a broken front end could not end it."""
         end = time.monotonic() + 180
-        over = lambda: "?" not in self.heard.values() or time.monotonic() > end  # noqa: E731
+        over = lambda: "?" not in self.answers.values() or time.monotonic() > end  # noqa: E731
         await frontend.serve(over, lambda: None, self._over.set)
 
     def _question(self, said: str, name: str, shown: widgets.Widget) -> widgets.Widget:
@@ -68,7 +68,7 @@ class Check(widgets.VBox):
         return widgets.HBox([shown, widgets.HTML(markup.small(said)), *answers], layout={"align_items": "center"})
 
     def _hear(self, name: str, answer: str) -> None:
-        self.heard[name] = answer
+        self.answers[name] = answer
         self._draw()
 
     def _draw(self) -> None:

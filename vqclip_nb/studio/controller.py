@@ -128,7 +128,7 @@ class Controller:
         if REGISTRY.running:
             REGISTRY.running.undo()
         elif folder := self._job_folder():
-            if len(steps := RunInfo.read(folder).kept) < 2:
+            if len(steps := RunInfo.read(folder).saved_steps) < 2:
                 self.ui.messages.note("There is nothing to undo: no earlier state of this run is kept.")
             else:
                 self.run(opening.resume(folder, step=steps[-2]), paused=True)

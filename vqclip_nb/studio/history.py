@@ -194,7 +194,7 @@ class History:
 
 def steps_left(run: RunInfo) -> int:
     """The number of steps that a run still has to make; 0 if it is complete or has no state."""
-    return max(run.current.steps - run.kept[-1], 0) if run.kept else 0
+    return max(run.current.steps - run.saved_steps[-1], 0) if run.saved_steps else 0
 
 
 def interrupted_run(runs: list[RunInfo]) -> RunInfo | None:
@@ -203,7 +203,7 @@ def interrupted_run(runs: list[RunInfo]) -> RunInfo | None:
     if newest is None or not steps_left(newest):
         return None
     result = newest.folder / "result.png"
-    state = newest.folder / "state" / f"{newest.kept[-1]:06}.safetensors"
+    state = newest.folder / "state" / f"{newest.saved_steps[-1]:06}.safetensors"
     ended = (
         result.exists() and result.stat().st_mtime >= state.stat().st_mtime
     )  # a run that is stopped saves its state first

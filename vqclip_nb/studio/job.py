@@ -119,7 +119,7 @@ class Job:
             now = active.painting.settings
             new = {name: value for name, value in changes.items() if now.value(name) != value}
             if new or pick is not None:
-                if active.painting.step_count not in active.record.kept:
+                if active.painting.step_count not in active.record.saved_steps:
                     active.record.save(active.painting)
                 active.painting.apply(Edit(new, variation=pick))
                 if pick is not None:
@@ -136,7 +136,7 @@ class Job:
         def order(active: "ActiveRun") -> None:
             now, timeline = active.painting.step_count, active.painting.timeline
             changed_at = timeline[-1].step if timeline else -1
-            saved_steps = [step for step in active.record.kept if step < now or step == now == changed_at]
+            saved_steps = [step for step in active.record.saved_steps if step < now or step == now == changed_at]
             if not saved_steps:
                 self._note("There is nothing to undo yet: no earlier state is kept.")
                 return
@@ -194,7 +194,7 @@ class Job:
         self._obey(active)  # apply changes that were made while the models loaded
         if not self._stopping:
             self._put(state="painting", message=f"Making step {first + 1}, which takes longer than the others")
-        pace, shown_at, saved_at, states = Pace(), 0.0, 0.0, active.record.kept
+        pace, shown_at, saved_at, states = Pace(), 0.0, 0.0, active.record.saved_steps
         if first:
             self._show(painting.picture(), first)
         self._hold(active)
@@ -211,8 +211,8 @@ class Job:
                 shown_at = now
             progress = {"step": frame.step, "steps": active.until or frame.steps, "speed": pace.speed}
             self._put(state="painting", message="Stopping" if self._stopping else "Painting", **progress)
-            if active.record.kept != states or now - saved_at > 60:
-                states, saved_at = active.record.kept, now
+            if active.record.saved_steps != states or now - saved_at > 60:
+                states, saved_at = active.record.saved_steps, now
                 self._saved(active.record.folder.absolute())
             self._hold(active, pace)
             if self._stopping:

@@ -145,7 +145,7 @@ class Library:
                 f"{name} is being painted in another notebook or terminal, so it is not offered here."
             )
             return
-        text = f"{name} was cut off after step {run.kept[-1]} of {run.current.steps}."
+        text = f"{name} was cut off after step {run.saved_steps[-1]} of {run.current.steps}."
         self._ui.messages.offer(text, "Continue it", lambda: self._controller.continue_run(run))
 
     def _check_idle(self, purpose: str) -> None:

@@ -114,7 +114,9 @@ class View:
         """Show an earlier run: its pictures, and its frames in the slider."""
         self.forget()
         self._caption("An earlier run", run.current.prompt, run.folder.name)
-        self.status.value = markup.status(f"An earlier run, {max(run.kept, default=0)} of {run.current.steps} steps")
+        self.status.value = markup.status(
+            f"An earlier run, {max(run.saved_steps, default=0)} of {run.current.steps} steps"
+        )
         self.bar.value = 0
         self._gather(run.folder)
         self.strip.show(run.folder, run.current)

@@ -92,9 +92,9 @@ def complete(folder: Path) -> bool:
         info = RunInfo.read(folder)
     except RunError:
         return False
-    if not info.kept or not (folder / "result.png").is_file():
+    if not info.saved_steps or not (folder / "result.png").is_file():
         return False
-    return info.kept[-1] >= info.current.steps or _stopped_early(info)
+    return info.saved_steps[-1] >= info.current.steps or _stopped_early(info)
 
 
 def _stopped_early(info: RunInfo) -> bool:
