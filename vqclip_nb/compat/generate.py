@@ -187,7 +187,8 @@ def plan(arguments: Mapping[str, Any], *, memory: int | None = None) -> Plan:
         end = f"here {steps:,} steps do, or Ctrl-C, which keeps the picture"
         notes += (f"nothing ends --iterations {values['iterations']} there; {end}",)
     values |= {"iterations": steps}
-    changes = {"seed": -1} | TOOL.direct(arguments) | {"device": device_of(arguments), "steps": steps}
+    changes = {"seed": -1} | TOOL.direct(arguments) | {"device": device_of(arguments)}
+    changes |= {"steps": steps} if "steps" in changes else {}
     changes["size"] = _size(values["size"], memory)
     changes |= (
         _prompts(values)
