@@ -54,8 +54,11 @@ def test_resume_branch_replay_and_runs(capsys, run, tmp_path):
 
     (tmp_path / "runs" / "broken").mkdir()
     (tmp_path / "runs" / "broken" / "settings.json").write_text("{")
+    assert vqclip("runs", "runs") == 0
+    listed = said(capsys)
     assert vqclip("runs") == 0
     first, second, broken, last = said(capsys)
+    assert listed == [first, second, broken, last]
     assert re.fullmatch(rf"{run.name}  'red'  6/6 steps, 32x24, \d{{4}}-\S+ [\d:]+, \d+ kB", first)
     assert re.fullmatch(r"  └ \S+-green-6  'green'  12/12 steps, .*, from step 6, \d+ kB", second)
     assert "cannot be read" in broken
@@ -171,6 +174,11 @@ def test_what_is_no_run_is_one_line(capsys):
     for command in ("resume", "branch", "film"):
         assert vqclip(command, "nowhere") == 2
         assert capsys.readouterr().err == "vqclip: 'nowhere' is no run's folder: there is no settings.json in it\n"
+    Path("runs/a/frames").mkdir(parents=True)
+    Path("runs/a/settings.json").write_text("{}")
+    assert vqclip("resume", "runs") == 2
+    last = repr(str(Path("runs/a")))
+    assert capsys.readouterr().err.endswith(f"no settings.json in it; it holds runs, of which the last is {last}\n")
     assert vqclip("replay", "nowhere") == 2
     assert capsys.readouterr().err == "vqclip: there is no file 'nowhere'\n"
 

@@ -30,6 +30,7 @@ def add(subparsers: Any) -> None:
         description="List the runs, each branch under its parent.",
         allow_abbrev=False,
     )
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="the folder of the runs, as with --out")
     add_flag(parser, "out")
     parser.add_argument(
         "--prune",
@@ -45,7 +46,7 @@ def runs(arguments: argparse.Namespace) -> int:
     """Print the tree, or delete runs after asking."""
     from vqclip_nb.runs.reader import read_all
 
-    out = getattr(arguments, "out", "runs")
+    out = arguments.folder or getattr(arguments, "out", "runs")
     infos, problems = read_all(out)
     if arguments.prune is not None:
         return _prune(infos, arguments.prune, out=out, confirmed=arguments.yes)

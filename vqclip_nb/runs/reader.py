@@ -51,7 +51,9 @@ class RunInfo:
             text = read(lines, most=MOST_BYTES) if lines.exists() else b""
             changes = [json.loads(line) for line in text.splitlines()]
         except (FileNotFoundError, NotADirectoryError):
-            raise RunError(f"{str(folder)!r} is no run's folder: there is no settings.json in it") from None
+            inner = sorted(folder.glob("*/settings.json"))
+            hint = f"; it holds runs, of which the last is {str(inner[-1].parent)!r}" if inner else ""
+            raise RunError(f"{str(folder)!r} is no run's folder: there is no settings.json in it{hint}") from None
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"the run {str(folder)!r} cannot be read: {first_line(error)}") from None
         if isinstance(values, dict) and "settings" not in values:
