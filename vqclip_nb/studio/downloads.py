@@ -44,10 +44,10 @@ class Downloads:
             button.add_class("vq-get-" + name.lower())
             button.add_class("vq-plain")
             button.on_click(lambda _, name=name: self._get(name))
-        pairs = [widgets.HBox([self.buttons[name], self.links[name]]) for name in FILES]
-        for pair in pairs:
+        self._pairs = {name: widgets.HBox([self.buttons[name], self.links[name]]) for name in FILES}
+        for pair in self._pairs.values():
             pair.add_class("vq-file")
-        self.row = widgets.HBox(pairs)
+        self.row = widgets.HBox(list(self._pairs.values()))
         self.row.add_class("vq-row-of")
         self.code = widgets.HTML()
         self.code.add_class("vq-code")
@@ -98,6 +98,7 @@ class Downloads:
         link.value = self._link(name, path) if path.exists() and self.possible(name) else ""
         there = bool(link.value) and not frontend.in_colab()
         button.layout.display = "none" if there or not self.possible(name) else ""
+        self._pairs[name].layout.display = "" if self.possible(name) else "none"  # else an empty one keeps a gap
         link.layout.display = "" if there else "none"
         button.disabled = False
 
