@@ -54,7 +54,7 @@ def chart(curves: Curves, *, width: int = 420, height: int = 150) -> str:
         for name in curves
     )
     titles = (
-        f'<text x="{(LEFT + width - RIGHT) / 2}" y="{height - 2}" text-anchor="middle">Step</text>'
+        f'<text x="{(LEFT + width - RIGHT) / 2}" y="{height - 4}" text-anchor="middle">Step</text>'
         f'<text transform="translate(9 {(TOP + height - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">Loss</text>'
     )
     visible = {name: curves[name] for name in current}
