@@ -33,8 +33,8 @@ def new_entry(kind: str, name: str, weights: str, config: Mapping[str, Any] | No
     known = catalog.entries(kind)
     others = [other for other in known if name in (other.name, *other.aliases) or entry.folder == other.folder]
     if others:
-        own = others[0].added
-        remedy = f"`vqclip models remove {others[0].full_name}` frees it" if own else "a model of the list has it"
+        other = others[0]
+        remedy = f"`vqclip models remove {other.full_name}` frees it" if other.added else "a model of the list has it"
         raise ValueError(f"name must be a new one, and {name!r} is taken; {remedy}")
     return entry
 
