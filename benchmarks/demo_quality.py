@@ -1,6 +1,9 @@
-"""How good the demo pair is: reconstruction, retrieval, and what an independent judge sees in 60 painted pictures.
+"""How good the demo models are: reconstruction, retrieval, and what independent judges see in painted pictures.
 
     python benchmarks/demo_quality.py --json FILE [--docs docs --sheet assets/contact-sheet.jpg]
+    python benchmarks/demo_quality.py --things --json FILE [--docs docs --sheet assets/things.jpg]
+
+With --things it is sixty pictures of things that people drew, and another judge; see demo_things.py.
 
 Everything at the default settings. The prompts come from a fixed seed and from combinations that no training saw: 20
 shapes, 20 landscapes, and 10 pairs of scenes that differ in the style word alone. The sheet
@@ -11,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "training"))
 
+import demo_things  # noqa: E402
+from painted_sheet import contact_sheet, paint_all  # noqa: E402
 from scenes import EXTRA, MAIN, SHAPES, STYLES, Scene, caption, paint, scenes  # noqa: E402
 
 THIRDS = ("shapes", "landscapes", "styles")
@@ -171,47 +174,19 @@ def named(images: np.ndarray, asked: list[Scene]) -> dict[str, float]:
     return out
 
 
-def paint_one(job: tuple[str, dict]) -> np.ndarray:
-    """The finished picture of one prompt, (H, W, 3) uint8."""
-    import torch
-
-    from vqclip_nb import Settings
-    from vqclip_nb.painting import run
-    from vqclip_nb.session import build_painting
-
-    prompt, changes = job
-    torch.set_num_threads(1)
-    *_, last = run(build_painting(Settings(prompt=prompt, **changes)))
-    return last.image[0].permute(1, 2, 0).mul(255).round().byte().cpu().numpy()
-
-
-def contact_sheet(pictures, words, columns: int, tile: int = 160):
-    from PIL import Image, ImageDraw
-
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * (tile + 8) + 8, rows * (tile + 40) + 8), (250, 250, 248))
-    pen = ImageDraw.Draw(sheet)
-    for k, (picture, text) in enumerate(zip(pictures, words, strict=True)):
-        x, y = 8 + k % columns * (tile + 8), 8 + k // columns * (tile + 40)
-        sheet.paste(Image.fromarray(picture).resize((tile, tile), Image.Resampling.LANCZOS), (x, y))
-        pen.multiline_text((x, y + tile + 2), wrap(text, tile // 6), fill=(60, 60, 60), font_size=10, spacing=1)
-    return sheet
-
-
-def wrap(text: str, width: int) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, width)[:3])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--docs", type=Path, help="folder for the contact sheet and the confusion table")
     parser.add_argument("--sheet", type=Path, help="file for the README's contact sheet, of those SHOWN")
+    parser.add_argument("--things", action="store_true", help="paint drawn things; needs `python training/drawings.py`")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings other than the defaults")
     parser.add_argument("--every-nth", type=int, default=1, help="paint only every n-th prompt, for a quick look")
     args = parser.parse_args()
+
+    if args.things:
+        demo_things.main(args)
+        return
 
     import torch
     from judge import load_judge
@@ -225,9 +200,8 @@ def main() -> None:
     expected = prompts()
     changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in args.set)}
     painted = range(0, len(expected), args.every_nth)
-    jobs = [(caption(expected[k][1]), changes) for k in painted]
-    with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        images = np.stack(list(pool.map(paint_one, jobs)))
+    words = [caption(expected[k][1]) for k in painted]
+    images = paint_all(words, changes)
     scores = load_judge().scores(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, [s for _, s in expected])
     picked = scores.argmax(1).tolist()
     right = [pick == k for pick, k in zip(picked, painted, strict=True)]
@@ -247,10 +221,10 @@ def main() -> None:
         lines.append(f"| {caption(expected[k][1])} | {answer} | {'✓' if good else '✗'} |")
     if args.sheet:
         shown = [painted.index(k) for k in SHOWN if k in painted]
-        contact_sheet(images[shown], [jobs[k][0] for k in shown], 6).save(args.sheet, quality=90)
+        contact_sheet(images[shown], [words[k] for k in shown], 6).save(args.sheet, quality=90)
     if args.docs:
         args.docs.mkdir(parents=True, exist_ok=True)
-        contact_sheet(images, [job[0] for job in jobs], 10, 128).save(args.docs / "demo-quality.jpg", quality=88)
+        contact_sheet(images, words, 10, 128).save(args.docs / "demo-quality.jpg", quality=88)
         (args.docs / "demo-quality.md").write_text(PAGE + "\n".join(lines) + "\n")
     else:
         print("\n".join(lines))

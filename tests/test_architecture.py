@@ -32,6 +32,7 @@ LAYERS = [  # from the bottom up; a module imports only from layers below its ow
         "gpu",
     ],
     ["schema", "device", "prompts", "documents", "symmetry"],
+    ["drawn_things"],
     ["loss_names", "presets", "models", "images", "cutouts"],
     ["canvases", "perceptors"],
     ["relay", "film_fields", "cutout_fields", "layout_fields", "palettes", "optical_flow"],

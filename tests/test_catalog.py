@@ -26,7 +26,7 @@ def home(tmp_path, monkeypatch):
 
 def test_the_catalog_holds_every_published_model():
     assert {entry.name for entry in entries("vqgan")} == {"demo", *VQGANS}
-    assert {entry.name for entry in entries("clip")} == {"demo", *CLIPS}
+    assert {entry.name for entry in entries("clip")} == {"demo", "demo-things", *CLIPS}
     assert {entry.name for entry in entries("biggan")} == {"128", "256", "512"}
 
 

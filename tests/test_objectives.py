@@ -167,8 +167,8 @@ def test_noise_prompts_are_those_of_the_2021_notebooks():
 
 def test_templates_are_averaged_as_clip_s_authors_did():
     templates = ("a photo of {}", "{}, an oil painting", "a {} in the snow")
-    losses, perceptor, seen, image = built(prompt="fox | dog:-0.5", templates=" | ".join(templates))
-    for text, weight in (("fox", 1.0), ("dog", -0.5)):
+    losses, perceptor, seen, image = built(prompt="hill | road:-0.5", templates=" | ".join(templates))
+    for text, weight in (("hill", 1.0), ("road", -0.5)):
         embeddings = perceptor.encode_text([template.format(text) for template in templates])
         embeddings = embeddings / embeddings.norm(dim=-1, keepdim=True)
         mean = embeddings.mean(dim=0)
@@ -176,18 +176,18 @@ def test_templates_are_averaged_as_clip_s_authors_did():
 
 
 def test_textoff_pushes_away_from_words_for_writing():
-    losses, perceptor, seen, image = built(prompt="fox [0 0 50% 100%]", textoff=0.1)
+    losses, perceptor, seen, image = built(prompt="hill [0 0 50% 100%]", textoff=0.1)
     away = perceptor.encode_text(["text", "words", "letters", "handwriting", "a caption", "a watermark"])
-    assert [*losses] == ["writing", "fox [0 0 50% 100%]"], "writing is looked for everywhere"
+    assert [*losses] == ["writing", "hill [0 0 50% 100%]"], "writing is looked for everywhere"
     assert losses["writing"][0] < 0
-    losses, _, seen, image = built(prompt="fox", textoff=0.1)
+    losses, _, seen, image = built(prompt="hill", textoff=0.1)
     same(losses["writing"][0], published_prompt(seen, away, -0.1, -float("inf")), image)
 
 
 def test_a_text_of_weight_minus_1_is_big_sleep_s_text_min():
-    losses, perceptor, seen, image = built(prompt="fox | dog:-1.0", distance="cosine")
-    dog = perceptor.encode_text(["dog"])
-    same(losses["dog"][0], 100 * torch.cosine_similarity(dog, seen, dim=-1).mean(), image)
+    losses, perceptor, seen, image = built(prompt="hill | road:-1.0", distance="cosine")
+    road = perceptor.encode_text(["road"])
+    same(losses["road"][0], 100 * torch.cosine_similarity(road, seen, dim=-1).mean(), image)
 
 
 @pytest.mark.parametrize(
@@ -212,13 +212,13 @@ class SigLIP(Worded):
 def test_siglip_s_own_loss_is_the_published_one():
     """-log sigmoid(z (t x.y + b)), with z = 1 for a text that is meant and -1 for one that is not."""
     perceptor, image = SigLIP(), torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    settings = Settings(prompt="fox:0.5 | dog:-0.3", distance="sigmoid", cutn=4, smoothness=0.0, variations=2)
+    settings = Settings(prompt="hill:0.5 | road:-0.3", distance="sigmoid", cutn=4, smoothness=0.0, variations=2)
     canvas = PixelsCanvas(size=(16, 16), seeds=(0, 1))
     terms = Builder(canvas, {"demo": [perceptor]}, device=torch.device("cpu"))(settings)
     losses = losses_of(terms, image, Draws((0, 1)), 0.0)
     cutouts = Cutouts(settings.cutouts, perceptor.cut_size, 4, settings.cut_pow, settings.augments)
     embeddings = perceptor.encode_image(cutouts(image, Draws((0, 1)).of(perceptor.name), 0.0)).unflatten(0, (2, 4))
-    for text, weight, z in (("fox", 0.5, 1), ("dog", 0.3, -1)):
+    for text, weight, z in (("hill", 0.5, 1), ("road", 0.3, -1)):
         logits = embeddings @ perceptor.encode_text([text])[0] * 20 - 3
         same(losses[text], weight * -F.logsigmoid(z * logits).mean(1), image)
 

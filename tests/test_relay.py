@@ -25,7 +25,7 @@ def test_the_picture_goes_on_on_the_other_canvas(tmp_path):
     for frame in run(painting, until=4, look=True):
         frames.append(frame)
     before = painting.picture()
-    painting.release_jobs()
+    painting.hand_over()
     assert painting.settings.canvas == "vqgan/demo"
     assert painting.settings.lr is None, "the step size is what suits the new canvas"
     assert painting.settings.canvas_options.keys() >= {"tidy"}

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 import world
-from prior import CONTEXT, NONE, POSE, SIDE, Prior, grid
 from scenes import Scene
 from thing_data import pose_numbers, with_other_nouns
-from things import NOUNS, Pose, Thing, caption, draw_pose, plural, things
+from things import NOUNS, Pose, Thing, caption, draw_pose, things
+
+from vqclip_nb.drawn_things import plural
+from vqclip_nb.models.prior import CONTEXT, NONE, POSE, SIDE, Prior, grid
 
 
 def some(count: int, *, held_out: bool = False) -> list[tuple[Thing, np.random.Generator]]:

@@ -9,12 +9,13 @@ import io
 import json
 import subprocess
 import tarfile
-import tomllib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from vqclip_nb.drawn_things import words
 
 FOLDER = Path(__file__).parent / "cache" / "drawings"
 SETS = ("fluent-emoji", "fluent-emoji-flat", "noto")  # MIT, MIT, Apache 2.0
@@ -25,18 +26,6 @@ OURS = {
     "pyramid": '<path fill="#edc97c" d="M16 3 1 28h18z"/><path fill="#b98a42" d="m16 3 3 25h12z"/>'
     '<path stroke="#a87d3c" stroke-width=".5" d="M12 10h6M8 16h10M4.500 22h14"/>',
 }
-
-
-@cache
-def words() -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """Each noun's kind, the name of its drawing in the sets, and other words for it; from things.toml."""
-    kinds = tomllib.loads(Path(__file__).with_name("things.toml").read_text())
-    found = {}
-    for kind, nouns in kinds.items():
-        for noun, line in nouns.items():
-            drawing, _, also = line.partition(";")
-            found[noun] = kind, drawing.strip(), tuple(word.strip() for word in also.split(",") if word.strip())
-    return found
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
-from drawings import drawing, place, words
+from drawings import drawing, place
 from scenes import (
     COLOURS,
     HELD_OUT,
@@ -26,14 +26,10 @@ from scenes import (
     shade,
 )  # fmt: skip
 
+from vqclip_nb.drawn_things import named, several, words
+
 NOUNS = tuple(words())
 SIZE = 256
-PLURAL = {"sheep": "sheep", "fish": "fish", "mouse": "mice", "die": "dice", "leaf": "leaves"}
-ALWAYS_PLURAL = ("cherries", "grapes", "pancakes", "fries", "glasses", "scissors")
-NO_ARTICLE = (
-    *(*ALWAYS_PLURAL, "corn", "maize", "broccoli", "bread", "cheese", "popcorn", "sushi", "candy", "ice", "fire"),
-    *("earth", "tea", "dice"),
-)
 OWN_STYLES = {"3d": "3d", "flat": "flat"}  # those of the sets: the first, the second
 
 
@@ -92,18 +88,6 @@ def things(seed: int, *, held_out: bool) -> Iterator[tuple[Thing, np.random.Gene
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def named(noun: str) -> str:
-    return noun if noun in NO_ARTICLE else article(noun)
-
-
-def plural(noun: str) -> str:
-    if noun in PLURAL or noun in NO_ARTICLE:
-        return PLURAL.get(noun, noun)
-    if noun.endswith(("s", "x", "ch", "sh")):
-        return noun + "es"
-    return noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
-
-
 def caption(thing: Thing, rng: np.random.Generator | None = None, *, whole: bool = True) -> str:
     """One way to say what it shows, the first noun first; without a generator always the same words."""
 
@@ -119,7 +103,7 @@ def caption(thing: Thing, rng: np.random.Generator | None = None, *, whole: bool
 
     noun = word(thing.noun)
     if thing.second == thing.noun:
-        body = f"two {plural(noun)}"
+        body = f"two {several(noun)}"
     elif thing.second:
         pair = [named(noun), named(word(thing.second))]
         body = pick(" and ", " and ", " with ").join(pair)
@@ -153,7 +137,7 @@ def all_words() -> set[str]:
     found = {"two", "art", *OWN_STYLES}
     for noun, (_, _, also) in words().items():
         for name in (noun, *also):
-            found |= {*name.split(), *plural(name).split()}
+            found |= {*name.split(), *several(name).split()}
     return found
 
 

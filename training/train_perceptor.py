@@ -152,8 +152,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("vqclip_nb/models/demo/clip.safetensors"))
     parser.add_argument("--pictures", type=int, default=14000)
     parser.add_argument("--things", type=int, default=0, help="scenes with drawn things beside them")
-    parser.add_argument("--begin", type=Path, help="weights to begin with; the clean phase is then left out")
-    parser.add_argument("--steps", type=int, default=800, help="steps on clean pictures")
+    parser.add_argument("--groups", type=int, default=7000, help="scenes of each kind of group; 0 for none")
+    parser.add_argument("--begin", type=Path, help="weights to begin with")
+    parser.add_argument("--steps", type=int, help="steps on clean pictures (default: 800; with --begin, 0)")
     parser.add_argument("--robust-steps", type=int, default=5000, help="steps of adversarial training after them")
     parser.add_argument("--sharp-steps", type=int, default=800, help="steps of it in a smaller ball")
     parser.add_argument(
@@ -182,10 +183,13 @@ def main() -> None:
     test += [Things(args.work, 31, 300, held_out=True)] if args.things else []
     sets = [
         Scenes(args.work, 0, args.pictures, held_out=False, each=1),
-        Scenes(args.work, 77, 3000, held_out=False, each=10),
-        Scenes(args.work, 78, 7000, held_out=False, each=3, varied="styles"),
-        Scenes(args.work, 79, 7000, held_out=False, each=3, varied="things"),
     ]
+    if args.groups:
+        sets += [
+            Scenes(args.work, 77, args.groups * 3 // 7, held_out=False, each=10),
+            Scenes(args.work, 78, args.groups, held_out=False, each=3, varied="styles"),
+            Scenes(args.work, 79, args.groups, held_out=False, each=3, varied="things"),
+        ]
     if args.things:
         sets.append(Things(args.work, 40, args.things, held_out=False, varied=True))
         sets.append(Things(args.work, 30, args.things // 2, held_out=False))
@@ -200,8 +204,9 @@ def train(args: argparse.Namespace, store: Store, test: list[Scenes | Things], b
     place, draw = store.device, Groups(store.scenes, np.random.default_rng(args.seed))
     on_gpu = place.type == "cuda"
     model, heads, layout, text_heads = (part.to(place) for part in (build(vocabulary()), Heads(), Layout(), Heads()))
+    if args.steps is None:
+        args.steps = 0 if args.begin else 800
     if args.begin:
-        args.steps = 0
         load(model, vocabulary(), args.begin)
     frozen = Folded(model.visual)
     parameters = [*model.parameters(), *heads.parameters(), *layout.parameters(), *text_heads.parameters()]

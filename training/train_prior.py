@@ -10,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from prior import CONTEXT, POSE, VECTOR, Prior
 from safetensors.torch import save_file
 from scenes import all_words as scene_words
 from thing_data import NONE, Things
 from things import NOUNS, OWN_STYLES, Thing, all_words, caption
 from torch import Tensor
 
+from vqclip_nb.device import precision
+from vqclip_nb.drawn_things import PRIOR
 from vqclip_nb.models import tokenizer
+from vqclip_nb.models.prior import CONTEXT, POSE, VECTOR, Prior
 
 PLAIN = (None, *OWN_STYLES)  # other styles are left to the perceptor
+CPU = torch.device("cpu")
 CAPTIONS = 12  # kept of each scene, two thirds of them whole
 
 
@@ -35,6 +38,15 @@ class Words:
     def __call__(self, text: str) -> np.ndarray:
         rows = [self.row[token] for token in self.tokenizer.encode(text)][:CONTEXT]
         return np.array(rows + [0] * (CONTEXT - len(rows)), np.int16)
+
+
+class Both:
+    """Two sets of scenes in a row."""
+
+    def __init__(self, *sets: Things) -> None:
+        self.scenes = [scene for data in sets for scene in data.scenes]
+        self.coarse = np.concatenate([data.coarse for data in sets])
+        self.poses = np.concatenate([data.poses for data in sets])
 
 
 def flipped(poses: Tensor) -> Tensor:
@@ -64,18 +76,22 @@ def rough(picture: Tensor, true: Tensor) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("training/cache"), help="folder of scenes and checkpoints")
-    parser.add_argument("--out", type=Path, default=Path("training/cache/prior.safetensors"))
-    parser.add_argument("--pictures", type=int, default=16000)
+    parser.add_argument("--out", type=Path, default=PRIOR)
+    parser.add_argument("--pictures", type=int, default=20000, help="scenes of one or two things")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--minutes", type=float, help="end by then: the rate falls so that it is low at the end")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--varied", type=int, default=40000, help="scenes of one thing in groups that differ in it")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
     rng, words = np.random.default_rng(args.seed), Words()
-    data = Things(args.work, 30, args.pictures, held_out=False)
+    data = Both(
+        Things(args.work, 30, args.pictures, held_out=False),
+        Things(args.work, 40, args.varied, held_out=False, varied=True),
+    )
     test = Things(args.work, 31, 300, held_out=True)
     plain = np.array([k for k, scene in enumerate(data.scenes) if scene.style in PLAIN])
     texts = captions(data.scenes, words, rng)
@@ -84,6 +100,7 @@ def main() -> None:
     own = torch.from_numpy(np.stack([words(caption(scene)) for scene in test.scenes])).long()
     own_poses, own_pictures = torch.from_numpy(test.poses[:]), pictures_of(test.coarse[:])
     model = Prior(len(words.ids) + 1)
+    model.token_ids.copy_(torch.tensor(words.ids))
     parameters = [*model.parameters(), *names.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.01, betas=(0.9, 0.98))
     average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
@@ -94,7 +111,7 @@ def main() -> None:
         for name, part in parts.items():
             part.load_state_dict(state[name])
         step, spent = state["step"], state["seconds"]
-    order, losses = rng.permutation(plain), []
+    order, losses, half = rng.permutation(plain), [], precision(CPU)
     while True:
         seconds = spent + time.time() - began
         done = max(step / args.steps, seconds / (60 * args.minutes) if args.minutes else 0)
@@ -109,8 +126,11 @@ def main() -> None:
         mirrored = torch.from_numpy(rng.random(len(chosen)) < 0.5)
         true = torch.where(mirrored[:, None, None, None], true.flip(3), true)
         poses = torch.where(mirrored[:, None], flipped(poses), poses)
-        vectors = model.read(tokens)
-        loss = rough(model.draw(vectors, poses), true) + 0.02 * pose_loss(model.usual(vectors.flatten(1)), poses)
+        with half.within(CPU):
+            vectors = model.read(tokens)
+            drawn, usual = model.draw(vectors, poses), model.usual(vectors.flatten(1))
+        vectors = vectors.float()
+        loss = rough(drawn.float(), true) + 0.02 * pose_loss(usual.float(), poses)
         there = poses[:, 11] > NONE / 2
         named = F.cross_entropy(names(vectors[:, 0]), nouns[chosen, 0])
         if there.any():
@@ -134,7 +154,7 @@ def main() -> None:
             state = {name: part.state_dict() for name, part in parts.items()}
             torch.save(state | {"step": step, "seconds": spent + time.time() - began}, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
-    save(average.module, words, args.out)
+    save(average.module, args.out)
 
 
 def captions(scenes: list[Thing], words: Words, rng: np.random.Generator) -> np.ndarray:
@@ -149,9 +169,9 @@ def pictures_of(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, 1).float() / 255
 
 
-def save(model: Prior, words: Words, path: Path) -> None:
-    state = {name: value.detach().half().contiguous() for name, value in model.state_dict().items()}
-    state["token_ids"] = torch.tensor(words.ids, dtype=torch.int32)
+def save(model: Prior, path: Path) -> None:
+    state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     save_file(state, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
 

@@ -43,6 +43,7 @@ def state_of(painting: "Painting") -> dict[str, Any]:
     facts = {
         "step": painting.step_count,
         "average_from": painting.averages.since,
+        "lr_scale": painting.lr_scale,
         "optimizer": painting.optimizer.count,
         "parts": painting.guard.parts,
         "thrifty": painting.canvas.thrifty,

@@ -36,7 +36,7 @@ class Painting:
     `precision`, if the first step in it agrees with float32. `inputs` is the folder of pictures that are named by their
     sha256. `overlay` maps a rendering, (n, 3, H, W), to the same with the kept parts of the start image over it.
     `before_step` is called before each step; a film moves its picture there. `keepsakes` are pictures that are needed
-    later in the run, by name.
+    later in the run, by name. `lr_scale` multiplies the canvas's own step size until the prompt or the canvas changes.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Painting:
         self.keepsakes: dict[str, Tensor] = {}
         self.device = canvas.learnable()[0].device
         self.step_count = 0
+        self.lr_scale = 1.0
         self.timeline: list[Edit] = []
         self.ahead: deque[Edit] = deque()  # edits to apply later, each at its step
         self.lowest = LowestLoss(settings.variations, self.device)
@@ -85,7 +86,7 @@ class Painting:
         image, losses, total = self.guard.within_memory(self._evaluate, self.settings, self.step_count + 1)
 
         finite = total.isfinite()
-        lr = tensor_at(self.settings.lr or self.canvas.lr, self.step_count, self._progress, self.device)
+        lr = tensor_at(self.settings.lr or self.canvas.lr * self.lr_scale, self.step_count, self._progress, self.device)
         valid = self.optimizer.step(self.lowest.lr(lr, self.settings), finite)
         self.canvas.constrain()
         self.step_count += 1
@@ -208,6 +209,8 @@ class Painting:
         if canvas is not self.canvas:
             self._hand_to(canvas, settings)
         self._use(terms)
+        if settings.prompt != self.settings.prompt or settings.canvas != self.settings.canvas:
+            self.lr_scale = 1.0
         self.lowest = LowestLoss(settings.variations, self.device)  # losses before and after an edit cannot be compared
         self.settings = settings
         self._configure()
@@ -298,6 +301,7 @@ class Painting:
             self.lowest.restore(lowest)
         self.keepsakes = {name: value.to(self.device) for name, value in handover.under("keepsake.", tensors).items()}
         self.step_count = facts["step"]
+        self.lr_scale = min(max(0.0, facts.get("lr_scale", 1.0)), 1.0)
         self.averages.restore(tensors, since=min(max(facts.get("average_from", 0), 0), self.step_count))
         self.timeline = [Edit.from_dict(change) for change in facts["timeline"]]
         self.settings = settings

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
 
-from vqclip_nb import canvases, device, embedded, images, perceptor_names, perceptors, relay
+from vqclip_nb import canvases, device, drawn_things, embedded, images, models, perceptors, relay
+from vqclip_nb.canvases import Canvas
 from vqclip_nb.errors import PaintWarning, RunError, SettingsError
 from vqclip_nb.film_frames import FilmFrames
 from vqclip_nb.frame import Frame
@@ -16,6 +20,7 @@ from vqclip_nb.objectives.build import Builder
 from vqclip_nb.objectives.window import cropped_masks
 from vqclip_nb.overlay import Overlay
 from vqclip_nb.painting import Painting, run
+from vqclip_nb.rng import Draws
 from vqclip_nb.runs import layout, metadata
 from vqclip_nb.runs.background_writer import check_free
 from vqclip_nb.runs.creation import check_out
@@ -23,6 +28,8 @@ from vqclip_nb.runs.reader import RunInfo, inputs_of, refuse_paths
 from vqclip_nb.runs.writer import RunWriter
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
+
+LR_SCALE = 0.1  # of the canvas's step size, after a start from the prior: larger steps lose the drawing
 
 
 def paint(settings: Settings) -> Iterator[Frame]:
@@ -48,21 +55,52 @@ def build_painting(
     ).to(target)
     canvas.tiled = settings.seamless
     overlay, film = Overlay.of(settings, inputs=inputs), FilmFrames.of(settings, inputs=inputs)
+    text = drawn_things.drawn_by_prior(settings)
     if settings.init_image and not state:
         pil = overlay.picture if overlay else _input_picture(settings.init_image, "init_image", inputs)
         canvas.start_from(images.to_tensor(images.covering(pil, settings.size)).to(target))
     elif film and film.video and not state:
         canvas.start_from(film.frame(0, canvas().detach()))
-    perceptors_by_name = {name: perceptors.load(name) for name in perceptor_names.parse(settings.perceptor)}
-    networks = {name: [network.to(target) for network in each] for name, each in perceptors_by_name.items()}
+    elif text and not state:
+        canvas.start_from(_prior_picture(text, settings, canvas, target))
+    networks = _Networks(target)
+    served = [networks[name] for name in drawn_things.perceptors(settings.perceptor, settings.prompt)]
     build = Builder(canvas, networks, device=target, inputs=inputs)
-    precision = device.precision(target, side=max(network.cut_size for each in networks.values() for network in each))
+    precision = device.precision(target, side=max(network.cut_size for each in served for network in each))
     painting = Painting(settings, canvas, build, precision=precision, inputs=inputs, overlay=overlay, before_step=film)
     if state:
         painting.load_state_dict(state)
     else:
+        painting.lr_scale = LR_SCALE if text else 1.0
         painting.check_relay()
     return painting
+
+
+class _Networks(dict[str, list[perceptors.CLIPPerceptor]]):
+    """The networks of perceptors by name, loaded on first use: a prompt may name a drawn thing only later."""
+
+    def __init__(self, target: torch.device) -> None:
+        self.target = target
+
+    def __missing__(self, name: str) -> list[perceptors.CLIPPerceptor]:
+        self[name] = [network.to(self.target) for network in perceptors.load(name)]
+        return self[name]
+
+
+def _prior_picture(text: str, settings: Settings, canvas: Canvas, target: torch.device) -> Tensor:
+    """The prior's drawing of a text for each seed, mixed with the canvas's noise: (n, 3, H, W) RGB in [0, 1].
+
+    The drawing is square; its edges are repeated to fill another shape.
+    """
+    noise = canvas().detach()
+    prior = models.load_prior()
+    each = [prior.pictures(text, Draws((seed,), owner="prior/")) for seed in settings.seeds]  # as if painted alone
+    height, width = noise.shape[-2:]
+    side = min(height, width)
+    square = interpolate(torch.cat(each).to(target), (side, side), mode="bicubic").clamp(0, 1)
+    left, top = (width - side) // 2, (height - side) // 2
+    drawing = pad(square, (left, width - side - left, top, height - side - top), mode="replicate")
+    return noise + settings.start_strength * (drawing - noise)
 
 
 @dataclass

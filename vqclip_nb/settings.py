@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vqclip_nb import augments, canvases, extra_prompts, loss_names, perceptor_names, prompts, regions, relay, schema
+from vqclip_nb import (
+    augments,
+    canvases,
+    drawn_things,
+    extra_prompts,
+    loss_names,
+    perceptor_names,
+    prompts,
+    regions,
+    relay,
+    schema,
+)
 from vqclip_nb.choices import Optimizers
 from vqclip_nb.cutout_fields import CutoutFields, parse_sizes
 from vqclip_nb.errors import SettingsError
@@ -118,6 +129,16 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
         le=16,
     )
     init_image: str | None = _field(None, "Picture", "Start image", "a picture to start from, instead of noise")
+    start: Literal["auto", "noise", "prior"] = _field(
+        "auto",
+        "Picture",
+        "Start",
+        "without a start image: noise, or the demo prior's drawing of the prompt; auto: the prior, if the demo "
+        "perceptor guides and the prompt names a drawn thing",
+    )
+    start_strength: float = _field(
+        1.0, "Picture", "Start strength", "the share of the prior's drawing in the start; the rest is noise", gt=0, le=1
+    )
     steps: int = _field(120, "Painting", "Steps", "number of updates of the picture", ge=1, le=100_000, live=True)
     lr: Annotated[Number | None, Scheduled(gt=0, le=10, optional=True)] = _field(
         None, "Painting", "Step size", "the optimizer's learning rate; default: that of the canvas", live=True
@@ -349,6 +370,8 @@ class Settings(CutoutFields, LayoutFields, FilmFields):
             raise ValueError(f"extend needs a picture to go beyond, got {self.extend!r}; add --init-image FILE")
         if self.video_flow and not self.video:
             raise ValueError(f"video_flow follows a video, got {self.video_flow}; add --video FILE")
+        if self.start == "prior":
+            drawn_things.check(self.prompt)
         if self.mask and not self.init_image:
             raise ValueError(f"mask needs a picture to keep parts of, got {self.mask!r}; add --init-image FILE")
         if self.seed + self.variations - 1 > _TOP_SEED:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vqclip_nb.models.open_clip import load_open_clip, local_sha256
     from vqclip_nb.models.openai_clip import expand_clip, tokenizer
     from vqclip_nb.models.optimize import optimize_network
+    from vqclip_nb.models.prior import load_prior
 
 __all__ = [
     "OPEN_CLIP",
@@ -32,6 +33,7 @@ __all__ = [
     "load_clip",
     "load_language",
     "load_open_clip",
+    "load_prior",
     "load_vqgan",
     "local_sha256",
     "optimize_network",
@@ -45,6 +47,7 @@ _LAZY = {  # imported on first use, since these need torch or the network
     **dict.fromkeys(("load_open_clip", "local_sha256"), "open_clip"),
     "fetch": "download",
     "optimize_network": "optimize",
+    "load_prior": "prior",
     "load_aesthetic_head": "aesthetic",
 }
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vqclip_nb import extra_prompts, images, loss_names, perceptor_names, prompts
+from vqclip_nb import drawn_things, extra_prompts, images, loss_names, prompts
 from vqclip_nb.canvases import Canvas
 from vqclip_nb.cutout_fields import parse_sizes
 from vqclip_nb.cutouts import Cutouts
@@ -53,16 +53,12 @@ class Builder:
 
         Raises PictureError when a picture prompt cannot be read.
         """
-        if settings.distance == "sigmoid" and not any(_sigmoid_parameters(network) for network in self._networks()):
-            problem = f"distance sigmoid needs a SigLIP as perceptor, got {settings.perceptor}"
-            raise SettingsError(f"{problem}; such as open_clip/ViT-B-16-SigLIP2/webli")
-        if "aesthetic" in loss_names.parse(settings.losses) and not any(map(self._aesthetic_head, self._networks())):
-            problem = f"the loss aesthetic has no head for {settings.perceptor}"
-            raise SettingsError(f"{problem}; there is one for --perceptor ViT-B/32, ViT-B/16 and ViT-L/14")
+        names = drawn_things.perceptors(settings.perceptor, settings.prompt)
+        self._check([network for name in names for network in self.perceptors[name]], settings)
         terms: list[Term] = []
-        for name, weight in perceptor_names.parse(settings.perceptor).items():
+        for name, weight in names.items():
             networks = self.perceptors[name]
-            label = f"{name}: " if len(self.perceptors) > 1 else ""
+            label = f"{name}: " if len(names) > 1 else ""
             for index, network in enumerate(networks):
                 guides = self._guides(settings, network, label=label, share=_share(index, len(networks)))
                 terms += [Term(guide, weight or 1.0, watches=not weight) for guide in guides]
@@ -75,9 +71,14 @@ class Builder:
         self.canvas.keeps_uncut = "range" in others
         return terms + [Term(loss_names.make(name, self.canvas), weight) for name, weight in others.items()]
 
-    def _networks(self) -> list[Perceptor]:
-        """All networks of all perceptors."""
-        return [network for each in self.perceptors.values() for network in each]
+    def _check(self, networks: Sequence[Perceptor], settings: Settings) -> None:
+        """Raise SettingsError if none of the networks fits the distance or the losses."""
+        if settings.distance == "sigmoid" and not any(_sigmoid_parameters(network) for network in networks):
+            problem = f"distance sigmoid needs a SigLIP as perceptor, got {settings.perceptor}"
+            raise SettingsError(f"{problem}; such as open_clip/ViT-B-16-SigLIP2/webli")
+        if "aesthetic" in loss_names.parse(settings.losses) and not any(map(self._aesthetic_head, networks)):
+            problem = f"the loss aesthetic has no head for {settings.perceptor}"
+            raise SettingsError(f"{problem}; there is one for --perceptor ViT-B/32, ViT-B/16 and ViT-L/14")
 
     def _aesthetic_head(self, perceptor: Perceptor) -> AestheticHead | None:
         """A perceptor's published aesthetic head, read once; None if it has none."""

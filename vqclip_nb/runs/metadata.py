@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb import __version__, models, perceptor_names, prompts
+from vqclip_nb import __version__, drawn_things, models, prompts
 from vqclip_nb.embedded import VERSION, at_the_end, read
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.images import HASHED, locate
@@ -131,12 +131,15 @@ def model_hashes(settings: Settings) -> dict[str, str]:
     For open_clip models it is known only for local files. Raises models.UnknownModel.
     """
     hashes = {}
-    for entry in models.chosen(settings.canvases, settings.perceptor):
+    names = drawn_things.perceptors(settings.perceptor, settings.prompt)
+    for entry in models.chosen(settings.canvases, " + ".join(names)):
         files = entry.weights or [path for path in entry.files() if path.suffix == ".safetensors"][:1]
         if entry.sha256 or files:
             combined = entry.sha256 or hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
             hashes[entry.full_name] = combined
-    for name in perceptor_names.parse(settings.perceptor):
+    if drawn_things.drawn_by_prior(settings):
+        hashes["prior/demo"] = hashlib.sha256(drawn_things.PRIOR.read_bytes()).hexdigest()
+    for name in names:
         if name.startswith(models.OPEN_CLIP) and (digest := models.local_sha256(name)):
             hashes[name] = digest
     return hashes

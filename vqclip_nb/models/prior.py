@@ -1,8 +1,8 @@
-"""The prior: a network that draws a coarse picture of a text in one pass, for a painting to begin with.
+"""The prior: a network that draws a coarse picture of a text in one pass, for a painting to start from.
 
-A transformer reads the text into three vectors: two things and what is behind them. Each thing is drawn as a small map
-of features, moved to where its pose says, and laid over the background's; convolutions make the picture of the three.
-The pose is what a text leaves open: where things stand, how large, turned, mirrored. It is drawn from a seed.
+A transformer reads the text into three vectors: two things and their background. Each thing is drawn as a small map of
+features, moved to the place that its pose gives, and composited over the background. Convolutions turn the result into
+a picture. The pose is what the text leaves open: position, size, rotation, mirroring. It is drawn from a seed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SIDE = 64  # of its pictures, pixels
+from vqclip_nb.drawn_things import PRIOR, caption
+from vqclip_nb.models.checkpoints import read_safetensors
+from vqclip_nb.models.openai_clip import tokenizer
+from vqclip_nb.rng import Draws
+
+SIDE = 64  # pixels a side of its pictures
 CONTEXT = 24  # tokens
-POSE = 12  # the kind of drawing, the horizon, and x, y, turn, mirrored, size of each of two things
+POSE = 12  # the kind of drawing, the horizon, and x, y, rotation, mirroring and size of each of two things
 WIDTH, VECTOR, LAYER = 160, 256, 32
+NONE = -50.0  # below it, the size of a thing that is not there
+APART = 1.6  # how far from the middle two things stand, in units of 0.15 sides
+FREEDOM = 0.7  # how much poses vary, relative to those of the training pictures
 
 
 def _normed(channels: int) -> nn.Module:
@@ -25,7 +33,7 @@ def _normed(channels: int) -> nn.Module:
 
 
 class _Block(nn.Module):
-    """Residual transformer block, normed first."""
+    """A residual transformer block with normalization first."""
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
@@ -37,13 +45,14 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         n, length, width = x.shape
         parts = self.into(self.norm_1(x)).view(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(*parts, attn_mask=mask[:, None, None])
+        query, key, value = parts
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
         x = x + self.out(seen.transpose(1, 2).reshape(n, length, width))
         return x + self.mlp(self.norm_2(x))
 
 
 class _Map(nn.Module):
-    """A vector to a map of features, LAYER x `side` x `side`."""
+    """A vector to a map of features, (n, LAYER, side, side)."""
 
     def __init__(self, inside: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -65,11 +74,14 @@ class _Map(nn.Module):
 class Prior(nn.Module):
     """Tokens (n, CONTEXT) and poses (n, POSE) to pictures (n, 3, SIDE, SIDE) in [0, 1].
 
-    Tokens are rows of its own vocabulary; 0 is none.
+    Tokens are rows of its own vocabulary, from 1; 0 is padding. `token_ids` are their ids for CLIP's tokenizer.
     """
+
+    token_ids: Tensor
 
     def __init__(self, tokens: int) -> None:
         super().__init__()
+        self.register_buffer("token_ids", torch.zeros(tokens - 1, dtype=torch.int32))
         self.token_embedding = nn.Embedding(tokens, WIDTH, padding_idx=0)
         self.position = nn.Parameter(torch.randn(CONTEXT + 3, WIDTH) * 0.02)
         self.asked = nn.Parameter(torch.randn(3, WIDTH) * 0.5)
@@ -95,10 +107,30 @@ class Prior(nn.Module):
     def forward(self, tokens: Tensor, poses: Tensor) -> Tensor:
         return self.draw(self.read(tokens), poses)
 
+    @torch.no_grad()
+    def pictures(self, text: str, draws: Draws) -> Tensor:
+        """A picture of a text that names a drawn thing for each seed of `draws`: (n, 3, SIDE, SIDE) in [0, 1]."""
+        vectors = self.read(torch.stack([self._tokens(caption(text, seed)) for seed in draws.seeds]))
+        mean, log_spread, two = self.usual(vectors.flatten(1)).split((POSE, POSE, 1), 1)
+        poses = mean + FREEDOM * log_spread.clamp(-3, 2).exp() * draws.normal("pose", (POSE,)).to(mean)
+        mirrored = torch.where(draws.uniform("mirrored", (2,)) < 0.5, -1.0, 1.0).to(mean)
+        poses[:, 0] = poses[:, 0].round().clamp(-1, 1)
+        poses[:, [5, 10]] = mirrored
+        freedom = 0.2 * (poses[:, [2, 7]] - mean[:, [2, 7]])
+        apart = APART * mirrored[:, :1] * mirrored.new_tensor([-1.0, 1.0]) + freedom  # either way round
+        poses[:, [2, 7]] = torch.where(two > 0, apart, poses[:, [2, 7]])
+        poses[:, 11:] = poses[:, 11:].where(two > 0, 2 * NONE)
+        return self.draw(vectors, poses)
+
+    def _tokens(self, text: str) -> Tensor:
+        rows = {token: row for row, token in enumerate(self.token_ids.tolist(), 1)}
+        known = [rows[token] for token in tokenizer().encode(text) if token in rows][:CONTEXT]
+        return torch.tensor(known + [0] * (CONTEXT - len(known)), device=self.token_ids.device)
+
     def draw(self, vectors: Tensor, poses: Tensor) -> Tensor:
-        """What was read, (n, 3, VECTOR), and poses (n, POSE), to pictures (n, 3, SIDE, SIDE) in [0, 1]."""
+        """The vectors of texts, (n, 3, VECTOR), and poses, (n, POSE), to pictures (n, 3, SIDE, SIDE) in [0, 1]."""
         seen = self.back(torch.cat([vectors[:, 2], poses[:, :2]], 1))
-        seen = F.interpolate(seen, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+        seen = F.interpolate(seen.float(), size=(SIDE, SIDE), mode="bilinear", align_corners=False)
         for k in range(2):
             pose = poses[:, 2 + 5 * k : 7 + 5 * k]
             there = pose[:, 4] > NONE
@@ -106,9 +138,9 @@ class Prior(nn.Module):
                 continue
             layer = self.thing(torch.cat([vectors[there, k], poses[there, :1]], 1))
             layer = torch.cat([layer, torch.ones_like(layer[:, :1])], 1)
-            layer = F.grid_sample(layer, grid(pose[there]), "bilinear", "zeros", align_corners=False)
+            layer = F.grid_sample(layer.float(), grid(pose[there]), "bilinear", "zeros", align_corners=False)
             layer, inside = layer[:, :-1], layer[:, -1:]
-            cover = torch.sigmoid(self.over(layer)) * inside
+            cover = torch.sigmoid(self.over(layer).float()) * inside
             seen = seen.index_put((there.nonzero()[:, 0],), seen[there] * (1 - cover) + layer * cover)
         gain, lift = self.style(vectors[:, 2])[..., None, None].chunk(2, 1)
         seen = seen * (1 + gain) + lift
@@ -117,14 +149,11 @@ class Prior(nn.Module):
         return torch.sigmoid(self.picture(seen))
 
 
-NONE = -50.0  # the size of a thing that is not there
-
-
 def grid(pose: Tensor) -> Tensor:
-    """Where each pixel of the picture lies in a thing's own square, (n, SIDE, SIDE, 2) from -1 to 1.
+    """The position of each pixel of the picture in a thing's own square, (n, SIDE, SIDE, 2) in [-1, 1].
 
-    `pose` is (n, 5): x and y of the middle, in 0.15 of the side from 0.5; turn, in 6 degrees; 1 mirrored or -1; and the
-    longer side, in 0.12 of the picture's from 0.5.
+    `pose` is (n, 5): x and y of the centre, in units of 0.15 sides from 0.5; rotation, in units of 6 degrees; 1 if
+    mirrored, else -1; and the longer side, in units of 0.12 sides from 0.5.
     """
     at = torch.linspace(-1, 1, 2 * SIDE + 1, device=pose.device)[1::2]
     y, x = torch.meshgrid(at, at, indexing="ij")
@@ -133,3 +162,11 @@ def grid(pose: Tensor) -> Tensor:
     angle, side = column(2) * (6 * math.pi / 180), (0.5 + 0.12 * column(4)) * 1.1  # a little room around it
     turned = torch.cos(angle) * x - torch.sin(angle) * y, torch.sin(angle) * x + torch.cos(angle) * y
     return torch.stack([turned[0] / side * -column(3), turned[1] / side], -1)
+
+
+def load_prior() -> Prior:
+    """The prior in the package: float32, CPU, eval, frozen."""
+    state = read_safetensors(PRIOR)
+    prior = Prior(len(state["token_embedding.weight"]))
+    prior.load_state_dict({name: each.float() if each.is_floating_point() else each for name, each in state.items()})
+    return prior.eval().requires_grad_(False)
