@@ -87,7 +87,7 @@ def pictures_at_seconds(settings: Mapping[str, Any], seconds: int) -> Iterator[t
     for second in range(1, seconds + 1):
         while spent + last <= second and painting.step_count < painting.settings.steps:
             start = time.process_time()
-            painting.release_jobs()
+            painting.hand_over()
             painting.step()
             last = time.process_time() - start
             spent += last

@@ -174,7 +174,7 @@ def stepping(recipe: dict[str, Any], steps: int) -> Iterator[Any]:
                 else:
                     z = torch.nn.functional.interpolate(small.canvas.z, painting.canvas.z.shape[-2:], mode="bilinear")
                     painting.canvas.z.copy_(z)
-        painting.release_jobs()
+        painting.hand_over()
         painting.step()
         yield painting
 
