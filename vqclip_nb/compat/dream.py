@@ -95,7 +95,8 @@ def pulls(texts: Sequence[Prompt], image: Any, text_min: str = "") -> dict[str, 
     Raises SettingsError if there is neither a text nor a picture.
     """
     if not texts and image is None:
-        raise SettingsError('there is nothing to imagine; give a text, as in "a pyramid made of ice", or --img FILE')
+        example = 'give a text, as in "a pyramid made of ice", or --img FILE (in Python img="FILE")'
+        raise SettingsError(f"there is nothing to imagine; {example}")
     half = 0.5 if texts and image is not None else 1.0
     pushed = [replace(prompt, weight=-1.0) for prompt in parse_plain(text_min)]
     changes = {"prompt": join_prompts([*(replace(prompt, weight=half) for prompt in texts), *pushed])}
