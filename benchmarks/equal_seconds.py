@@ -59,6 +59,8 @@ def compare(recipes: Mapping[str, Mapping[str, Any]], arguments: argparse.Namesp
                 if step:
                     painted[name] = seen
                     keep(folder / f"{k}-{name}.png", picture)
+                elif any(name in views_by_name for views_by_name in report["prompts"].values()):
+                    raise SystemExit(f"{name} stalled at prompt {k}; the same command continues")
                 else:
                     report["too slow"][name] = spent
                 beside = arguments.json.with_suffix(".part")
