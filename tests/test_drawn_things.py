@@ -1,14 +1,17 @@
 """Prompts that name a drawn thing: which words count, who paints them, and how they start."""
 
+import warnings
+
 import pytest
 import torch
 
 from vqclip_nb import Settings, paint
 from vqclip_nb.drawn_things import caption, drawn_by_prior, first_in, perceptors, prompt_naming
-from vqclip_nb.errors import SettingsError
+from vqclip_nb.errors import PaintWarning, SettingsError
 from vqclip_nb.models import load_prior
 from vqclip_nb.objectives.guide import Guide
 from vqclip_nb.rng import Draws
+from vqclip_nb.runs import metadata
 from vqclip_nb.session import build_painting
 from vqclip_nb.timeline import Edit
 
@@ -90,6 +93,16 @@ def test_a_painting_starts_from_the_priors_drawing_and_the_strength_mixes_it_wit
     torch.testing.assert_close(wide[..., 32:96], drawing, atol=1e-5, rtol=0)
     edge = wide[..., 32:33].expand(-1, -1, -1, 32)  # repeated where the picture is wider than the square
     torch.testing.assert_close(wide[..., :32], edge, atol=1e-5, rtol=0)
+
+
+def test_a_picture_from_before_the_demo_knew_its_thing_is_said_to_differ():
+    settings = Settings(prompt="a cat")
+    own = metadata.model_hashes(settings)
+    with warnings.catch_warnings(action="error"):
+        metadata.compare(own, settings)
+    earlier = metadata.model_hashes(settings.replace(prompt="a castle"))
+    with pytest.warns(PaintWarning, match="knows a drawn thing of this prompt now"):
+        metadata.compare(earlier, settings)
 
 
 def test_words_that_name_a_thing_only_later_bring_its_perceptor():

@@ -123,6 +123,9 @@ def compare(hashes: Mapping[str, str], settings: Settings) -> None:
     if others := [name for name, digest in hashes.items() if own.get(name) not in (digest, None)]:
         message = f"{others[0]} is another file here than the one this was painted with; the picture may differ"
         warnings.warn(message, PaintWarning, stacklevel=3)
+    elif "clip/demo" in hashes and "clip/demo-things" in own:  # painted before the demo knew drawn things
+        message = "the demo knows a drawn thing of this prompt now, and paints it with other models, so otherwise"
+        warnings.warn(message, PaintWarning, stacklevel=3)
 
 
 def model_hashes(settings: Settings) -> dict[str, str]:
