@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "training"))
 
 import demo_things  # noqa: E402
-from painted_sheet import contact_sheet, paint_all  # noqa: E402
+from painted_sheet import contact_sheet, paint_all, write_answers  # noqa: E402
 from scenes import EXTRA, MAIN, SHAPES, STYLES, Scene, caption, paint, scenes  # noqa: E402
 
 THIRDS = ("shapes", "landscapes", "styles")
@@ -215,19 +215,10 @@ def main() -> None:
     report["goals"] = GOALS
     args.json.write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
-    lines = ["| asked | judged | |", "|---|---|---|"]
-    for k, pick, good in zip(painted, picked, right, strict=True):
-        answer = "the same" if good else caption(expected[pick][1])
-        lines.append(f"| {caption(expected[k][1])} | {answer} | {'✓' if good else '✗'} |")
     if args.sheet:
         shown = [painted.index(k) for k in SHOWN if k in painted]
         contact_sheet(images[shown], [words[k] for k in shown], 6).save(args.sheet, quality=90)
-    if args.docs:
-        args.docs.mkdir(parents=True, exist_ok=True)
-        contact_sheet(images, words, 10, 128).save(args.docs / "demo-quality.jpg", quality=88)
-        (args.docs / "demo-quality.md").write_text(PAGE + "\n".join(lines) + "\n")
-    else:
-        print("\n".join(lines))
+    write_answers(args.docs, "demo-quality", PAGE, images, words, [caption(expected[pick][1]) for pick in picked])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "training"))
 
 from judge import OF_THINGS, load_judge  # noqa: E402
-from painted_sheet import contact_sheet, paint_all  # noqa: E402
+from painted_sheet import contact_sheet, paint_all, write_answers  # noqa: E402
 from things import NOUNS, Thing, caption, paint, things  # noqa: E402
 
 COUNT, SEED, GUESSES = 60, 2026, 5
@@ -51,19 +51,10 @@ def main(args: argparse.Namespace) -> None:
     report |= shares | {"settings": changes, "goals": GOALS}
     args.json.write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
-    right = [pick == k for pick, k in zip(picked, painted, strict=True)]
-    lines = ["| asked | judged | |", "|---|---|---|"]
-    for text, pick, good in zip(words, picked, right, strict=True):
-        lines.append(f"| {text} | {'the same' if good else caption(wanted[pick])} | {'✓' if good else '✗'} |")
     if args.sheet:
         lot = np.random.default_rng(0).permutation(len(words))[:SHOWN]
         contact_sheet(images[lot], [words[k] for k in lot], 6).save(args.sheet, quality=90)
-    if args.docs:
-        args.docs.mkdir(parents=True, exist_ok=True)
-        contact_sheet(images, words, 10, 128).save(args.docs / "demo-things.jpg", quality=88)
-        (args.docs / "demo-things.md").write_text(PAGE + "\n".join(lines) + "\n")
-    else:
-        print("\n".join(lines))
+    write_answers(args.docs, "demo-things", PAGE, images, words, [caption(wanted[pick]) for pick in picked])
 
 
 def prompts() -> list[Thing]:

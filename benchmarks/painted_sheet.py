@@ -6,6 +6,7 @@ import os
 import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,24 @@ def contact_sheet(pictures: Sequence[np.ndarray], words: Sequence[str], columns:
         sheet.paste(Image.fromarray(picture).resize((tile, tile), Image.Resampling.LANCZOS), (x, y))
         pen.multiline_text((x, y + tile + 2), _wrapped(text, tile // 6), fill=(60, 60, 60), font_size=10, spacing=1)
     return sheet
+
+
+def write_answers(
+    folder: Path | None, name: str, head: str, images: np.ndarray, words: Sequence[str], answers: Sequence[str]
+) -> None:
+    """Write the page `name`.md and its sheet `name`.jpg, or print the table if there is no folder.
+
+    `answers` are the prompts that the judge picked, one for each of the prompts in `words`.
+    """
+    rows = ["| asked | judged | |", "|---|---|---|"]
+    for text, answer in zip(words, answers, strict=True):
+        rows.append(f"| {text} | {'the same | ✓' if answer == text else f'{answer} | ✗'} |")
+    if not folder:
+        print("\n".join(rows))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    contact_sheet(images, words, 10, 128).save(folder / f"{name}.jpg", quality=88)
+    (folder / f"{name}.md").write_text(head + "\n".join(rows) + "\n")
 
 
 def _wrapped(text: str, width: int) -> str:

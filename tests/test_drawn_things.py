@@ -113,3 +113,18 @@ def test_words_that_name_a_thing_only_later_bring_its_perceptor():
         "demo-things"
     }
     assert painting.step().losses["a rocket"] > 0
+
+
+def test_a_start_from_the_prior_is_resumed_with_its_small_steps_until_the_words_change():
+    run_settings = Settings(prompt="a pyramid in the desert", **SMALL | {"steps": 6})
+    whole = build_painting(run_settings)
+    for _ in range(2):
+        whole.step()
+    resumed = build_painting(run_settings, state=whole.state_dict())
+    for painting in (whole, resumed):
+        painting.step()
+    assert whole.lr_scale == resumed.lr_scale == 0.1
+    assert resumed.picture().equal(whole.picture())
+
+    whole.apply(Edit({"prompt": "a castle"}))
+    assert whole.lr_scale == build_painting(run_settings, state=whole.state_dict()).lr_scale == 1.0
