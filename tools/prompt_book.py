@@ -1,6 +1,7 @@
 """The prompt book: `python tools/prompt_book.py` writes docs/prompt-book.md and docs/prompt-book.jpg.
 
-One prompt at one seed, and the same with each word of the book that the demo pair knows. `--text` prints the page.
+The picture shows one prompt at one seed, without and with each word of the book that the demo models know. `--text`
+prints the page and paints nothing.
 """
 
 import argparse
@@ -18,23 +19,22 @@ SETTINGS = {"seed": 3, "size": 160, "steps": 100, "quiet": True}
 HEAD = f"""\
 # Prompt book
 
-Words that people add to a prompt, by kind. In the panel the menu **Words …** adds one to the prompt, and takes it out
-again.
+Words that people add to a prompt, by kind. In the panel, the menu **Words …** adds a word to the prompt or removes it.
 
 ## What they do
 
-The demo models know the words below the pictures, and only those of all on this page. Each picture is `{PROMPT}`,
-without a word or with one, at the same seed, painted by `python tools/prompt_book.py`:
+Of all the words on this page, the demo models know only those below the pictures. Each picture is `{PROMPT}`,
+without or with one more word, at the same seed. `python tools/prompt_book.py` paints them:
 
-![One prompt with each word that the demo models know](prompt-book.jpg)
+![The same prompt with each word that the demo models know](prompt-book.jpg)
 
-The times of day, the watercolor, the pencil sketch and the mosaic can be seen at once; an oil painting, pixel art and
-stained glass change little here.
+The times of day, `a watercolor`, `a pencil sketch` and `a mosaic` have a clear effect; `an oil painting`, `pixel art`
+and `stained glass` change little.
 
-The published models know all the words of the next table. They were not there to try, so no picture of ours shows what
-those do.
+The published models know all the words in the next table. They were not available for this page, so it has no pictures
+of these words.
 
-## The words of the field
+## Words for the published models
 
 | kind | words |
 |---|---|
@@ -43,14 +43,14 @@ those do.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--text", action="store_true", help="print the page, and write nothing")
+    parser.add_argument("--text", action="store_true", help="print the page, but write and paint nothing")
     arguments = parser.parse_args()
-    table = "".join(f"| {kind} | {', '.join(all)} |\n" for kind, all in words()["book"]["any"].items())
+    table = "".join(f"| {kind} | {', '.join(terms)} |\n" for kind, terms in words()["book"]["any"].items())
     if arguments.text:
         print(HEAD + table, end="")
         return
     (DOCS / "prompt-book.md").write_text(HEAD + table, encoding="utf-8")
-    known = [word for all in words()["book"]["demo"].values() for word in all]
+    known = [word for terms in words()["book"]["demo"].values() for word in terms]
     rows = [{"prompt": PROMPT}, *({"prompt": f"{PROMPT}, {word}"} for word in known)]
     with tempfile.TemporaryDirectory() as out:
         results = list(sweep(make_items(rows, SETTINGS), out))
