@@ -173,7 +173,7 @@ def test_film_says_where(capsys, run):
 def test_what_is_no_run_is_one_line(capsys):
     for command in ("resume", "branch", "film"):
         assert vqclip(command, "nowhere") == 2
-        assert capsys.readouterr().err == "vqclip: 'nowhere' is no run's folder: there is no settings.json in it\n"
+        assert capsys.readouterr().err == "vqclip: 'nowhere' is not a run's folder: it has no settings.json\n"
     Path("runs/a/frames").mkdir(parents=True)
     Path("runs/a/settings.json").write_text("{}")
     assert vqclip("resume", "runs") == 2
@@ -274,7 +274,7 @@ def test_render_says_which_canvases_can(capsys, run):
     assert "siren and fourier" in capsys.readouterr().err
     Image.new("RGB", (8, 8)).save("alone.png")
     assert vqclip("render", "alone.png", "--size", "64", "48") == 2
-    assert "'alone.png' is no run's folder: there is no settings.json in it" in capsys.readouterr().err
+    assert "'alone.png' is not a run's folder: it has no settings.json" in capsys.readouterr().err
 
 
 def test_a_run_that_ended_early_says_so_and_how_to_go_on(capsys):

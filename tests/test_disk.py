@@ -50,7 +50,7 @@ def test_a_full_disk_is_said_once_and_all_is_saved_when_there_is_room(tmp_path, 
     assert messages == [
         "the run's folder cannot be written to (No space left on device); the painting goes on in memory, "
         "and is saved when it can be",
-        "the run's folder can be written to again, and all is saved",
+        "the run's folder can be written to again, and all files are saved",
     ]
     assert names(folder) == names(whole)
     assert (folder / "result.png").read_bytes() == (whole / "result.png").read_bytes()
@@ -94,14 +94,14 @@ def test_what_cannot_be_written_to_the_end_is_rescued(tmp_path, monkeypatch):
 
     with pytest.warns(PaintWarning) as records:
         folder = painted(tmp_path / "drive", unplug)
-    assert [str(warning.message) for warning in records if f"what it lacks is in {folder}" in str(warning.message)]
+    assert [str(warning.message) for warning in records if f"the missing files are in {folder}" in str(warning.message)]
     assert folder.parent == tmp_path
     assert Image.open(folder / "result.png").size == (32, 16)
     assert resume(folder).painting.step_count == crash_worker.STEPS
 
 
 def test_too_many_pictures_in_memory_are_thinned(tmp_path, monkeypatch):
-    monkeypatch.setattr(background_writer, "MOST_HELD", 1000)
+    monkeypatch.setattr(background_writer, "MAX_UNWRITTEN_BYTES", 1000)
     saved = background_writer.BackgroundWriter(tmp_path / "gone" / "run", {})
 
     def put_all():
@@ -111,8 +111,8 @@ def test_too_many_pictures_in_memory_are_thinned(tmp_path, monkeypatch):
 
     with pytest.warns(PaintWarning, match="cannot be written to"):
         put_all()
-    assert len(saved.held) <= 3
-    assert "frames/000008.jpg" in saved.held or "frames/000007.jpg" in saved.held
+    assert len(saved.unwritten) <= 3
+    assert "frames/000008.jpg" in saved.unwritten or "frames/000007.jpg" in saved.unwritten
 
 
 def test_a_state_that_cannot_be_made_deletes_none_before_it(tmp_path, monkeypatch):

@@ -101,7 +101,7 @@ def test_a_picture_from_before_the_demo_knew_its_thing_is_said_to_differ():
     with warnings.catch_warnings(action="error"):
         metadata.compare(own, settings)
     earlier = metadata.model_hashes(settings.replace(prompt="a castle"))
-    with pytest.warns(PaintWarning, match="knows a drawn thing of this prompt now"):
+    with pytest.warns(PaintWarning, match="now know a drawn thing in this prompt"):
         metadata.compare(earlier, settings)
 
 

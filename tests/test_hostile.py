@@ -104,7 +104,7 @@ def test_a_state_of_another_run_is_refused_and_the_run_goes_on_from_its_own(tmp_
     run, other = painted(tmp_path / "runs"), painted(tmp_path / "others", prompt="blue", seed=5)
     right = Image.open(run / "result.png").tobytes()
     (other / "state" / "000006.safetensors").replace(run / "state" / "000006.safetensors")
-    with pytest.warns(PaintWarning, match=r"the state 000006.safetensors is of another run or step; an earlier one"):
+    with pytest.warns(PaintWarning, match=r"the state 000006.safetensors belongs to another run or step; an earlier"):
         active = resume(run)
     assert active.painting.step_count == 4
     for _ in active:

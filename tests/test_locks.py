@@ -10,7 +10,7 @@ import pytest
 from tests.toys import toy_models
 from vqclip_nb import Settings, cli
 from vqclip_nb.errors import RunError
-from vqclip_nb.runs.background_writer import LOCK, check_free
+from vqclip_nb.runs.background_writer import LOCK, check_unlocked
 from vqclip_nb.runs.reader import frames, read_all
 from vqclip_nb.session import resume, start
 from vqclip_nb.studio import Studio
@@ -101,4 +101,4 @@ def test_a_run_that_ended_is_free_and_a_dropped_one_can_be_taken_up_in_its_own_p
             pass
         again.record.finish(again.painting)
     assert not (folder / LOCK).exists()
-    check_free(folder)
+    check_unlocked(folder)

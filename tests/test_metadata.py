@@ -93,5 +93,5 @@ def test_a_jpeg_that_cannot_hold_all_holds_none(tmp_path):
 def test_settings_of_a_newer_version_are_refused_with_the_remedy(tmp_path):
     newer = {**describe(Settings(), step=1, hashes={}), "version": 9}
     (tmp_path / "a.png").write_bytes(encode(Image.new("RGB", (8, 8)), "PNG", newer))
-    with pytest.raises(PictureError, match="version 9, from a newer vqclip; update this one"):
+    with pytest.raises(PictureError, match="version 9, from a newer version of vqclip; update vqclip"):
         read(tmp_path / "a.png")

@@ -253,7 +253,7 @@ def test_a_folder_of_an_older_version_still_opens(tmp_path):
     assert outcome(see_through(resume(old, run_options={"save_every": "2", "every": 1, "device": "cpu"}))) == whole
     newer = json.loads((see_through(replay(old)) / "settings.json").read_text()) | {"version": 99}
     (old / "settings.json").write_text(json.dumps(newer))
-    with pytest.raises(RunError, match="it is of version 99, and this vqclip reads up to 2; update it"):
+    with pytest.raises(RunError, match="it has version 99, but this vqclip reads versions up to 2; update vqclip"):
         resume(old)
 
 

@@ -29,7 +29,7 @@ from vqclip_nb.embedded import read
 from vqclip_nb.errors import OutOfMemory, PaintWarning, RunError
 from vqclip_nb.fields import by_name, live_fields
 from vqclip_nb.painting import Painting
-from vqclip_nb.runs.background_writer import check_free
+from vqclip_nb.runs.background_writer import check_unlocked
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.session import start
 from vqclip_nb.studio import Studio, backup, controller, downloads, frontend, job, library, markup, opening, previews
@@ -1148,7 +1148,7 @@ def test_while_memory_runs_out_there_is_one_note_and_stop_is_heard_between_two_a
     assert not any(seen(*(panel.ui.downloads.buttons[name] for name in ("Picture", "Film", "GIF", "WebP"))))
     assert panel.ui.undo.disabled
     assert not seen(panel.ui.more)[0]
-    check_free(status.folder)
+    check_unlocked(status.folder)
     panel.ui.start.click()
     assert panel.ui.messages.run_notes == (), "they go with their run"
 

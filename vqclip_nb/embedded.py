@@ -118,9 +118,10 @@ def read(path: str | Path) -> dict[str, Any]:
         raise PictureError(f"{str(path)!r} holds no settings; {remedy}")
     version, timeline = description.get("version"), description.setdefault("timeline", [])
     if type(version) is int and version > VERSION:
-        raise PictureError(f"{str(path)!r} holds settings of version {version}, from a newer vqclip; update this one")
+        problem = f"has settings of version {version}, from a newer version of vqclip"
+        raise PictureError(f"{str(path)!r} {problem}; update vqclip")
     if not isinstance(timeline, list) or not all(isinstance(name, str) for name in description["settings"]):
-        raise PictureError(f"{str(path)!r} holds settings that are not ours")
+        raise PictureError(f"{str(path)!r} has settings that are not valid")
     return description
 
 

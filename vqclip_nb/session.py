@@ -22,7 +22,7 @@ from vqclip_nb.overlay import Overlay
 from vqclip_nb.painting import Painting, run
 from vqclip_nb.rng import Draws
 from vqclip_nb.runs import layout, metadata
-from vqclip_nb.runs.background_writer import check_free
+from vqclip_nb.runs.background_writer import check_unlocked
 from vqclip_nb.runs.creation import check_out
 from vqclip_nb.runs.reader import RunInfo, inputs_of, refuse_paths
 from vqclip_nb.runs.writer import RunWriter
@@ -148,7 +148,7 @@ def resume(
     is deleted."""
     info = RunInfo.read(folder)
     layout.check(folder)
-    check_free(folder)  # before the models are loaded
+    check_unlocked(folder)  # before the models are loaded
     state = info.latest() if step is None else info.state(step)
     painting = restore_painting(info, state, run_options or {})
     if step is None:
@@ -159,7 +159,7 @@ def resume(
         problem = f"the run has made all its {count} steps; `--steps {2 * count}` paints on"
         raise RunError(f"{problem}, and `vqclip branch` goes another way")
     record = RunWriter.open(info)
-    record.cut(painting)
+    record.truncate(painting)
     return ActiveRun(painting, record)
 
 
@@ -177,7 +177,7 @@ def branch(
     nearest earlier state are painted again, and `on_way` is called with each. Only fields that differ from the settings
     at that step are recorded. If no step is left, `steps` more are made. Raises RunError."""
     info = RunInfo.read(folder)
-    state = info.latest() if step is None else info.before(step)
+    state = info.latest() if step is None else info.latest_before(step)
     if state is None and step is None:
         raise RunError(f"the run {str(folder)!r} has kept no state to branch from")
     painting = restore_painting(info, state, run_options or {})

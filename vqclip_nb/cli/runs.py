@@ -19,7 +19,7 @@ from vqclip_nb.safe_files import is_plain, kind
 if TYPE_CHECKING:
     from vqclip_nb.runs.reader import RunInfo
 
-GOING = ".deleted"  # suffix of a folder that is being deleted
+DELETED_SUFFIX = ".deleted"  # suffix of a folder that is being deleted
 
 
 def add(subparsers: Any) -> None:
@@ -30,7 +30,7 @@ def add(subparsers: Any) -> None:
         description="List the runs, each branch under its parent.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="the folder of the runs, as with --out")
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="the folder that holds the runs, as --out")
     add_flag(parser, "out")
     parser.add_argument(
         "--prune",
@@ -49,15 +49,15 @@ def runs(arguments: argparse.Namespace) -> int:
     out = arguments.folder or getattr(arguments, "out", "runs")
     infos, problems = read_all(out)
     if arguments.prune is not None:
-        return _prune(infos, arguments.prune, out=out, confirmed=arguments.yes)
+        return _prune(infos, arguments.prune, out=out, ask=not arguments.yes)
     for line in (*tree(infos), *problems):
         print(visible(line))
-    print(f"{len(infos)} runs in {out}, {_size(sum(_bytes(info.folder) for info in infos))}")
+    print(f"{len(infos)} runs in {out}, {_size_text(sum(_folder_size(info.folder) for info in infos))}")
     return 0
 
 
 def tree(infos: Sequence["RunInfo"]) -> Iterator[str]:
-    """A line for each run, branches under their parents; a branch without its parent is at the top."""
+    """A line for each run, with branches below their parents. A branch whose parent is missing is at the top level."""
     names = {info.folder.name for info in infos}
     children: dict[str | None, list[RunInfo]] = {}
     for info in infos:
@@ -73,7 +73,7 @@ def tree(infos: Sequence["RunInfo"]) -> Iterator[str]:
                 yield from lines(info.folder.name, depth + 1)
 
     yield from lines(None, 0)
-    for info in infos:  # parents in a cycle have no top
+    for info in infos:  # in a cycle of parents, no run is at the top level
         if info.folder.name not in printed:
             yield _line(info, 0)
 
@@ -83,49 +83,49 @@ def _line(info: "RunInfo", depth: int) -> str:
     step, (width, height) = max(info.saved_steps, default=0), current.size
     origin = f"from step {info.parent[1]}" if info.parent else ""
     facts = [f"{step}/{current.steps} steps", f"{width}x{height}", info.begun.replace("T", " "), origin]
-    mark = "  " * depth + ("└ " if depth else "")
-    details = ", ".join(filter(None, [*facts, _size(_bytes(info.folder))]))
-    return f"{mark}{info.folder.name}  {' '.join(current.prompt.split())!r}  {details}"
+    branch_mark = "  " * depth + ("└ " if depth else "")
+    details = ", ".join(filter(None, [*facts, _size_text(_folder_size(info.folder))]))
+    return f"{branch_mark}{info.folder.name}  {' '.join(current.prompt.split())!r}  {details}"
 
 
-def _prune(infos: Sequence["RunInfo"], names: Sequence[str], *, out: str, confirmed: bool) -> int:
+def _prune(infos: Sequence["RunInfo"], names: Sequence[str], *, out: str, ask: bool) -> int:
     """List the runs to delete, ask, and delete them."""
     from vqclip_nb.errors import RunError
-    from vqclip_nb.runs.background_writer import check_free
+    from vqclip_nb.runs.background_writer import check_unlocked
     from vqclip_nb.safe_files import need
 
     by_name = {info.folder.name: info for info in infos} | {str(info.folder.resolve()): info for info in infos}
     keys = [name if name in by_name else str(Path(name).resolve()) for name in names]
     if unknown_names := [name for name, key in zip(names, keys, strict=True) if key not in by_name]:
         raise RunError(f"prune must name runs of {out!r}, got {unknown_names[0]!r}; `vqclip runs` lists them")
-    _clear(expand_home(out))
-    doomed = [by_name[key] for key in dict.fromkeys(keys)] or [info for info in infos if _empty(info)]
-    if not doomed:
-        print("There is nothing to delete: every run holds a picture or a state; --prune RUN deletes one of them")
+    _delete_leftovers(expand_home(out))
+    infos_to_delete = [by_name[key] for key in dict.fromkeys(keys)] or [info for info in infos if _is_empty(info)]
+    if not infos_to_delete:
+        print("There is nothing to delete: every run has a picture or a saved state; --prune RUN deletes a run anyway")
         return 0
-    for info in doomed:
-        print(f"{visible(info.folder)}  {_size(_bytes(info.folder))}")
-    if not confirmed and not _confirm("Delete these? [y/N] "):
+    for info in infos_to_delete:
+        print(f"{visible(info.folder)}  {_size_text(_folder_size(info.folder))}")
+    if ask and not _confirm("Delete these? [y/N] "):
         print("Nothing was deleted", file=sys.stderr)
         return 0
     failures = 0
-    for info in doomed:
+    for info in infos_to_delete:
         try:
             need(info.folder, "a folder")
-            check_free(info.folder)
-            temporary = info.folder.with_name(f".{info.folder.name}-{os.getpid()}{GOING}")
-            info.folder.rename(temporary)  # if deletion is interrupted, the rest is no longer listed as a run
+            check_unlocked(info.folder)
+            temporary = info.folder.with_name(f".{info.folder.name}-{os.getpid()}{DELETED_SUFFIX}")
+            info.folder.rename(temporary)  # if deletion is interrupted, the remaining files are not listed as a run
             shutil.rmtree(temporary)
         except (OSError, RunError) as error:
             failures += 1
             print(visible(f"vqclip: {info.folder} was not deleted: {first_line(error)}"), file=sys.stderr)
-    print(f"Deleted {len(doomed) - failures}")
+    print(f"Deleted {len(infos_to_delete) - failures}")
     return 2 if failures else 0
 
 
-def _clear(out: Path) -> None:
-    """Delete leftovers, at least an hour old, of killed deletions and of runs killed while they were created."""
-    for path in (*out.glob(f".*{GOING}"), *out.glob(".*.part")):
+def _delete_leftovers(out: Path) -> None:
+    """Delete temporary folders, at least an hour old, of interrupted deletions and creations of runs."""
+    for path in (*out.glob(f".*{DELETED_SUFFIX}"), *out.glob(".*.part")):
         with suppress(OSError):
             if kind(path) == "a folder" and time.time() - path.lstat().st_mtime > 3600:
                 shutil.rmtree(path)
@@ -139,19 +139,19 @@ def _confirm(question: str) -> bool:
         return False
 
 
-def _empty(info: "RunInfo") -> bool:
-    """Whether a run has neither a picture nor a state, and was not changed for an hour."""
+def _is_empty(info: "RunInfo") -> bool:
+    """Whether a run has neither a picture nor a state, and has not changed for an hour."""
     if info.saved_steps or (info.folder / "result.png").exists():
         return False
     try:
         latest = max(path.lstat().st_mtime for path in (info.folder, *info.folder.iterdir()))
     except OSError as error:
-        print(visible(f"vqclip: {info.folder} is left alone: {first_line(error)}"), file=sys.stderr)
+        print(visible(f"vqclip: {info.folder} is not deleted: {first_line(error)}"), file=sys.stderr)
         return False
     return time.time() - latest > 3600
 
 
-def _bytes(folder: Path) -> int:
+def _folder_size(folder: Path) -> int:
     """The size of a folder in bytes."""
     count = 0
     for path in folder.rglob("*"):
@@ -160,7 +160,7 @@ def _bytes(folder: Path) -> int:
     return count
 
 
-def _size(count: float) -> str:
+def _size_text(count: float) -> str:
     """A number of bytes in words."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:

@@ -43,7 +43,7 @@ class Copies:
     ) -> None:
         self.outputs, self.settings, self.written, self._about = outputs, settings, list[Path](), about
         self._texts = [prompt.text for prompt in prompts.parse(settings.prompt)]
-        pulls = losses.of(self._texts) if losses else {}
+        pulls = losses.sums(self._texts) if losses else {}
         self._best = min((pull for step, pull in pulls.items() if outputs.number(step)), default=float("inf"))
         self._failed = False
 

@@ -1,6 +1,6 @@
-"""Checkpoints: the state of a painting as one safetensors file, with a digest of its whole content.
+"""Checkpoints: the state of a painting as a safetensors file, with a digest of all its content.
 
-Its header holds, under `vqclip`, the version and the facts of `Painting.state_dict` as JSON.
+The metadata of the file has, under `vqclip`, the version and the facts of `Painting.state_dict` as JSON.
 """
 
 import json
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = 1
-FACTS = {"step": int, "optimizer": int, "parts": int, "thrifty": bool, "settings": dict, "timeline": list}
+FACT_TYPES = {"step": int, "optimizer": int, "parts": int, "thrifty": bool, "settings": dict, "timeline": list}
 
 
 def pack(state: Mapping[str, Any]) -> bytes:
-    """The file of a state that `Painting.state_dict` returned."""
+    """Convert the result of `Painting.state_dict` to the content of a file."""
     from safetensors.torch import save
 
     facts = json.dumps({"version": VERSION, **state["facts"]}, ensure_ascii=False)
@@ -28,22 +28,25 @@ def pack(state: Mapping[str, Any]) -> bytes:
 
 
 def unpack(path: Path) -> dict[str, Any]:
-    """The state in a file. Raises RunError when it is damaged, or from a later version."""
+    """Read a file, and return its state for `Painting.load_state_dict`.
+
+    Raises RunError when the file is damaged, or from a later version.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
         data = read(path)
         tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        text, facts = header["vqclip"], json.loads(header["vqclip"])
-        whole = header["digest"] == _digest(text, tensors) and type(facts["version"]) is int
+        header_metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        text, facts = header_metadata["vqclip"], json.loads(header_metadata["vqclip"])
+        is_intact = header_metadata["digest"] == _digest(text, tensors) and type(facts["version"]) is int
     except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"the state {path.name} cannot be read: {str(error)[:100]}") from None
-    if not whole or any(type(facts.get(name)) is not kind for name, kind in FACTS.items()):
+    if not is_intact or any(type(facts.get(name)) is not kind for name, kind in FACT_TYPES.items()):
         raise RunError(f"the state {path.name} is damaged")
     if facts.pop("version") > VERSION:
-        raise RunError(f"the state {path.name} is from a newer vqclip; update this one")
+        raise RunError(f"the state {path.name} is from a newer version of vqclip; update vqclip")
     return {"tensors": tensors, "facts": facts}
 
 

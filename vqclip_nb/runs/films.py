@@ -1,4 +1,4 @@
-"""Films of runs: makes films of the frames in a run's folder."""
+"""Films of the frames in a run's folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,22 +12,22 @@ from vqclip_nb.film_fields import DEFAULT_FPS
 from vqclip_nb.settings import Settings
 from vqclip_nb.video_reader import VideoReader
 
-_MOST_FPS = 60.0  # of a film whose length is given
+_MAX_FPS = 60.0  # of a film with a length in seconds
 
 
 def make_film(frames: Sequence[Path], path: Path, settings: Settings, inputs: Path, **options: Any) -> None:
     """Write the film of a run's frames with `video.film`; `options` are options of that function.
 
-    If the run paints a film, every frame is shown once, at the film's frame rate and with the sound of its video; with
-    `seconds` they are spread evenly over that time, without sound. Raises RunError, FilmError.
+    If the run paints a film, every frame is shown once, at the film's frame rate and with the sound of its video. With
+    the option `seconds`, the film has that length, and no sound. Raises RunError, FilmError.
     """
     if not settings.frame_steps:
         video.film(frames, path, **options)
         return
     if seconds := options.pop("seconds", None):
         hold = options.pop("hold", 0.0)
-        spread, fps = _spread(frames, max(seconds - hold, 0.1), options.pop("fps", None))
-        video.film(spread, path, fps=fps, hold=hold, **options)
+        resampled, fps = _resample(frames, max(seconds - hold, 0.1), options.pop("fps", None))
+        video.film(resampled, path, fps=fps, hold=hold, **options)
         return
     source = _video(settings, inputs)
     fps = settings.fps or (source.fps / settings.every if source else DEFAULT_FPS)
@@ -35,28 +35,34 @@ def make_film(frames: Sequence[Path], path: Path, settings: Settings, inputs: Pa
     video.film(frames, path, **defaults | options)
 
 
-def _spread(frames: Sequence[Path], seconds: float, fps: float | None) -> tuple[list[Path], float]:
-    """Frames that follow each other evenly for so many seconds, and their rate; by default each is shown once."""
-    fps = fps or min(len(frames) / seconds, _MOST_FPS)
+def _resample(frames: Sequence[Path], seconds: float, fps: float | None) -> tuple[list[Path], float]:
+    """Repeat or drop frames evenly, so that they last `seconds`. Returns the frames and the frames per second.
+
+    Without `fps`, each frame is shown once, up to 60 frames per second.
+    """
+    fps = fps or min(len(frames) / seconds, _MAX_FPS)
     count = max(round(seconds * fps), 1)
     return [frames[index * len(frames) // count] for index in range(count)] if frames else [], fps or 1.0
 
 
 def beside_video(frames: Sequence[Path], settings: Settings, inputs: Path, folder: Path) -> list[Path]:
-    """Write each frame with the video's frame to its left into `folder`. Raises RunError, PictureError."""
+    """Write pictures into `folder`: each frame with the frame of the original video on its left. Returns their paths.
+
+    Raises RunError, PictureError.
+    """
     source = _video(settings, inputs)
     if source is None:
         raise RunError("the run repaints no video, or it is not in the run's folder; leave out --beside")
-    pairs = []
+    paths = []
     for path in frames:
         with Image.open(path) as frame:
             number = min(settings.frame_after(int(path.stem)), len(source)) - 1
-            sheet = Image.new("RGB", (2 * frame.width, frame.height))
-            sheet.paste(images.covering(source.frame(max(number, 0)), frame.size), (0, 0))
-            sheet.paste(frame, (frame.width, 0))
-        pairs.append(folder / f"{path.stem}.png")
-        sheet.save(pairs[-1])
-    return pairs
+            pair = Image.new("RGB", (2 * frame.width, frame.height))
+            pair.paste(images.covering(source.frame(max(number, 0)), frame.size), (0, 0))
+            pair.paste(frame, (frame.width, 0))
+        paths.append(folder / f"{path.stem}.png")
+        pair.save(paths[-1])
+    return paths
 
 
 def _video(settings: Settings, inputs: Path) -> VideoReader | None:

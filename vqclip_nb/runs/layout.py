@@ -1,4 +1,7 @@
-"""The layout of a run's folder, and checks that nothing is in the way. Links are not followed."""
+"""The layout of a run's folder, and checks that no link or folder takes the place of its files.
+
+Links are not followed.
+"""
 
 import re
 from pathlib import Path
@@ -7,15 +10,15 @@ from vqclip_nb.safe_files import files, is_plain, kind, need, numbered_files
 
 FRAMES, STATES, INPUTS = "frames", "state", "inputs"
 FRAME, STATE = ".jpg", ".safetensors"
-MADE_WHEN_ASKED = ("progress.gif", "progress.webp", "run.zip")  # films and archives that the panel makes
+EXPORTS = ("progress.gif", "progress.webp", "run.zip")  # films and archives that the panel makes on request
 LOCK = ".lock"  # locked by the process that paints the run
 _TABLES = ("settings.json", "timeline.jsonl", "losses.csv")
-_REPLACED = ("result.png", "progress.mp4", *MADE_WHEN_ASKED)
-_OURS = re.compile(r"\d+\.(jpg|safetensors)|[0-9a-f]{64}\..*|\..*\.part", re.ASCII)
+_OUTPUTS = ("result.png", "progress.mp4", *EXPORTS)
+_FILE_NAMES = re.compile(r"\d+\.(jpg|safetensors)|[0-9a-f]{64}\..*|\..*\.part", re.ASCII)
 
 
 def frames(folder: Path) -> list[Path]:
-    """The pictures in a run's folder, in order."""
+    """The pictures of the steps in a run's folder, in order."""
     return [path for _, path in sorted(numbered_files(folder / FRAMES, FRAME).items())]
 
 
@@ -30,20 +33,20 @@ def inputs(folder: Path) -> list[Path]:
 
 
 def check(folder: Path) -> None:
-    """Raise InTheWay, before anything is deleted, when something is in the way of a run's files.
+    """Raise InTheWay when a subfolder is a link, or a link or folder is in the place of a file.
 
-    That is a subfolder that is a link, or a link or folder in the place of a file. Links in the place of a result or a
-    film are allowed: they are replaced, and their targets are not changed.
+    Call this before files are deleted. Links in the place of a result or a film are allowed: they are replaced, and
+    their targets are not changed.
     """
     for name in (FRAMES, STATES, INPUTS):
         need(folder / name, "a folder")
         for path in sorted((folder / name).glob("*")):
-            if _OURS.fullmatch(path.name) and not (path.name.startswith(".") and kind(path) != "a folder"):
+            if _FILE_NAMES.fullmatch(path.name) and not (path.name.startswith(".") and kind(path) != "a folder"):
                 need(path, "a file")
     for name in _TABLES:
         need(folder / name, "a file")
     for path in (
-        *(folder / name for name in (*_REPLACED, LOCK)),
+        *(folder / name for name in (*_OUTPUTS, LOCK)),
         *folder.glob(".*.part"),
         *folder.glob("result-*.png"),
     ):
@@ -51,14 +54,14 @@ def check(folder: Path) -> None:
             need(path, "a file")
 
 
-def after(folder: Path, step: int) -> list[Path]:
-    """The frames and states of later steps, and the films made of them."""
-    late = [*numbered_files(folder / FRAMES, FRAME).items(), *numbered_files(folder / STATES, STATE).items()]
-    return [path for number, path in late if number > step] + [folder / name for name in MADE_WHEN_ASKED]
+def files_after(folder: Path, step: int) -> list[Path]:
+    """The frames and states after a step, and the films and archives that contain them."""
+    numbered = [*numbered_files(folder / FRAMES, FRAME).items(), *numbered_files(folder / STATES, STATE).items()]
+    return [path for number, path in numbered if number > step] + [folder / name for name in EXPORTS]
 
 
-def unfinished(folder: Path) -> list[Path]:
-    """The temporary files that a killed run left behind."""
+def temporary_files(folder: Path) -> list[Path]:
+    """The temporary files of a run that was killed."""
     subfolders = [folder / name for name in (FRAMES, STATES, INPUTS) if kind(folder / name) == "a folder"]
     return [path for parent in (folder, *subfolders) for path in parent.glob(".*.part")]
 

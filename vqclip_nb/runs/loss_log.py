@@ -1,34 +1,37 @@
-"""The loss log: the losses of a run, stored compactly, and their table, losses.csv."""
+"""The loss log: all losses of a run in compact arrays, and their table, losses.csv."""
 
 import csv
 import io
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
 from vqclip_nb.safe_files import read
 
-HEAD = ("step", "picture", "name", "value")  # pictures count from 1
+HEADER = ("step", "picture", "name", "value")  # pictures count from 1
 
 
 class LossLog:
-    """Losses in the order of their steps, twelve bytes each: a long run has a million of them."""
+    """The losses of a run in the order of steps. Each takes twelve bytes, because a long run has a million of them."""
 
     def __init__(self) -> None:
-        self._names: dict[str, int] = {}
-        self._steps, self._pictures, self._named, self._values = array("i"), array("H"), array("H"), array("f")
+        self._ids: dict[str, int] = {}
+        self._steps, self._pictures, self._name_ids, self._values = array("i"), array("H"), array("H"), array("f")
 
     @classmethod
-    def read(cls, path: Path, until: int, *, only: int | None = None) -> Self:
-        """Read a table up to a step; invalid rows are skipped. With `only`, one picture, which becomes the first."""
+    def read(cls, path: Path, until: int, *, picture: int | None = None) -> Self:
+        """Read losses.csv up to the step `until`; invalid rows are skipped.
+
+        picture: read only the losses of this picture, from 1, which becomes the first one.
+        """
         losses = cls()
         try:
             rows = csv.reader(read(path).decode("utf-8", "replace").splitlines())
-            for step, picture, name, value in (row for row in rows if len(row) == 4 and row[0].isdecimal()):
-                if int(step) <= until and only in (None, int(picture)):
-                    losses._append(int(step), int(picture) if only is None else 1, name, float(value))
-        except (OSError, csv.Error, ValueError, OverflowError):  # rows before the damage are kept
+            for step, number, name, value in (row for row in rows if len(row) == 4 and row[0].isdecimal()):
+                if int(step) <= until and picture in (None, int(number)):
+                    losses._append(int(step), int(number) if picture is None else 1, name, float(value))
+        except (OSError, csv.Error, ValueError, OverflowError):  # the rows before a damaged one are used
             pass
         return losses
 
@@ -38,31 +41,37 @@ class LossLog:
             self._append(step, picture, name, value)
 
     def last(self) -> dict[str, float]:
-        """The losses of the last step, by name, of the first picture."""
-        names, latest = list(self._names), self._steps[-1] if self._steps else 0
-        rows = zip(self._steps, self._pictures, self._named, self._values, strict=True)
-        return {names[of]: value for step, picture, of, value in rows if (step, picture) == (latest, 1)}
+        """The losses at the last step, by name, for the first picture."""
+        last_step = self._steps[-1] if self._steps else 0
+        return {name: value for step, picture, name, value in self._rows() if (step, picture) == (last_step, 1)}
 
-    def of(self, names: Iterable[str]) -> dict[int, float]:
-        """The sum of the losses of these names after each step, of the first picture."""
-        wanted_names, sums = {self._names[name] for name in names if name in self._names}, dict[int, float]()
-        for step, picture, of, value in zip(self._steps, self._pictures, self._named, self._values, strict=True):
-            if picture == 1 and of in wanted_names:
+    def sums(self, names: Iterable[str]) -> dict[int, float]:
+        """The sum of the losses with these names at each step, for the first picture."""
+        names, sums = set(names), dict[int, float]()
+        for step, picture, name, value in self._rows():
+            if picture == 1 and name in names:
                 sums[step] = sums.get(step, 0.0) + value
         return sums
 
     def table(self) -> bytes:
         """The content of losses.csv, with values to six digits."""
-        file, names = io.BytesIO(), list(self._names)
+        file = io.BytesIO()
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        rows = zip(self._steps, self._pictures, self._named, self._values, strict=True)
-        csv.writer(text).writerow(HEAD)
-        csv.writer(text).writerows((step, picture, names[of], f"{value:.6g}") for step, picture, of, value in rows)
+        csv.writer(text).writerow(HEADER)
+        csv.writer(text).writerows((step, picture, name, f"{value:.6g}") for step, picture, name, value in self._rows())
         text.flush()
         return file.getvalue()
+
+    def _rows(self) -> Iterator[tuple[int, int, str, float]]:
+        """The step, picture, name and value of each loss."""
+        names = list(self._ids)
+        for step, picture, name_id, value in zip(
+            self._steps, self._pictures, self._name_ids, self._values, strict=True
+        ):
+            yield step, picture, names[name_id], value
 
     def _append(self, step: int, picture: int, name: str, value: float) -> None:
         self._pictures.append(picture)
         self._steps.append(step)
-        self._named.append(self._names.setdefault(name, len(self._names)))
+        self._name_ids.append(self._ids.setdefault(name, len(self._ids)))
         self._values.append(value)

@@ -1,16 +1,17 @@
-"""Metadata: the description inside a picture, enough to paint it again.
+"""Metadata: the description inside a picture, from which the picture can be painted again.
 
 It is a JSON object:
 
-    version     2; a reader refuses later ones. Version 1 had `tidy` among the settings, not in `canvas_options`
-    settings    those at the first step, from `Settings.to_dict`
-    timeline    the edits: [{"step": 40, "settings": {"lr": 0.05}}, …], with "variation": k when one picture of
-                several was picked
-    step        the number of steps made
+    version     2; readers refuse later versions. Version 1 had `tidy` among the settings, not in `canvas_options`
+    settings    the settings at the first step, from `Settings.to_dict`
+    timeline    the edits: [{"step": 40, "settings": {"lr": 0.05}}, …], with "variation": k where only the
+                k-th picture was continued
+    step        the number of steps
     package     the version of vqclip_nb
     models      the sha256 of each model's file, by its full name
 
-Input pictures are named by their sha256; paths, users and machines are not in it. `embedded` writes and reads it.
+Input pictures are named by their sha256. Nothing in it tells about the user or the machine. `embedded` writes and
+reads it.
 """
 
 import hashlib
@@ -50,14 +51,14 @@ def describe(
 
 
 def input_pictures(values: Mapping[str, Any]) -> dict[str, str]:
-    """The names of the input pictures in settings, or in the changes of an edit, each with its field."""
+    """The field of each input picture, by the picture's name, in settings or in the changes of an edit."""
     lists = ((name, line) for name in PICTURE_LISTS for line in values.get(name) or ())
     pictures = {prompts.parse_picture(line).text: name for name, line in lists}
     return pictures | {values[name]: name for name in PICTURES if _is_picture(values.get(name))}
 
 
 def hash_names(values: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
-    """Settings or changes with each input picture's name replaced by `sha256:<hex>`; `digests` has them by name."""
+    """Settings or changes with each input picture's name replaced by `sha256:<hex>`. digests: hex by name."""
     result = dict(values)
     for name in PICTURES:
         if _is_picture(values.get(name)):
@@ -79,13 +80,15 @@ def _is_picture(name: str | None) -> bool:
     return bool(name) and name != ALPHA
 
 
-def differs(name: str, one: Settings, other: Settings) -> bool:
+def differs(name: str, first: Settings, second: Settings) -> bool:
     """Whether a field differs between two settings. Input pictures are compared by content."""
-    first, second = one.value(name), other.value(name)
-    return _by_content(name, first) != _by_content(name, second) if name in PICTURE_LISTS else first != second
+    values = first.value(name), second.value(name)
+    contents = [_by_content(name, value) for value in values] if name in PICTURE_LISTS else values
+    return bool(contents[0] != contents[1])
 
 
 def _by_content(field: str, lines: Sequence[str]) -> list[str]:
+    """The lines of a field with each picture named by its sha256."""
     names = [name for name in input_pictures({field: lines}) if not HASHED.fullmatch(name)]
     files = {name: locate(name, field=field) for name in names}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
@@ -119,12 +122,12 @@ def final_settings(description: Mapping[str, Any]) -> Settings:
 
 def compare(hashes: Mapping[str, str], settings: Settings) -> None:
     """Warn when the model files on this machine have other hashes. Raises models.UnknownModel."""
-    own = model_hashes(settings)
-    if others := [name for name, digest in hashes.items() if own.get(name) not in (digest, None)]:
-        message = f"{others[0]} is another file here than the one this was painted with; the picture may differ"
+    local_hashes = model_hashes(settings)
+    if changed_names := [name for name, digest in hashes.items() if local_hashes.get(name) not in (digest, None)]:
+        message = f"the file of {changed_names[0]} is not the one that this was painted with; the picture may differ"
         warnings.warn(message, PaintWarning, stacklevel=3)
-    elif "clip/demo" in hashes and "clip/demo-things" in own:  # painted before the demo knew drawn things
-        message = "the demo knows a drawn thing of this prompt now, and paints it with other models, so otherwise"
+    elif "clip/demo" in hashes and "clip/demo-things" in local_hashes:  # painted before the demo knew drawn things
+        message = "the demo models now know a drawn thing in this prompt and paint it differently"
         warnings.warn(message, PaintWarning, stacklevel=3)
 
 

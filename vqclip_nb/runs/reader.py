@@ -1,4 +1,4 @@
-"""Reader: reads a run's folder, which may come from somebody else and is not trusted."""
+"""Reads a run's folder. It may come from somebody else, so its content is not trusted."""
 
 import json
 import warnings
@@ -20,17 +20,17 @@ from vqclip_nb.timeline import Edit
 
 VERSION = 2
 RUN_OPTIONS = ("every", "save_every", "metadata", "device")  # written into settings.json, but not into pictures
-MOST_BYTES = 64 * 2**20  # of settings.json or timeline.jsonl; a larger one is refused before it is read
+MOST_BYTES = 64 * 2**20  # limit for settings.json and timeline.jsonl; larger files are not read
 
 __all__ = ["RUN_OPTIONS", "VERSION", "RunInfo", "frames", "inputs_of", "read_all", "refuse_paths"]
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The content of a run's folder. `settings` are those of the first step.
+    """The content of a run's folder. settings: at the first step.
 
-    timeline: the edits made so far, then those still ahead. parent: of a branch, the name of its parent's folder and
-    the step. hashes: of the models it started with. identity: links states to the run (`creation.identity`).
+    timeline: the edits so far, then those of later steps. parent: for a branch, the name of its parent's folder and the
+    step. hashes: the sha256 of the models at the start, by name. identity: see `creation.identity`.
     """
 
     folder: Path
@@ -43,31 +43,31 @@ class RunInfo:
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:
-        """Read the folder of a run, of this or an earlier version. Raises RunError, in one line, when it is not one."""
+        """Read the folder of a run, of this or an earlier version. Raises RunError when it is not a run's folder."""
         folder = Path(folder)
         try:
             values = json.loads(read(folder / "settings.json", most=MOST_BYTES))
-            lines = folder / "timeline.jsonl"
-            text = read(lines, most=MOST_BYTES) if lines.exists() else b""
+            timeline_path = folder / "timeline.jsonl"
+            text = read(timeline_path, most=MOST_BYTES) if timeline_path.exists() else b""
             changes = [json.loads(line) for line in text.splitlines()]
         except (FileNotFoundError, NotADirectoryError):
-            inner = sorted(folder.glob("*/settings.json"))
-            hint = f"; it holds runs, of which the last is {str(inner[-1].parent)!r}" if inner else ""
-            raise RunError(f"{str(folder)!r} is no run's folder: there is no settings.json in it{hint}") from None
+            inner_runs = sorted(folder.glob("*/settings.json"))
+            hint = f"; it holds runs, the last is {str(inner_runs[-1].parent)!r}" if inner_runs else ""
+            raise RunError(f"{str(folder)!r} is not a run's folder: it has no settings.json{hint}") from None
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"the run {str(folder)!r} cannot be read: {first_line(error)}") from None
         if isinstance(values, dict) and "settings" not in values:
             values = {"version": 0, "settings": values}
         try:
             info = cls(folder, **_fields(values, folder), timeline=tuple(map(Edit.from_dict, changes)))
-            info.current  # noqa: B018 - raises here, where the error can name the folder
+            info.current  # noqa: B018 - an error is raised here, where the message can name the folder
             return info
         except (SettingsError, RunError) as error:
             raise RunError(f"the run {str(folder)!r} cannot be read: {error}") from None
 
     @property
     def inputs(self) -> Path:
-        """The folder of its input pictures."""
+        """The folder of the input pictures."""
         return self.folder / "inputs"
 
     @property
@@ -88,7 +88,7 @@ class RunInfo:
             raise RunError(f"step must be one with a saved state ({steps}), got {step}")
         state = checkpoint.unpack(path := layout.states(self.folder)[step])
         if state["facts"]["step"] != step or self._is_foreign(state["facts"]):
-            raise RunError(f"the state {path.name} is of another run or step")
+            raise RunError(f"the state {path.name} belongs to another run or step")
         return state
 
     def _is_foreign(self, facts: Mapping[str, Any]) -> bool:
@@ -96,29 +96,24 @@ class RunInfo:
 
         States of earlier versions do not name their run: their settings must be this run's after the state's edits.
         """
-        if owner := facts.get("run"):
-            return bool(self.identity) and owner != self.identity
+        if run_identity := facts.get("run"):
+            return bool(self.identity) and run_identity != self.identity
         try:
             values = embedded.at_the_end(self.settings.to_dict(), facts["timeline"])
             return self.settings.replace(**facts["settings"]) != self.settings.replace(**values)
         except (SettingsError, KeyError, TypeError, AttributeError):
             return True
 
-    def before(self, step: int) -> dict[str, Any] | None:
-        """The latest undamaged state at or before this step, or None.
-
-        Raises RunError when the run has not reached this step.
-        """
-        last = max((int(path.stem) for path in frames(self.folder)), default=0)
-        if not 0 < step <= max([last, *self.saved_steps]):
-            raise RunError(
-                f"step must be one that this run made, from 1 to {max([last, *self.saved_steps])}, got {step}"
-            )
+    def latest_before(self, step: int) -> dict[str, Any] | None:
+        """The latest undamaged state at or before this step, or None. Raises RunError for a step that was not made."""
+        last = max([0, *(int(path.stem) for path in frames(self.folder)), *self.saved_steps])
+        if not 0 < step <= last:
+            raise RunError(f"step must be from 1 to {last}, the last step of this run, got {step}")
         return self.latest(until=step)
 
     def latest(self, *, until: int | None = None) -> dict[str, Any] | None:
-        """The latest undamaged state, or None; at most of the step `until`. Damaged states cause a PaintWarning."""
-        for step in reversed([saved for saved in self.saved_steps if until is None or saved <= until]):
+        """The latest undamaged state, up to the step `until`, or None. Each damaged one causes a PaintWarning."""
+        for step in reversed([step for step in self.saved_steps if until is None or step <= until]):
             try:
                 return self.state(step)
             except RunError as error:
@@ -136,14 +131,14 @@ def inputs_of(source: Path) -> Path:
 def refuse_paths(settings: Iterable[Mapping[str, Any]], source: Path | str) -> None:
     """Raise PictureError when settings from a file name an input picture by its path.
 
-    vqclip itself writes only hashes. A path could make it open and copy a private file.
+    vqclip itself writes only hashes. A path in a file from somebody else could make it copy a private file.
     """
     for values in settings:
         for name, field in metadata.input_pictures(values).items():
             if not HASHED.fullmatch(name):
                 flag = "--" + field.replace("_", "-")
-                problem = f"{str(source)!r} names {field} {name!r} by its path, which is not opened"
-                raise PictureError(f"{problem}; if you mean that picture, add {flag} with its path")
+                problem = f"{str(source)!r} gives the path of {field}, {name!r}, which is not opened"
+                raise PictureError(f"{problem}; if you trust it, add {flag} with the path")
 
 
 def read_all(out: str | Path) -> tuple[list[RunInfo], list[str]]:
@@ -161,17 +156,18 @@ def read_all(out: str | Path) -> tuple[list[RunInfo], list[str]]:
 def _fields(values: Any, folder: Path) -> dict[str, Any]:
     """The fields of a RunInfo from the content of settings.json. Raises RunError, SettingsError."""
     if not isinstance(values, dict) or not isinstance(settings := values.get("settings"), dict):
-        raise RunError("settings.json holds no settings")
+        raise RunError("settings.json has no settings")
     version = values.get("version")
     if type(version) is not int or not 0 <= version <= VERSION:
-        raise RunError(f"it is of version {str(version)[:20]}, and this vqclip reads up to {VERSION}; update it")
+        problem = f"it has version {str(version)[:20]}, but this vqclip reads versions up to {VERSION}"
+        raise RunError(f"{problem}; update vqclip")
     run_options, parent, hashes = values.get("place", {}), values.get("parent"), values.get("models")
     if not isinstance(run_options, dict) or not isinstance(hashes, dict | None):
-        raise RunError("settings.json holds a place or models that are not ours")
+        raise RunError("settings.json has an invalid place or models")
     if parent is not None and not (
         isinstance(parent, dict) and isinstance(parent.get("run"), str) and type(parent.get("step")) is int
     ):
-        raise RunError("settings.json holds a parent that is not ours")
+        raise RunError("settings.json has an invalid parent")
     options = {name: value for name, value in run_options.items() if name in RUN_OPTIONS}
     return {
         "settings": Settings(**settings).replace(**options, out=str(folder.parent)),

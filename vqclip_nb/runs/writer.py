@@ -1,16 +1,16 @@
-"""Writer: writes a run's folder.
+"""Writes a run's folder.
 
 runs/<date-time>-<slug>-<seed>/
     settings.json       version, settings at the first step, run options, versions of models, the parent of a branch
     timeline.jsonl      the edits, each with its step
-    state/000120.safetensors   states to resume from (checkpoint.py): the last two, and some for branches
+    state/000120.safetensors   checkpoints (checkpoint.py): the last two, and some for branches
     frames/000001.jpg   the frames of the film
     losses.csv          step, picture (from 1), name and value (loss_log.py)
     inputs/             the input pictures, by sha256
     result.png          (result-1.png … for variations)   progress.mp4
-    copies.json         where a command wrote the picture besides; not in every run
+    copies.json         other paths to which a command wrote the picture; not in every run
 
-Version 0 had the bare settings in settings.json, and neither timeline, state nor losses; it still opens.
+In version 0, settings.json had only the settings, and there were no timeline, states and losses. It can still be read.
 """
 
 import hashlib
@@ -37,10 +37,10 @@ from vqclip_nb.runs.creation import (
     edits_to_dicts,
     identity,
     input_files,
-    lines_of,
     make_folder,
     replacements,
     slug,
+    timeline_lines,
     unwritable,
 )
 from vqclip_nb.runs.films import make_film
@@ -51,7 +51,7 @@ from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
 FRAME_QUALITY = 92
-STATES_KEPT = 2
+LATEST_STATES = 2
 
 
 class RunWriter:
@@ -66,9 +66,9 @@ class RunWriter:
         self._digests = dict(digests)  # the sha256 of each input picture, by its name in the settings
         self._identity = info.identity
         self._losses = LossLog()
-        self._unread: list[Frame] = []  # frames whose losses are still on the device
-        self._states = info.saved_steps
-        self._changes = 0  # the number of edits whose pictures have been copied
+        self._unread_frames: list[Frame] = []  # frames whose losses are still on the device
+        self._states = info.saved_steps  # the steps of the saved states
+        self._copied_edits = 0  # the number of edits whose pictures have been copied
         self._saved_at = time.monotonic()
 
     @classmethod
@@ -84,8 +84,8 @@ class RunWriter:
         """Create a folder in `settings.out`, with the settings and the input pictures.
 
         `name` is the name of the folder; by default it consists of the time, the prompt and the seed. Pictures named by
-        their sha256 are looked up in the folder `inputs`. `changes` are edits known already, of a branch (which has a
-        `parent`) or a replay. Raises RunError, PictureError.
+        their sha256 are looked up in the folder `inputs`. `changes` are the edits of a replay, or of
+        a branch, which has a `parent`. Raises RunError, PictureError.
         """
         hashes = metadata.model_hashes(settings)
         files = input_files([settings.to_dict(), *(change.settings for change in changes)], inputs)
@@ -104,7 +104,7 @@ class RunWriter:
         } | ({"parent": {"run": parent[0], "step": parent[1]}} if parent else {})
         first_files = {f"inputs/{digests[name]}{suffix}": data for name, (suffix, data) in files.items()}
         first_files["settings.json"] = (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode()
-        first_files |= {"timeline.jsonl": lines_of(changes, digests)} if changes else {}
+        first_files |= {"timeline.jsonl": timeline_lines(changes, digests)} if changes else {}
         try:
             folder = make_folder(expand_home(settings.out), name, first_files)
         except OSError as error:
@@ -125,7 +125,7 @@ class RunWriter:
 
     @property
     def folder(self) -> Path:
-        """The run's folder, relative to the working directory if inside it. It changes when a run has to be rescued."""
+        """The run's folder, relative to the working directory if inside it. It changes when files are rescued."""
         folder = self._writer.folder
         return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
@@ -135,10 +135,10 @@ class RunWriter:
         return tuple(self._states)
 
     def add(self, frame: Frame, painting: Painting) -> None:
-        """Record a step: its losses, its picture if it belongs to the film, and the whole state when it is due."""
-        is_edited = len(painting.timeline) != self._changes
-        self._take_in(painting)
-        self._unread.append(frame)
+        """Record a step: its losses, its picture if it belongs to the film, and the state when it is due."""
+        has_new_edits = len(painting.timeline) != self._copied_edits
+        self._copy_inputs(painting)
+        self._unread_frames.append(frame)
         if frame.image is not None:
             self.latest = frame
             if frame.kept:
@@ -146,12 +146,12 @@ class RunWriter:
                 # Converted here: torch running in a second thread makes every later step on a CPU slower.
                 pixels = cuda_graphs.to_host(images.to_bytes(frame.image))
                 self._writer.put(f"frames/{frame.step:06}.jpg", lambda: _jpeg(pixels(), about))
-        if (is_edited or self._due(frame.step)) and frame.step < frame.steps:  # `finish` saves the last state
+        if (has_new_edits or self._is_due(frame.step)) and frame.step < frame.steps:  # `finish` saves the last state
             self.save(painting)
 
     def save(self, painting: Painting) -> bool:
-        """Save the state and wait for the disk. Returns whether it is written; if not, older states are kept."""
-        self._take_in(painting)
+        """Save the state, and wait until it is written. Returns whether that worked; if not, older states are kept."""
+        self._copy_inputs(painting)
         self._read_losses()
         state = painting.state_dict()
         state["facts"] |= {
@@ -160,22 +160,22 @@ class RunWriter:
             "timeline": edits_to_dicts(painting.timeline, self._digests),
         }
         table, step = self._losses.table(), painting.step_count
-        lines = lines_of([*painting.timeline, *painting.ahead], self._digests)
+        lines = timeline_lines([*painting.timeline, *painting.ahead], self._digests)
         self._writer.put("timeline.jsonl", lambda: lines)
         self._writer.put("losses.csv", lambda: table)
         self._writer.put(name := f"state/{step:06}.safetensors", lambda: checkpoint.pack(state))
         complete, self._saved_at = self._writer.flush(), time.monotonic()
         if not self._writer.has(name):
             return False
-        self._states = [*(saved for saved in self._states if saved != step), step]
-        steps = _states_to_keep(self._states, painting.settings.steps)
-        for old in sorted(set(self._states) - set(steps)):
-            self._writer.remove(f"state/{old:06}.safetensors")
-        self._states = steps
+        self._states = [*(state for state in self._states if state != step), step]
+        states_to_keep = _states_to_keep(self._states, painting.settings.steps)
+        for old_state in sorted(set(self._states) - set(states_to_keep)):
+            self._writer.remove(f"state/{old_state:06}.safetensors")
+        self._states = states_to_keep
         return complete
 
     def rewind(self, painting: Painting, step: int) -> None:
-        """Undo: set the painting back to a step with a saved state; later steps are deleted. Raises RunError."""
+        """Set the painting back to a step with a saved state, and delete the later steps. Raises RunError."""
         self._writer.flush()
         layout.check(self.folder)
         state = RunInfo(self.folder, self.settings, identity=self._identity).state(step)
@@ -185,39 +185,42 @@ class RunWriter:
             settings[field] = metadata.rename_pictures(settings.get(field) or (), lambda name: names.get(name, name))
         painting.load_state_dict(state)
         painting.ahead.clear()
-        self.cut(painting)
+        self.truncate(painting)
 
-    def cut(self, painting: Painting) -> None:
-        """Delete everything after the painting's step, in memory and on the disk; edits still ahead are kept."""
+    def truncate(self, painting: Painting) -> None:
+        """Delete everything after the painting's step, in memory and on the disk, except edits of later steps."""
         step, folder = painting.step_count, self.folder
-        for path in (*layout.after(folder, step), *layout.unfinished(folder)):
+        for path in (*layout.files_after(folder, step), *layout.temporary_files(folder)):
             path.unlink(missing_ok=True)
         self.latest = None
-        self._losses, self._unread = LossLog.read(folder / "losses.csv", step), []
-        self._states = [saved for saved in self._states if saved <= step]
-        self._take_in(painting)
-        table, lines = self._losses.table(), lines_of([*painting.timeline, *painting.ahead], self._digests)
+        self._losses, self._unread_frames = LossLog.read(folder / "losses.csv", step), []
+        self._states = [state for state in self._states if state <= step]
+        self._copy_inputs(painting)
+        table, lines = self._losses.table(), timeline_lines([*painting.timeline, *painting.ahead], self._digests)
         self._writer.put("losses.csv", lambda: table)
         self._writer.put("timeline.jsonl", lambda: lines)
         self._writer.flush()
 
     def inherit(self, parent: RunInfo, painting: Painting, *, count: int, variation: int | None) -> None:
-        """Copy the frames and losses of the parent, of one `variation` if that is given, and save."""
+        """Copy the frames and losses of the parent, and save the state.
+
+        count: the number of pictures in the parent's frames. variation: copy only this one of them, from 1.
+        """
         step = painting.step_count
         for path in layout.frames(parent.folder):
             if int(path.stem) <= step:
                 self._writer.put(f"frames/{path.name}", lambda path=path: _frame_bytes(path, variation, count))  # type: ignore[misc]
-        self._losses = LossLog.read(parent.folder / "losses.csv", step, only=variation)
+        self._losses = LossLog.read(parent.folder / "losses.csv", step, picture=variation)
         self.save(painting)
 
     def finish(self, painting: Painting, *, hurry: Callable[[], bool] = lambda: False) -> Path:
-        """Write state, result and film, however the painting ended; returns the path of result.png.
+        """Write the state, the result and the film, also of an incomplete run. Returns the path of result.png.
 
-        If the folder cannot be written to, the held files are written to a new temporary folder. If the film fails, a
-        PaintWarning says so. When `hurry` returns True, the film is skipped. Raises RunError.
+        If the folder cannot be written to, the remaining files are written to a new temporary folder. If the film
+        fails, there is a PaintWarning. When `hurry` returns True, the film is skipped. Raises RunError.
         """
         complete = painting.step_count >= painting.settings.steps
-        if not complete:  # a state after the last step marks the run complete, so it is written last
+        if not complete:  # the state after the last step marks the run as complete, so it is written last of all
             self.save(painting)
         for name, data in self._results(self._last_picture(painting), painting).items():
             self._writer.put(name, lambda data=data: data)  # type: ignore[misc]
@@ -241,29 +244,31 @@ class RunWriter:
         self._writer.close()
 
     def _rescue(self) -> None:
+        """Write the files that are still in memory to a new temporary folder. Raises RunError."""
         folder = self.folder
         try:
             rescue = Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
         except OSError as error:
             raise unwritable(str(folder), error.strerror or str(error)) from None
         for name, data in self._writer.first_files.items():
-            self._writer.held.setdefault(name, data)
+            self._writer.unwritten.setdefault(name, data)
         self._writer.move(rescue)
         if not self._writer.flush():
-            raise unwritable(str(folder), f"and {rescue}, where it was to be rescued, cannot either")
-        warnings.warn(f"{folder} could not be written to; what it lacks is in {rescue}", PaintWarning, stacklevel=3)
+            raise unwritable(str(folder), f"neither it nor the temporary folder {rescue} is writable")
+        message = f"{folder} could not be written to; the missing files are in {rescue}"
+        warnings.warn(message, PaintWarning, stacklevel=3)
 
-    def _due(self, step: int) -> bool:
+    def _is_due(self, step: int) -> bool:
         """Whether a state is due by `save_every`."""
         every = self.settings.save_every
         if every.endswith("s"):
             return time.monotonic() - self._saved_at >= int(every[:-1])
         return step % int(every) == 0
 
-    def _take_in(self, painting: Painting) -> None:
+    def _copy_inputs(self, painting: Painting) -> None:
         """Copy the input pictures of new edits into the folder."""
-        new = painting.timeline[self._changes :]
-        self._changes = len(painting.timeline)
+        new = painting.timeline[self._copied_edits :]
+        self._copied_edits = len(painting.timeline)
         files = input_files([change.settings for change in new], self.folder / "inputs", skip=self._digests)
         files |= replacements(new, self.folder / "inputs", skip=self._digests)
         for name, (suffix, data) in files.items():
@@ -271,29 +276,29 @@ class RunWriter:
             self._writer.first_files[f"inputs/{digest}{suffix}"] = data
             self._writer.put(f"inputs/{digest}{suffix}", lambda data=data: data)  # type: ignore[misc]
 
-    def about(self, painting: Painting, alone: int | None = None) -> dict[str, Any] | None:
+    def about(self, painting: Painting, index: int | None = None) -> dict[str, Any] | None:
         """The description of a picture, or None with `metadata=False`.
 
-        `alone` is the index of the one variation that it shows.
+        index: of the variation that the picture shows, from 0; None if it shows all of them.
         """
         if not painting.settings.metadata:
             return None
-        self._take_in(painting)
+        self._copy_inputs(painting)
         settings, timeline = self.settings, edits_to_dicts(painting.timeline, self._digests)
-        if alone is not None:
-            settings = settings.replace(seed=settings.seeds[alone], variations=1)
+        if index is not None:
+            settings = settings.replace(seed=settings.seeds[index], variations=1)
             for change in timeline:
                 if "seed" in change["settings"]:
-                    change["settings"] |= {"seed": change["settings"]["seed"] + alone}
+                    change["settings"] |= {"seed": change["settings"]["seed"] + index}
         step = painting.step_count
         return metadata.describe(settings, timeline=timeline, step=step, hashes=self._hashes)
 
     def _read_losses(self) -> None:
-        """Copy the losses of the last frames from the device."""
-        for frame in self._unread:
+        """Copy the losses of the latest frames from the device."""
+        for frame in self._unread_frames:
             for name, loss in (*frame.losses.items(), *frame.scores.items()):
                 self._losses.add(frame.step, name, loss.tolist())
-        self._unread = []
+        self._unread_frames = []
 
     def _last_picture(self, painting: Painting) -> Tensor:
         """The last frame's picture; for a run that ended early, the current picture, if it is finite."""
@@ -304,11 +309,11 @@ class RunWriter:
         return image if latest is None or image.isfinite().all() else latest
 
     def _results(self, image: Tensor, painting: Painting) -> dict[str, bytes]:
-        """result.png; for variations a grid of them, and a file of each, with its own seed inside."""
+        """The files of the result: result.png, which is a grid of all variations, and a file for each variation."""
         pils = images.to_pils(image)
         files = {}
         for index, pil in enumerate(pils if len(pils) > 1 else ()):
-            files[f"result-{index + 1}.png"] = embedded.encode(pil, "PNG", self.about(painting, alone=index))
+            files[f"result-{index + 1}.png"] = embedded.encode(pil, "PNG", self.about(painting, index=index))
         return files | {"result.png": embedded.encode(images.grid(pils), "PNG", self.about(painting))}
 
 
@@ -318,7 +323,7 @@ def _jpeg(pixels: Tensor, about: Mapping[str, Any] | None) -> bytes:
 
 
 def _frame_bytes(path: Path, variation: int | None, count: int) -> bytes:
-    """The bytes of a frame; of a grid of `count` pictures, one variation, from 1."""
+    """The content of a frame's file, or only one `variation`, from 1, of its grid of `count` pictures."""
     if variation is None or count == 1:
         return read(path)
     with Image.open(path) as pil:
@@ -326,9 +331,9 @@ def _frame_bytes(path: Path, variation: int | None, count: int) -> bytes:
 
 
 def _states_to_keep(states: list[int], steps: int) -> list[int]:
-    """The steps of states to keep: the latest ones, and earlier ones an eighth of the run apart, for branches."""
-    distance, steps_kept, last = max(10, steps // 8), states[-STATES_KEPT:], 0
-    for step in states[:-STATES_KEPT]:
+    """The steps of the states to keep: the latest two, and for branches earlier ones, an eighth of the run apart."""
+    distance, steps_kept, last = max(10, steps // 8), states[-LATEST_STATES:], 0
+    for step in states[:-LATEST_STATES]:
         if step - last >= distance:
             steps_kept, last = [*steps_kept, step], step
     return sorted(steps_kept)

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from vqclip_nb.errors import PictureError, RunError
-from vqclip_nb.runs.background_writer import check_free
+from vqclip_nb.runs.background_writer import check_unlocked
 from vqclip_nb.runs.reader import RunInfo, frames, read_all
 from vqclip_nb.studio import markup
 from vqclip_nb.studio.frontend import keep_heard
@@ -177,7 +177,7 @@ class History:
         """Delete the run's folder, unless it is being painted. Raises RunError."""
         if (run := self.run) is None or not self._ours(run):
             return
-        check_free(run.folder)
+        check_unlocked(run.folder)
         try:
             shutil.rmtree(run.folder)
         except OSError as error:

@@ -13,7 +13,7 @@ from vqclip_nb.errors import PictureError, RunError, SettingsError
 from vqclip_nb.fields import by_name, live_fields
 from vqclip_nb.paths import expand_home
 from vqclip_nb.runs import metadata
-from vqclip_nb.runs.background_writer import check_free
+from vqclip_nb.runs.background_writer import check_unlocked
 from vqclip_nb.runs.reader import RunInfo
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import opening, used_prompts
@@ -139,7 +139,7 @@ class Library:
     def _offer_to_continue(self, run: RunInfo) -> None:
         name = f"The run “{run.current.prompt[:80]}”"
         try:
-            check_free(run.folder)
+            check_unlocked(run.folder)
         except RunError:
             self._ui.messages.note(
                 f"{name} is being painted in another notebook or terminal, so it is not offered here."

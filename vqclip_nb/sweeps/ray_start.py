@@ -11,7 +11,7 @@ from typing import Any
 from vqclip_nb.errors import RunError
 from vqclip_nb.freed_memory import keep_freed
 from vqclip_nb.models import shared
-from vqclip_nb.runs.background_writer import check_free
+from vqclip_nb.runs.background_writer import check_unlocked
 
 CONNECT_TIMEOUT = 10  # seconds
 TRIES = 2  # attempts to start Ray
@@ -37,7 +37,7 @@ class RayWorker:
         start = time.monotonic()
         while time.monotonic() - start < ORPHAN_TIMEOUT and not self.stopping:
             try:
-                check_free(folder)
+                check_unlocked(folder)
                 return
             except RunError:
                 time.sleep(1)
