@@ -178,26 +178,32 @@ def test_without_a_command_the_commands_are_shown(capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["red", "--iterations", "9"], "there is no option '--iterations'; here it is --steps"),
-        (["red", "--num_cuts=9"], "there is no option '--num_cuts'; here it is --cutn"),
-        (["red", "-opt", "Adam"], "there is no option '-opt'; here it is --optimizer"),
-        (["-p", "red"], "there is no option '-p'; here it is the prompt itself, without an option"),
-        (["red", "-i", "300"], "there is no option '-i'; here it is --steps"),
-        (["red", "-s", "256", "256"], "there is no option '-s'; here it is --size W H"),
-        (["red", "--save_every", "25"], "here it is --every, and every picture is kept anyway; --save-every is how"),
-        (["red", "-cutm", "latest"], "there is no option '-cutm'; here: --cutouts with --augments"),
-        (["red", "-aug", "Af"], "there is no option '-aug'; here it is --augments"),
+        (["red", "--iterations", "9"], "there is no option '--iterations'; in vqclip it is --steps"),
+        (["red", "--num_cuts=9"], "there is no option '--num_cuts'; in vqclip it is --cutn"),
+        (["red", "-opt", "Adam"], "there is no option '-opt'; in vqclip it is --optimizer"),
+        (["-p", "red"], "there is no option '-p'; in vqclip it is the prompt itself, without an option"),
+        (["red", "-i", "300"], "there is no option '-i'; in vqclip it is --steps"),
+        (["red", "-s", "256", "256"], "there is no option '-s'; in vqclip it is --size W H"),
+        (
+            ["red", "--save_every", "25"],
+            "it is --every, but every picture is kept anyway; --save-every is how",
+        ),
+        (["red", "-cutm", "latest"], "there is no option '-cutm'; in vqclip: --cutouts with --augments"),
+        (["red", "-aug", "Af"], "there is no option '-aug'; in vqclip it is --augments"),
         (
             ["red", "--text_min", "fog"],
-            "there is no option '--text_min'; here: prompts of weight -1: a castle | fog:-1",
+            "there is no option '--text_min'; in vqclip: prompts of weight -1: a castle | fog:-1",
         ),
-        (["red", "-zsc", "1.02"], "there is no option '-zsc'; here it is --zoom"),
-        (["red", "--save_gif"], "there is no option '--save_gif'; `vqclip imagine` takes it: the film is written too"),
-        (["red", "--quality", "better"], "here: --preset pixray is quality normal; others by --steps, --size, --cutn"),
-        (["red", "--translation_x", "3"], "there is no option '--translation_x'; here it is --shift-x"),
-        (["red", "--ViTB16"], "there is no option '--ViTB16'; here: --perceptor \"ViT-B/32 + RN50\""),
+        (["red", "-zsc", "1.02"], "there is no option '-zsc'; in vqclip it is --zoom"),
+        (["red", "--save_gif"], "there is no option '--save_gif'; `vqclip imagine` has it: the film is written too"),
+        (
+            ["red", "--quality", "better"],
+            ": --preset pixray is quality normal; others by --steps, --size, --cutn",
+        ),
+        (["red", "--translation_x", "3"], "there is no option '--translation_x'; in vqclip it is --shift-x"),
+        (["red", "--ViTB16"], "there is no option '--ViTB16'; in vqclip: --perceptor \"ViT-B/32 + RN50\""),
         (["red", "--jit"], "there is no option '--jit'; CLIP is loaded without it, and works with any torch"),
-        (["red", "--tv_scale=2"], "there is no option '--tv_scale'; here it is --smoothness"),
+        (["red", "--tv_scale=2"], "there is no option '--tv_scale'; in vqclip it is --smoothness"),
         (["red", "--strokes", "9"], "there is no option '--strokes'; strokes need diffvg, which few can install"),
         (["--image-prompts", "a.png", "red", "b c.png"], "repeat the option: --image-prompts 'b c.png'"),
     ],
@@ -209,7 +215,7 @@ def test_options_of_older_tools_name_what_they_are_called_here(words, sentence, 
 
 def test_an_option_of_paint_after_another_command_is_named_as_such(capsys):
     assert vqclip("replay", "a.png", "--steps", "9") == 2
-    assert "there is no option '--steps' of `vqclip replay`; `vqclip paint` takes it" in capsys.readouterr().err
+    assert "there is no option '--steps' of `vqclip replay`; `vqclip paint` has it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_generate_paints_as_it_was_typed_and_the_paint_line_paints_the_same(tmp_
     assert (settings.prompt, settings.steps, settings.size) == ("red:2 | blue:-0.5", 6, (32, 24))
     assert (settings.cutn, settings.optimizer, settings.augments) == (3, "adamw", "Af Pe Ji Er")
 
-    line = next(line for line in output.err.splitlines() if line.startswith("The same: ")).removeprefix("The same: ")
+    line = re.search(r"^Equivalent command: (.*)$", output.err, re.MULTILINE)[1]
     (tmp_path / "again").mkdir()
     again = [word.replace("output.png", "again/output.png") for word in shlex.split(line)[1:]]
     assert vqclip(*again, "--quiet") == 0
@@ -393,7 +393,7 @@ def test_without_a_model_or_a_network_the_command_that_paints_at_once_is_named(c
     monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("VQCLIP_OFFLINE", "1")
     assert vqclip("generate", "-p", "a house", "-i", "2") == 2
-    output = re.search(r"`(vqclip generate --demo .*?)` paints at once", capsys.readouterr().err)[1]
+    output = re.search(r"`(vqclip generate --demo .*?)` needs no download", capsys.readouterr().err)[1]
     assert vqclip(*shlex.split(output)[1:], "-s", "32", "-cuts", "2", "--quiet", "-p", "red") == 0
     assert Image.open("output.png").size == (32, 32)
 

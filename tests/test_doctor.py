@@ -53,19 +53,19 @@ def test_online_it_asks_each_address_and_checks_the_numbers(capsys, monkeypatch)
     output = capsys.readouterr().out
     assert f"✓ vqgan/tiny {addresses[0]}: 7 bytes" in output
     assert f"✗ vqgan/tiny {addresses[1]}: 404" in output
-    assert "not on the disk yet" in output  # the anchors, with what to do for them
+    assert "not on the disk yet" in output  # the reference checks say what to do
 
 
-def test_the_anchors_run_and_tell_random_weights_from_right_ones(tmp_path):
+def test_the_reference_checks_run_and_tell_random_weights_from_right_ones(tmp_path):
     from PIL import Image
 
     Image.radial_gradient("L").convert("RGB").save(tmp_path / "photo.png")
     config = vqgan.VQGANConfig.from_taming(standins.TINY_CONFIG)
     assert (
         reference_values.psnr(vqgan.build(config, standins.tiny_vqgan()), tmp_path / "photo.png", side=32)
-        < reference_values.LEAST_PSNR
+        < reference_values.MIN_PSNR
     )
 
-    answer = reference_values.clip_answer(openai_clip.build(standins.tiny_clip().state_dict()), tmp_path / "photo.png")
-    assert sum(answer) == pytest.approx(1)
-    assert sum(reference_values.CLIP_ANSWER) == pytest.approx(1)
+    model = openai_clip.build(standins.tiny_clip().state_dict())
+    assert sum(reference_values.clip_probabilities(model, tmp_path / "photo.png")) == pytest.approx(1)
+    assert sum(reference_values.CLIP_PROBABILITIES) == pytest.approx(1)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers import mirror
-from vqclip_nb.cli.doctor import answer
-from vqclip_nb.cli.models import keep, remove_model
+from vqclip_nb.cli.doctor import try_address
+from vqclip_nb.cli.models import copy_to_second_home, remove_model
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models import CannotFetch, download, transfer
 from vqclip_nb.models.catalog import Entry, Source
@@ -189,7 +189,7 @@ def test_offline_opens_no_connection(server, monkeypatch):
     monkeypatch.setenv("VQCLIP_OFFLINE", "1")
     with pytest.raises(CannotFetch, match="VQCLIP_OFFLINE is set"):
         fetch(entry(server.at("good")))
-    assert answer(server.at("good"))[0] is False
+    assert try_address(server.at("good"))[0] is False
     assert server.requests == []
 
 
@@ -211,7 +211,7 @@ def test_a_second_home_is_copied_from_and_kept(tmp_path, monkeypatch, home):
     assert found.read_bytes() == CONTENT
 
     there.unlink()
-    assert keep(entry()) == there
+    assert copy_to_second_home(entry()) == there
     assert there.read_bytes() == CONTENT
 
 
@@ -225,7 +225,7 @@ def test_a_spoiled_copy_in_the_second_home_yields_to_the_addresses(tmp_path, mon
 
 @pytest.mark.parametrize(("path", "good"), [("good", True), ("missing", False), ("page", False)])
 def test_an_address_can_be_asked_with_a_head_request(server, path, good):
-    assert answer(server.at(path))[0] is good
+    assert try_address(server.at(path))[0] is good
 
 
 CHILD = """

@@ -226,12 +226,12 @@ def test_the_command_writes_settings_that_paint_takes_and_overwrites_nothing(her
     output = capsys.readouterr().out
     settings = load_settings("old.settings.json")
     assert (settings.prompt, settings.steps, settings.seed) == ("a house", 30, 3)
-    assert "the same: vqclip paint 'a house' --preset nerdyrodent --size 64 64 --seed 3 --steps 30" in output
+    assert "equivalent command: vqclip paint 'a house' --preset nerdyrodent --size 64 64 --seed 3 --steps 30" in output
     (line,) = (part for part in output.split("`") if part.startswith("vqclip paint --settings"))
     assert shlex.split(line)[-1] == "old.settings.json"
     before = (here / "old.settings.json").read_bytes()
     assert cli.main(["import", str(source)]) == 2
-    assert "is there already; add --overwrite, or name another with --out" in capsys.readouterr().err
+    assert "exists already; add --overwrite, or choose another file with --out" in capsys.readouterr().err
     assert (here / "old.settings.json").read_bytes() == before
     assert cli.main(["import", str(source), "--overwrite"]) == 0
     assert cli.main(["import", str(written(here / "two.sh", SCRIPT)), "--out", "two.json"]) == 0

@@ -8,7 +8,7 @@ import torch
 from tests.toys import ToyPerceptor, toy_models
 from vqclip_nb import Settings, device, oom, session
 from vqclip_nb.canvases.vqgan.canvas import VQGANCanvas
-from vqclip_nb.cli._common import foresee
+from vqclip_nb.cli._common import describe_memory
 from vqclip_nb.errors import PaintWarning
 from vqclip_nb.models.vqgan import VQGAN, VQGANConfig
 from vqclip_nb.painting import run
@@ -111,7 +111,7 @@ def test_when_nothing_is_left_to_save_it_stops_with_the_remedy_and_the_state(cap
     assert "the picture is rendered piece by piece, slower" in output.err
     assert "stopped: memory ran out at step 3 with all savings made; paint smaller than --size 32 24" in output.err
     (folder,) = tmp_path.iterdir()
-    assert f"`vqclip resume {folder}` goes on from here" in output.err
+    assert f"`vqclip resume {folder}` continues from here" in output.err
     monkeypatch.undo()
     with toy_models():
         assert session.resume(folder).painting.step_count == 2
@@ -179,11 +179,11 @@ def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 16e9))
     monkeypatch.setattr(session, "build_painting", lambda asked: painting(asked, 8e9))
-    message = foresee(painting(settings(size=(400, 400)), 8e9))
-    assert message == "A step takes 1.6 GB of the GPU's memory, and 8.0 are free"
+    message = describe_memory(painting(settings(size=(400, 400)), 8e9))
+    assert message == "A step takes 1.6 GB of GPU memory, and 8.0 GB are free"
     with pytest.warns(PaintWarning, match=r"1024 x 1024 takes more than the 8.0 GB .*: --size 768 768 fits"):
-        foresee(painting(settings(size=(1024, 1024)), 8e9))
-    assert foresee(build_painting(settings())) is None, "nothing is measured on a CPU"
+        describe_memory(painting(settings(size=(1024, 1024)), 8e9))
+    assert describe_memory(build_painting(settings())) is None, "nothing is measured on a CPU"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

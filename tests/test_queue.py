@@ -330,7 +330,7 @@ def test_a_bot_beside_a_server_lets_the_server_paint(store, capsys):
             _run(argparse.Namespace(device=None), store.folder, LIMITS, lambda own: jobs.extend(add(own, "ada"))) == 0
         )
         wait_for(lambda: store.job(jobs[0]).state == "done")
-    assert "`vqclip serve` on this folder paints" in capsys.readouterr().err
+    assert "`vqclip serve` runs on this folder, and paints the pictures" in capsys.readouterr().err
 
 
 SERVER = """

@@ -58,9 +58,9 @@ def test_killed_actors_and_a_killed_driver_lose_nothing_and_nothing_is_painted_t
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--workers", "2"], "--workers are Ray's; add --ray, or --address HOST:PORT, or repeat --device"),
+        (["--workers", "2"], "--workers is an option for Ray; add --ray, or --address HOST:PORT, or repeat --device"),
         (["--ray", "--workers", "0"], "workers must be 1 or more, got 0"),
-        (["--ray", "--device", "cpu"], "Ray takes all devices; leave out --device, or --ray and --address"),
+        (["--ray", "--device", "cpu"], "Ray uses all devices; leave out --device, or --ray and --address"),
         (["--address", "nowhere"], "address must be host:port or auto, got 'nowhere'"),
         (["--address", "127.0.0.1:1"], "no Ray answers at '127.0.0.1:1'; `ray start --head` starts one"),
         ([], "no Ray answers at '127.0.0.1:2'"),

@@ -228,7 +228,7 @@ def test_people_are_added_listed_and_removed_from_the_command_line(capsys, tmp_p
     assert vqclip("serve", *folder, "--add-person", "Ada") == 0
     output = capsys.readouterr()
     assert Store(tmp_path / "q").person(output.out.strip()).name == "Ada"
-    assert output.err == "vqclip: the token of Ada; it is shown only now\n"
+    assert output.err == "vqclip: the token of Ada; it is not shown again\n"
     assert vqclip("serve", *folder, "--people") == 0
     assert capsys.readouterr().out == "Ada\n"
     assert vqclip("serve", *folder, "--remove-person", "Ada") == 0

@@ -227,13 +227,13 @@ def test_the_command_paints_reports_and_says_what_failed(tmp_path, capsys, monke
     )
     out = tmp_path / "out"
     assert cli.main(["sweep", str(file), "--out", str(out), "--quiet"]) == 0
-    assert "4 painted, 0 were there, 0 failed" in capsys.readouterr().out
+    assert "4 painted, 0 already painted, 0 failed" in capsys.readouterr().out
     rows = list(csv.DictReader((out / "results.csv").open(encoding="utf-8")))
     assert [(row["prompt"], row["seed"]) for row in rows] == [("red", "0"), ("red", "1"), ("blue", "0"), ("blue", "1")]
     assert all(float(row["loss " + row["prompt"]]) < 1 for row in rows)
     assert Image.open(out / "contact.png").width > 400
     assert cli.main(["sweep", str(file), "--out", str(out), "--quiet"]) == 0
-    assert "0 painted, 4 were there" in capsys.readouterr().out
+    assert "0 painted, 4 already painted" in capsys.readouterr().out
     assert cli.main(["sweep", str(file), "--dry-run", "--quiet"]) == 0
     assert capsys.readouterr().out.startswith("4 pictures, about ")
     assert cli.main(["sweep"]) == 2

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from vqclip_nb.cli._old_options import OTHERWISE, old_option
+from vqclip_nb.cli._old_options import CONFLICTS, old_option
 from vqclip_nb.cli._shell import command
 from vqclip_nb.cli._streams import lenient_streams
 from vqclip_nb.escapes import visible
@@ -54,24 +54,25 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.rewrite: Callable[[Sequence[str]], list[str]] = squares
+        self.rewrite: Callable[[Sequence[str]], list[str]] = expand_size
         self.explain: Callable[[str], str | None] = old_option
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Like argparse, after `rewrite`; in names of options `_` is accepted for `-`."""
-        words = None if args is None else [self._dashed(word) for word in self.rewrite(args)]
+        words = None if args is None else [self._with_dashes(word) for word in self.rewrite(args)]
         return super().parse_known_args(words, namespace)
 
-    def _dashed(self, word: str) -> str:
+    def _with_dashes(self, word: str) -> str:
+        """Replace `_` by `-` in the name of an option, if the parser has that option; other words are unchanged."""
         name, equals, value = word.partition("=")
-        spelling = name.replace("_", "-")
-        is_ours = name.startswith("--") and name not in OTHERWISE and spelling in self._option_string_actions
-        return f"{spelling}{equals}{value}" if is_ours and name not in self._option_string_actions else word
+        with_dashes, options = name.replace("_", "-"), self._option_string_actions
+        is_misspelled = name.startswith("--") and name not in options and with_dashes in options
+        return f"{with_dashes}{equals}{value}" if is_misspelled and name not in CONFLICTS else word
 
     def error(self, message: str) -> NoReturn:
         if match := re.match(r"argument COMMAND: invalid choice: '(.*?)' \(choose from", message, re.DOTALL):
-            near = difflib.get_close_matches(match[1], COMMANDS, 1)
-            suggestion = f"vqclip {near[0]}" if near else command("vqclip", "paint", match[1])
+            matches = difflib.get_close_matches(match[1], COMMANDS, 1)
+            suggestion = f"vqclip {matches[0]}" if matches else command("vqclip", "paint", match[1])
             message = f"there is no command {match[1]!r}; did you mean `{suggestion}`?"
         self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` explains)\n")
 
@@ -83,52 +84,52 @@ class Parser(argparse.ArgumentParser):
             options = subparser._option_string_actions
             word = extra[0].partition("=")[0]
             if _is_setting(word) and subparser.prog != "vqclip paint":
-                self.error(f"there is no option {word!r} of `{subparser.prog}`; `vqclip paint` takes it")
+                self.error(f"there is no option {word!r} of `{subparser.prog}`; `vqclip paint` has it")
             if word.startswith("-") and (explanation := subparser.explain(word)) is not None:
                 self.error(f"there is no option {word!r}; {explanation}")
-            near = difflib.get_close_matches(word, options, 1)
+            matches = difflib.get_close_matches(word, options, 1)
             kind = "option" if word.startswith("-") else "argument"
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = f"; did you mean {matches[0]}?" if matches else ""
             if kind == "argument" and "--image-prompts" in (args or ()):
                 hint = f"; for several pictures repeat the option: --image-prompts {shlex.quote(word)}"
-            elif kind == "argument" and (before := _prompts(subparser.prog)) is not None:
-                words = [getattr(arguments, "prompts" if before else "prompt", None) or "", *extra]
+            elif kind == "argument" and (leading_words := _words_before_prompt(subparser.prog)) is not None:
+                words = [getattr(arguments, "prompts" if leading_words else "prompt", None) or "", *extra]
                 text = " ".join(word for word in words if word and not word.startswith("-"))
-                hint = f"; put what to paint in quotes: `{command(*subparser.prog.split(), *before, text)}`"
+                hint = f"; put what to paint in quotes: `{command(*subparser.prog.split(), *leading_words, text)}`"
             self.error(f"there is no {kind} {extra[0]!r}{hint}")
         return arguments
 
 
 def _is_setting(word: str) -> bool:
-    """Whether an option is one of `vqclip paint`."""
+    """Whether a word is an option of `vqclip paint` for a setting."""
     from vqclip_nb.settings import Settings
 
     return word.startswith("--") and word[2:].replace("-", "_") in Settings.model_fields
 
 
-def _prompts(command: str) -> list[str] | None:
-    """What stands before the prompt of a command, or None where it takes no prompt."""
+def _words_before_prompt(command: str) -> list[str] | None:
+    """The words between a command and its prompt, or None if it takes no prompt."""
     return {"vqclip paint": [], "vqclip generate": ["-p"]}.get(command)
 
 
-def squares(arguments: Sequence[str]) -> list[str]:
+def expand_size(arguments: Sequence[str]) -> list[str]:
     """Expand `--size 64` to `--size 64 64`, and `--size 64x48` to `--size 64 48`."""
     words: list[str] = []
-    rest = list(arguments)
-    while rest:
-        words.append(word := rest.pop(0))
+    queue = list(arguments)
+    while queue:
+        words.append(word := queue.pop(0))
         if word == "--":
-            return words + rest
-        if word == "--size" and rest:
-            if match := re.fullmatch(r"(\d+)[x×](\d+)", rest[0]):
-                words, rest = [*words, match[1], match[2]], rest[1:]
-            elif rest[0].isdecimal() and not (len(rest) > 1 and re.fullmatch(r"[-+]?[\d.]+|nan", rest[1])):
-                rest.insert(0, rest[0])
+            return words + queue
+        if word == "--size" and queue:
+            if match := re.fullmatch(r"(\d+)[x×](\d+)", queue[0]):
+                words, queue = [*words, match[1], match[2]], queue[1:]
+            elif queue[0].isdecimal() and not (len(queue) > 1 and re.fullmatch(r"[-+]?[\d.]+|nan", queue[1])):
+                queue.insert(0, queue[0])
     return words
 
 
 def parser(command: str | None) -> Parser:
-    """The parser, with the options of `command` only; other commands have just their help line."""
+    """Build the parser. Only `command` gets its options; of the others, just the line of help is shown."""
     main = Parser(prog="vqclip", description="Paint a picture from a sentence.", allow_abbrev=False)
     main.add_argument("--version", action="store_true", help="show the version and exit")
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND")
@@ -144,8 +145,8 @@ def parser(command: str | None) -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status.
 
-    0: success, also when nobody reads the output any more. 1: not completed. 2: an error that the user can fix, in one
-    line. 3: everything but the film was written. 130: interrupted.
+    0: success, also when the output goes to a closed pipe. 1: not completed. 2: an error that the user can fix, in one
+    line. 3: everything was written except the film. 130: interrupted.
     """
     with lenient_streams() as (out, _):
         status = _main(arguments)

@@ -1,4 +1,4 @@
-"""Shared by the commands that paint: flags of Settings, the progress bar, and the ending of a run."""
+"""Shared by the commands that paint: the flags for settings, the progress bar, and the messages at the end."""
 
 import argparse
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vqclip_nb.painting import Painting
     from vqclip_nb.session import ActiveRun
 
-PLACES = {
+METAVARS = {
     "image_prompts": "FILE",
     "init_image": "FILE",
     "mask": "FILE",
@@ -32,8 +32,8 @@ PLACES = {
     "canvas": "NAME",
     "perceptor": "NAME",
 }
-MANY: dict[str, dict[str, Any]] = {
-    "image_prompts": {"action": "append"},  # repeated for each picture, so that it cannot swallow the prompt
+ARGPARSE_OPTIONS: dict[str, dict[str, Any]] = {
+    "image_prompts": {"action": "append"},  # the flag is repeated: with nargs it would take the prompt too
     "prompt_masks": {"action": "append"},
     "size": {"nargs": 2, "metavar": ("W", "H")},
 }
@@ -41,7 +41,7 @@ MANY: dict[str, dict[str, Any]] = {
 
 def add_flag(section: Any, name: str) -> None:
     """Add a flag for a field of Settings, or for an option of a canvas. Values stay text: Settings validates them."""
-    options: dict[str, Any] = {"metavar": PLACES.get(name, name.upper())} | MANY.get(name, {})
+    options: dict[str, Any] = {"metavar": METAVARS.get(name, name.upper())} | ARGPARSE_OPTIONS.get(name, {})
     if by_name(name).kind == "switch":
         options = {"action": argparse.BooleanOptionalAction}
     section.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=explain(name), **options)
@@ -56,12 +56,12 @@ def explain(name: str) -> str:
 def _help(spec: FieldSpec) -> str:
     default = " ".join(map(str, spec.default)) if isinstance(spec.default, tuple) else spec.default
     limits = "" if spec.allowed.startswith(("a text", "true", "a list")) else f"; {spec.allowed}"
-    words = "" if default in (None, "", True, False) or spec.name == "prompt" else f" (default: {default})"
-    return f"{spec.help}{limits}{words}".replace("%", "%%")
+    default_text = "" if default in (None, "", True, False) or spec.name == "prompt" else f" (default: {default})"
+    return f"{spec.help}{limits}{default_text}".replace("%", "%%")
 
 
 def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings and the options of a canvas in the arguments; pictures for palettes are replaced by their colours.
+    """The settings and the options of a canvas in the arguments. A picture given as a palette becomes its colours.
 
     Raises PictureError, SettingsError.
     """
@@ -74,23 +74,23 @@ def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def prepare(settings: Settings) -> None:
-    """Download missing models, with their names and sizes shown."""
+    """Download missing models, and show their names and sizes."""
     from vqclip_nb import models
     from vqclip_nb.models.missing import download_missing
 
     download_missing(models.chosen(settings.canvases, settings.perceptor), quiet=settings.quiet)
 
 
-def see_through(
+def paint_to_end(
     active: "ActiveRun", stop: Stop | None = None, watch: "Callable[[Frame], object]" = lambda frame: None
 ) -> int:
     """Paint to the end with a progress bar, and print the path of the picture. Returns the exit status.
 
-    `stop` is shared by several runs, or None; `watch` is called with each frame.
+    stop: shared by several runs, or None for this run alone. watch: called with each frame.
     """
     if stop is None:
         with Stop() as stop:
-            return see_through(active, stop, watch)
+            return paint_to_end(active, stop, watch)
     from tqdm import tqdm
 
     from vqclip_nb.errors import NotANumber, OutOfMemory, PictureError
@@ -98,57 +98,56 @@ def see_through(
     painting, record = active.painting, active.record
     keep_freed()
     quiet, steps, first_step = painting.settings.quiet, painting.settings.steps, painting.step_count
-    if (memory_report := foresee(painting)) and not quiet:
+    if (memory_report := describe_memory(painting)) and not quiet:
         print(memory_report, file=sys.stderr)
-    ending, resumable, frame, last_report = None, True, None, 0.0
+    reason, resumable, frame, last_report = None, True, None, 0.0
     with tqdm(total=active.until or steps, initial=first_step, unit="step", disable=quiet, dynamic_ncols=True) as bar:
         try:
             for frame in active:
-                if (
-                    not quiet and frame.image is not None and time.monotonic() - last_report > 0.5
-                ):  # reading the loss waits for a GPU
+                is_due = time.monotonic() - last_report > 0.5  # not at each step: reading the loss waits for a GPU
+                if is_due and not quiet and frame.image is not None:
                     last_report = time.monotonic()
                     bar.set_postfix(loss=f"{frame.loss:.3f}", refresh=False)
                 bar.update()
                 watch(frame)
                 if stop.count:
-                    ending = f"stopped at step {frame.step} of {frame.steps}"
+                    reason = f"stopped at step {frame.step} of {frame.steps}"
                     break
         except (NotANumber, OutOfMemory, PictureError) as error:  # a film may end early, or be damaged
-            ending, resumable = f"stopped: {error}", not isinstance(error, PictureError)
+            reason, resumable = f"stopped: {error}", not isinstance(error, PictureError)
         except KeyboardInterrupt:
             return _report_interrupt(record.folder)
         bar.close()
-        stops = min(stop.count, 1)
+        earlier_stops = min(stop.count, 1)
         try:
-            result = record.finish(painting, hurry=lambda: stop.count > stops)
+            result = record.finish(painting, hurry=lambda: stop.count > earlier_stops)
         except KeyboardInterrupt:
             return _report_interrupt(record.folder)
-    if ending:
-        print(f"vqclip: {ending}; the picture so far is kept", file=sys.stderr)
-    if ending and resumable:
-        print(f"vqclip: `{command('vqclip', 'resume', operands=[record.folder])}` goes on from here", file=sys.stderr)
+    if reason:
+        print(f"vqclip: {reason}; the picture so far is kept", file=sys.stderr)
+    if reason and resumable:
+        print(f"vqclip: `{command('vqclip', 'resume', operands=[record.folder])}` continues from here", file=sys.stderr)
     elif painting.ended and painting.step_count < painting.settings.steps and not quiet:
-        since = painting.settings.early_stop
-        print(f"Ended at step {painting.step_count}: no lower loss for {since} steps", file=sys.stderr)
-        further = command("vqclip", "resume", "--early-stop", "0", operands=[record.folder])
-        print(f"vqclip: `{further}` goes on from here", file=sys.stderr)
+        patience = painting.settings.early_stop
+        print(f"Ended at step {painting.step_count}: no lower loss for {patience} steps", file=sys.stderr)
+        resume = command("vqclip", "resume", "--early-stop", "0", operands=[record.folder])
+        print(f"vqclip: `{resume}` continues from here", file=sys.stderr)
     print(result if quiet else f"Painted: {result}")
-    if ending and not stop.count:
+    if reason and not stop.count:
         return 1
     return 3 if record.film_failed else 0
 
 
 def _report_interrupt(folder: Path) -> int:
     resume = command("vqclip", "resume", operands=[folder])
-    print(f"vqclip: interrupted; `{resume}` goes on from what was saved", file=sys.stderr)
+    print(f"vqclip: interrupted; `{resume}` continues from the last saved state", file=sys.stderr)
     return 130
 
 
-def foresee(painting: "Painting") -> str | None:
-    """Measure a step's memory on a GPU, and describe it in a sentence; None on other devices.
+def describe_memory(painting: "Painting") -> str | None:
+    """Measure the memory of a step on a GPU, and return a sentence about it; None on other devices.
 
-    If it does not fit, a PaintWarning gives a size that fits; painting is tried anyway, in less memory and slower.
+    If the step does not fit, a PaintWarning names a size that fits, and None is returned.
     """
     if painting.device.type != "cuda":
         return None
@@ -159,28 +158,32 @@ def foresee(painting: "Painting") -> str | None:
     free = torch.cuda.mem_get_info(painting.device)[0] / 1e9
     peak = painting.peak()
     if peak is not None:
-        return f"A step takes {peak / 1e9:.1f} GB of the GPU's memory, and {free:.1f} are free"
-    fits = fitting(painting.settings.size, lambda size: build_painting(painting.settings.replace(size=size)).peak())
+        return f"A step takes {peak / 1e9:.1f} GB of GPU memory, and {free:.1f} GB are free"
+    settings = painting.settings
+    fits = fitting_size(settings.size, lambda size: build_painting(settings.replace(size=size)).peak())
     size = f"--size {fits[0]} {fits[1]} fits" if fits else "no smaller size fits either; a smaller model may"
-    width, height = painting.settings.size
+    width, height = settings.size
     warnings.warn(
-        f"{width} x {height} takes more than the {free:.1f} GB of memory that this GPU has free: {size}. "
-        "It is tried all the same, saving memory, which is slower",
+        f"{width} x {height} needs more than the {free:.1f} GB of memory that are free on this GPU: {size}. "
+        "vqclip tries it anyway, in ways that use less memory and are slower",
         PaintWarning,
         stacklevel=2,
     )
     return None
 
 
-def fitting(size: tuple[int, int], peak_at: Callable[[tuple[int, int]], int | None]) -> tuple[int, int] | None:
-    """The largest of seven smaller sizes of the same proportions that fits, measured, or None."""
+def fitting_size(size: tuple[int, int], peak_at: Callable[[tuple[int, int]], int | None]) -> tuple[int, int] | None:
+    """The largest size of 7/8, 6/8, ... 1/8 of `size` that fits, or None.
+
+    peak_at: returns the bytes that a step of a size takes, or None if it does not fit.
+    """
     smaller = [(size[0] * eighths // 8, size[1] * eighths // 8) for eighths in range(7, 0, -1)]
     return next((option for option in smaller if min(option) >= 16 and peak_at(option) is not None), None)
 
 
-def find(name: str, out: str = "runs") -> Path:
+def find_run(name: str, out: str = "runs") -> Path:
     """The folder of a run, by its path, by a file in it, or by its name in `out`."""
-    path, named = expand_home(name), expand_home(out) / name
+    path, folder = expand_home(name), expand_home(out) / name
     if path.is_file() and (path.parent / "settings.json").exists():
         return path.parent
-    return named if not path.exists() and named.is_dir() else path
+    return folder if not path.exists() and folder.is_dir() else path

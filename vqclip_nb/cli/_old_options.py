@@ -1,4 +1,4 @@
-"""Options of other tools, and what each corresponds to in `vqclip`."""
+"""Options of other tools, and the options of `vqclip` that do the same."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vqclip_nb.fields import fields
 
-# Options of several tools, or with another meaning here; the tables of `compat` have all others.
+# Options that several tools have, or that mean something else in vqclip. The others are in the tables of `compat`.
 _COMMON = {
     **dict.fromkeys(("-p", "--prompt", "--prompts", "--text", "--texts"), "the prompt itself, without an option"),
     **dict.fromkeys(("-i", "--iterations", "--max-iterations"), "--steps"),
@@ -17,19 +17,19 @@ _COMMON = {
     **dict.fromkeys(("-m", "--clip-model", "--clip-models", "--model-name"), "--perceptor"),
     **dict.fromkeys(("-conf", "--vqgan-config", "-ckpt", "--vqgan-checkpoint"), "--canvas vqgan/MODEL"),
     **dict.fromkeys(("-o", "--output"), "--out"),
-    "-se": "--every, and every picture is kept anyway; --save-every is how often the state is kept",
-    "--save-progress": "--every, and every picture is kept anyway",
+    "-se": "--every, but every picture is kept anyway; --save-every is how often the state is saved",
+    "--save-progress": "--every, but every picture is kept anyway",
     "--num-layers": "--canvas siren --layers",
 }
-OTHERWISE = {"--save_every"}  # with a dash it is an option of ours, with another meaning
+CONFLICTS = {"--save_every"}  # vqclip's --save-every means something else
 
 
 def old_option(word: str) -> str | None:
-    """What an option of another tool corresponds to, as the rest of a sentence, or None if no tool has it."""
-    if word in OTHERWISE:
-        return f"here it is {_COMMON['-se']}"
+    """What to use instead of an option of another tool, as the end of a sentence; None if no tool has the option."""
+    if word in CONFLICTS:
+        return f"in vqclip it is {_COMMON['-se']}"
     if meaning := _COMMON.get(word.replace("_", "-")):
-        return f"here it is {meaning}"
+        return f"in vqclip it is {meaning}"
     name = word.lstrip("-").replace("-", "_")
     for row in _rows():
         if word in row.names or name in row.names:
@@ -39,25 +39,29 @@ def old_option(word: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Row:
-    """A table's row about options. alone: it is about one option. command: the command that takes it, or ""."""
+    """A row of a tool's table of options.
+
+    fate: as in `compat.options.Option`. is_single: whether it is about one option. command: the command of vqclip that
+    has the same option, or "".
+    """
 
     names: tuple[str, ...]
     fate: str
     meaning: str
-    alone: bool = True
+    is_single: bool = True
     command: str = ""
 
     @property
     def answer(self) -> str:
-        """The hint for somebody who typed it after another command."""
+        """The hint in the error message when the option is used with a command that does not have it."""
         if self.fate in ("moot", "refused", "missing"):
             return self.meaning
         if self.fate == "file" and self.command:
-            return f"`vqclip {self.command}` takes it: {self.meaning}"
-        ours = {"--" + field.name.replace("_", "-") for field in fields()}
-        flags = [flag for flag in re.findall(r"`(--[^`]+)`", self.meaning) if flag.split()[0] in ours]
-        plain = self.alone and len({flag.split()[0] for flag in flags}) == 1
-        return f"here it is {flags[0]}" if plain else f"here: {self.meaning.replace('`', '')}"
+            return f"`vqclip {self.command}` has it: {self.meaning}"
+        known_flags = {"--" + field.name.replace("_", "-") for field in fields()}
+        flags = [flag for flag in re.findall(r"`(--[^`]+)`", self.meaning) if flag.split()[0] in known_flags]
+        has_one_flag = self.is_single and len({flag.split()[0] for flag in flags}) == 1
+        return f"in vqclip it is {flags[0]}" if has_one_flag else f"in vqclip: {self.meaning.replace('`', '')}"
 
 
 def _rows() -> Iterator[_Row]:

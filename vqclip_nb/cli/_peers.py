@@ -1,4 +1,4 @@
-"""Shared by `generate`, `dream` and `imagine`: options from the tables of the tools, and the run with its copies."""
+"""Shared by `generate`, `dream` and `imagine`: the options of the other tools, and painting with their output files."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 from vqclip_nb.cli._addresses import fetch_inputs
 from vqclip_nb.cli._common import add_flag, prepare
-from vqclip_nb.cli._copies import see_copied
+from vqclip_nb.cli._copies import paint_with_copies
 from vqclip_nb.cli._paint_line import paint_line
 from vqclip_nb.cli._shell import command
 from vqclip_nb.compat.fire import rewrite
@@ -17,24 +17,24 @@ from vqclip_nb.compat.plan import Plan
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.escapes import visible
 
-OWN = {  # options that the tools do not have
-    "demo": "paint the prompt with the models inside the package, which know few words, and their default settings",
+VQCLIP_OPTIONS = {  # options that the other tools do not have
+    "demo": "use the demo models, which need no download but know few words, with their default settings",
     "quiet": "no progress bar",
 }
 
 
-def add_own(parser: argparse.ArgumentParser, *, device: bool = False) -> dict[str, bool]:
-    """Add the options of vqclip to a tool's own; returns by name whether each takes a value."""
-    section = parser.add_argument_group("of vqclip")
-    for name, text in OWN.items():
+def add_vqclip_options(parser: argparse.ArgumentParser, *, device: bool = False) -> dict[str, bool]:
+    """Add options that only vqclip has. Returns a dictionary: whether each option takes a value, by name."""
+    section = parser.add_argument_group("options of vqclip")
+    for name, text in VQCLIP_OPTIONS.items():
         section.add_argument(f"--{name}", action="store_true", help=text)
     if device:
         add_flag(section, "device")
-    return dict.fromkeys(OWN, False) | ({"device": True} if device else {})
+    return dict.fromkeys(VQCLIP_OPTIONS, False) | ({"device": True} if device else {})
 
 
 def add_fire(subparsers: Any, tool: Tool, run: Callable[[argparse.Namespace], int], example: str) -> None:
-    """Add the command of a tool that uses Google's Fire."""
+    """Add the command of a tool whose command line is made by Google's Fire."""
     parser = subparsers.add_parser(
         tool.command,
         help=f"{tool.title}'s {tool.command}, with the same options",
@@ -47,19 +47,19 @@ def add_fire(subparsers: Any, tool: Tool, run: Callable[[argparse.Namespace], in
     parser.explain = lambda word: None
     for option in tool.options:
         parser.add_argument(option.flag, metavar=option.kind.upper(), default=argparse.SUPPRESS, help=option.help)
-    own = add_own(parser, device=True)
-    remember(parser, lambda words: rewrite(words, tool.options, own))
+    vqclip_options = add_vqclip_options(parser, device=True)
+    store_words(parser, lambda words: rewrite(words, tool.options, vqclip_options))
     parser.set_defaults(run=run, parser=parser)
 
 
-def remember(parser: Any, rewrite: Callable[[Sequence[str]], list[str]] = list) -> None:
-    """Let a parser rewrite its arguments, and store them as typed in `words`."""
+def store_words(parser: Any, rewrite: Callable[[Sequence[str]], list[str]] = list) -> None:
+    """Make a parser store its arguments, as typed, in `words`; `rewrite` converts them before they are parsed."""
 
-    def rewrite_and_keep(words: Sequence[str]) -> list[str]:
+    def store_and_rewrite(words: Sequence[str]) -> list[str]:
         parser.set_defaults(words=list(words))
         return rewrite(words)
 
-    parser.rewrite = rewrite_and_keep
+    parser.rewrite = store_and_rewrite
 
 
 def options_from(arguments: argparse.Namespace, tool: Tool) -> dict[str, Any]:
@@ -91,16 +91,16 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
         options = ["--device", settings.device] if settings.device != "auto" else []
         options += ["--every", str(settings.every)] if settings.every > 1 else []
         line = paint_line(settings, plan.preset, *options, "--out", str(plan.outputs.picture))
-        print(f"The same: {line}", file=sys.stderr)
+        print(f"Equivalent command: {line}", file=sys.stderr)
     try:
         prepare(settings)
     except CannotFetch as error:
         demo = command("vqclip", arguments.parser.prog.split()[-1], "--demo", *arguments.words)
-        raise CannotFetch(f"{error}; `{demo}` paints at once, with the models of the package") from None
+        raise CannotFetch(f"{error}; `{demo}` needs no download: it uses the demo models") from None
     if plan.noise:
         write_noise(Path(str(settings.init_image)), plan.noise, settings.size, settings.seed)
-    with fetch_inputs(settings) as here:
-        active = start(here)
+    with fetch_inputs(settings) as local_settings:
+        active = start(local_settings)
     saved_outputs.save(plan.outputs, active.record.folder)
     copies = Copies(plan.outputs, settings, lambda: active.record.about(active.painting))
     duration = Duration(settings.steps, plan.length)
@@ -111,17 +111,17 @@ def paint(plan: Plan, arguments: argparse.Namespace) -> int:
         if (message := duration.add(frame.step)) and not arguments.quiet:
             print(f"\r{message}", file=sys.stderr)
 
-    return see_copied(active, copies, watch)
+    return paint_with_copies(active, copies, watch)
 
 
 def _may_overwrite(picture: Path) -> bool:
-    """Whether the picture may be written: it does not exist, or the user agrees.
+    """Whether the picture may be written: it does not exist, or the user agrees to overwrite it.
 
-    Raises SettingsError without a user.
+    Raises SettingsError if it exists and there is no terminal to ask in.
     """
     if not picture.exists():
         return True
     try:
-        return input(f"{visible(picture)} is there already; overwrite it? (y/n) ").strip().lower() in ("y", "yes")
+        return input(f"{visible(picture)} exists already; overwrite it? (y/n) ").strip().lower() in ("y", "yes")
     except EOFError:
-        raise SettingsError(f"{str(picture)!r} is there already; add --overwrite, or move it away") from None
+        raise SettingsError(f"{str(picture)!r} exists already; add --overwrite, or move it away") from None

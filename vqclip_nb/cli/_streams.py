@@ -1,4 +1,4 @@
-"""Lenient streams: output to a closed pipe, a closed terminal or a full disk must not end a painting.
+"""Lenient streams: painting continues when the output goes to a closed pipe, a closed terminal or a full disk.
 
 After the first write that fails, a stream discards its output.
 """
@@ -11,38 +11,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-_NORMAL = {errno.EPIPE, errno.EIO, errno.ESHUTDOWN}  # the reader is gone
+_NORMAL = {errno.EPIPE, errno.EIO, errno.ESHUTDOWN}  # the pipe or terminal was closed
 
 
 class LenientStream:
-    """A text stream that ignores failing writes. error: the first error, unless the reader is just gone."""
+    """A text stream that ignores failing writes. error: the first error, except a closed pipe or terminal."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream or io.StringIO()  # None if it was closed before Python started
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """As any text stream's; never raises OSError."""
+        """Like `write` of any text stream, but never raises OSError."""
         try:
             self.stream.write(text)
-        except (OSError, ValueError) as error:  # ValueError: it is closed
-            self._give_up(error)
+        except (OSError, ValueError) as error:  # ValueError: the stream is closed
+            self._discard_output(error)
         return len(text)
 
     def flush(self) -> None:
-        """As any text stream's; never raises OSError."""
+        """Like `flush` of any text stream, but never raises OSError."""
         try:
             self.stream.flush()
         except (OSError, ValueError) as error:
-            self._give_up(error)
+            self._discard_output(error)
 
-    def _give_up(self, error: OSError | ValueError) -> None:
+    def _discard_output(self, error: OSError | ValueError) -> None:
         if isinstance(error, OSError) and error.errno not in _NORMAL and self.error is None:
             self.error = error
         with suppress(OSError, ValueError):  # buffered output is discarded, also when the interpreter exits
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, self.stream.fileno())
+            os.close(devnull)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

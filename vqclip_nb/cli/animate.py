@@ -1,4 +1,4 @@
-"""`vqclip animate`: a film of scenes, described in a file."""
+"""`vqclip animate`: paints a film of the scenes in a file."""
 
 import argparse
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip_nb.animation import EXAMPLE, Animation, film_settings
-from vqclip_nb.cli._common import add_flag, prepare, see_through, settings_from
+from vqclip_nb.cli._common import add_flag, paint_to_end, prepare, settings_from
 from vqclip_nb.errors import PaintWarning, PictureError, SettingsError
 from vqclip_nb.fields import by_name
 from vqclip_nb.paths import expand_home
@@ -31,11 +31,11 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "file", nargs="?", metavar="FILE", help="a YAML or JSON file with scenes (not needed with --example)"
     )
-    parser.add_argument("--example", action="store_true", help="print a file with comments, and exit")
+    parser.add_argument("--example", action="store_true", help="print an example file with comments, and exit")
     parser.add_argument(
         "--video",
         metavar="FILE",
-        help="repaint this film, or the pictures of this folder in order; replaces the video in FILE",
+        help="repaint this video, or the pictures in this folder, sorted by name; overrides `video` in FILE",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the number of frames and steps, and exit")
     for name in FLAGS:
@@ -56,19 +56,21 @@ def animate(arguments: argparse.Namespace) -> int:
     if arguments.video:
         animation = replace(animation, video=str(expand_home(arguments.video)))
     elif animation.video and not Path(animation.video).is_absolute():
-        animation = replace(animation, video=str(path.parent / animation.video))  # beside the file that names it
+        animation = replace(animation, video=str(path.parent / animation.video))  # relative to the file
     with tempfile.TemporaryDirectory() as folder:
         if animation.video and Path(animation.video).is_dir():
-            animation = replace(animation, video=str(_pack(Path(animation.video), Path(folder), animation.fps)))
-        return _paint(animation, dry=arguments.dry_run)
+            animation = replace(
+                animation, video=str(_lossless_film(Path(animation.video), Path(folder), animation.fps))
+            )
+        return _paint(animation, dry_run=arguments.dry_run)
 
 
-def _paint(animation: Animation, *, dry: bool) -> int:
+def _paint(animation: Animation, *, dry_run: bool) -> int:
     try:
         settings = film_settings(animation)
     except SettingsError as error:
-        raise SettingsError(re.sub(r"add --([a-z-]+) (\S+)$", _in_the_file, str(error))) from None
-    if dry:
+        raise SettingsError(re.sub(r"add --([a-z-]+) (\S+)$", _file_advice, str(error))) from None
+    if dry_run:
         frames, (width, height) = settings.frame_count(settings.steps), settings.size
         seconds = frames / (settings.fps or 1)
         count = "1 frame" if frames == 1 else f"{frames} frames"
@@ -81,22 +83,22 @@ def _paint(animation: Animation, *, dry: bool) -> int:
 
     check_out(settings.out)
     prepare(settings)
-    return see_through(start(settings))
+    return paint_to_end(start(settings))
 
 
-def _in_the_file(flag: re.Match[str]) -> str:
-    """What the file needs instead of a flag of `vqclip paint`."""
+def _file_advice(flag: re.Match[str]) -> str:
+    """Advice to add a flag of `vqclip paint`, changed to advice for the file."""
     name, value = flag[1].replace("-", "_"), flag[2]
     return f"add {name}: {f'[{value}]' if by_name(name).kind == 'list' else value} under settings"
 
 
-def _pack(source: Path, folder: Path, fps: float | None) -> Path:
-    """Make a lossless film of the pictures of a folder, in the order of their names."""
+def _lossless_film(source: Path, folder: Path, fps: float | None) -> Path:
+    """Write a lossless film of the pictures in a folder, sorted by name, and return its path."""
     from vqclip_nb.film_fields import DEFAULT_FPS
     from vqclip_nb.video import film
 
     pictures = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURES)
     if not pictures:
-        raise PictureError(f"video must be a film, or a folder of pictures, got {str(source)!r}: it holds none")
+        raise PictureError(f"video must be a film or a folder of pictures, got {str(source)!r}, which has no pictures")
     film(pictures, folder / "pictures.mkv", fps=fps or DEFAULT_FPS, hold=0.0)
     return folder / "pictures.mkv"

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, find, prepare, settings_from
+from vqclip_nb.cli._common import add_flag, find_run, prepare, settings_from
 from vqclip_nb.errors import RunError
 from vqclip_nb.paths import expand_home
 
@@ -25,7 +25,7 @@ def add(subparsers: Any) -> None:
         "--frames", type=int, default=48, help="number of frames from each picture to the next (default: 48)"
     )
     parser.add_argument("--fps", type=float, default=24.0, help="frames per second (default: 24)")
-    parser.add_argument("--loop", action="store_true", help="go back to the first picture")
+    parser.add_argument("--loop", action="store_true", help="end with a morph back to the first picture")
     parser.add_argument(
         "--to", default="blend.mp4", metavar="FILE", help="the film: FILE.mp4, .gif, .webp or .mkv (default: blend.mp4)"
     )
@@ -34,7 +34,7 @@ def add(subparsers: Any) -> None:
 
 
 def blend(arguments: argparse.Namespace) -> int:
-    """Render the pictures in between, make the film, and print its path."""
+    """Render the pictures between the runs' pictures, make the film, and print its path."""
     from vqclip_nb.interpolation import pictures_between
     from vqclip_nb.runs.reader import RunInfo
     from vqclip_nb.video import film
@@ -44,7 +44,7 @@ def blend(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.frames <= 10_000 or not 1 <= arguments.fps <= 120:
         limits = "frames must be from 1 to 10000 and fps from 1 to 120"
         raise RunError(f"{limits}, got {arguments.frames} and {arguments.fps:g}")
-    folders = [find(name) for name in arguments.folders]
+    folders = [find_run(name) for name in arguments.folders]
     run_options = {name: value for name, value in settings_from(arguments).items() if name == "device"}
     prepare(RunInfo.read(folders[0]).settings.replace(**run_options))
     path = expand_home(arguments.to)

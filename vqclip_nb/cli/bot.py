@@ -22,8 +22,8 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "bot",
         help="paint what people ask for on Discord, by `.imagine` and `/imagine`",
-        description=f"Run a bot on Discord, whose token is in the environment as {TOKEN}. `.imagine a castle` and "
-        "/imagine put a picture into the queue; the answer shows it as it grows. Ctrl-C ends.",
+        description=f"Run a bot on Discord. Its token is read from the environment variable {TOKEN}. `.imagine a "
+        "castle` and /imagine put a picture into the queue; the reply shows it while it is painted. Ctrl-C ends it.",
         epilog=f"for example: {TOKEN}=... vqclip bot",
         allow_abbrev=False,
     )
@@ -46,12 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise ImportError(f'`vqclip bot` needs {error.name}; run pip install "vqclip_nb[bot]"') from None
     prepare_models(limits)
-    dot = not arguments.slash_only
-    return _run(arguments, folder, limits, lambda store: connect(store, limits, token, dot=dot, tell=_tell))
+    options: dict[str, Any] = {"dot": not arguments.slash_only, "tell": _print_message}
+    return _run(arguments, folder, limits, lambda store: connect(store, limits, token, **options))
 
 
 def _run(arguments: argparse.Namespace, folder: Path, limits: "Limits", connect: "Callable[[Store], object]") -> int:
-    """Connect while workers paint: our own, or those of a server on the same folder."""
+    """Connect to Discord. Workers of this process paint, or those of a `vqclip serve` on the same folder."""
     from vqclip_nb.queue import Store
     from vqclip_nb.queue.workers import FolderInUse, Workers
 
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace, folder: Path, limits: "Limits", connect:
     try:
         workers.__enter__()
     except FolderInUse:
-        print("vqclip: `vqclip serve` on this folder paints", file=sys.stderr)
+        print("vqclip: `vqclip serve` runs on this folder, and paints the pictures", file=sys.stderr)
         workers = nullcontext()
     try:
         connect(store)
@@ -70,5 +70,5 @@ def _run(arguments: argparse.Namespace, folder: Path, limits: "Limits", connect:
     return 0
 
 
-def _tell(message: str) -> None:
+def _print_message(message: str) -> None:
     print(f"vqclip: {message}", file=sys.stderr)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, explain, find, prepare, see_through, settings_from
+from vqclip_nb.cli._common import add_flag, explain, find_run, paint_to_end, prepare, settings_from
 from vqclip_nb.fields import live_fields
 
 RUN_OPTIONS = ("out", "device", "quiet")
@@ -14,7 +14,7 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "branch",
         help="start a new run from a step of another one, with other words, another seed, or one variation",
-        description="Start a new run from any step of another one, which is not changed.",
+        description="Start a new run from any step of another run. The other run stays unchanged.",
         epilog='for example: vqclip branch runs/20260722-101500-a-castle-0 "a castle in snow" --variation 2',
         allow_abbrev=False,
     )
@@ -39,9 +39,9 @@ def branch(arguments: argparse.Namespace) -> int:
     values = settings_from(arguments)
     run_options = {name: values.pop(name) for name in RUN_OPTIONS if name in values}
     change = Edit(values, variation=arguments.variation)
-    folder = find(arguments.folder)
-    first = RunInfo.read(folder).settings.replace(**run_options)
-    prepare(first)
+    folder = find_run(arguments.folder)
+    settings = RunInfo.read(folder).settings.replace(**run_options)
+    prepare(settings)
     if "canvas" in values:
-        prepare(first.replace(canvas=values["canvas"]))
-    return see_through(branch(folder, change, step=arguments.step, run_options=run_options))
+        prepare(settings.replace(canvas=values["canvas"]))
+    return paint_to_end(branch(folder, change, step=arguments.step, run_options=run_options))

@@ -1,4 +1,4 @@
-"""`vqclip doctor`: what this machine has and what is missing, for bug reports."""
+"""`vqclip doctor`: shows what this machine has and what is missing, for bug reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = (
     *("vqclip_nb", "torch", "numpy", "openai-clip", "taming-transformers", "kornia", "pydantic", "safetensors"),
     *("pooch", "pillow", "imageio-ffmpeg", "ipywidgets", "ipython", "open_clip_torch", "transformers", "ray"),
 )
-ROOM = 3e9  # bytes for the two large models, their stripped copies and a run
+SPACE_NEEDED = 3e9  # bytes for the two large models, their stripped copies and a run
 
 
 def add(subparsers: Any) -> None:
@@ -30,7 +30,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--online",
         action="store_true",
-        help="also try each download address, and check the models against published numbers",
+        help="also try each download address, and check that downloaded models reproduce published results",
     )
     parser.set_defaults(run=run, parser=parser)
 
@@ -46,13 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.online:
         print("addresses")
         results += addresses()
-        print("anchors")
-        results += [_report(name, probe) for name, probe in ANCHORS.items()]
+        print("reference values")
+        results += [_report(name, probe) for name, probe in REFERENCE_CHECKS.items()]
     return 0 if all(results) else 1
 
 
 def versions() -> Iterator[str]:
-    """Python, the system, and each package that matters."""
+    """Lines with the versions of Python, of the operating system and of the packages in use."""
     yield f"Python {platform.python_version()} on {platform.platform()}" + (" in Colab" if device.in_colab() else "")
     for name in PACKAGES:
         try:
@@ -62,7 +62,7 @@ def versions() -> Iterator[str]:
 
 
 def devices() -> Iterator[str]:
-    """The device that would be used, with its memory, capability and precision, and why no better one is."""
+    """Lines about the device that vqclip would use, its precision and threads, and warnings about unusable devices."""
     import torch
 
     with warnings.catch_warnings(record=True) as caught_warnings:
@@ -76,39 +76,41 @@ def devices() -> Iterator[str]:
 
 
 def disk() -> Iterator[str]:
-    """The cache folder, its free space and its content."""
+    """Lines about the cache folder: its free space and its files."""
     folder = catalog.home()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     yield f"{shutil.disk_usage(existing).free / 1e9:,.1f} GB free in {folder}"
-    second = download.second_home()
-    if second:
-        yield f"second home {second}"
+    if second_home := download.second_home():
+        yield f"second home {second_home}"
     for entry in catalog.entries():
         for path in entry.files() if not entry.packaged else ():
             yield f"{entry.full_name}: {path.name}, {path.stat().st_size / 1e6:,.0f} MB"
         for path in sorted(entry.folder.glob("*.part")) if not entry.packaged else ():
-            yield f"{entry.full_name}: {path.name}, {path.stat().st_size / 1e6:,.0f} MB, to be resumed"
+            yield f"{entry.full_name}: {path.name}, {path.stat().st_size / 1e6:,.0f} MB, an incomplete download"
 
 
 def addresses() -> Iterator[bool]:
-    """Request every address of the catalog, several at a time, and print each answer. A model needs one that works."""
+    """Request every address in the catalog, several at a time, and print the answers.
+
+    Yields whether each model has an address that works.
+    """
     sources = [(entry, source) for entry in catalog.entries() for source in entry.sources]
     candidates = [(entry, address) for entry, source in sources for address in source.addresses if "://" in address]
     models: dict[str, bool] = {}
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(answer, [address for _, address in candidates])
+        answers = pool.map(try_address, [address for _, address in candidates])
         for (entry, address), (is_good, reply) in zip(candidates, answers, strict=True):
             print(f"  {'✓' if is_good else '✗'} {entry.full_name} {address}: {reply}")
             models[entry.full_name] = models.get(entry.full_name, False) or is_good or not entry.alive
     yield from models.values()
 
 
-def answer(address: str, timeout: float = 10) -> tuple[bool, str]:
-    """Send a HEAD request. Returns whether the address offers a file, and its answer in a few words."""
+def try_address(address: str, timeout: float = 10) -> tuple[bool, str]:
+    """Send a HEAD request. Returns whether the address offers a file, and a short text: its size, or the problem."""
     import requests
 
     if os.environ.get("VQCLIP_OFFLINE"):
-        return False, "not asked, VQCLIP_OFFLINE is set"
+        return False, "not tried, VQCLIP_OFFLINE is set"
     try:
         reply = requests.head(address, allow_redirects=True, timeout=timeout)
     except requests.RequestException as error:
@@ -165,54 +167,55 @@ def _cache() -> str:
     return ""
 
 
-def _room() -> str:
+def _free_space() -> str:
     try:
         _cache()
     except OSError:
-        raise OSError(f"nothing can be put into {catalog.home()}, whatever is free there") from None
+        raise OSError(f"{catalog.home()} cannot be written, so nothing can be downloaded into it") from None
     free = shutil.disk_usage(catalog.home()).free
-    if free < ROOM:
+    if free < SPACE_NEEDED:
         raise OSError(
-            f"{free / 1e9:.1f} GB are free and the large models need {ROOM / 1e9:.0f}; set VQCLIP_HOME elsewhere"
+            f"{free / 1e9:.1f} GB are free, but the large models need {SPACE_NEEDED / 1e9:.0f}; set VQCLIP_HOME to a "
+            "folder on another disk"
         )
     return f"{free / 1e9:,.0f} GB"
 
 
-def _clip_anchor() -> str:
+def _clip_reference() -> str:
     from vqclip_nb import models
     from vqclip_nb.cli import reference_values
 
     _on_disk(models.info("ViT-B/32", "clip"))
     picture = download.fetch(reference_values.CLIP_PICTURE)
-    probabilities = reference_values.clip_answer(models.load_clip("ViT-B/32"), picture)
-    answer = ", ".join(f"{value:.4f}" for value in probabilities)
+    probabilities = reference_values.clip_probabilities(models.load_clip("ViT-B/32"), picture)
+    result = ", ".join(f"{value:.4f}" for value in probabilities)
     if any(
-        abs(value - right) > reference_values.CLIP_TOLERANCE
-        for value, right in zip(probabilities, reference_values.CLIP_ANSWER, strict=True)
+        abs(value - expected) > reference_values.CLIP_TOLERANCE
+        for value, expected in zip(probabilities, reference_values.CLIP_PROBABILITIES, strict=True)
     ):
-        right = ", ".join(f"{value:.4f}" for value in reference_values.CLIP_ANSWER)
-        raise ValueError(f"got {answer} where OpenAI published {right}; please report this")
-    return answer
+        published = ", ".join(f"{value:.4f}" for value in reference_values.CLIP_PROBABILITIES)
+        raise ValueError(f"got {result}, but OpenAI published {published}; please report this")
+    return result
 
 
-def _vqgan_anchor() -> str:
+def _vqgan_reference() -> str:
     from vqclip_nb import models
     from vqclip_nb.cli import reference_values
 
     entry = models.info("imagenet_f16_16384", "vqgan")
     _on_disk(entry)
     decibels = reference_values.psnr(models.load_vqgan(entry.name), download.fetch(reference_values.PHOTO))
-    if decibels < reference_values.LEAST_PSNR:
+    if decibels < reference_values.MIN_PSNR:
         raise ValueError(
-            f"gives a photo back at {decibels:.1f} dB, at least {reference_values.LEAST_PSNR} is right; "
+            f"reconstructs a photo with {decibels:.1f} dB, but at least {reference_values.MIN_PSNR} dB are expected; "
             "please report this"
         )
-    return f"gives a photo back at {decibels:.1f} dB"
+    return f"reconstructs a photo with {decibels:.1f} dB"
 
 
 def _on_disk(entry: catalog.Entry) -> None:
     if not entry.on_disk:
-        raise OSError(f"not on the disk yet; `vqclip models get {entry.name}`, then this again")
+        raise OSError(f"not on the disk yet; run `vqclip models get {entry.name}`, then this command again")
 
 
 CHECKS: dict[str, Callable[[], str]] = {
@@ -222,19 +225,19 @@ CHECKS: dict[str, Callable[[], str]] = {
     "the demo pair loads": _demo,
     "the best device works": _gpu,
     "the cache folder can be written": _cache,
-    "room for the large models": _room,
+    "space for the large models": _free_space,
 }
-ANCHORS: dict[str, Callable[[], str]] = {
-    "ViT-B/32 on OpenAI's example": _clip_anchor,
-    "imagenet_f16_16384 on a photo": _vqgan_anchor,
+REFERENCE_CHECKS: dict[str, Callable[[], str]] = {
+    "ViT-B/32 on OpenAI's example": _clip_reference,
+    "imagenet_f16_16384 on a photo": _vqgan_reference,
 }
 
 
 def _report(name: str, probe: Callable[[], str]) -> bool:
-    """Run one check and print its result, or its error, which names the remedy."""
+    """Run one check and print its result, or its error, which says what to do."""
     try:
         result = probe()
-    except Exception as error:  # report every failure, and go on with the next check
+    except Exception as error:  # a failed check must not end the report
         print(f"  ✗ {name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
         return False
     print(f"  ✓ {name}{': ' if result else ''}{result}")
@@ -242,7 +245,7 @@ def _report(name: str, probe: Callable[[], str]) -> bool:
 
 
 def describe(device: Any) -> str:
-    """A device's name, memory and, for CUDA, compute capability."""
+    """A device's memory; for CUDA also its name and compute capability."""
     import torch
 
     if device.type == "cuda":
@@ -252,7 +255,9 @@ def describe(device: Any) -> str:
         return f"{properties.name}, {memory}, compute capability {properties.major}.{properties.minor}"
     if device.type == "mps":
         return f"{torch.mps.recommended_max_memory() / 1e9:.1f} GB for graphics"
-    memory_here = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+    is_memory_known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
     return (
-        f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB" if memory_here else "memory unknown"
+        f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"
+        if is_memory_known
+        else "memory unknown"
     )

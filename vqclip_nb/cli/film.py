@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vqclip_nb.cli._common import find
+from vqclip_nb.cli._common import find_run
 from vqclip_nb.paths import expand_home
 
 
@@ -14,7 +14,8 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "film",
         help="make a film of a run: mp4, gif or webp",
-        description="Make a film from the frames of a run. Early steps, which change the picture most, get more time.",
+        description="Make a film from the frames of a run. Early steps, which change the picture most, "
+        "are shown for longer.",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="RUN", help="the run's folder, or its name in runs/")
@@ -24,7 +25,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--hold", type=float, help="seconds for which the last frame is held (default: 1, or 0 if the run is a film)"
     )
-    parser.add_argument("--beside", action="store_true", help="show the repainted video to its left")
+    parser.add_argument(
+        "--beside", action="store_true", help="show the original video on the left, for a run that repaints one"
+    )
     parser.set_defaults(run=film, parser=parser)
 
 
@@ -41,7 +44,7 @@ def film(arguments: argparse.Namespace) -> int:
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise RunError(f"{name} must be from {low} to {high}, got {value}")
-    info = RunInfo.read(find(arguments.folder))
+    info = RunInfo.read(find_run(arguments.folder))
     path = expand_home(arguments.to) if arguments.to else info.folder / "progress.mp4"
     need(info.folder / "frames", "a folder")  # no link is followed
     paths = frames(info.folder)

@@ -3,12 +3,12 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._peers import add_own, options_from, paint, remember
+from vqclip_nb.cli._peers import add_vqclip_options, options_from, paint, store_words
 from vqclip_nb.compat.generate import TOOL, add_options, device_of, plan
 
 
 def add(subparsers: Any) -> None:
-    """Add the command, with each option of the tool, in all its spellings."""
+    """Add the command, with all options of the tool, in each of their spellings."""
     parser = subparsers.add_parser(
         "generate",
         help="nerdyrodent's generate.py, with the same options",
@@ -18,18 +18,18 @@ def add(subparsers: Any) -> None:
     )
     parser.explain = lambda word: None
     add_options(parser)
-    add_own(parser)
-    remember(parser)
+    add_vqclip_options(parser)
+    store_words(parser)
     parser.set_defaults(run=generate, parser=parser)
 
 
 def generate(arguments: argparse.Namespace) -> int:
     """Paint, and write the picture where generate.py would have."""
-    return paint(plan(options_from(arguments, TOOL), memory=_memory(arguments)), arguments)
+    return paint(plan(options_from(arguments, TOOL), memory=_gpu_memory(arguments)), arguments)
 
 
-def _memory(arguments: argparse.Namespace) -> int | None:
-    """The bytes of the GPU that paints, or None without one."""
+def _gpu_memory(arguments: argparse.Namespace) -> int | None:
+    """The GPU's memory in bytes; None without a GPU, or when it is not needed for the default size."""
     if "size" in arguments or arguments.demo:
         return None
     import torch

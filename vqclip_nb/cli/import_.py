@@ -28,25 +28,25 @@ def add(subparsers: Any) -> None:
 
 
 def import_(arguments: argparse.Namespace) -> int:
-    """Read the file, write the settings, and print what was lost and the command that paints them."""
+    """Read the file, write the settings, and print what could not be converted and the command that paints them."""
     from vqclip_nb.compat.importing import read
     from vqclip_nb.safe_files import write
 
     source = expand_home(arguments.file)
     results = read(source)
-    paths = _places(arguments, source, len(results))
+    paths = _output_paths(arguments, source, len(results))
     for result, path in zip(results, paths, strict=True):
         write(path, result.settings.to_json().encode())
-        print(f"Read as a recipe of {result.tool}: {visible(result.settings.prompt) or 'pictures alone'}")
+        print(f"Read as settings of {result.tool}: {visible(result.settings.prompt) or 'only image prompts'}")
         for sentence in result.lost:
-            print(f"  not carried: {visible(sentence)}")
-        print(f"  the same: {paint_line(result.settings, result.preset)}")
+            print(f"  not converted: {visible(sentence)}")
+        print(f"  equivalent command: {paint_line(result.settings, result.preset)}")
         print(f"Written: {visible(path)}; `{command('vqclip', 'paint', '--settings', path)}` paints it")
     return 0
 
 
-def _places(arguments: argparse.Namespace, source: Path, count: int) -> list[Path]:
-    """The paths of the settings: one file, or numbered ones. Raises SettingsError for a file that exists."""
+def _output_paths(arguments: argparse.Namespace, source: Path, count: int) -> list[Path]:
+    """The paths of the settings files, numbered if there are several. Raises SettingsError if one exists."""
     from vqclip_nb.errors import SettingsError
 
     first = expand_home(arguments.out or f"{source.stem}.settings.json")
@@ -55,8 +55,8 @@ def _places(arguments: argparse.Namespace, source: Path, count: int) -> list[Pat
     if not first.absolute().parent.is_dir():
         raise SettingsError(f"out must be in an existing folder, got {str(first)!r}")
     stem = first.name[: -len(".json")]
-    numbered_paths = [first.with_name(f"{stem}-{number}.json") for number in range(1, count + 1)]
-    paths = numbered_paths if count > 1 else [first]
+    numbered = [first.with_name(f"{stem}-{number}.json") for number in range(1, count + 1)]
+    paths = numbered if count > 1 else [first]
     if existing := [path for path in paths if path.exists() and not arguments.overwrite]:
-        raise SettingsError(f"{str(existing[0])!r} is there already; add --overwrite, or name another with --out")
+        raise SettingsError(f"{str(existing[0])!r} exists already; add --overwrite, or choose another file with --out")
     return paths

@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
 
 
 def info(arguments: argparse.Namespace) -> int:
-    """Print the description inside the picture."""
+    """Print the metadata of the picture, and the command that paints it again."""
     description = _describe(expand_home(arguments.file))
     settings = Settings(**description["settings"])
     for line in json.dumps(description, indent=2, ensure_ascii=False).splitlines():
@@ -49,10 +49,10 @@ def _describe(path: Path) -> dict[str, Any]:
 
 
 def command(settings: Settings, description: Mapping[str, Any], source: str) -> str:
-    """The shell command that paints it again.
+    """The shell command that paints the picture again.
 
-    It is `paint` with the settings that differ from the defaults; or `replay`, if settings changed during the run, it
-    was stopped early, or it had input pictures or a video.
+    It is `vqclip paint` with the settings that differ from the defaults, or `vqclip replay` if settings changed during
+    the run, the run was stopped early, or it had input pictures or a video.
     """
     if description["timeline"] or description.get("step", settings.steps) != settings.steps or _has_inputs(settings):
         return shell("vqclip", "replay", operands=[source])

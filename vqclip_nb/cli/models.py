@@ -17,11 +17,11 @@ from vqclip_nb.models.missing import download_missing, size_text
 def add(subparsers: Any) -> None:
     """Add the command to the `vqclip` parser."""
     parser = subparsers.add_parser("models", help="list the models; get, check, remove or add one")
-    parser.set_defaults(run=_measure_tidy(show), parser=parser)
+    parser.set_defaults(run=_clear_leftovers_first(show), parser=parser)
     actions = parser.add_subparsers(metavar="get | check | remove | add")
     for name, (run, text) in ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text)
-        action.set_defaults(run=_measure_tidy(run), parser=action)
+        action.set_defaults(run=_clear_leftovers_first(run), parser=action)
         if name == "add":
             action.add_argument("name", help="a new name: the canvas is then vqgan/NAME, or the perceptor is NAME")
             action.add_argument("--config", metavar="F", help="a VQGAN's taming YAML file, by path or address")
@@ -35,14 +35,14 @@ def add(subparsers: Any) -> None:
             action.add_argument("--keep", action="store_true", help="also copy it to the folder in VQCLIP_SECOND_HOME")
 
 
-def _measure_tidy(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """Wrap a command so that leftovers of a killed `models add` are deleted first."""
+def _clear_leftovers_first(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Wrap a command: before it runs, files left behind by an interrupted `models add` are deleted."""
 
-    def tidied(arguments: argparse.Namespace) -> int:
-        user_models.clear_leftovers(but=arguments.name if run is enter else None)  # `add` resumes its own download
+    def clear_and_run(arguments: argparse.Namespace) -> int:
+        user_models.clear_leftovers(but=arguments.name if run is add_model else None)  # `add` resumes its own download
         return run(arguments)
 
-    return tidied
+    return clear_and_run
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -51,10 +51,10 @@ def show(arguments: argparse.Namespace) -> int:
         print(f"\n{kind} ({used_as})")
         for entry in catalog.entries(kind):
             print(f"  {'*' if entry.on_disk else ' '} {entry.name:20} {size_text(entry):>12}  {_notes(entry)}")
-    print("\nlanguage (imagine-prompts, which fetches it)")
+    print("\nlanguage (used and downloaded by imagine-prompts)")
     language = catalog.language_model()
     print(f"    {language.name:20} {language.size / 1e6:>9,.0f} MB  {language.good_at}")
-    print(f"\n* on the disk, in {catalog.home()}. `vqclip models get NAME` fetches one.")
+    print(f"\n* on the disk, in {catalog.home()}. `vqclip models get NAME` downloads one.")
     return 0
 
 
@@ -64,7 +64,7 @@ def get(arguments: argparse.Namespace) -> int:
     download_missing(entries)
     for entry in entries:
         if arguments.keep:
-            print(f"{entry.full_name}: copied to {keep(entry)}")
+            print(f"{entry.full_name}: copied to {copy_to_second_home(entry)}")
         else:
             print(f"{entry.full_name}: {entry.files()[0]}")
     return 0
@@ -73,7 +73,7 @@ def get(arguments: argparse.Namespace) -> int:
 def check(arguments: argparse.Namespace) -> int:
     """Compare the hashes of models' files with the published ones."""
     for entry in [catalog.info(name) for name in arguments.names]:
-        print(f"{entry.full_name}: {check_models(entry)}")
+        print(f"{entry.full_name}: {check_model(entry)}")
     return 0
 
 
@@ -84,13 +84,13 @@ def remove(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def enter(arguments: argparse.Namespace) -> int:
-    """Add the user's own VQGAN or CLIP: download its weights and load them once; if that fails, nothing is kept."""
+def add_model(arguments: argparse.Namespace) -> int:
+    """Add the user's own VQGAN or CLIP. It is downloaded and loaded once; if that fails, it is not added."""
     from vqclip_nb.models import load
     from vqclip_nb.models.vqgan_config import VQGANConfig
 
     if arguments.clip and (arguments.config or arguments.weights):
-        raise ValueError("--clip goes alone: --config and --weights are for a VQGAN")
+        raise ValueError("--clip cannot be combined with --config and --weights, which are for a VQGAN")
     if arguments.clip:
         entry = user_models.new_entry("clip", arguments.name, arguments.clip)
         use = command("vqclip", "paint", "PROMPT", "--perceptor", entry.name)
@@ -106,11 +106,14 @@ def enter(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def keep(entry: catalog.Entry) -> Path:
-    """Copy a model's published file to the second home. Raises `CannotFetch` when the folder or the file is missing."""
+def copy_to_second_home(entry: catalog.Entry) -> Path:
+    """Copy a model's published file to the folder in VQCLIP_SECOND_HOME; returns the path of the copy.
+
+    Raises `CannotFetch` when the folder or the file is missing.
+    """
     folder, path = download.second_home(), download.published_file(entry)
     if folder is None or path is None:
-        problem = "VQCLIP_SECOND_HOME names no folder" if folder is None else f"{entry.full_name} is not on the disk"
+        problem = "VQCLIP_SECOND_HOME is not a folder" if folder is None else f"{entry.full_name} is not on the disk"
         raise CannotFetch(f"{problem}, so nothing was copied")
     target = folder / path.relative_to(catalog.home())
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -120,30 +123,30 @@ def keep(entry: catalog.Entry) -> Path:
     return target
 
 
-def check_models(entry: catalog.Entry) -> str:
-    """Verify a model's files, and return a sentence about each. Raises `CannotFetch` for a wrong one."""
+def check_model(entry: catalog.Entry) -> str:
+    """Check a model's files, and return a sentence about each. Raises `CannotFetch` if a file is wrong."""
     import pooch
 
     from vqclip_nb.models.checkpoints import read_safetensors
 
     if not entry.on_disk:
-        raise CannotFetch(f"{entry.full_name} is not on the disk; `vqclip models get {entry.name}` fetches it")
+        raise CannotFetch(f"{entry.full_name} is not on the disk; `vqclip models get {entry.name}` downloads it")
     sentences = []
     for path in entry.files():
         if path.suffix == ".safetensors":
             read_safetensors(path)
         source = next((source for source in entry.sources if source.file == path.name), None)
         if source is None:
-            sentences.append(f"{path.name} is whole")
+            sentences.append(f"{path.name} is intact")
             continue
         sha256 = pooch.file_hash(str(path))
         if source.sha256 and sha256 != source.sha256:
             action = "add" if entry.added else "get"
             remedy = f"`vqclip models remove {entry.full_name}`, then `{action}` it again"
-            expectation = "when it was added it had" if entry.added else "published is"
-            raise CannotFetch(f"{path} has sha256 {sha256}, {expectation} {source.sha256}; {remedy}")
-        origin = "as when it was added" if entry.added else "as published"
-        sentences.append(f"{path.name} has sha256 {sha256}, {origin if source.sha256 else 'none is published'}")
+            expected = "when the model was added it was" if entry.added else "the published one is"
+            raise CannotFetch(f"{path} has sha256 {sha256}, but {expected} {source.sha256}; {remedy}")
+        comparison = "as when it was added" if entry.added else "as published"
+        sentences.append(f"{path.name} has sha256 {sha256}, {comparison if source.sha256 else 'none is published'}")
     return "; ".join(sentences)
 
 
@@ -162,14 +165,14 @@ ACTIONS = {
     "get": (get, "download models"),
     "check": (check, "compare models on the disk with their published hashes"),
     "remove": (remove, "delete models from the disk"),
-    "add": (enter, "add a VQGAN or a CLIP of your own"),
+    "add": (add_model, "add a VQGAN or a CLIP of your own"),
 }
 
 
 def _notes(entry: catalog.Entry) -> str:
     facts = [entry.good_at]
     if not entry.alive and not entry.on_disk:
-        facts.append("no address is alive")
+        facts.append("no address works")
     elif not entry.packaged and entry.sha256 is None:
         facts.append("sha256 unknown")
     return "; ".join(facts)

@@ -7,8 +7,8 @@ from typing import Any
 
 from vqclip_nb import canvases, embedded, presets
 from vqclip_nb.cli._addresses import fetch_inputs
-from vqclip_nb.cli._common import add_flag, explain, prepare, see_through, settings_from
-from vqclip_nb.cli._copies import see_copied
+from vqclip_nb.cli._common import add_flag, explain, paint_to_end, prepare, settings_from
+from vqclip_nb.cli._copies import paint_with_copies
 from vqclip_nb.errors import SettingsError
 from vqclip_nb.escapes import visible
 from vqclip_nb.fields import GROUPS, fields
@@ -16,7 +16,8 @@ from vqclip_nb.paths import expand_home
 from vqclip_nb.settings import Settings
 from vqclip_nb.stop import Stop
 
-NOT_WRITTEN = (".gif", ".bmp", ".tif", ".tiff", ".avif", ".mp4", ".mov", ".webm")  # nobody calls a folder so
+# File formats that --out cannot write; without this check they would become names of folders.
+UNSUPPORTED = (".gif", ".bmp", ".tif", ".tiff", ".avif", ".mp4", ".mov", ".webm")
 
 
 def add(subparsers: Any) -> None:
@@ -48,7 +49,7 @@ def add(subparsers: Any) -> None:
 
 def paint(arguments: argparse.Namespace) -> int:
     """Paint with a progress bar, and print the path of the picture."""
-    copy = _picture_to_write(arguments)
+    picture = _picture_path(arguments)
     if arguments.prompts:
         return _paint_each(arguments)
     settings = read_settings(arguments)
@@ -63,18 +64,21 @@ def paint(arguments: argparse.Namespace) -> int:
     check_out(settings.out)
     prepare(settings)
     inputs = inputs_of(Path(arguments.settings)) if arguments.settings else None
-    with fetch_inputs(settings, input_pictures(settings_from(arguments))) as here:
-        active = start(here, inputs=inputs)
-    if not copy:
-        return see_through(active)
-    saved_outputs.save(outputs := Outputs(copy), active.record.folder)
-    return see_copied(active, Copies(outputs, settings, lambda: active.record.about(active.painting)))
+    with fetch_inputs(settings, input_pictures(settings_from(arguments))) as local_settings:
+        active = start(local_settings, inputs=inputs)
+    if not picture:
+        return paint_to_end(active)
+    saved_outputs.save(outputs := Outputs(picture), active.record.folder)
+    return paint_with_copies(active, Copies(outputs, settings, lambda: active.record.about(active.painting)))
 
 
-def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
-    """The file of `--out picture.png`, or None; the run's folder is then in the default place."""
+def _picture_path(arguments: argparse.Namespace) -> Path | None:
+    """The path in `--out picture.png`, or None if --out is a folder.
+
+    With a path, `out` is removed from the arguments, so that the run's folder is in the default folder.
+    """
     out = expand_home(getattr(arguments, "out", ""))
-    if out.suffix.lower() in NOT_WRITTEN and not out.is_dir():
+    if out.suffix.lower() in UNSUPPORTED and not out.is_dir():
         kinds = ", ".join(embedded.FORMATS)
         raise SettingsError(
             f"out must be a folder, or a picture that ends in {kinds}, got {arguments.out!r}; "
@@ -83,7 +87,7 @@ def _picture_to_write(arguments: argparse.Namespace) -> Path | None:
     if out.suffix.lower() not in embedded.FORMATS or out.is_dir():
         return None
     if arguments.prompts:
-        raise SettingsError(f"out must be a folder for many prompts, got {arguments.out!r}")
+        raise SettingsError(f"with --prompts, out must be a folder, got {arguments.out!r}")
     if not out.absolute().parent.is_dir():
         raise SettingsError(f"out must be in an existing folder, got {arguments.out!r}")
     del arguments.out
@@ -97,7 +101,7 @@ def _paint_each(arguments: argparse.Namespace) -> int:
     from vqclip_nb.session import start
 
     if "prompt" in vars(arguments):
-        raise SettingsError("a prompt and --prompts FILE are two ways to say what to paint; leave one out")
+        raise SettingsError("a prompt and --prompts FILE cannot be combined; leave one out")
     jobs = []
     for number, line in _lines(arguments.prompts):
         try:
@@ -111,7 +115,7 @@ def _paint_each(arguments: argparse.Namespace) -> int:
         for number, settings in enumerate(jobs, 1):
             if not settings.quiet:
                 print(f"{number} of {len(jobs)}: {visible(settings.prompt)}", file=sys.stderr)
-            status = max(status, see_through(start(settings), stop))
+            status = max(status, paint_to_end(start(settings), stop))
             if stop.count:
                 break
     return status
@@ -127,12 +131,12 @@ def _lines(name: str) -> list[tuple[int, str]]:
         raise SettingsError(f"prompts must be a text file, one prompt a line, got {name!r}: {error.strerror}") from None
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     if not (prompts := [(number, line) for number, line in lines if line and not line.startswith("#")]):
-        raise SettingsError(f"prompts must be a text file, one prompt a line, got {name!r}: it has none")
+        raise SettingsError(f"prompts must be a text file, one prompt a line, got {name!r}, which has no prompts")
     return prompts
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
-    """The settings of the arguments. Flags take precedence over the preset, and that over the file."""
+    """The settings in the arguments. Flags override the preset, and the preset overrides the file of --settings."""
     flags = settings_from(arguments)
     values = dict(presets.load(arguments.preset).settings) if arguments.preset else {}
     if "canvas" in flags:

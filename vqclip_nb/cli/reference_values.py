@@ -1,4 +1,4 @@
-"""Reference values: numbers that published models must reproduce, to verify downloads."""
+"""Reference values: results that the published models must reproduce, to check downloads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vqclip_nb.models import openai_clip
 from vqclip_nb.models.catalog import Entry, Source
 from vqclip_nb.models.vqgan import VQGAN
 
-# The README example of openai/CLIP: ViT-B/32, these texts, this picture.
+# The example in the README of openai/CLIP: probabilities of these texts for its picture, by ViT-B/32.
 CLIP_TEXTS = ("a diagram", "a dog", "a cat")
-CLIP_ANSWER = (0.9927937, 0.00421068, 0.00299572)
-CLIP_TOLERANCE = 0.002  # fp16 weights in float32, and Pillow's bicubic
+CLIP_PROBABILITIES = (0.9927937, 0.00421068, 0.00299572)
+CLIP_TOLERANCE = 0.002  # for float32 instead of float16, and another version of Pillow's resampling
 CLIP_PICTURE = Entry(
     "anchors",
     "diagram",
@@ -30,7 +30,8 @@ CLIP_PICTURE = Entry(
         ),
     ),
 )
-# "Chelsea the cat" of scikit-image. Right weights give about 20 dB at 16 times smaller sides; wrong ones stay below 14.
+# "Chelsea the cat" of scikit-image. Correct weights of a VQGAN that downsamples by 16 give about 20 dB,
+# wrong ones less than 14.
 PHOTO = Entry(
     "anchors",
     "cat",
@@ -47,11 +48,11 @@ PHOTO = Entry(
         ),
     ),
 )
-LEAST_PSNR = 17.0  # dB
+MIN_PSNR = 17.0  # dB
 
 
 @torch.no_grad()
-def clip_answer(model: Any, path: Path) -> tuple[float, ...]:
+def clip_probabilities(model: Any, path: Path) -> tuple[float, ...]:
     """A CLIP's probabilities of the three texts for a picture, computed as in its README."""
     tokens = openai_clip.tokenizer()
     start, end = (tokens.encoder[mark] for mark in ("<|startoftext|>", "<|endoftext|>"))
@@ -71,8 +72,8 @@ def psnr(model: VQGAN, path: Path, *, side: int = 256) -> float:
     z = model.encode(image * 2 - 1)  # (1, c, h, w)
     flat = z.movedim(1, -1).flatten(0, 2)
     codes = model.codebook[torch.cdist(flat, model.codebook).argmin(1)].view_as(z.movedim(1, -1)).movedim(-1, 1)
-    back = ((model.decode(codes) + 1) / 2).clamp(0, 1)
-    return -10 * math.log10(nn.functional.mse_loss(back, image).item())
+    reconstruction = ((model.decode(codes) + 1) / 2).clamp(0, 1)
+    return -10 * math.log10(nn.functional.mse_loss(reconstruction, image).item())
 
 
 def _square(path: Path, side: int) -> Tensor:

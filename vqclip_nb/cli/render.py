@@ -4,7 +4,7 @@ import argparse
 from contextlib import suppress
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, find, prepare, settings_from
+from vqclip_nb.cli._common import add_flag, find_run, prepare, settings_from
 from vqclip_nb.paths import expand_home
 
 
@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
 
 
 def render(arguments: argparse.Namespace) -> int:
-    """Render, and print the path of the picture; each of several variations is a file."""
+    """Render the picture, or each of several variations, to a file, and print its path."""
     from vqclip_nb import embedded
     from vqclip_nb.errors import PictureError, SettingsError
     from vqclip_nb.runs.reader import RunInfo
@@ -34,7 +34,7 @@ def render(arguments: argparse.Namespace) -> int:
     from vqclip_nb.session import render
 
     width, height = arguments.size
-    info = RunInfo.read(folder := find(arguments.folder))
+    info = RunInfo.read(folder := find_run(arguments.folder))
     path = expand_home(arguments.to) if arguments.to else folder / f"render-{width}x{height}.png"
     if path.suffix.lower() != ".png":
         raise SettingsError(f"to must end in .png, got {arguments.to!r}")

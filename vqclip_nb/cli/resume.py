@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from vqclip_nb.cli._common import add_flag, find, prepare, see_through, settings_from
-from vqclip_nb.cli._copies import see_copied
+from vqclip_nb.cli._common import add_flag, find_run, paint_to_end, prepare, settings_from
+from vqclip_nb.cli._copies import paint_with_copies
 from vqclip_nb.fields import live_fields
 
 RUN_OPTIONS = ("device", "quiet")
@@ -15,12 +15,14 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "resume",
         help="continue a run that was stopped, killed or finished",
-        description="Continue a run from its last saved state. Settings given here are changed from there on.",
+        description="Continue a run from its last saved state. Settings in the command change from there on.",
         epilog="for example: vqclip resume runs/20260722-101500-a-castle-0 --steps 300",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="RUN", help="the run's folder, or its name in runs/")
-    parser.add_argument("--step", type=int, help="undo: continue from this step instead, which must have a saved state")
+    parser.add_argument(
+        "--step", type=int, help="go back: continue from this earlier step, which must have a saved state"
+    )
     for name in RUN_OPTIONS:
         add_flag(parser, name)
     section = parser.add_argument_group("settings to change from that step on")
@@ -40,15 +42,15 @@ def resume(arguments: argparse.Namespace) -> int:
 
     values = settings_from(arguments)
     run_options = {name: values.pop(name) for name in RUN_OPTIONS if name in values}
-    folder = find(arguments.folder)
+    folder = find_run(arguments.folder)
     info = RunInfo.read(folder)
-    first = info.settings.replace(**run_options)
-    prepare(first)
+    settings = info.settings.replace(**run_options)
+    prepare(settings)
     if "canvas" in values:
-        prepare(first.replace(canvas=values["canvas"]))
+        prepare(settings.replace(canvas=values["canvas"]))
     outputs = saved_outputs.load(info)
     active = resume(folder, step=arguments.step, change=Edit(values), run_options=run_options)
     if outputs is None:
-        return see_through(active)
+        return paint_to_end(active)
     painting, losses = active.painting, LossLog.read(folder / "losses.csv", active.painting.step_count)
-    return see_copied(active, Copies(outputs, painting.settings, lambda: active.record.about(painting), losses))
+    return paint_with_copies(active, Copies(outputs, painting.settings, lambda: active.record.about(painting), losses))

@@ -18,9 +18,8 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "serve",
         help="let several people ask for pictures, in the browser or over HTTP",
-        description="Serve a page and an HTTP interface where people ask for pictures, which are painted one after "
-        "another in fair turns. Each person has a token. Ctrl-C ends it; started again, it continues with the jobs "
-        "that are left.",
+        description="Serve a web page and an HTTP API where people ask for pictures. People take fair turns. "
+        "Each person has a token. Ctrl-C ends the server; the next start continues with the remaining jobs.",
         epilog="for example: vqclip serve --add-person Ada; then: vqclip serve",
         allow_abbrev=False,
     )
@@ -34,8 +33,10 @@ def add(subparsers: Any) -> None:
         help="paint on the Ray cluster at this address, or `auto` (default: RAY_ADDRESS, if it is set)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="with Ray: the largest number of pictures at once")
-    parser.add_argument("--example", action="store_true", help="print a file of limits with comments, and exit")
-    parser.add_argument("--guests", action="store_true", help="also let people without a token ask")
+    parser.add_argument(
+        "--example", action="store_true", help="print an example file of limits with comments, and exit"
+    )
+    parser.add_argument("--guests", action="store_true", help="also accept people without a token")
     parser.add_argument("--add-person", metavar="NAME", help="create a token for a person, print it, and exit")
     parser.add_argument("--remove-person", metavar="NAME", help="revoke a person's token, and exit")
     parser.add_argument("--people", action="store_true", help="list the people who have a token, and exit")
@@ -51,15 +52,17 @@ def add_queue_options(parser: argparse.ArgumentParser) -> None:
         "--device",
         action="append",
         metavar="DEVICE",
-        help="auto, cpu, cuda:0, ...; repeat it to paint on several at once",
+        help="auto, cpu, cuda:0, ...; repeat the option to paint on several devices at once",
     )
     parser.add_argument(
-        "--limits", metavar="FILE", help="a file of what people may ask for (default: limits.toml in the --data folder)"
+        "--limits",
+        metavar="FILE",
+        help="a file of limits on what people may ask for (default: limits.toml in the --data folder)",
     )
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    """Manage people, or serve until a signal arrives."""
+    """Add, remove or list people; or serve until a signal arrives."""
     from vqclip_nb.queue import Store
     from vqclip_nb.queue.limits import EXAMPLE
 
@@ -73,7 +76,7 @@ def serve(arguments: argparse.Namespace) -> int:
     store = Store(folder)
     if arguments.add_person:
         print(store.add_person(arguments.add_person))
-        print(f"vqclip: the token of {arguments.add_person}; it is shown only now", file=sys.stderr)
+        print(f"vqclip: the token of {arguments.add_person}; it is not shown again", file=sys.stderr)
     elif arguments.remove_person:
         store.remove_person(arguments.remove_person)
     else:
@@ -82,7 +85,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def read_limits(folder: Path, file: str | None) -> "Limits":
-    """The limits in this file, or else in the queue's folder, or else the defaults."""
+    """Read the limits from a file; without one, from the queue's folder, or use the defaults."""
     from vqclip_nb.queue import Limits
 
     path = expand_home(file) if file else folder / "limits.toml"
@@ -110,7 +113,7 @@ def _serve(arguments: argparse.Namespace, folder: Path, limits: "Limits") -> int
         from vqclip_nb.queue.server import Server
     except ImportError as error:
         raise ImportError(f'`vqclip serve` needs {error.name}; run pip install "vqclip_nb[serve]"') from None
-    devices, program = _painters(arguments)
+    devices, program = _devices_and_program(arguments)
     prepare_models(limits)
     server = Server(arguments.host, arguments.port)
     store = Store(folder)
@@ -122,8 +125,8 @@ def _serve(arguments: argparse.Namespace, folder: Path, limits: "Limits") -> int
     return 0
 
 
-def _painters(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """The devices, and the program that paints on each. Raises SettingsError, RunError, ImportError."""
+def _devices_and_program(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The devices, and the command of the process that paints on each. Raises SettingsError, RunError, ImportError."""
     from vqclip_nb.errors import SettingsError
     from vqclip_nb.queue import workers
 
@@ -132,10 +135,10 @@ def _painters(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
         address = address or os.environ.get("RAY_ADDRESS")
     if not (arguments.ray or address):
         if arguments.workers is not None:
-            raise SettingsError("--workers are Ray's; add --ray, or --address HOST:PORT, or repeat --device")
+            raise SettingsError("--workers is an option for Ray; add --ray, or --address HOST:PORT, or repeat --device")
         return arguments.device or ["auto"], [*workers.PROGRAM]
     if arguments.device:
-        raise SettingsError("Ray takes all devices; leave out --device, or --ray and --address")
+        raise SettingsError("Ray uses all devices; leave out --device, or --ray and --address")
     from vqclip_nb.sweeps.ray_start import check
 
     check(address, arguments.workers)

@@ -21,22 +21,22 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "sweep",
         help="paint many pictures: lists of prompts, seeds and settings",
-        description="Paint every picture described in a file, each in a folder of its own. Run again, it paints only "
-        "the missing ones. At the end it writes contact.png, index.html and results.csv.",
+        description="Paint every picture that a file describes, each in its own folder. The same command again paints "
+        "only the missing ones. At the end it writes contact.png, index.html and results.csv.",
         epilog="for example: vqclip sweep prompts.txt --out sweep",
         allow_abbrev=False,
     )
     parser.add_argument("file", nargs="?", metavar="FILE", help="YAML, JSON, CSV, or text with one prompt a line")
     parser.add_argument("--out", default="sweep", metavar="FOLDER", help="folder of the pictures (default: sweep)")
-    parser.add_argument("--example", action="store_true", help="print a file with comments, and exit")
+    parser.add_argument("--example", action="store_true", help="print an example file with comments, and exit")
     parser.add_argument(
         "--dry-run", action="store_true", help="print the number of pictures, the time and the disk space, and exit"
     )
     parser.add_argument(
         "--judge",
         metavar="PERCEPTOR",
-        help="score the pictures with this perceptor, which must not have guided them; `none` for no scores (default: "
-        "one on the disk other than demo)",
+        help="score the pictures with this perceptor, which must not be the one that guides them; `none` for no "
+        "scores (default: a downloaded perceptor, not demo)",
     )
     parser.add_argument(
         "--limit", type=int, default=10_000, metavar="N", help="the largest number of pictures allowed (default: 10000)"
@@ -63,7 +63,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     common.pop("out", None)
     if arguments.workers is not None:
         if not (arguments.ray or arguments.address):
-            raise SettingsError("--workers are Ray's; add --ray, or --address HOST:PORT")
+            raise SettingsError("--workers is an option for Ray; add --ray, or --address HOST:PORT")
         if arguments.workers < 1:
             raise SettingsError(f"workers must be 1 or more, got {arguments.workers}")
     items = read_items(expand_home(arguments.file), limit=arguments.limit, common=common)
@@ -72,13 +72,13 @@ def sweep(arguments: argparse.Namespace) -> int:
     if arguments.judge not in (None, "none"):
         _prepare_judge(items, arguments.judge, quiet=bool(common.get("quiet")))
     if arguments.dry_run:
-        return _foretell(items, _workers(arguments))
+        return _print_estimate(items, _worker_count(arguments))
     keep_freed()
     return _paint(items, arguments, quiet=bool(common.get("quiet")))
 
 
 def _prepare_judge(items: list[Any], name: str, *, quiet: bool) -> None:
-    """Have the perceptor at hand that will score the pictures, before any is painted."""
+    """Check and download the perceptor that will score the pictures."""
     from vqclip_nb import models
     from vqclip_nb.models.missing import download_missing
     from vqclip_nb.sweeps.judge import check
@@ -87,8 +87,11 @@ def _prepare_judge(items: list[Any], name: str, *, quiet: bool) -> None:
     download_missing(models.chosen((), name), quiet=quiet)
 
 
-def _workers(arguments: argparse.Namespace) -> int | None:
-    """How many of Ray's workers a dry run foretells; None without Ray. Those of a cluster are not counted from here."""
+def _worker_count(arguments: argparse.Namespace) -> int | None:
+    """The number of Ray workers for the estimate of a dry run; None without Ray.
+
+    For a cluster it is --workers, or 1: a dry run does not connect to it.
+    """
     from vqclip_nb.sweeps.estimate import workers_here
 
     if not (arguments.ray or arguments.address):
@@ -98,14 +101,14 @@ def _workers(arguments: argparse.Namespace) -> int | None:
     return min(arguments.workers or workers_here(), workers_here())
 
 
-def _foretell(items: list[Any], workers: int | None) -> int:
+def _print_estimate(items: list[Any], workers: int | None) -> int:
     from vqclip_nb.sweeps.estimate import estimate
 
     total = estimate(items, workers=workers)
     hours, minutes = divmod(round(total.seconds / 60), 60)
     time = f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{total.seconds:.0f} s"
-    crew = f" with {workers} worker{'s' * (workers > 1)}" if workers else ""
-    print(f"{total.pictures} pictures, about {time}{crew} and {total.size / 1e6:.0f} MB on the disk")
+    workers_text = f" with {workers} worker{'s' * (workers > 1)}" if workers else ""
+    print(f"{total.pictures} pictures, about {time}{workers_text} and {total.size / 1e6:.0f} MB on the disk")
     return 0
 
 
@@ -120,7 +123,7 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
     out, judge = expand_home(arguments.out), arguments.judge
     paint: Any = sweep
     if arguments.ray or arguments.address:
-        check_ray(arguments.address, arguments.workers)  # before there is a bar
+        check_ray(arguments.address, arguments.workers)  # before the progress bar is shown
         paint = partial(sweep_on_ray, address=arguments.address, workers=arguments.workers)
     results: list[Result] = []
     with Stop() as stop, tqdm(total=len(items), unit="picture", disable=quiet, dynamic_ncols=True) as bar:
@@ -133,12 +136,13 @@ def _paint(items: list[Any], arguments: argparse.Namespace, *, quiet: bool) -> i
     judge = None if judge == "none" else judge or available_judge(items)
     write_reports(results, out, score(pictures, judge) if judge and pictures else None)
     if judge and pictures and not quiet:
-        print(f"{judge} scored them: the distance to the prompt, lower is nearer")
-    counts = {state: sum(result.state == state for result in results) for state in ("painted", "there", "failed")}
-    print(f"{counts['painted']} painted, {counts['there']} were there, {counts['failed']} failed: {out / 'index.html'}")
+        print(f"Scores by {judge}: the distance to the prompt, lower is better")
+    texts = {"painted": "painted", "there": "already painted", "failed": "failed"}
+    counts = {state: sum(result.state == state for result in results) for state in texts}
+    print(f"{', '.join(f'{counts[state]} {text}' for state, text in texts.items())}: {out / 'index.html'}")
     for result in results:
         if result.state == "failed":
             print(f"vqclip: failed: {result.item.name}: {result.error}", file=sys.stderr)
     if len(results) < len(items) or any(result.state == "stopped" for result in results):
-        print("vqclip: stopped; the same command goes on from here", file=sys.stderr)
+        print("vqclip: stopped; the same command continues from here", file=sys.stderr)
     return 1 if counts["failed"] else 0
