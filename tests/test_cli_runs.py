@@ -178,7 +178,7 @@ def test_what_is_no_run_is_one_line(capsys):
     Path("runs/a/settings.json").write_text("{}")
     assert vqclip("resume", "runs") == 2
     last = repr(str(Path("runs/a")))
-    assert capsys.readouterr().err.endswith(f"no settings.json in it; it holds runs, of which the last is {last}\n")
+    assert capsys.readouterr().err.endswith(f"has no settings.json; it holds runs, such as {last}\n")
     assert vqclip("replay", "nowhere") == 2
     assert capsys.readouterr().err == "vqclip: there is no file 'nowhere'\n"
 
@@ -282,7 +282,7 @@ def test_a_run_that_ended_early_says_so_and_how_to_go_on(capsys):
     assert vqclip(*words) == 0
     output = capsys.readouterr()
     assert re.search(r"Ended at step \d+: no lower loss for 3 steps", output.err)
-    command = re.search(r"`(vqclip resume [^`]*--early-stop 0[^`]*)` goes on", output.err)[1]
+    command = re.search(r"`(vqclip resume [^`]*--early-stop 0[^`]*)` continues", output.err)[1]
     assert vqclip(*shlex.split(command)[1:], "--steps", "32", "--quiet") == 0
     (result,) = said(capsys)
     assert RunInfo.read(Path(result).parent).saved_steps[-1] == 32

@@ -48,8 +48,8 @@ def test_a_full_disk_is_said_once_and_all_is_saved_when_there_is_room(tmp_path, 
         folder = painted(tmp_path / "runs", fill)
     messages = [str(warning.message).partition(": ")[0] for warning in records]
     assert messages == [
-        "the run's folder cannot be written to (No space left on device); the painting goes on in memory, "
-        "and is saved when it can be",
+        "the run's folder cannot be written to (No space left on device); the painting goes on, and its "
+        "files are kept in memory until they can be written",
         "the run's folder can be written to again, and all files are saved",
     ]
     assert names(folder) == names(whole)

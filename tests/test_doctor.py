@@ -39,7 +39,8 @@ def test_what_is_missing_comes_with_its_remedy_and_status_1(capsys, monkeypatch,
     assert main(["doctor"]) == 1
     assert "✗ the cache folder can be written" in (output := capsys.readouterr().out)
     assert "set VQCLIP_HOME to a folder that can" in output
-    assert "✗ room for the large models: nothing can be put into" in output
+    assert "✗ space for the large models: " in output
+    assert "so nothing can be downloaded into it" in output
 
 
 def test_online_it_asks_each_address_and_checks_the_numbers(capsys, monkeypatch):

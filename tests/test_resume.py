@@ -209,7 +209,7 @@ def test_a_branch_begins_at_any_step_whether_its_state_is_kept_or_not(tmp_path):
         assert [change.step for change in active.painting.timeline] == [3, step]
         again = see_through(replay(see_through(active)))
         assert outcome(again)[0] == outcome(active.record.folder)[0], "the way there was the parent's"
-    with pytest.raises(RunError, match="step must be one that this run made, from 1 to 12, got 13"):
+    with pytest.raises(RunError, match="step must be from 1 to 12, the last step of this run, got 13"):
         branch(parent, Edit({}), step=13)
 
 

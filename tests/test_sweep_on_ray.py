@@ -158,7 +158,7 @@ def test_after_the_head_was_killed_and_started_again_the_same_command_goes_on(tm
         kill_head()
         _, message = first.communicate(timeout=120)
         assert first.returncode == 2, message
-        assert re.search(r"vqclip: the Ray at \S+ is gone; the same command goes on", message)
+        assert re.search(r"vqclip: the Ray at \S+ is gone; the same command continues", message)
         assert len(pixels(out)) < 4
         begun = {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/settings.json")}
         start_head()

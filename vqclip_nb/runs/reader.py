@@ -52,7 +52,7 @@ class RunInfo:
             changes = [json.loads(line) for line in text.splitlines()]
         except (FileNotFoundError, NotADirectoryError):
             inner_runs = sorted(folder.glob("*/settings.json"))
-            hint = f"; it holds runs, the last is {str(inner_runs[-1].parent)!r}" if inner_runs else ""
+            hint = f"; it holds runs, such as {str(inner_runs[-1].parent)!r}" if inner_runs else ""
             raise RunError(f"{str(folder)!r} is not a run's folder: it has no settings.json{hint}") from None
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"the run {str(folder)!r} cannot be read: {first_line(error)}") from None
