@@ -119,7 +119,7 @@ def test_a_picture_s_settings_open_no_file_by_its_path(tmp_path):
     settings = Settings(**SMALL, init_image=str(secret))
     about = metadata.describe(settings, step=6, hashes={})
     (tmp_path / "strange.png").write_bytes(embedded.encode(Image.new("RGB", (16, 16)), "PNG", about))
-    with pytest.raises(PictureError, match=r"names init_image .* by its path"):
+    with pytest.raises(PictureError, match=r"gives the path of init_image, .*secret"):
         replay(tmp_path / "strange.png", run_options={"out": str(tmp_path / "runs")})
     assert not (tmp_path / "runs").exists()
 

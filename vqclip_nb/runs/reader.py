@@ -138,7 +138,7 @@ def refuse_paths(settings: Iterable[Mapping[str, Any]], source: Path | str) -> N
             if not HASHED.fullmatch(name):
                 flag = "--" + field.replace("_", "-")
                 problem = f"{str(source)!r} gives the path of {field}, {name!r}, which is not opened"
-                raise PictureError(f"{problem}; if you trust it, add {flag} with the path")
+                raise PictureError(f"{problem}; if you want that picture, add {flag} with its path")
 
 
 def read_all(out: str | Path) -> tuple[list[RunInfo], list[str]]:
