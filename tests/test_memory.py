@@ -181,7 +181,7 @@ def test_before_a_run_on_a_gpu_it_is_tried_and_said_what_fits(monkeypatch):
     monkeypatch.setattr(session, "build_painting", lambda asked: painting(asked, 8e9))
     message = describe_memory(painting(settings(size=(400, 400)), 8e9))
     assert message == "A step takes 1.6 GB of GPU memory, and 8.0 GB are free"
-    with pytest.warns(PaintWarning, match=r"1024 x 1024 takes more than the 8.0 GB .*: --size 768 768 fits"):
+    with pytest.warns(PaintWarning, match=r"1024 x 1024 needs more than the 8.0 GB .*: --size 768 768 fits"):
         describe_memory(painting(settings(size=(1024, 1024)), 8e9))
     assert describe_memory(build_painting(settings())) is None, "nothing is measured on a CPU"
 
