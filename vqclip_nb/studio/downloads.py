@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
+from vqclip_nb.errors import RunError
 from vqclip_nb.runs import metadata
 from vqclip_nb.runs.reader import RunInfo, frames
 from vqclip_nb.safe_files import part as unfinished_name
@@ -127,6 +128,9 @@ class Downloads:
                 make(folder, path.name)
             frontend.download(path)
             self._say("" if frontend.in_colab() else f"{path.name} is ready: press {name} again to save it.")
+        except OSError as error:
+            self._say("")
+            self._on_error(RunError(f"{path.name} could not be written: {error.strerror or error}"))
         except Exception as error:
             self._say("")
             self._on_error(error)

@@ -64,12 +64,14 @@ class History:
         self.sure = widgets.Button(
             description="Really delete it?", tooltip="There is no way back", button_style="danger"
         )
+        self.keep = widgets.Button(description="Keep it", tooltip="Do not delete this run")
         self.more.on_click(lambda _: self._guarded(self._grow))
         self.go_on.on_click(lambda _: self.run and self._go_on(self.run))
         self.compare.on_click(lambda _: self._ask_which(True))
         self.delete.on_click(lambda _: self._ask(True))
+        self.keep.on_click(lambda _: self._ask(False))
         self.sure.on_click(lambda _: self._guarded(self._remove))
-        self.actions = widgets.HBox([self.use, self.go_on, self.compare, self.delete, self.sure])
+        self.actions = widgets.HBox([self.use, self.go_on, self.compare, self.delete, self.sure, self.keep])
         self.thumbs = widgets.HBox([])
         self.thumbs.add_class("vq-thumbs")
         self.top = widgets.HBox([self.count, self.search, self.order])
@@ -112,7 +114,7 @@ class History:
                 or (name == "delete" and self._ours(run))
             )
             button.layout.display = "" if is_visible else "none"
-        self.sure.layout.display = "none"
+        self.sure.layout.display = self.keep.layout.display = "none"
         for thumb in self.thumbs.children:
             chosen = run is not None and getattr(thumb, "run_name", "") == run.folder.name
             (thumb.add_class if chosen else thumb.remove_class)("vq-on")
@@ -167,7 +169,7 @@ class History:
         self._draw()
 
     def _ask(self, sure: bool) -> None:
-        self.sure.layout.display = "" if sure else "none"
+        self.sure.layout.display = self.keep.layout.display = "" if sure else "none"
         self.delete.layout.display = "none" if sure else ""
 
     def _ours(self, run: RunInfo) -> bool:
