@@ -715,7 +715,7 @@ def test_warnings_of_the_run_are_notes_and_others_go_where_they_went(recwarn):
 
     started = job.Job(open).start()
     assert started.wait(20)
-    assert started.status.notes == ("look here",)
+    assert started.status.notes == ("Look here",)
     assert [str(warning.message) for warning in recwarn] == ["not for the panel"]
 
 
@@ -1195,6 +1195,7 @@ def test_stop_is_heard_between_two_layers_until_the_first_step_is_made(place, mo
     ended(panel, "stopped")
     assert len(made) < 900, "it was broken off"
     assert "Stopped before the first step" in panel.ui.view.status.value
+    assert "stopped before its first picture" in panel.ui.view.empty.value
     assert not torch.nn.modules.module._global_forward_pre_hooks, "nothing is left behind"
 
 
@@ -1217,6 +1218,8 @@ def test_a_run_for_which_memory_runs_out_while_it_opens_is_shown_with_its_remedy
     assert not any(seen(panel.ui.more, panel.ui.downloads.box, panel.ui.view.looking))
     assert panel.ui.undo.disabled
     assert panel.ui.messages.remedy.description == "Paint with Size 48 x 48"
+    panel.ui.view.begin()
+    assert "failed" not in panel.ui.view.empty.value, "the next run has not failed"
 
 
 def test_the_strip_shows_the_newest_news_of_the_run_and_keeps_tracebacks_last():
@@ -1303,6 +1306,7 @@ def test_a_film_that_cannot_be_made_says_so_and_nothing_else(monkeypatch):
     panel.ui.downloads.buttons["GIF"].click()
     until(lambda: "no encoder" in panel.ui.messages.text.value)
     assert "Making" not in panel.ui.messages.text.value
+    assert "The film could not be made: no encoder" in panel.ui.downloads.said.value, "also where was clicked"
     until(lambda: not panel.ui.downloads.buttons["GIF"].disabled)
 
     def full(*_, **__):
@@ -1325,7 +1329,10 @@ def test_runs_are_searched_deleted_and_shown_without_a_picture():
     panel.controller.library.read_history()
     assert len(panel.ui.history.thumbs.children) == 4
     assert "no picture" in panel.ui.history.thumbs.children[0].children[0].value
+    panel.ui.history.search.value = "xylem"
+    assert "No run has these words" in panel.ui.history.none_found.value
     panel.ui.history.search.value = "white"
+    assert panel.ui.history.none_found.value == ""
     (thumb,) = panel.ui.history.thumbs.children
     thumb.children[1].click()
     assert "has kept no picture" in panel.ui.view.empty.value

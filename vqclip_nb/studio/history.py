@@ -77,8 +77,8 @@ class History:
         self.top = widgets.HBox([self.count, self.search, self.order])
         self.top.add_class("vq-row-of")
         self.actions.add_class("vq-row-of")
-        self.wrong = widgets.HTML()
-        self.box = widgets.VBox([self.top, self.thumbs, self.actions, self.wrong])
+        self.wrong, self.none_found = widgets.HTML(), widgets.HTML()
+        self.box = widgets.VBox([self.top, self.thumbs, self.none_found, self.actions, self.wrong])
         self.box.add_class("vq-history")
         keep_heard(self.box)
         self.choose(None)
@@ -127,6 +127,7 @@ class History:
             key=key, reverse=reverse,
         )  # fmt: skip
         thumbs = [self._thumb(run) for run in runs[: self._most]]
+        self.none_found.value = markup.small("No run has these words.") if self.runs and not runs else ""
         visible_ids = {id(thumb) for thumb in thumbs}
         for key_, thumb in list(self._thumbs.items()):
             if id(thumb) not in visible_ids:

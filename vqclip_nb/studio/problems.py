@@ -41,7 +41,7 @@ def _too_large(error: BaseException, settings: "Settings | None") -> str:
     if isinstance(error, OutOfMemory):
         return in_titles(str(error))
     pixels = "{} x {} pixels".format(*settings.size) if settings else "this picture"
-    return f"The memory is not enough for {pixels}: paint smaller, or fewer Variations at once"
+    return f"The memory is not enough for {pixels}: paint smaller, or fewer at once"
 
 
 def _smaller(settings: "Settings | None") -> dict[str, Any]:
