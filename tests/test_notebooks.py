@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image, ImageDraw
 
 from tests import colab
 
@@ -45,6 +47,24 @@ def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
         assert sum("video/mp4" in str(data.get("text/html", "")) for data in shown) == 4
     else:
         assert any("application/vnd.jupyter.widget-view+json" in data for data in shown)
+
+
+def test_the_labels_of_the_tour_are_whole_and_fit_their_pictures():
+    book = nbformat.read(ROOT / "notebooks" / "tour.ipynb", 4)
+    (source,) = [cell.source for cell in book.cells if cell.source.startswith("def label")]
+    plain = "a castle in a green meadow by day"
+    names = {"PLAIN": {"prompt": plain}, "textwrap": textwrap}
+    exec(source, names)
+    draw = ImageDraw.Draw(Image.new("RGB", (128, 128)))
+    for change, words in (
+        ({}, "plain"),
+        ({"cutouts": "pooling-published"}, "cutouts pooling-published"),
+        ({"prompt": f"{plain}, an oil painting"}, "prompt ..., an oil painting"),
+        ({"prompt": "a tree in a forest by day | green:-0.5"}, "prompt a tree in a forest by day | green:-0.5"),
+    ):
+        lines = names["label"](change).split("\n")
+        assert " ".join(lines).replace("- ", "-") == words
+        assert max(draw.textlength(line) for line in lines) <= 120
 
 
 def test_one_tick_keeps_a_copy_of_every_run_on_google_drive(monkeypatch):

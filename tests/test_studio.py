@@ -20,6 +20,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 import pytest
+import torch
 from PIL import Image
 
 from tests import colab
@@ -39,7 +40,7 @@ from vqclip_nb.studio.controls import SizeControl
 from vqclip_nb.studio.presets import all_presets
 from vqclip_nb.studio.prompt_box import combine, split
 from vqclip_nb.studio.registry import REGISTRY
-from vqclip_nb.studio.status import JobStatus
+from vqclip_nb.studio.status import JobStatus, Problem
 from vqclip_nb.suggestions import has, surprise, toggle, words
 
 SMALL = {"prompt": "red", "size": (16, 16), "steps": 20, "cutn": 2, "device": "cpu"}
@@ -264,6 +265,7 @@ def test_after_a_job_that_opens_no_run_the_last_one_is_there_to_be_gone_on_with(
     panel.ui.start.click()
     ended(panel, "failed")
     assert "is not a folder" in panel.ui.messages.text.value
+    assert "could not begin; the last one is as it was" in panel.ui.view.status.value
     there()
     panel.ui.form.controls["out"].value = "runs"
 
@@ -640,7 +642,7 @@ def test_what_fails_is_one_sentence_and_the_panel_stays_usable(monkeypatch):
         ended(panel, "failed")
     assert "The memory is not enough" in panel.ui.messages.text.value
     assert "Traceback" in panel.ui.messages.text.value, "in the fold"
-    assert panel.ui.messages.remedy.layout.display == "none", "before the run there is no size to halve"
+    assert panel.ui.messages.remedy.description == "Paint with Size 192 x 192", "also before the run has begun"
     with monkeypatch.context() as patch:
         patch.setattr("vqclip_nb.painting.Painting.step", full)
         panel.ui.start.click()
@@ -713,7 +715,7 @@ def test_warnings_of_the_run_are_notes_and_others_go_where_they_went(recwarn):
 
     started = job.Job(open).start()
     assert started.wait(20)
-    assert started.status.notes == ("look here",)
+    assert started.status.notes == ("Look here",)
     assert [str(warning.message) for warning in recwarn] == ["not for the panel"]
 
 
@@ -1138,8 +1140,8 @@ def test_while_memory_runs_out_there_is_one_note_and_stop_is_heard_between_two_a
     panel.ui.start.click()
     until(lambda: len(tries) > 2)
     panel.controller.tick()
-    assert "Making step 1" in panel.ui.view.status.value
-    assert panel.ui.messages.text.value.count("memory ran out") == 3, "one line: its tooltip, itself, and its fold"
+    assert "Memory ran out at step 1: the cutouts are processed in" in panel.ui.view.status.value, "not: Making step 1"
+    assert panel.ui.messages.text.value.count("Memory ran out") == 3, "one line: its tooltip, itself, and its fold"
     panel.ui.stop.click()
     go_on.set()
     status = ended(panel, "stopped")
@@ -1172,6 +1174,63 @@ def test_a_run_that_fails_is_shown_as_such_without_the_picture_of_the_one_before
         "the form's words, not the command line's"
     )
     assert not any(seen(panel.ui.more, panel.ui.downloads.links["Picture"]))
+
+
+@pytest.mark.parametrize("place", ["vqclip_nb.session.build_painting", "vqclip_nb.painting.Painting.step"])
+def test_stop_is_heard_between_two_layers_until_the_first_step_is_made(place, monkeypatch):
+    layer, made, begun = torch.nn.Identity(), [], threading.Event()
+
+    def slow(*_, **__):
+        begun.set()
+        for number in range(1000):
+            layer(torch.zeros(1))
+            made.append(number)
+            time.sleep(0.02)
+
+    monkeypatch.setattr(place, slow)
+    panel = studio(steps=5)
+    panel.ui.start.click()
+    assert begun.wait(60)
+    panel.ui.stop.click()
+    ended(panel, "stopped")
+    assert len(made) < 900, "it was broken off"
+    assert "Stopped before the first step" in panel.ui.view.status.value
+    assert "stopped before its first picture" in panel.ui.view.empty.value
+    assert not torch.nn.modules.module._global_forward_pre_hooks, "nothing is left behind"
+
+
+def test_a_run_for_which_memory_runs_out_while_it_opens_is_shown_with_its_remedy(monkeypatch):
+    panel = studio(steps=3)
+    panel.ui.start.click()
+    ended(panel)
+
+    def full(*_, **__):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("vqclip_nb.session.build_painting", full)
+    panel.ui.form.load({"prompt": "blue", "size": (64, 64)})
+    panel.ui.start.click()
+    ended(panel, "failed")
+    assert "<p>The memory is not enough for 64 x 64 pixels: paint smaller" in panel.ui.messages.text.value
+    assert "Memory ran out" in panel.ui.view.status.value
+    assert "This run: blue" in panel.ui.view.caption.value
+    assert seen(panel.ui.view.picture, panel.ui.view.empty) == [False, True]
+    assert not any(seen(panel.ui.more, panel.ui.downloads.box, panel.ui.view.looking))
+    assert panel.ui.undo.disabled
+    assert panel.ui.messages.remedy.description == "Paint with Size 48 x 48"
+    panel.ui.view.begin()
+    assert "failed" not in panel.ui.view.empty.value, "the next run has not failed"
+
+
+def test_the_strip_shows_the_newest_news_of_the_run_and_keeps_tracebacks_last():
+    panel = studio()
+    strip = panel.ui.messages
+    strip.show_run_notes(["The demo does not know: xylem", "Memory ran out at step 1"])
+    assert ">Memory ran out at step 1" in strip.text.value.partition("</summary>")[0]
+    strip.show_problem(Problem("It failed", "Traceback"))
+    assert strip.text.value.index("xylem") < strip.text.value.index("Technical details")
+    strip.dismiss.click()
+    assert strip.text.value == markup.messages([])
 
 
 def test_each_of_several_pictures_is_saved_reused_and_gone_on_with():
@@ -1247,7 +1306,16 @@ def test_a_film_that_cannot_be_made_says_so_and_nothing_else(monkeypatch):
     panel.ui.downloads.buttons["GIF"].click()
     until(lambda: "no encoder" in panel.ui.messages.text.value)
     assert "Making" not in panel.ui.messages.text.value
+    assert "The film could not be made: no encoder" in panel.ui.downloads.said.value, "also where was clicked"
     until(lambda: not panel.ui.downloads.buttons["GIF"].disabled)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile, "ZipFile", full)
+    panel.ui.downloads.buttons["All"].click()
+    until(lambda: "<p>run.zip could not be written: No space left on device</p>" in panel.ui.messages.text.value)
+    assert "Making" not in panel.ui.messages.text.value
 
 
 def test_runs_are_searched_deleted_and_shown_without_a_picture():
@@ -1261,12 +1329,18 @@ def test_runs_are_searched_deleted_and_shown_without_a_picture():
     panel.controller.library.read_history()
     assert len(panel.ui.history.thumbs.children) == 4
     assert "no picture" in panel.ui.history.thumbs.children[0].children[0].value
+    panel.ui.history.search.value = "xylem"
+    assert "No run has these words" in panel.ui.history.none_found.value
     panel.ui.history.search.value = "white"
+    assert panel.ui.history.none_found.value == ""
     (thumb,) = panel.ui.history.thumbs.children
     thumb.children[1].click()
     assert "has kept no picture" in panel.ui.view.empty.value
     panel.ui.history.delete.click()
     assert folder.exists(), "asked first"
+    panel.ui.history.keep.click()
+    assert seen(panel.ui.history.delete, panel.ui.history.sure, panel.ui.history.keep) == [True, False, False]
+    panel.ui.history.delete.click()
     panel.ui.history.sure.click()
     assert not folder.exists()
     assert not panel.ui.history.thumbs.children

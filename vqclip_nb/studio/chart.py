@@ -15,7 +15,7 @@ HUES = (
     "#3a9a9a",
 )  # legible on white and on black
 COLUMNS = 60  # columns that show their values under the pointer
-LEFT, BOTTOM, TOP, RIGHT = 40, 30, 8, 8  # margins in pixels
+LEFT, BOTTOM, TOP, RIGHT = 52, 30, 8, 8  # margins in pixels
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
+from vqclip_nb.errors import RunError
 from vqclip_nb.runs import metadata
 from vqclip_nb.runs.reader import RunInfo, frames
 from vqclip_nb.safe_files import part as unfinished_name
 from vqclip_nb.safe_files import tree
 from vqclip_nb.settings import Settings
 from vqclip_nb.studio import frontend, markup
+from vqclip_nb.studio.problems import explain
 from vqclip_nb.studio.text import file_size
 from vqclip_nb.studio.view import results
 
@@ -35,7 +37,7 @@ class Downloads:
     """
 
     def __init__(self, say: Callable[[str], object], on_error: Callable[[Exception], object]) -> None:
-        self._say, self._on_error = say, on_error
+        self._say_above, self._on_error = say, on_error
         self._folder, self._selected, self._made = Path(), 0, 0.0
         self.buttons = {name: widgets.Button(description=name, icon="download") for name in FILES}
         self.links = {name: widgets.HTML() for name in FILES}
@@ -49,18 +51,19 @@ class Downloads:
             pair.add_class("vq-file")
         self.row = widgets.HBox(list(self._pairs.values()))
         self.row.add_class("vq-row-of")
+        self.said = widgets.HTML()  # below the buttons, because the strip may be out of sight
         self.code = widgets.HTML()
         self.code.add_class("vq-code")
         fold = widgets.Accordion([self.code])
         fold.set_title(0, "Python that paints this again")
         fold.selected_index = None
-        self.box = widgets.VBox([self.row, fold], layout={"display": "none"})
+        self.box = widgets.VBox([self.row, self.said, fold], layout={"display": "none"})
         self.box.add_class("vq-downloads")
         frontend.keep_heard(self.box)
 
     def show(self, run: RunInfo, selected: int = 0) -> None:
         """Offer the files of a run. selected: which of several pictures to offer beside the sheet, from 0."""
-        self._folder, self._selected = run.folder, selected
+        self._folder, self._selected, self.said.value = run.folder, selected, ""
         for name in FILES:
             self._draw(name)
         self.code.value = markup.code(python(run))
@@ -111,6 +114,15 @@ class Downloads:
             return markup.link_to(address, f"{label} {file_size(size)}")
         return markup.small(f"{label} ({file_size(size)}): {markup.relative_path(path)}")
 
+    def _say(self, text: str) -> None:
+        self.said.value = markup.small(text) if text else ""
+        self._say_above(text)
+
+    def _fail(self, error: Exception) -> None:
+        self._say_above("")
+        self.said.value = markup.field_error(explain(error).message)
+        self._on_error(error)
+
     def _get(self, name: str) -> None:
         """Make the file of a button, and offer it for download."""
         if frontend.in_colab():  # its download must run in the thread of the click
@@ -127,9 +139,10 @@ class Downloads:
                 make(folder, path.name)
             frontend.download(path)
             self._say("" if frontend.in_colab() else f"{path.name} is ready: press {name} again to save it.")
+        except OSError as error:
+            self._fail(RunError(f"{path.name} could not be written: {error.strerror or error}"))
         except Exception as error:
-            self._say("")
-            self._on_error(error)
+            self._fail(error)
         finally:
             self.buttons[name].disabled = False
             if folder == self._folder:  # another run may be shown by now

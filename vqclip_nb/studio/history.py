@@ -64,19 +64,21 @@ class History:
         self.sure = widgets.Button(
             description="Really delete it?", tooltip="There is no way back", button_style="danger"
         )
+        self.keep = widgets.Button(description="Keep it", tooltip="Do not delete this run")
         self.more.on_click(lambda _: self._guarded(self._grow))
         self.go_on.on_click(lambda _: self.run and self._go_on(self.run))
         self.compare.on_click(lambda _: self._ask_which(True))
         self.delete.on_click(lambda _: self._ask(True))
+        self.keep.on_click(lambda _: self._ask(False))
         self.sure.on_click(lambda _: self._guarded(self._remove))
-        self.actions = widgets.HBox([self.use, self.go_on, self.compare, self.delete, self.sure])
+        self.actions = widgets.HBox([self.use, self.go_on, self.compare, self.delete, self.sure, self.keep])
         self.thumbs = widgets.HBox([])
         self.thumbs.add_class("vq-thumbs")
         self.top = widgets.HBox([self.count, self.search, self.order])
         self.top.add_class("vq-row-of")
         self.actions.add_class("vq-row-of")
-        self.wrong = widgets.HTML()
-        self.box = widgets.VBox([self.top, self.thumbs, self.actions, self.wrong])
+        self.wrong, self.none_found = widgets.HTML(), widgets.HTML()
+        self.box = widgets.VBox([self.top, self.thumbs, self.none_found, self.actions, self.wrong])
         self.box.add_class("vq-history")
         keep_heard(self.box)
         self.choose(None)
@@ -112,7 +114,7 @@ class History:
                 or (name == "delete" and self._ours(run))
             )
             button.layout.display = "" if is_visible else "none"
-        self.sure.layout.display = "none"
+        self.sure.layout.display = self.keep.layout.display = "none"
         for thumb in self.thumbs.children:
             chosen = run is not None and getattr(thumb, "run_name", "") == run.folder.name
             (thumb.add_class if chosen else thumb.remove_class)("vq-on")
@@ -125,6 +127,7 @@ class History:
             key=key, reverse=reverse,
         )  # fmt: skip
         thumbs = [self._thumb(run) for run in runs[: self._most]]
+        self.none_found.value = markup.small("No run has these words.") if self.runs and not runs else ""
         visible_ids = {id(thumb) for thumb in thumbs}
         for key_, thumb in list(self._thumbs.items()):
             if id(thumb) not in visible_ids:
@@ -167,7 +170,7 @@ class History:
         self._draw()
 
     def _ask(self, sure: bool) -> None:
-        self.sure.layout.display = "" if sure else "none"
+        self.sure.layout.display = self.keep.layout.display = "" if sure else "none"
         self.delete.layout.display = "none" if sure else ""
 
     def _ours(self, run: RunInfo) -> bool:

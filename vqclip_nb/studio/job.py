@@ -3,12 +3,14 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqclip_nb.errors import PictureError, RunError, SettingsError
+from vqclip_nb.studio.breaking_off import between_layers
 from vqclip_nb.studio.previews import gpu_memory, max_pixels, preview_seconds, previews
 from vqclip_nb.studio.problems import explain, in_titles, listening
 from vqclip_nb.studio.status import JobStatus
@@ -16,9 +18,12 @@ from vqclip_nb.studio.status import JobStatus
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vqclip_nb.frame import Frame
     from vqclip_nb.session import ActiveRun
+    from vqclip_nb.settings import Settings
 
 POINTS = 400  # points of a loss curve in the chart
+PATIENCE = 0.5  # seconds after Stop before a computation of which nothing is kept is broken off
 BEAT = 0.5  # seconds between two updates of the page: one at each step would take a tenth of a processor
 
 
@@ -36,6 +41,11 @@ class Progress:
         """Show what is being loaded."""
         self._job._check_stop()
         self._job._put(message=message)
+
+    def begins(self, settings: "Settings") -> "AbstractContextManager[None]":
+        """A new run of these settings begins: `with` it, Stop is heard between two layers of a network."""
+        self._job._new = settings
+        return between_layers(self._job._check_patience)
 
     def on_way(self, step: int, steps: int, preview: bytes | None = None) -> None:
         """Show the progress of steps that are painted again: `step` of `steps`, and the saved frame of that step."""
@@ -69,6 +79,8 @@ class Job:
         self._urgent = threading.Event()
         self._way_to = 0  # the target step while steps are painted again
         self._paused, self._stopping, self._revised = paused, False, False
+        self._stopped_at = 0.0
+        self._new: Settings | None = None  # of a new run
         self._losses: dict[str, list[tuple[int, float]]] = {}
         self._unread: list[tuple[int, Mapping[str, Tensor]]] = []  # steps whose losses are still on the device
         self._thread = threading.Thread(target=self._work, name="vqclip-job", daemon=True)
@@ -162,7 +174,8 @@ class Job:
                 self._orders.append(order)
             if paused is not None:
                 self._paused = paused
-            self._stopping |= stopping
+            if stopping and not self._stopping:
+                self._stopping, self._stopped_at = True, time.monotonic()
             self._wake.notify()
 
     def _work(self) -> None:
@@ -181,10 +194,17 @@ class Job:
         if self._stopping:
             raise Stopped
 
+    def _check_patience(self) -> None:
+        if self._stopping and time.monotonic() - self._stopped_at > PATIENCE:
+            raise Stopped
+
     def _warned(self, text: str) -> None:
         """Add a warning of the run as a note. Stop takes effect here between two attempts at a step."""
-        self._note(in_titles(text))
+        note = in_titles(text)
+        self._note(note)
         if self.status.state == "painting":
+            if text.startswith("memory ran out"):
+                self._put(message=note)
             self._check_stop()
 
     def _paint(self, active: "ActiveRun") -> None:
@@ -198,7 +218,7 @@ class Job:
         if first:
             self._show(painting.picture(), first)
         self._hold(active)
-        for frame in active if not self._stopping else ():
+        for frame in self._frames(active):
             pace.step()
             self._unread.append((frame.step, frame.losses))
             now = time.monotonic()
@@ -219,6 +239,17 @@ class Job:
                 break
         if self._stopping and not painting.step_count:
             raise Stopped
+
+    def _frames(self, active: "ActiveRun") -> "Iterator[Frame]":
+        """The frames of the run, none if it was stopped. Stop breaks the first step off: nothing is kept without."""
+        painting = active.painting
+        with ExitStack() as first_step:
+            if not painting.step_count:
+                check = lambda: painting.step_count or self._check_patience()  # noqa: E731
+                first_step.enter_context(between_layers(check))
+            for frame in active if not self._stopping else ():
+                first_step.close()
+                yield frame
 
     def _hold(self, active: "ActiveRun", pace: "Pace | None" = None) -> None:
         """Carry out the waiting orders, and wait during a pause."""
@@ -276,7 +307,7 @@ class Job:
 
     def _fail(self, error: Exception, active: "ActiveRun | None") -> None:
         """Save what there is, and show the error."""
-        problem = explain(error, active.painting.settings if active else None)
+        problem = explain(error, active.painting.settings if active else self._new)
         if active and active.painting.step_count:
             try:
                 active.record.finish(active.painting)
@@ -284,11 +315,16 @@ class Job:
                 problem = replace(problem, details=f"{problem.details}\n{second}")
         elif active:
             active.record.close()
-        self._end(active, state="failed", message="Something went wrong", problem=problem)
+        message = problem.title
+        if not active and not problem.begun:
+            message = "The run could not begin" + ("; the last one is as it was" if self._before.step else "")
+        elif not active and self._new:
+            self._before = JobStatus(settings=self._new, steps=self._new.steps)
+        self._end(active, state="failed", message=message, problem=problem)
 
     def _end(self, active: "ActiveRun | None", **changes: Any) -> None:
         """Set the last status: that of the run, or of the last job if no run was opened, so that it can continue."""
-        known = _standing(active) if active else vars(self._before)
+        known = _standing(active) if active else vars(self._before) | {"revision": self.status.revision}
         self._put(**known | {"notes": self.status.notes, "problem": None} | changes)
 
     def _read_losses(self) -> None:

@@ -27,21 +27,22 @@ def style() -> str:
 
 
 def messages(entries: Sequence[tuple[str, str, str]]) -> str:
-    """The messages of the strip, each (kind, text, details): the first on one line, all of them when it is opened."""
+    """The messages of the strip, each (kind, text, details): the first on one line, all of them when it is opened.
+
+    Their technical details are folded away below.
+    """
     if not entries:
         return f'<div class="vq-line vq-hint">{HINT}</div>'
-    kind, text, details = entries[0]
+    kind, text, _ = entries[0]
     role = "alert" if kind == "trouble" else "status"
     count = f' <span class="vq-more">+{len(entries) - 1} more</span>' if len(entries) > 1 else ""
-    rest = "".join(f'<p class="vq-{other}">{escape(line)}</p>{_details(more)}' for other, line, more in entries[1:])
+    rest = "".join(f'<p class="vq-{other}">{escape(line)}</p>' for other, line, _ in entries[1:])
+    details = "".join(f"<pre>{escape(more)}</pre>" for *_, more in entries if more)
+    rest += f"<details><summary>Technical details</summary>{details}</details>" if details else ""
     return (
         f'<details class="vq-line vq-{kind}"><summary role="{role}" title="{escape(text, quote=True)}">{escape(text)}'
-        f'{count}</summary><div class="vq-fold"><p>{escape(text)}</p>{_details(details)}{rest}</div></details>'
+        f'{count}</summary><div class="vq-fold"><p>{escape(text)}</p>{rest}</div></details>'
     )
-
-
-def _details(text: str) -> str:
-    return f"<pre>{escape(text)}</pre>" if text else ""
 
 
 def label(text: str, help: str) -> str:

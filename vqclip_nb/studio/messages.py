@@ -93,7 +93,8 @@ class Messages:
         if self.problem and self.problem.message not in self.field_errors.values():
             entries.insert(0, ("trouble", self.problem.message, self.problem.details))
         entries += [("offer", self._offer[0], "")] if self._offer else []
-        notes = dict.fromkeys((*self.notes, *(note for note in self.run_notes if note not in self._dismissed)))
+        run_notes = [note for note in reversed(self.run_notes) if note not in self._dismissed]  # the newest first
+        notes = dict.fromkeys((*self.notes, *run_notes))
         entries += [("note", note, "") for note in notes]
         entries += [("good", self.good, "")] if self.good else []
         self.text.value = markup.messages(entries)

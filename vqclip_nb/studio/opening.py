@@ -25,7 +25,8 @@ def new_run(settings: Settings) -> Opener:
 
         fetch_models(settings, progress)
         progress("Loading PyTorch and the models")
-        return session.start(settings)
+        with progress.begins(settings):
+            return session.start(settings)
 
     return open
 
@@ -41,7 +42,8 @@ def item(settings: Settings, folder: Path) -> Opener:
         progress("Loading PyTorch and the models")
         if (folder / "settings.json").exists():
             return session.resume(folder, run_options={"device": settings.device})
-        return session.start(settings.replace(out=str(folder.parent)), name=folder.name)
+        with progress.begins(settings):
+            return session.start(settings.replace(out=str(folder.parent)), name=folder.name)
 
     return open
 

@@ -35,7 +35,7 @@ class Scenes:
         self.more.on_click(lambda _: self.add())
         self.eased = widgets.Checkbox(value=True, description="Eased", indent=False, layout={"width": "80px"})
         explain(self.eased, "Scenes fade slowly at first and at last")
-        self.use = widgets.Button(description="Use these scenes", button_style="info")
+        self.use = widgets.Button(description="Use these scenes", button_style="primary")
         self.use.tooltip = "Write them into the prompt, and set the steps that they take; while it paints, from now on"
         actions = widgets.HBox([self.more, self.eased, self.use])
         actions.add_class("vq-row-of")

@@ -14,11 +14,16 @@ URGENT = ("state", "message", "revision", "notes", "problem")  # changes of thes
 
 @dataclass(frozen=True)
 class Problem:
-    """An error as one sentence. remedy: settings that may help. details: the traceback."""
+    """An error as one sentence. remedy: settings that may help. details: the traceback.
+
+    title: what happened, in a few words. begun: False if no run can begin like that, for example without the picture.
+    """
 
     message: str
     details: str = ""
     remedy: Mapping[str, Any] | None = None
+    title: str = "Something went wrong"
+    begun: bool = True
 
 
 @dataclass(frozen=True)

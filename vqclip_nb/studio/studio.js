@@ -21,6 +21,12 @@
   new MutationObserver(() => root.classList.remove("vq-deaf"))
     .observe(root.querySelector(".vq-beat").parentElement, { childList: true, subtree: true });
 
+  /* An earlier run that is clicked is shown above, perhaps out of sight. */
+  root.addEventListener("click", (event) => {
+    const stage = event.target.closest(".vq-history .vq-thumb button") && root.querySelector(".vq-stage");
+    if (stage && stage.getBoundingClientRect().bottom < 200) stage.scrollIntoView({ block: "nearest" });
+  });
+
   let applied = "";
   root.addEventListener("focusin", (event) => {
     if (writing(event.target)) applied = event.target.value;

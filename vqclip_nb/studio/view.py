@@ -100,8 +100,9 @@ class View:
             self._caption("This run", status.settings.prompt)
         if status.losses is not before.losses:
             self.chart.value = chart({n: points for n, points in status.losses.items() if n not in REGULARIZERS})
-        if status.state == "failed" and not status.previews:
-            self._nothing("This run failed before its first picture.")
+        if status.ended and not status.previews:
+            verb = "failed" if status.state == "failed" else "was stopped"
+            self._nothing(f"This run {verb} before its first picture.")
         self.strip.show(status.folder, status.settings)
         calm = status.ended or status.state == "paused"
         back = calm and status.step < before.step
@@ -139,6 +140,7 @@ class View:
         """Start a new run: the last picture is faded until the first preview."""
         self.forget()
         self.picture.add_class("vq-stale")
+        self.empty.value = markup.empty("The first picture comes after the first step.")
         self.caption.value = markup.caption("A new run begins")
 
     def forget(self) -> None:

@@ -54,9 +54,9 @@ class Where:
         self._drawn: Any = None  # what the surface was drawn for
         self._under = b""  # the pixels under it
         self._serial, self._quiet = 0, False
-        self.role = widgets.Dropdown(options=[("The run", RUN)], description="Mask of")
+        self.role = widgets.Dropdown(options=[("The whole picture", RUN)], description="Mask of")
         self.role.add_class("vq-mask-role")
-        explain(self.role, "The run has a mask, which says where is painted, and a prompt may have one of its own")
+        explain(self.role, "A mask says where is painted; a prompt may have one of its own")
         self.hint = widgets.HTML()
         self.take = widgets.Button(description="Start from the picture that is shown", icon="image")
         self.take.tooltip = "Make the picture that is shown the start image, to paint parts of it anew"
@@ -122,7 +122,7 @@ class Where:
     def draw(self) -> None:
         """Bring everything up to the start image, the size and the masks. What is as it was is not drawn anew."""
         count = max(self._masks, default=RUN) + 1
-        offered = [("The run", RUN), *((f"[mask {number}]", number) for number in range(1, count + 1))]
+        offered = [("The whole picture", RUN), *((f"[mask {number}]", number) for number in range(1, count + 1))]
         number, start = min(self.number, count), self._start()
         if list(self.role.options) != offered:
             self._quiet = True
