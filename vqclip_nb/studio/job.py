@@ -243,9 +243,13 @@ class Job:
     def _frames(self, active: "ActiveRun") -> "Iterator[Frame]":
         """The frames of the run, none if it was stopped. Stop breaks the first step off: nothing is kept without."""
         painting = active.painting
+
+        def check() -> None:
+            if not painting.step_count:
+                self._check_patience()
+
         with ExitStack() as first_step:
             if not painting.step_count:
-                check = lambda: painting.step_count or self._check_patience()  # noqa: E731
                 first_step.enter_context(between_layers(check))
             for frame in active if not self._stopping else ():
                 first_step.close()
