@@ -41,7 +41,7 @@ def test_a_film_may_be_set_in_any_order():
     panel = Studio()
     form, errors = panel.ui.form, panel.ui.messages.field_errors
     form.controls["zoom"].value = "1.02"
-    assert "zoom is for a film" in errors["zoom"]
+    assert "Zoom is for a film" in errors["zoom"]
     form.controls["frame_steps"].value = 4
     assert not errors
     form.controls["rotate"].value = "sin(t"
