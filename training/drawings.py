@@ -59,7 +59,7 @@ def place(
     n = len(board)
     if mirrored:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    image = image.rotate(turn, Image.Resampling.BICUBIC, expand=True)
+    image = image.rotate(turn, Image.Resampling.BILINEAR, expand=True)
     factor = side * n / SIDE
     image = image.resize([max(1, round(length * factor)) for length in image.size], Image.Resampling.LANCZOS)
     drawn = np.asarray(image, np.float32) / 255

@@ -65,7 +65,7 @@ def main() -> None:
     data = Scenes(args.work, 7, args.pictures, held_out=False, size=SIZE)
     test = Scenes(args.work, 8, 600, held_out=True, size=SIZE)
     if args.things:
-        groups = Things(args.work, 70, args.things, held_out=False, varied=True)  # of one thing
+        groups = Things(args.work, 70, args.things, held_out=False, choice="varied")  # of one thing
         data = Pictures(data, groups, Things(args.work, 72, args.things, held_out=False))
         test = Pictures(Things(args.work, 71, 600, held_out=True))
     judge = Judge(things=bool(args.things))

@@ -191,7 +191,7 @@ def main() -> None:
             Scenes(args.work, 79, args.groups, held_out=False, each=3, varied="things"),
         ]
     if args.things:
-        sets.append(Things(args.work, 40, args.things, held_out=False, varied=True))
+        sets.append(Things(args.work, 40, args.things, held_out=False, choice="varied"))
         sets.append(Things(args.work, 30, args.things // 2, held_out=False))
     store = Store(sets, place, args.seed)
     print(f"{len(store.scenes)} scenes, {len(store.pixels)} pictures, {time.time() - began:.0f} s", flush=True)

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from drawings import SIDE as SIDE_OF_DRAWING
+from drawings import drawing
 from safetensors.torch import save_file
+from scenes import COLOURS
 from scenes import all_words as scene_words
 from thing_data import NONE, Things
 from things import NOUNS, OWN_STYLES, Thing, all_words, caption
@@ -19,11 +22,11 @@ from torch import Tensor
 from vqclip_nb.device import precision
 from vqclip_nb.drawn_things import PRIOR
 from vqclip_nb.models import tokenizer
-from vqclip_nb.models.prior import CONTEXT, POSE, VECTOR, Prior
+from vqclip_nb.models.prior import CONTEXT, KINDS, LARGEST, POSE, ROOM, SCALES, SIDE, VECTOR, Prior
 
-PLAIN = (None, *OWN_STYLES)  # other styles are left to the perceptor
 CPU = torch.device("cpu")
 CAPTIONS = 12  # kept of each scene, two thirds of them whole
+SECOND = 10  # of a thing's own captions, the first that names it after another
 
 
 class Words:
@@ -40,13 +43,19 @@ class Words:
         return np.array(rows + [0] * (CONTEXT - len(rows)), np.int16)
 
 
-class Both:
-    """Two sets of scenes in a row."""
+class Alone:
+    """Each noun's drawing in each kind, in its own square: `colours` and `cover`, (nouns, KINDS, c, side, side)."""
 
-    def __init__(self, *sets: Things) -> None:
-        self.scenes = [scene for data in sets for scene in data.scenes]
-        self.coarse = np.concatenate([data.coarse for data in sets])
-        self.poses = np.concatenate([data.poses for data in sets])
+    def __init__(self, side: int) -> None:
+        squares = np.zeros((len(NOUNS), KINDS, side, side, 4), np.float32)
+        for row, noun in enumerate(NOUNS):
+            for kind in range(KINDS):
+                image = drawing(noun, kind)
+                image = image.resize([max(1, round(length * side / ROOM / SIDE_OF_DRAWING)) for length in image.size])
+                left, top = (side - image.width) // 2, (side - image.height) // 2
+                squares[row, kind, top : top + image.height, left : left + image.width] = np.asarray(image)
+        squares = torch.from_numpy(squares).movedim(-1, 2) / 255
+        self.colours, self.cover = squares[:, :, :3], squares[:, :, 3:]
 
 
 def flipped(poses: Tensor) -> Tensor:
@@ -73,37 +82,50 @@ def rough(picture: Tensor, true: Tensor) -> Tensor:
     return loss + sum((picture.diff(dim=dim) - true.diff(dim=dim)).abs().mean() for dim in (2, 3))
 
 
+def alone_loss(
+    model: Prior, alone: Alone, vectors: Tensor, slots: Tensor, nouns: Tensor, kinds: Tensor
+) -> tuple[Tensor, Tensor]:
+    """How unlike the drawings the things are in their own squares: their covers, and their colours where they cover.
+
+    Also the vectors of those things, (n, VECTOR). slots: whether a caption names the thing first, 0, or second, 1.
+    """
+    things = vectors[torch.arange(len(vectors)), slots]
+    layer, cover = model.layer(things, kinds - 1)
+    painted = model.colours(layer, vectors).float()
+    true, shape = alone.colours[nouns, kinds], alone.cover[nouns, kinds]
+    return rough(painted * shape, true * shape) + rough(cover, shape), things
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("training/cache"), help="folder of scenes and checkpoints")
     parser.add_argument("--out", type=Path, default=PRIOR)
-    parser.add_argument("--pictures", type=int, default=20000, help="scenes of one or two things")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--pictures", type=int, default=14000, help="scenes of one or two things")
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--minutes", type=float, help="end by then: the rate falls so that it is low at the end")
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=8, help="scenes in a step")
+    parser.add_argument("--alone", type=int, default=40, help="drawings in squares of their own beside them")
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--varied", type=int, default=40000, help="scenes of one thing in groups that differ in it")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
     rng, words = np.random.default_rng(args.seed), Words()
-    data = Both(
-        Things(args.work, 30, args.pictures, held_out=False),
-        Things(args.work, 40, args.varied, held_out=False, varied=True),
-    )
-    test = Things(args.work, 31, 300, held_out=True)
-    plain = np.array([k for k, scene in enumerate(data.scenes) if scene.style in PLAIN])
+    data = Things(args.work, 50, args.pictures, held_out=False, choice="plain", side=SIDE)
+    test = Things(args.work, 51, 300, held_out=True, choice="plain", side=SIDE)
     texts = captions(data.scenes, words, rng)
     nouns = torch.tensor([[NOUNS.index(scene.noun), NOUNS.index(scene.second or scene.noun)] for scene in data.scenes])
+    alone = Alone(SIDE // 2)
+    texts_alone = np.stack([alone_captions(noun, kind, words, rng) for noun in NOUNS for kind in range(KINDS)])
+    texts_alone = texts_alone.reshape(len(NOUNS), KINDS, CAPTIONS, CONTEXT)
     names = torch.nn.Linear(VECTOR, len(NOUNS))  # a help in training, thrown away after it
     own = torch.from_numpy(np.stack([words(caption(scene)) for scene in test.scenes])).long()
     own_poses, own_pictures = torch.from_numpy(test.poses[:]), pictures_of(test.coarse[:])
-    model = Prior(len(words.ids) + 1)
+    model = Prior(len(words.ids) + 1).to(memory_format=torch.channels_last)
     model.token_ids.copy_(torch.tensor(words.ids))
     parameters = [*model.parameters(), *names.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.01, betas=(0.9, 0.98))
-    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
     parts = {"model": model, "names": names, "optimizer": optimizer, "average": average}
     checkpoint, step, began, spent = args.work / "prior.pt", 0, time.time(), 0.0
     if checkpoint.exists():
@@ -111,28 +133,35 @@ def main() -> None:
         for name, part in parts.items():
             part.load_state_dict(state[name])
         step, spent = state["step"], state["seconds"]
-    order, losses, half = rng.permutation(plain), [], precision(CPU)
+    order, losses, half = rng.permutation(len(data.scenes)), [], precision(CPU)
     while True:
         seconds = spent + time.time() - began
         done = max(step / args.steps, seconds / (60 * args.minutes) if args.minutes else 0)
         if done >= 1:
             break
-        first = step * args.batch % (len(order) - args.batch)
-        if first < args.batch:
-            order = rng.permutation(plain)
-        chosen = np.sort(order[first : first + args.batch])
-        tokens = torch.from_numpy(texts[chosen, rng.integers(CAPTIONS, size=len(chosen))]).long()
+        start = step * args.batch % (len(order) - args.batch)
+        if start < args.batch:
+            order = rng.permutation(len(data.scenes))
+        chosen = np.sort(order[start : start + args.batch])
+        rows, kinds = rng.integers(len(NOUNS), size=args.alone), rng.integers(KINDS, size=args.alone)
+        tokens = texts[chosen, rng.integers(CAPTIONS, size=len(chosen))]
+        which = rng.integers(CAPTIONS, size=args.alone)
+        tokens_alone, slots = texts_alone[rows, kinds, which], torch.from_numpy((which >= SECOND).astype(np.int64))
+        rows, kinds = torch.from_numpy(rows), torch.from_numpy(kinds)
+        tokens = torch.from_numpy(np.concatenate([tokens, tokens_alone])).long()
         true, poses = pictures_of(data.coarse[chosen]), torch.from_numpy(data.poses[chosen])
         mirrored = torch.from_numpy(rng.random(len(chosen)) < 0.5)
         true = torch.where(mirrored[:, None, None, None], true.flip(3), true)
         poses = torch.where(mirrored[:, None], flipped(poses), poses)
         with half.within(CPU):
-            vectors = model.read(tokens)
+            vectors, vectors_alone = model.read(tokens).split((len(chosen), args.alone))
             drawn, usual = model.draw(vectors, poses), model.usual(vectors.flatten(1))
+            loss_alone, things_alone = alone_loss(model, alone, vectors_alone, slots, rows, kinds)
         vectors = vectors.float()
-        loss = rough(drawn.float(), true) + 0.02 * pose_loss(usual.float(), poses)
+        loss = rough(drawn.float(), true) + loss_alone + 0.02 * pose_loss(usual.float(), poses)
         there = poses[:, 11] > NONE / 2
-        named = F.cross_entropy(names(vectors[:, 0]), nouns[chosen, 0])
+        first = torch.cat([vectors[:, 0], things_alone.float()])
+        named = F.cross_entropy(names(first), torch.cat([nouns[chosen, 0], rows]))
         if there.any():
             named = named + F.cross_entropy(names(vectors[there, 1]), nouns[chosen, 1][there]) / 2
         loss = loss + 0.03 * named
@@ -142,11 +171,12 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         average.update_parameters(model)
-        losses.append((float(loss.detach()), float(named.detach())))
+        losses.append((float(loss.detach()), float(loss_alone.detach()), float(named.detach())))
         step += 1
         if step % 20 == 0:
-            loss_of, named_of = np.mean(losses[-20:], 0)
-            print(f"{step:5d} loss {loss_of:.4f} names {named_of:.3f} {spent + time.time() - began:.0f} s", flush=True)
+            loss_of, alone_of, named_of = np.mean(losses[-20:], 0)
+            terms = f"loss {loss_of:.4f} alone {alone_of:.4f} names {named_of:.3f}"
+            print(f"{step:5d} {terms} {spent + time.time() - began:.0f} s", flush=True)
         if step % 200 == 0:
             with torch.no_grad():
                 error = rough(average.module(own, own_poses), own_pictures)
@@ -155,6 +185,18 @@ def main() -> None:
             torch.save(state | {"step": step, "seconds": spent + time.time() - began}, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
     save(average.module, args.out)
+
+
+def alone_captions(noun: str, kind: int, words: Words, rng: np.random.Generator) -> np.ndarray:
+    """(CAPTIONS, CONTEXT) rows of tokens that name a thing: alone, twice, and from SECOND on as the second of two."""
+    rows = []
+    for k in range(CAPTIONS):
+        background = tuple(COLOURS)[rng.integers(len(COLOURS))]
+        style = (None, tuple(OWN_STYLES)[kind])[rng.integers(2)]
+        other = NOUNS[rng.integers(len(NOUNS))]
+        first, second = (other, noun) if k >= SECOND else (noun, (None, None, None, noun, other)[k % 5])
+        rows.append(words(caption(Thing(first, second, background=background, style=style), rng)))
+    return np.stack(rows)
 
 
 def captions(scenes: list[Thing], words: Words, rng: np.random.Generator) -> np.ndarray:
@@ -171,6 +213,8 @@ def pictures_of(pixels: np.ndarray) -> Tensor:
 
 def save(model: Prior, path: Path) -> None:
     state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    scales = state[LARGEST].abs().amax(1).half() / 127
+    state |= {LARGEST: (state[LARGEST] / scales[:, None]).round().clamp(-127, 127).to(torch.int8), SCALES: scales}
     state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     save_file(state, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)

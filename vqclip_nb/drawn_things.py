@@ -15,10 +15,21 @@ SCENES, THINGS = "demo", "demo-things"  # the perceptors of the painted scenes, 
 DEMO = Path(__file__).parent / "models" / "demo"
 PRIOR = DEMO / "prior.safetensors"
 AMBIGUOUS = ("orange",)  # a colour of the painted scenes too
-ALWAYS_PLURAL = ("cherries", "grapes", "pancakes", "fries", "glasses", "scissors")
+ALWAYS_PLURAL = (
+    *("cherries", "grapes", "pancakes", "fries", "glasses", "scissors", "blueberries", "peas", "peanuts"),
+    *("noodles", "chopsticks", "sunglasses", "gloves", "socks", "jeans", "trousers", "headphones", "scales"),
+    *("fireworks", "lips"),
+)
+SAME_IN_PLURAL = ("sheep", "fish", "deer", "moose", "bison", "shrimp", "squid", "dna")
+IRREGULAR = {"mouse": "mice", "die": "dice", "leaf": "leaves", "wolf": "wolves", "goose": "geese", "ox": "oxen"}
+IRREGULAR |= {"knife": "knives", "loaf": "loaves", "scarf": "scarves", "elf": "elves", "foot": "feet", "tooth": "teeth"}
+IRREGULAR |= {"tomato": "tomatoes", "potato": "potatoes", "volcano": "volcanoes", "tornado": "tornadoes"}
+IRREGULAR |= {"mosquito": "mosquitoes", "buffalo": "buffaloes", "superhero": "superheroes", "cactus": "cacti"}
 WITHOUT_ARTICLE = (
-    *(*ALWAYS_PLURAL, "corn", "maize", "broccoli", "bread", "cheese", "popcorn", "sushi", "candy", "ice", "fire"),
-    *("earth", "tea", "dice"),
+    *ALWAYS_PLURAL,
+    *("corn", "maize", "broccoli", "bread", "cheese", "popcorn", "sushi", "candy", "ice", "fire", "earth", "tea"),
+    *("dice", "garlic", "salad", "bacon", "spaghetti", "pasta", "ramen", "rice", "chocolate", "honey", "salt"),
+    *("milk", "champagne", "lightning", "wheat", "coral", "soap", "lavender", "yarn", "dna"),
 )
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey")
 # Words that stand for what the prior was trained with; the first that matches counts.
@@ -55,11 +66,15 @@ def words() -> dict[str, tuple[str, str, tuple[str, ...]]]:
 
 def plural(noun: str) -> str:
     """The regular plural of a noun, or its irregular one."""
-    irregular = {"sheep": "sheep", "fish": "fish", "mouse": "mice", "die": "dice", "leaf": "leaves"}
-    if noun in irregular or noun in ALWAYS_PLURAL:
-        return irregular.get(noun, noun)
+    if noun in ALWAYS_PLURAL or noun.endswith(SAME_IN_PLURAL):
+        return noun
+    for singular, several in IRREGULAR.items():
+        if noun == singular or noun.endswith(f" {singular}"):
+            return noun.removesuffix(singular) + several
     if noun.endswith(("s", "x", "ch", "sh")):
         return noun + "es"
+    if noun.endswith("man"):
+        return noun.removesuffix("man") + "men"
     return noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
 
 

@@ -77,7 +77,7 @@ def _final_parameters(painting: "Painting") -> list[Tensor]:
     average = painting.averages.values(painting.settings.average, painting.step_count)
     for parameter, value in zip(painting.learnable, average or painting.learnable, strict=True):
         parameter.copy_(value)
-    if painting.canvas.tidy_every:
+    if painting.tidy_every:
         painting.canvas.tidy()
     return [parameter.clone() for parameter in painting.learnable]
 

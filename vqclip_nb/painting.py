@@ -90,7 +90,7 @@ class Painting:
         valid = self.optimizer.step(self.lowest.lr(lr, self.settings), finite)
         self.canvas.constrain()
         self.step_count += 1
-        if (every := self.canvas.tidy_every) and self.step_count % every == 0:
+        if (every := self.tidy_every) and self.step_count % every == 0:
             self._tidy()
         self.averages.take(self.learnable, image.detach(), finite, self.settings.average, self.step_count)
         if LowestLoss.on(self.settings):
@@ -142,9 +142,18 @@ class Painting:
         self.guard.check(step, losses, valid, last=step >= steps)
         if not (look or keep):
             return Frame(step, steps, losses, None, keep, self.scores)
-        if step == steps and (self.settings.average or self.canvas.tidy_every or self.settings.keep == "best"):
+        if step == steps and (self.settings.average or self.tidy_every or self.settings.keep == "best"):
             return Frame(step, steps, losses, self.picture(), keep, self.scores)
         return Frame(step, steps, losses, self._shown(image).clone(), keep, self.scores)
+
+    @property
+    def tidy_every(self) -> int:
+        """The steps between two re-encodings of the picture, 0: never.
+
+        By default, none while a drawing is refined by small steps: they would blur it.
+        """
+        refining = self.lr_scale < 1 and self.settings.canvas_options.get("tidy") is None
+        return 0 if refining else self.canvas.tidy_every
 
     def _shown(self, image: Tensor) -> Tensor:
         """The picture that the frame shows: the average, if there is one, or else the rendering."""
@@ -174,7 +183,7 @@ class Painting:
             if size:
                 image = symmetry.make_symmetric(self.canvas.render(*size), self.settings.symmetry)
                 return image if self.overlay is None else self.overlay(image)
-            if self.canvas.tidy_every and tidied:
+            if self.tidy_every and tidied:
                 self._tidy()
             return self._render().clone()
         finally:

@@ -29,7 +29,7 @@ from vqclip_nb.runs.writer import RunWriter
 from vqclip_nb.settings import Settings
 from vqclip_nb.timeline import Edit
 
-LR_SCALE = 0.1  # of the canvas's step size, after a start from the prior: larger steps lose the drawing
+LR_SCALE = 0.01  # of the canvas's step size, after a start from the prior: larger steps lose the drawing
 
 
 def paint(settings: Settings) -> Iterator[Frame]:
@@ -97,7 +97,7 @@ def _prior_picture(text: str, settings: Settings, canvas: Canvas, target: torch.
     each = [prior.pictures(text, Draws((seed,), owner="prior/")) for seed in settings.seeds]  # as if painted alone
     height, width = noise.shape[-2:]
     side = min(height, width)
-    square = interpolate(torch.cat(each).to(target), (side, side), mode="bicubic").clamp(0, 1)
+    square = interpolate(torch.cat(each).to(target), (side, side), mode="bicubic", antialias=True).clamp(0, 1)
     left, top = (width - side) // 2, (height - side) // 2
     drawing = pad(square, (left, width - side - left, top, height - side - top), mode="replicate")
     return noise + settings.start_strength * (drawing - noise)

@@ -19,12 +19,15 @@ from vqclip_nb.models.checkpoints import read_safetensors
 from vqclip_nb.models.openai_clip import tokenizer
 from vqclip_nb.rng import Draws
 
-SIDE = 64  # pixels a side of its pictures
+SIDE = 128  # pixels a side of its pictures
+KINDS = 2  # of drawings: with light and volume, and flat
+ROOM = 1.1  # the side of a thing's own square, in units of its longer side
 CONTEXT = 24  # tokens
 POSE = 12  # the kind of drawing, the horizon, and x, y, rotation, mirroring and size of each of two things
-WIDTH, VECTOR, LAYER = 160, 256, 32
+WIDTH, VECTOR, LAYER = 160, 256, 16
 NONE = -50.0  # below it, the size of a thing that is not there
 APART = 1.6  # how far from the middle two things stand, in units of 0.15 sides
+LARGEST, SCALES = "thing.first.weight", "thing.first.scales"  # stored as int8 rows, and what to multiply them by
 FREEDOM = 0.7  # how much poses vary, relative to those of the training pictures
 
 
@@ -40,7 +43,7 @@ class _Block(nn.Module):
         self.heads = heads
         self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.into, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         n, length, width = x.shape
@@ -88,11 +91,13 @@ class Prior(nn.Module):
         self.blocks = nn.ModuleList(_Block(WIDTH) for _ in range(3))
         self.norm = nn.LayerNorm(WIDTH)
         self.vector = nn.Linear(WIDTH, VECTOR)
-        self.thing = _Map(VECTOR + 1, (256, 160, 96, 64))
-        self.back = _Map(VECTOR + 2, (96, 64, 48, 32))
+        self.kind = nn.Embedding(KINDS, VECTOR)
+        self.mixed = nn.Linear(VECTOR, VECTOR)
+        self.thing = _Map(VECTOR, (256, 192, 128, 64, 32))
+        self.back = _Map(VECTOR + 2, (64, 64, 48, 32))
         self.over = nn.Conv2d(LAYER, 1, 1)  # how much of a thing covers what is behind it
         self.style = nn.Linear(VECTOR, 2 * LAYER)
-        self.smooth = nn.ModuleList(nn.Conv2d(LAYER, LAYER, 3, padding=1) for _ in range(1))
+        self.smooth = nn.Conv2d(LAYER, LAYER, 3, padding=1)
         self.picture = nn.Conv2d(LAYER, 3, 3, padding=1)
         self.usual = nn.Linear(3 * VECTOR, 2 * POSE + 1)  # the usual pose, how much it varies, whether there are two
 
@@ -114,7 +119,7 @@ class Prior(nn.Module):
         mean, log_spread, two = self.usual(vectors.flatten(1)).split((POSE, POSE, 1), 1)
         poses = mean + FREEDOM * log_spread.clamp(-3, 2).exp() * draws.normal("pose", (POSE,)).to(mean)
         mirrored = torch.where(draws.uniform("mirrored", (2,)) < 0.5, -1.0, 1.0).to(mean)
-        poses[:, 0] = poses[:, 0].round().clamp(-1, 1)
+        poses[:, 0] = poses[:, 0].round().clamp(-1, KINDS - 2)
         poses[:, [5, 10]] = mirrored
         freedom = 0.2 * (poses[:, [2, 7]] - mean[:, [2, 7]])
         apart = APART * mirrored[:, :1] * mirrored.new_tensor([-1.0, 1.0]) + freedom  # either way round
@@ -136,17 +141,28 @@ class Prior(nn.Module):
             there = pose[:, 4] > NONE
             if not there.any():
                 continue
-            layer = self.thing(torch.cat([vectors[there, k], poses[there, :1]], 1))
-            layer = torch.cat([layer, torch.ones_like(layer[:, :1])], 1)
+            layer, cover = self.layer(vectors[there, k], poses[there, 0])
+            layer = torch.cat([layer, cover], 1)
             layer = F.grid_sample(layer.float(), grid(pose[there]), "bilinear", "zeros", align_corners=False)
-            layer, inside = layer[:, :-1], layer[:, -1:]
-            cover = torch.sigmoid(self.over(layer).float()) * inside
+            layer, cover = layer[:, :-1], layer[:, -1:]
             seen = seen.index_put((there.nonzero()[:, 0],), seen[there] * (1 - cover) + layer * cover)
+        return self.colours(seen, vectors)
+
+    def layer(self, vector: Tensor, kind: Tensor) -> tuple[Tensor, Tensor]:
+        """Things in their own squares: features (n, LAYER, side, side), and how much they cover, (n, 1, side, side).
+
+        vector: (n, VECTOR); kind: (n,) from -1.
+        """
+        mixed = F.silu(self.mixed(vector + self.kind((kind + 1).long())))
+        layer = self.thing(mixed)
+        return layer, torch.sigmoid(self.over(layer).float())
+
+    def colours(self, features: Tensor, vectors: Tensor) -> Tensor:
+        """Features (n, LAYER, H, W) and the texts' vectors (n, 3, VECTOR) to pictures (n, 3, H, W) in [0, 1]."""
         gain, lift = self.style(vectors[:, 2])[..., None, None].chunk(2, 1)
-        seen = seen * (1 + gain) + lift
-        for conv in self.smooth:
-            seen = seen + F.silu(conv(seen))
-        return torch.sigmoid(self.picture(seen))
+        features = features * (1 + gain) + lift
+        features = features + F.silu(self.smooth(features))
+        return torch.sigmoid(self.picture(features))
 
 
 def grid(pose: Tensor) -> Tensor:
@@ -159,14 +175,15 @@ def grid(pose: Tensor) -> Tensor:
     y, x = torch.meshgrid(at, at, indexing="ij")
     column = lambda k: pose[:, k].view(-1, 1, 1)  # noqa: E731
     x, y = x - 0.3 * column(0), y - 0.3 * column(1)
-    angle, side = column(2) * (6 * math.pi / 180), (0.5 + 0.12 * column(4)) * 1.1  # a little room around it
+    angle, side = column(2) * (6 * math.pi / 180), (0.5 + 0.12 * column(4)) * ROOM
     turned = torch.cos(angle) * x - torch.sin(angle) * y, torch.sin(angle) * x + torch.cos(angle) * y
     return torch.stack([turned[0] / side * -column(3), turned[1] / side], -1)
 
 
 def load_prior() -> Prior:
     """The prior in the package: float32, CPU, eval, frozen."""
-    state = read_safetensors(PRIOR)
+    state = {name: each.float() if each.dtype == torch.half else each for name, each in read_safetensors(PRIOR).items()}
+    state[LARGEST] = state[LARGEST].float() * state.pop(SCALES)[:, None]
     prior = Prior(len(state["token_embedding.weight"]))
-    prior.load_state_dict({name: each.float() if each.is_floating_point() else each for name, each in state.items()})
+    prior.load_state_dict(state)
     return prior.eval().requires_grad_(False)
