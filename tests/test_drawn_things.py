@@ -32,6 +32,9 @@ SMALL = {"canvas": "pixels", "size": (64, 64), "steps": 2, "cutn": 2, "device": 
         ("a scary carpet", None),  # no car
         ("a castle at night, a pencil sketch", None),
         ("a hand-drawn castle", None),
+        ("a castle with many windows and a red door", None),
+        ("a door in the forest", "door"),
+        ("a castle with a dragon", "dragon"),
     ],
 )
 def test_a_thing_is_found_as_a_whole_word_in_singular_and_plural(text, thing):

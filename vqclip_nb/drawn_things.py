@@ -49,6 +49,8 @@ TIMES = {
     "by day": r"day|noon|sunny",
 }
 STYLES = re.compile(r"\bpencil (?:sketch|drawing)(?:es|s)?\b", re.IGNORECASE)  # not the thing
+BUILDINGS = re.compile(r"\b(?:house|castle|lighthouse)s?\b", re.IGNORECASE)  # of the painted scenes
+PARTS = ("window", "door")
 KINDS = {"3d": r"3d", "flat": r"flat"}
 
 
@@ -94,7 +96,7 @@ def caption(text: str, seed: int) -> str:
     The first thing counts, and a second one that follows `and` or `with`. A text without a place gets one by its seed.
     """
     text = STYLES.sub("", text)
-    matches = list(_pattern().finditer(text))
+    matches = _matches(text)
     nouns = [_nouns()[match[0].lower()] for match in matches]
     first, *rest = nouns
     if matches[0][0].lower() == plural(first) != first or re.search(r"\btwo\b", text, re.IGNORECASE):
@@ -115,8 +117,8 @@ def caption(text: str, seed: int) -> str:
 
 def first_in(text: str) -> str | None:
     """The drawn thing that a text names first, as it is written there, or None."""
-    match = _pattern().search(STYLES.sub("", text))
-    return match[0] if match else None
+    matches = _matches(STYLES.sub("", text))
+    return matches[0][0] if matches else None
 
 
 def prompt_naming(line: str) -> str | None:
@@ -168,6 +170,16 @@ def _nouns() -> dict[str, str]:
         for word in (noun, *synonyms) if noun not in AMBIGUOUS else ():
             forms[plural(word)] = forms[word] = noun
     return forms
+
+
+def _matches(text: str) -> list[re.Match[str]]:
+    """The drawn things that a text names, without the windows and doors of its houses."""
+    building = BUILDINGS.search(text)
+    return [
+        match
+        for match in _pattern().finditer(text)
+        if _nouns()[match[0].lower()] not in PARTS or not building or building.start() > match.start()
+    ]
 
 
 @cache
