@@ -97,7 +97,10 @@ def kill_and_resume(tmp_path, expected, trials, film):
         )
         process.start()
         if not saving:
-            time.sleep(chance.uniform(0, lasts))
+            step = chance.randrange(crash_worker.STEPS)
+            while process.is_alive() and reached.value < step:
+                time.sleep(0.0005)
+            time.sleep(chance.uniform(0, lasts / crash_worker.STEPS))
             process.kill()
         process.join()
         for folder in out.glob("[!.]*"):

@@ -22,7 +22,7 @@ def some(count: int, *, held_out: bool = False) -> list[tuple[Thing, np.random.G
 def test_captions_use_only_words_that_are_taught_and_tell_unequal_scenes_apart():
     words, by_caption = world.all_words(), {}
     for thing, rng in some(600):
-        assert set(re.findall(r"\w+", caption(thing, rng))) <= words
+        assert set(re.findall(r"[\w-]+", caption(thing, rng))) <= words
         assert by_caption.setdefault(caption(thing), thing) == thing
 
 
